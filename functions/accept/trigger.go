@@ -1,0 +1,113 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+
+	"routinely/shared/logging"
+)
+
+// request is the part we use of the event a Function Compute HTTP trigger sends, format v1
+// (https://help.aliyun.com/document_detail/2545977).
+type request struct {
+	Version         string            `json:"version"`
+	RawPath         string            `json:"rawPath"`
+	Headers         map[string]string `json:"headers"`
+	QueryParameters map[string]string `json:"queryParameters"`
+	Body            string            `json:"body"`
+	IsBase64Encoded bool              `json:"isBase64Encoded"`
+	RequestContext  struct {
+		RequestID string `json:"requestId"`
+		HTTP      struct {
+			Method   string `json:"method"`
+			Path     string `json:"path"`
+			SourceIP string `json:"sourceIp"`
+		} `json:"http"`
+	} `json:"requestContext"`
+}
+
+// response is what the trigger turns into the HTTP answer. Headers is never nil: it would be written as null.
+type response struct {
+	StatusCode      int               `json:"statusCode"`
+	Headers         map[string]string `json:"headers"`
+	IsBase64Encoded bool              `json:"isBase64Encoded"`
+	Body            string            `json:"body"`
+}
+
+// serveEvent answers one event. Whatever happens inside, a panic included, becomes an HTTP answer: an error of the function
+// would show its text to the caller.
+func serveEvent(ctx context.Context, event []byte, handler http.Handler) (out response) {
+	answer := httptest.NewRecorder()
+	defer func() {
+		if broken := recover(); broken != nil {
+			logging.From(ctx).WithField(logging.Error, fmt.Sprint(broken)).Error("panic while answering")
+			answer = httptest.NewRecorder()
+			writeProblem(ctx, answer, problemInternal)
+		}
+		out = export(answer)
+	}()
+	req, err := importRequest(ctx, event)
+	if err != nil {
+		logging.From(ctx).WithField(logging.Error, err.Error()).Warn("the event is not that of an HTTP trigger")
+		writeProblem(ctx, answer, problemNotHTTP)
+		return
+	}
+	handler.ServeHTTP(answer, req)
+	return
+}
+
+// importRequest makes an http.Request of the event. Values that were repeated arrive joined by commas and stay so.
+func importRequest(ctx context.Context, event []byte) (*http.Request, error) {
+	var in request
+	if err := json.Unmarshal(event, &in); err != nil {
+		return nil, fmt.Errorf("event: %w", err)
+	}
+	body := []byte(in.Body)
+	if in.IsBase64Encoded {
+		decoded, err := base64.StdEncoding.DecodeString(in.Body)
+		if err != nil {
+			return nil, fmt.Errorf("event body: %w", err)
+		}
+		body = decoded
+	}
+	query := url.Values{}
+	for name, value := range in.QueryParameters {
+		query.Set(name, value)
+	}
+	path := in.RequestContext.HTTP.Path
+	if path == "" {
+		path = in.RawPath
+	}
+	req, err := http.NewRequestWithContext(ctx, in.RequestContext.HTTP.Method, "/", bytes.NewReader(body))
+	if err != nil || !strings.HasPrefix(path, "/") {
+		return nil, fmt.Errorf("event: method %q, path %q", in.RequestContext.HTTP.Method, path)
+	}
+	req.URL = &url.URL{Path: path, RawPath: in.RawPath, RawQuery: query.Encode()}
+	for name, value := range in.Headers {
+		req.Header.Set(name, value)
+	}
+	req.Host = req.Header.Get("Host")
+	req.RemoteAddr = in.RequestContext.HTTP.SourceIP
+	return req, nil
+}
+
+func export(answer *httptest.ResponseRecorder) response {
+	out := response{StatusCode: answer.Code, Headers: map[string]string{}}
+	for name, values := range answer.Header() {
+		out.Headers[name] = strings.Join(values, ", ")
+	}
+	if body := answer.Body.Bytes(); utf8.Valid(body) {
+		out.Body = string(body)
+	} else {
+		out.Body, out.IsBase64Encoded = base64.StdEncoding.EncodeToString(body), true
+	}
+	return out
+}

@@ -1,0 +1,149 @@
+// Package queue is the one door to MNS (protocol 2015-06-06): the Envelope a job travels in, sending it, decoding what the
+// trigger delivers, and dead letters.
+//
+// It closes the traps of the official SDK: any endpoint works, a context's deadline bounds each call, there are no hidden
+// retries and no throttle that stalls callers, and every failure is a *fault.Error with MNS's code and request id. It does
+// not decide what becomes of a job.
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"regexp"
+	"time"
+
+	mns "github.com/aliyun/aliyun-mns-go-sdk"
+
+	"routinely/shared/fault"
+)
+
+// MaxMessageBytes is the largest body MNS takes (limits page of Simple Message Queue).
+const MaxMessageBytes = 65536
+
+// MaxDelay is the longest delay MNS takes for a message (SendMessage page).
+const MaxDelay = 7 * 24 * time.Hour
+
+// Config is what a Client needs.
+type Config struct {
+	// Endpoint is the account's MNS address, an http or https URL without a path. Required.
+	Endpoint string
+	// Queue and DeadLetterQueue are queue names. Required.
+	Queue           string
+	DeadLetterQueue string
+	// Credentials returns the access key to sign the next call with; the token is empty for a long-lived key. Required.
+	Credentials func() (accessKeyID, accessKeySecret, securityToken string)
+	// Timeout bounds each call that does not wait for messages. Required.
+	Timeout time.Duration
+}
+
+// Client sends jobs and dead letters. It is safe for concurrent use.
+type Client struct {
+	cfg  Config
+	sdk  mns.MNSClient
+	wire *wire
+}
+
+// queueName is MNS's rule for names, which the SDK does not check before it builds a URL of them.
+var queueName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{0,119}$`)
+
+// New checks the configuration and returns a client. It makes no call.
+func New(cfg Config) (*Client, error) {
+	for _, name := range []string{cfg.Queue, cfg.DeadLetterQueue} {
+		if !queueName.MatchString(name) {
+			return nil, fmt.Errorf("queue name %q: want 1 to 120 letters, digits and hyphens, no hyphen first", name)
+		}
+	}
+	if cfg.Queue == cfg.DeadLetterQueue {
+		return nil, fmt.Errorf("queue %q cannot be its own dead-letter queue", cfg.Queue)
+	}
+	if cfg.Credentials == nil || cfg.Timeout <= 0 {
+		return nil, errors.New("mns: credentials and a timeout are required")
+	}
+	w, err := newWire(cfg.Endpoint)
+	if err != nil {
+		return nil, err
+	}
+	return &Client{cfg: cfg, sdk: w.client(cfg.Credentials), wire: w}, nil
+}
+
+// Close drops the idle connections.
+func (c *Client) Close() { c.wire.closeIdle() }
+
+// Send puts a job on the queue, to be seen after delay (whole seconds are sent, rounded up; at most MaxDelay). It returns
+// nil only once MNS has confirmed the message. After a fault whose outcome is unknown the message may be there all the same:
+// jobs are told apart by their id, so sending again is safe.
+func (c *Client) Send(ctx context.Context, e Envelope, delay time.Duration) error {
+	body, err := e.Encode()
+	if err != nil {
+		return err
+	}
+	return c.send(ctx, c.cfg.Queue, string(body), delay)
+}
+
+// SendRaw puts a body on the queue as it is, for messages that are handed back unread.
+func (c *Client) SendRaw(ctx context.Context, body string, delay time.Duration) error {
+	return c.send(ctx, c.cfg.Queue, body, delay)
+}
+
+// SendDead puts a dead letter on the dead-letter queue, in as many messages as it needs.
+func (c *Client) SendDead(ctx context.Context, d DeadLetter) error {
+	bodies, err := d.Encode()
+	if err != nil {
+		return err
+	}
+	for _, body := range bodies {
+		if err := c.send(ctx, c.cfg.DeadLetterQueue, string(body), 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// normalPriority is MNS's default; the SDK sends 0, which is out of range, unless it is told otherwise.
+const normalPriority = 8
+
+func (c *Client) send(ctx context.Context, queue, body string, delay time.Duration) error {
+	if len(body) > MaxMessageBytes {
+		return &fault.Error{
+			Kind: fault.Invalid, Step: stepSend, Code: "MessageTooLarge",
+			Message: fmt.Sprintf("the message has %d bytes, MNS takes %d", len(body), MaxMessageBytes),
+			Hint:    "Shorten the description.",
+		}
+	}
+	seconds := int64(math.Ceil(min(max(delay, 0), MaxDelay).Seconds()))
+	return c.call(ctx, stepSend, queue, func(q mns.AliMNSQueue) error {
+		answer, err := q.SendMessage(mns.MessageSendRequest{MessageBody: body, DelaySeconds: seconds, Priority: normalPriority})
+		if err == nil && answer.MessageId == "" {
+			return unusable("no MessageId in the answer")
+		}
+		return err
+	})
+}
+
+const stepSend = "SendMessage"
+
+// call runs one SDK call under the client's time limit and classifies its failure. A queue object is made for each call,
+// because the SDK's is not safe for concurrent use, with its request counter's limit out of reach: past the limit it would
+// make callers sleep for seconds.
+func (c *Client) call(ctx context.Context, step, queue string, do func(mns.AliMNSQueue) error) error {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	defer cancel()
+	if err := ctx.Err(); err != nil {
+		return classify(step, queue, err)
+	}
+	// The SDK knows no context. The wire bounds its socket by the deadline, so the goroutine of a cancelled call ends by
+	// then at the latest.
+	deadline, _ := ctx.Deadline()
+	done := make(chan error, 1)
+	go func() {
+		done <- do(mns.NewMNSQueue(queue, &call{MNSClient: c.sdk, wire: c.wire, deadline: deadline}, math.MaxInt32))
+	}()
+	select {
+	case err := <-done:
+		return classify(step, queue, err)
+	case <-ctx.Done():
+		return classify(step, queue, ctx.Err())
+	}
+}

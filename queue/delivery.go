@@ -1,0 +1,190 @@
+package queue
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	"github.com/google/uuid"
+
+	"routinely/shared/routine"
+)
+
+// Delivery is one message as the trigger delivered it.
+type Delivery struct {
+	// MessageID is MNS's id, empty when the trigger did not say.
+	MessageID string
+	// Body is the message as it was received, byte for byte.
+	Body []byte
+	// Envelope is the job in it. It is not valid when Err is set.
+	Envelope Envelope
+	// Err says why there is no job in the message: *routine.Invalid when a request breaks the rules.
+	Err error
+}
+
+// Decode finds the messages in a trigger's event, whatever its shape: one CloudEvent or an array of them, as objects or as
+// strings; raw data without the CloudEvent around it; the JSON and STREAM forms of an MNS topic. A message's body may be
+// plain or Base64 and hold our envelope, a CloudEvent with a bare request, or a bare request. now stands in for the time of
+// acceptance where a message has none. Decode never fails: what it cannot read is a Delivery with Err.
+func Decode(eventText []byte, now time.Time) []Delivery {
+	trimmed := bytes.TrimSpace(eventText)
+	var elements []json.RawMessage
+	if len(trimmed) > 0 && trimmed[0] == '[' && json.Unmarshal(trimmed, &elements) == nil {
+		deliveries := make([]Delivery, 0, len(elements))
+		for _, element := range elements {
+			deliveries = append(deliveries, open(element, now))
+		}
+		return deliveries
+	}
+	return []Delivery{open(eventText, now)}
+}
+
+// delivered is the union of the objects a trigger wraps a message in. Only the fields all samples agree on are relied upon.
+type delivered struct {
+	Data json.RawMessage `json:"data"` // CloudEvents from EventBridge
+	// Raw data, and what Data holds.
+	MessageID   string          `json:"messageId"`
+	MessageBody json.RawMessage `json:"messageBody"`
+	// MNS topic, JSON form.
+	TopicName      string          `json:"TopicName"`
+	TopicMessage   json.RawMessage `json:"Message"`
+	TopicMessageID string          `json:"MessageId"`
+	// MNS topic, STREAM form with attributes.
+	Body  json.RawMessage `json:"body"`
+	Attrs json.RawMessage `json:"attrs"`
+}
+
+// open takes the wrapping off one element of the event.
+func open(element []byte, now time.Time) Delivery {
+	text := unquote(element)
+	var d delivered
+	if json.Unmarshal(text, &d) != nil {
+		return read("", text, now)
+	}
+	var inner delivered
+	switch {
+	case d.MessageBody != nil:
+		return read(d.MessageID, unquote(d.MessageBody), now)
+	case d.Data != nil && json.Unmarshal(unquote(d.Data), &inner) == nil && inner.MessageBody != nil:
+		return read(inner.MessageID, unquote(inner.MessageBody), now)
+	case d.TopicName != "" && d.TopicMessage != nil:
+		return read(d.TopicMessageID, unquote(d.TopicMessage), now)
+	case d.Body != nil && d.Attrs != nil:
+		return read("", unquote(d.Body), now)
+	}
+	return read("", text, now)
+}
+
+// unquote returns the text of a JSON string, and anything else as it is.
+func unquote(value []byte) []byte {
+	if trimmed := bytes.TrimSpace(value); len(trimmed) > 0 && trimmed[0] == '"' {
+		var text string
+		if json.Unmarshal(trimmed, &text) == nil {
+			return []byte(text)
+		}
+	}
+	return value
+}
+
+// read decodes one message body.
+func read(messageID string, body []byte, now time.Time) Delivery {
+	d := Delivery{MessageID: messageID, Body: body}
+	d.Envelope, d.Err = readBody(messageID, plain(body), now)
+	return d
+}
+
+// plain undoes Base64, which the MNS clients of most languages apply by default. A body that begins with a brace is JSON.
+func plain(body []byte) []byte {
+	trimmed := bytes.TrimSpace(body)
+	if len(trimmed) == 0 || trimmed[0] == '{' {
+		return trimmed
+	}
+	if decoded, err := base64.StdEncoding.DecodeString(string(trimmed)); err == nil && utf8.Valid(decoded) {
+		return bytes.TrimSpace(decoded)
+	}
+	return trimmed
+}
+
+// readBody decodes a body. A body pushed by an MNS topic carries the message one level deeper.
+func readBody(messageID string, body []byte, now time.Time) (Envelope, error) {
+	var topic delivered
+	if json.Unmarshal(body, &topic) == nil && topic.TopicName != "" && topic.TopicMessage != nil {
+		body = plain(unquote(topic.TopicMessage))
+	}
+	var probe struct {
+		SpecVersion string `json:"specversion"`
+		Type        string `json:"type"`
+	}
+	if json.Unmarshal(body, &probe) != nil || probe.SpecVersion == "" {
+		req, err := routine.Decode(body)
+		return foreign(messageID, body, req, now), err
+	}
+	var e event.Event
+	if err := json.Unmarshal(body, &e); err != nil {
+		return Envelope{}, fmt.Errorf("not a CloudEvent: %w", err)
+	}
+	if err := e.Validate(); err != nil {
+		return Envelope{}, fmt.Errorf("not a CloudEvent: %s", strings.Join(strings.Fields(err.Error()), " "))
+	}
+	if e.Type() == TypeJob {
+		return readEnvelope(e.Data())
+	}
+	req, err := routine.Decode(e.Data())
+	accepted := now
+	if !e.Time().IsZero() {
+		accepted = e.Time()
+	}
+	return foreign(e.Source()+"\x00"+e.ID(), body, req, accepted), err
+}
+
+// jobSpace is the namespace of the ids given to jobs that came without one (UUID version 5, RFC 9562).
+var jobSpace = uuid.NewSHA1(uuid.NameSpaceURL, []byte("routinely:job"))
+
+// foreign is the envelope of a request that another program put on the queue. Its id follows from the message's, so that a
+// message delivered twice is one job.
+func foreign(identity string, body []byte, req routine.Request, accepted time.Time) Envelope {
+	if identity == "" {
+		identity = string(body)
+	}
+	return Envelope{
+		JobID: uuid.NewSHA1(jobSpace, []byte("message\x00"+identity)).String(), AcceptedAt: accepted, Attempt: 1, Request: req,
+	}
+}
+
+// readEnvelope decodes our own envelope and holds it to the rules again: a queue is open to others.
+func readEnvelope(data []byte) (Envelope, error) {
+	var e Envelope
+	var parts struct {
+		Request json.RawMessage `json:"request"`
+	}
+	if err := json.Unmarshal(data, &e); err != nil {
+		return Envelope{}, fmt.Errorf("not a job of %s: %w", TypeJob, err)
+	}
+	if err := json.Unmarshal(data, &parts); err != nil {
+		return Envelope{}, fmt.Errorf("not a job of %s: %w", TypeJob, err)
+	}
+	switch {
+	case e.JobID == "" || len(e.JobID) > maxJobID:
+		return Envelope{}, fmt.Errorf("not a job of %s: jobId must have 1 to %d characters", TypeJob, maxJobID)
+	case e.Attempt < 1 || e.AcceptedAt.IsZero():
+		return Envelope{}, fmt.Errorf("not a job of %s: attempt and acceptedAt are required", TypeJob)
+	}
+	req, err := routine.Decode(parts.Request)
+	if err != nil {
+		return e, err
+	}
+	e.Request = req
+	return e, nil
+}
+
+const maxJobID = 128
+
+// KeyedJobID is the id of the job a caller's idempotency key stands for.
+func KeyedJobID(caller, key string) string {
+	return uuid.NewSHA1(jobSpace, []byte("key\x00"+caller+"\x00"+key)).String()
+}

@@ -1,0 +1,108 @@
+package queue
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+
+	"routinely/shared/fault"
+	"routinely/shared/routine"
+)
+
+// Types of the CloudEvents (1.0, structured mode, JSON) that messages are.
+const (
+	// TypeJob is a job on its way.
+	TypeJob = "routinely.job.v1"
+	// TypeDeadLetter is a job, or a message that could not be read, that was given up.
+	TypeDeadLetter = "routinely.dead-letter.v1"
+)
+
+// source is the CloudEvents source of all our messages.
+const source = "/routinely"
+
+// maxFailures bounds the history an envelope carries: the first failure and the latest ones.
+const maxFailures = 12
+
+// maxText bounds the message and hint of one failure in the history, in bytes.
+const maxText = 400
+
+// historyBytes is how much an envelope may grow by its history. Accepting only requests that leave this much room keeps every
+// later send of the job within MNS's limit.
+const historyBytes = maxFailures*(2*maxText+300) + 1024
+
+// MaxAcceptedBytes is the largest envelope of a new job.
+const MaxAcceptedBytes = MaxMessageBytes - historyBytes
+
+// Envelope is a job on the queue: the request and everything the next attempt must know, so that no store is needed.
+type Envelope struct {
+	// JobID is the same in every attempt and in every copy of the job.
+	JobID string `json:"jobId"`
+	// Caller is who asked, if the request came over HTTP.
+	Caller string `json:"caller,omitempty"`
+	// AcceptedAt is when the job began; its age counts from here.
+	AcceptedAt time.Time `json:"acceptedAt"`
+	// Attempt is the number of the attempt to make, counted from 1.
+	Attempt int `json:"attempt"`
+	// HandedBack counts how often the job went back to the queue without an attempt being counted.
+	HandedBack int `json:"handedBack,omitempty"`
+	// Request is what is asked for.
+	Request routine.Request `json:"request"`
+	// Progress is what earlier attempts achieved or left in doubt.
+	Progress routine.Progress `json:"progress,omitzero"`
+	// Failures are the attempts so far, oldest first; of many, the first and the latest.
+	Failures []routine.Attempt `json:"failures,omitempty"`
+}
+
+// Fail appends a failed attempt to the history, which stays bounded.
+func (e *Envelope) Fail(a routine.Attempt) {
+	a.Message, a.Hint = cut(a.Message), cut(a.Hint)
+	e.Failures = append(e.Failures[:len(e.Failures):len(e.Failures)], a)
+	if over := len(e.Failures) - maxFailures; over > 0 {
+		e.Failures = append(e.Failures[:1:1], e.Failures[1+over:]...)
+	}
+}
+
+// cut shortens a text to maxText bytes without splitting a character.
+func cut(text string) string {
+	if len(text) <= maxText {
+		return text
+	}
+	end := maxText
+	for end > 0 && text[end]&0xC0 == 0x80 {
+		end--
+	}
+	return text[:end] + "…"
+}
+
+// Encode returns the message body.
+func (e Envelope) Encode() ([]byte, error) {
+	return encode(TypeJob, e.JobID+"/"+strconv.Itoa(e.Attempt)+"."+strconv.Itoa(e.HandedBack), e.JobID, e.AcceptedAt, e)
+}
+
+func encode(eventType, id, subject string, at time.Time, data any) ([]byte, error) {
+	out := event.New()
+	out.SetID(id)
+	out.SetSource(source)
+	out.SetType(eventType)
+	if subject != "" {
+		out.SetSubject(subject)
+	}
+	out.SetTime(at)
+	if err := out.SetData(event.ApplicationJSON, data); err != nil {
+		return nil, unencodable(eventType, err)
+	}
+	body, err := json.Marshal(out)
+	if err != nil {
+		return nil, unencodable(eventType, err)
+	}
+	return body, nil
+}
+
+func unencodable(eventType string, err error) error {
+	return &fault.Error{
+		Kind: fault.Internal, Code: "Encoding", Message: fmt.Sprintf("encode %s: %v", eventType, err), Err: err, Hint: hintOurs,
+	}
+}

@@ -1,0 +1,140 @@
+// Package config reads every environment variable of the two functions, once: the fields below are the whole list, with
+// type, default and meaning. Nothing else reads the environment.
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+)
+
+// Secret is a value that must not be seen. It prints, logs and marshals as a row of stars.
+type Secret string
+
+const hidden = "***"
+
+// String hides the value.
+func (Secret) String() string { return hidden }
+
+// GoString hides the value from %#v.
+func (Secret) GoString() string { return hidden }
+
+// MarshalText hides the value from JSON and everything built on it.
+func (Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }
+
+// Reveal returns the value, for the one place that needs it.
+func (s Secret) Reveal() string { return string(s) }
+
+// Key is the access key of the function's role, as Function Compute puts it into the environment. Each invocation brings a
+// newer one, which is preferred.
+type Key struct {
+	ID     string `env:"ALIBABA_CLOUD_ACCESS_KEY_ID" doc:"Access key id; set by Function Compute from the function's role"`
+	Secret Secret `env:"ALIBABA_CLOUD_ACCESS_KEY_SECRET" doc:"Access key secret; set by Function Compute from the function's role"`
+	Token  Secret `env:"ALIBABA_CLOUD_SECURITY_TOKEN" doc:"STS token; set by Function Compute from the function's role"`
+}
+
+// Queue is where jobs and dead letters go.
+type Queue struct {
+	Endpoint   string        `env:"ROUTINELY_MNS_ENDPOINT,required,notEmpty" doc:"MNS endpoint, such as https://ACCOUNT.mns.REGION.aliyuncs.com"`
+	Name       string        `env:"ROUTINELY_QUEUE" envDefault:"routinely-jobs" doc:"Queue of the jobs"`
+	DeadLetter string        `env:"ROUTINELY_DEAD_LETTER_QUEUE" doc:"Queue of the dead letters; default: the job queue's name followed by -dead"`
+	Timeout    time.Duration `env:"ROUTINELY_MNS_TIMEOUT" envDefault:"5s" doc:"Longest time for one MNS call"`
+}
+
+// Accept is the configuration of the function accept.
+type Accept struct {
+	Key
+	Queue
+	LogLevel string `env:"ROUTINELY_LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error"`
+}
+
+// Provision is the configuration of the function provision.
+type Provision struct {
+	Key
+	Queue
+	LogLevel string `env:"ROUTINELY_LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error"`
+
+	ESAEndpoint string        `env:"ROUTINELY_ESA_ENDPOINT" envDefault:"esa.cn-hangzhou.aliyuncs.com" doc:"ESA endpoint; esa.ap-southeast-1.aliyuncs.com for accounts of the international site"`
+	ESATimeout  time.Duration `env:"ROUTINELY_ESA_TIMEOUT" envDefault:"30s" doc:"Longest time for one ESA call"`
+
+	RetryBase             time.Duration `env:"ROUTINELY_RETRY_BASE" envDefault:"2s" doc:"Upper end of the first backoff; it doubles with each attempt"`
+	RetryCap              time.Duration `env:"ROUTINELY_RETRY_CAP" envDefault:"15m" doc:"Longest backoff, and the longest throttle hint that is followed"`
+	RetryAttempts         int           `env:"ROUTINELY_RETRY_ATTEMPTS" envDefault:"10" doc:"Attempts before a job is dead-lettered"`
+	RetryInternalAttempts int           `env:"ROUTINELY_RETRY_INTERNAL_ATTEMPTS" envDefault:"3" doc:"Attempts for faults that nobody knows to pass (DependedByOthers, unlisted codes)"`
+	RetryMaxAge           time.Duration `env:"ROUTINELY_RETRY_MAX_AGE" envDefault:"24h" doc:"Age after which a job is dead-lettered, waiting for the account lock included"`
+
+	LockPollMin time.Duration `env:"ROUTINELY_LOCK_POLL_MIN" envDefault:"200ms" doc:"First pause before asking again for the account lock"`
+	LockPollMax time.Duration `env:"ROUTINELY_LOCK_POLL_MAX" envDefault:"3s" doc:"Longest pause between two tries for the account lock"`
+	Reserve     time.Duration `env:"ROUTINELY_RESERVE" envDefault:"10s" doc:"Time kept back before the function's deadline for handing work back"`
+}
+
+// LoadAccept reads the configuration of accept from the environment, given as NAME=value pairs. The error names every
+// variable that is missing or unreadable.
+func LoadAccept(environ []string) (Accept, error) {
+	var cfg Accept
+	err := load(environ, &cfg)
+	cfg.Queue.complete()
+	return cfg, err
+}
+
+// LoadProvision is LoadAccept for provision.
+func LoadProvision(environ []string) (Provision, error) {
+	var cfg Provision
+	err := load(environ, &cfg)
+	cfg.Queue.complete()
+	return cfg, err
+}
+
+func (q *Queue) complete() {
+	if q.DeadLetter == "" {
+		q.DeadLetter = q.Name + "-dead"
+	}
+}
+
+func load(environ []string, cfg any) error {
+	if err := env.ParseWithOptions(cfg, env.Options{Environment: env.ToMap(environ)}); err != nil {
+		return fmt.Errorf("configuration: %s", strings.TrimPrefix(err.Error(), "env: "))
+	}
+	return nil
+}
+
+// Variable describes one environment variable.
+type Variable struct {
+	Name, Type, Default, Doc string
+	Required, Secret         bool
+}
+
+// Variables lists the variables of a configuration, given as Accept{} or Provision{}, in the order of its fields.
+func Variables(cfg any) []Variable {
+	return variables(reflect.TypeOf(cfg))
+}
+
+func variables(t reflect.Type) []Variable {
+	var out []Variable
+	for field := range t.Fields() {
+		tag, ok := field.Tag.Lookup("env")
+		if !ok {
+			out = append(out, variables(field.Type)...)
+			continue
+		}
+		name, options, _ := strings.Cut(tag, ",")
+		out = append(out, Variable{
+			Name: name, Type: typeName(field.Type), Default: field.Tag.Get("envDefault"), Doc: field.Tag.Get("doc"),
+			Required: strings.Contains(options, "required"), Secret: field.Type == reflect.TypeFor[Secret](),
+		})
+	}
+	return out
+}
+
+func typeName(t reflect.Type) string {
+	switch t {
+	case reflect.TypeFor[time.Duration]():
+		return "duration"
+	case reflect.TypeFor[int]():
+		return "integer"
+	}
+	return "text"
+}

@@ -1,0 +1,228 @@
+// Package esa is the one door to ESA's API (version 2024-09-10): a method for each action the product calls, with every
+// failure classified as a *fault.Error.
+//
+// It closes the traps of the official SDK: each call has its own time limit, the SDK never retries, an empty 200 is not a
+// success, and the status, code, request id and retry hint of every answer are read here, whatever the SDK makes of them.
+// Which code means what is one table, see codes.go. It does not decide about retries or adoption.
+package esa
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	openapiutil "github.com/alibabacloud-go/darabonba-openapi/v2/utils"
+	sdk "github.com/alibabacloud-go/esa-20240910/v2/client"
+	"github.com/alibabacloud-go/tea/dara"
+	"github.com/aliyun/credentials-go/credentials"
+	"github.com/aliyun/credentials-go/credentials/providers"
+
+	"routinely/shared/fault"
+)
+
+// Config is what a Client needs.
+type Config struct {
+	// Endpoint is ESA's address: a host such as esa.cn-hangzhou.aliyuncs.com, reached over HTTPS, or a URL. It is required,
+	// because the SDK's own default ignores the region.
+	Endpoint string
+	// Credentials returns the access key to sign the next call with; the token is empty for a long-lived key. Required.
+	Credentials func() (accessKeyID, accessKeySecret, securityToken string)
+	// Timeout bounds each call, including reading its answer. Required.
+	Timeout time.Duration
+}
+
+// Client calls ESA. It is safe for concurrent use.
+type Client struct {
+	sdk     *sdk.Client
+	wire    *wire
+	timeout time.Duration
+}
+
+// New checks the configuration and returns a client. It makes no call.
+func New(cfg Config) (*Client, error) {
+	protocol, host, err := splitEndpoint(cfg.Endpoint)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Credentials == nil || cfg.Timeout <= 0 {
+		return nil, errors.New("esa: credentials and a timeout are required")
+	}
+	w := newWire()
+	inner, err := sdk.NewClient(&openapiutil.Config{
+		Endpoint:   dara.String(host),
+		Protocol:   dara.String(protocol),
+		Credential: credentials.FromCredentialsProvider("routinely", provider(cfg.Credentials)),
+		HttpClient: w,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("esa: %w", err)
+	}
+	// The embedded client's field: with it errors pass through the SDK as they are instead of being flattened to text.
+	inner.Client.DisableSDKError = dara.Bool(true)
+	return &Client{sdk: inner, wire: w, timeout: cfg.Timeout}, nil
+}
+
+// Close drops the idle connections.
+func (c *Client) Close() { c.wire.transport.CloseIdleConnections() }
+
+func splitEndpoint(endpoint string) (protocol, host string, err error) {
+	if !strings.Contains(endpoint, "://") {
+		endpoint = "https://" + endpoint
+	}
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return "", "", fmt.Errorf("esa: endpoint %q: want a host such as esa.cn-hangzhou.aliyuncs.com or an http(s) URL without a path", endpoint)
+	}
+	return strings.ToUpper(u.Scheme), u.Host, nil
+}
+
+// provider adapts a function to the SDK's credentials.
+type provider func() (accessKeyID, accessKeySecret, securityToken string)
+
+func (p provider) GetCredentials() (*providers.Credentials, error) {
+	id, secret, token := p()
+	return &providers.Credentials{AccessKeyId: id, AccessKeySecret: secret, SecurityToken: token, ProviderName: "routinely"}, nil
+}
+
+func (p provider) GetProviderName() string { return "routinely" }
+
+// Routine is what ESA says of a routine.
+type Routine struct {
+	Description string
+	HasAssets   bool
+	CreateTime  time.Time
+}
+
+// CreateRoutine makes a routine; nil description and hasAssets are not sent. It returns nil only if ESA said Status OK.
+func (c *Client) CreateRoutine(ctx context.Context, name string, description *string, hasAssets *bool) error {
+	const action = "CreateRoutine"
+	return c.call(ctx, action, func(ctx context.Context) error {
+		res, err := c.sdk.CreateRoutineWithContext(ctx, &sdk.CreateRoutineRequest{
+			Name: &name, Description: description, HasAssets: hasAssets,
+		}, &dara.RuntimeOptions{})
+		if err != nil {
+			return err
+		}
+		if res.Body == nil || dara.StringValue(res.Body.Status) != statusOK {
+			return unusable("no Status OK in the answer")
+		}
+		return nil
+	})
+}
+
+// GetRoutine reads a routine. A missing one is a fault of kind NotFound with code RoutineNotExist.
+func (c *Client) GetRoutine(ctx context.Context, name string) (Routine, error) {
+	var out Routine
+	err := c.call(ctx, "GetRoutine", func(ctx context.Context) error {
+		res, err := c.sdk.GetRoutineWithContext(ctx, &sdk.GetRoutineRequest{Name: &name}, &dara.RuntimeOptions{})
+		if err != nil {
+			return err
+		}
+		if res.Body == nil || res.Body.CreateTime == nil {
+			return unusable("no CreateTime in the answer")
+		}
+		// The creation time is for display; an odd format is no reason to doubt that the routine exists.
+		created, _ := time.Parse(time.RFC3339, *res.Body.CreateTime)
+		out = Routine{
+			Description: dara.StringValue(res.Body.Description),
+			HasAssets:   dara.BoolValue(res.Body.HasAssets),
+			CreateTime:  created,
+		}
+		return nil
+	})
+	return out, err
+}
+
+// CreateRoutineRelatedRecord makes a record under the site and binds it to the routine. It returns the record's id, and an
+// error unless ESA said Status OK and gave an id.
+func (c *Client) CreateRoutineRelatedRecord(ctx context.Context, name string, siteID int64, recordName string) (recordID int64, err error) {
+	err = c.call(ctx, "CreateRoutineRelatedRecord", func(ctx context.Context) error {
+		res, err := c.sdk.CreateRoutineRelatedRecordWithContext(ctx, &sdk.CreateRoutineRelatedRecordRequest{
+			Name: &name, SiteId: &siteID, RecordName: &recordName,
+		}, &dara.RuntimeOptions{})
+		if err != nil {
+			return err
+		}
+		if res.Body == nil || dara.StringValue(res.Body.Status) != statusOK || res.Body.RecordId == nil {
+			return unusable("no Status OK with a RecordId in the answer")
+		}
+		recordID = *res.Body.RecordId
+		return nil
+	})
+	return recordID, err
+}
+
+// pageSize is the largest page ListRoutineRelatedRecords gives (documented range 1 to 20).
+const pageSize = 20
+
+// maxPages bounds the walk should TotalCount grow for ever; 20,000 records are far beyond any plan's quota.
+const maxPages = 1000
+
+// FindRelatedRecord looks for the record of exactly that name (whatever its case) and site among the records bound to the
+// routine. It walks all pages, since ESA's search is fuzzy. A missing routine is a fault with code RoutineNotExist.
+func (c *Client) FindRelatedRecord(ctx context.Context, name string, siteID int64, recordName string) (recordID int64, found bool, err error) {
+	seen := int64(0)
+	for page := int64(1); page <= maxPages; page++ {
+		records, total, err := c.listRelatedRecords(ctx, name, recordName, page)
+		if err != nil {
+			return 0, false, err
+		}
+		for _, r := range records {
+			if strings.EqualFold(dara.StringValue(r.RecordName), recordName) && dara.Int64Value(r.SiteId) == siteID && r.RecordId != nil {
+				return *r.RecordId, true, nil
+			}
+		}
+		seen += int64(len(records))
+		if len(records) == 0 || seen >= total {
+			return 0, false, nil
+		}
+	}
+	return 0, false, &fault.Error{
+		Kind: fault.Internal, Step: "ListRoutineRelatedRecords", Code: "TooManyPages",
+		Message: fmt.Sprintf("more than %d pages of records", maxPages),
+		Hint:    "Look the record up in the ESA console and report this.",
+	}
+}
+
+type relatedRecord = sdk.ListRoutineRelatedRecordsResponseBodyRelatedRecords
+
+func (c *Client) listRelatedRecords(ctx context.Context, name, search string, page int64) (records []*relatedRecord, total int64, err error) {
+	err = c.call(ctx, "ListRoutineRelatedRecords", func(ctx context.Context) error {
+		res, err := c.sdk.ListRoutineRelatedRecordsWithContext(ctx, &sdk.ListRoutineRelatedRecordsRequest{
+			Name: &name, SearchKeyWord: &search, PageNumber: dara.Int64(page), PageSize: dara.Int64(pageSize),
+		}, &dara.RuntimeOptions{})
+		if err != nil {
+			return err
+		}
+		if res.Body == nil || res.Body.TotalCount == nil {
+			return unusable("no TotalCount in the answer")
+		}
+		records, total = res.Body.RelatedRecords, *res.Body.TotalCount
+		return nil
+	})
+	return records, total, err
+}
+
+const statusOK = "OK"
+
+// call runs one API call under its own time limit and classifies its failure.
+func (c *Client) call(ctx context.Context, action string, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	var seen answer
+	err := do(context.WithValue(ctx, answerKey{}, &seen))
+	if err == nil {
+		return nil
+	}
+	return classify(action, err, seen)
+}
+
+// unusable is a 200 that does not say what it must. The call may have taken effect.
+func unusable(message string) error {
+	return &fault.Error{
+		Kind: fault.Unavailable, Code: codeUnusableAnswer, Message: message, OutcomeUnknown: true, Hint: hintUnavailable,
+	}
+}

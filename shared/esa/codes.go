@@ -1,0 +1,155 @@
+package esa
+
+import (
+	"net/http"
+	"strings"
+
+	"routinely/shared/fault"
+)
+
+// Codes the two-step workflow acts on. All others it only reports.
+const (
+	// CodeRoutineAlreadyExist answers CreateRoutine for a name that is taken in the account.
+	CodeRoutineAlreadyExist = "RoutineAlreadyExist"
+	// CodeParameterAlreadyExist answers CreateRoutineRelatedRecord when something else is unique already; ESA does not say what.
+	CodeParameterAlreadyExist = "ParameterAlreadyExist"
+	// CodeRoutineNotExist answers every action on a routine ESA does not know.
+	CodeRoutineNotExist = "RoutineNotExist"
+)
+
+// What to do next, for the operator who reads a dead letter.
+const (
+	hintUnavailable   = "ESA or the network failed. The job was retried; redrive it once ESA answers again."
+	hintSupport       = "ESA failed to run the operation. Redrive later; if it persists, open a ticket with the ESA request id."
+	hintNameTaken     = "Another routine of the account has this name. Choose another name, or delete or align that routine and redrive."
+	hintRecordTaken   = "The record name is taken on this site by another record or routine. Remove it or choose another record name."
+	hintParameter     = "ESA refused a value of the request. Correct the request and submit it again."
+	hintNothingSuch   = "ESA says that something the request refers to does not exist. Check the request and submit it again."
+	hintActivate      = "Activate Edge Routine for the account (console, or OpenErService), then redrive."
+	hintRoutineQuota  = "The account's routine quota is used up. Delete unused routines or raise the quota, then redrive."
+	hintRecordQuota   = "The routine's quota of related records is used up. Remove records or upgrade the plan, then redrive."
+	hintOverdue       = "The account has overdue payments and is halted. Pay the bill, then redrive."
+	hintRoutineGone   = "ESA does not know the routine, though it was created. Was it deleted meanwhile? Redrive to create it again."
+	hintSite          = "Check that siteId is a site of this account and that recordName lies in that site's zone, then redrive or resubmit."
+	hintLocked        = "Another routine operation of the account was running all the time. Find out who holds it, then redrive."
+	hintThrottled     = "The account calls ESA too often. Redrive at a slower rate, or raise the API quota."
+	hintCredentials   = "ESA refused the function's credentials. Check the function's role and its RAM policy (deploy/ram), then redrive."
+	hintClock         = "ESA refused the request's timestamp. Check the clock of the machine, then redrive."
+	hintUnlistedCode  = "ESA answered with a code its page does not list. Look it up in Alibaba Cloud's error center, then redrive."
+	hintEndpoint      = "ESA does not know the API called. Check ROUTINELY_ESA_ENDPOINT."
+	hintAnotherUpdate = "Another change of the same object was running. Redrive."
+)
+
+// row classifies one code. unknown means that the operation may have taken effect although ESA answered with the code.
+type row struct {
+	code    string
+	kind    fault.Kind
+	unknown bool
+	hint    string
+}
+
+// createRoutineRows is the error table of the CreateRoutine page, in its order.
+// https://help.aliyun.com/zh/edge-security-acceleration/esa/api-esa-2024-09-10-createroutine
+var createRoutineRows = []row{
+	{CodeRoutineAlreadyExist, fault.Conflict, false, hintNameTaken},
+	{"InternalOperationError", fault.Unavailable, true, hintSupport},
+	{"ParameterNotExist", fault.Invalid, false, hintNothingSuch},
+	{"ServiceNotOpen", fault.Operator, false, hintActivate},
+	{"RoutineNumberExceedQuotaLimit", fault.Operator, false, hintRoutineQuota},
+	{"DependedByOthers", fault.Internal, true, hintSupport},
+	{"RoutineUserServiceStatusHalt", fault.Operator, false, hintOverdue},
+	{"InternalException", fault.Unavailable, true, hintSupport},
+	{"InvalidParameter", fault.Invalid, false, hintParameter},
+	{"UserOperationStatusIsLocked", fault.Locked, false, hintLocked},
+}
+
+// createRelatedRecordRows is the error table of the CreateRoutineRelatedRecord page, in its order.
+// https://help.aliyun.com/zh/edge-security-acceleration/esa/api-esa-2024-09-10-createroutinerelatedrecord
+var createRelatedRecordRows = []row{
+	{"InternalException", fault.Unavailable, true, hintSupport},
+	{"InvalidParameter", fault.Invalid, false, hintParameter},
+	{CodeRoutineNotExist, fault.NotFound, false, hintRoutineGone},
+	{"DependedByOthers", fault.Internal, true, hintSupport},
+	{"SiteParameterNotMatch", fault.NotFound, false, hintSite},
+	{"InternalOperationError", fault.Unavailable, true, hintSupport},
+	{CodeParameterAlreadyExist, fault.Conflict, false, hintRecordTaken},
+	{"RelatedRecordNumberExceedQuotaLimit", fault.Operator, false, hintRecordQuota},
+	{"RoutineUserServiceStatusHalt", fault.Operator, false, hintOverdue},
+	{"UserOperationStatusIsLocked", fault.Locked, false, hintLocked},
+}
+
+// commonRows are codes that the pages do not list and that clients have met, on these and neighbouring actions: ESA's lock
+// codes known to the Terraform provider, and the codes of the gateway all Alibaba Cloud APIs share
+// (https://help.aliyun.com/en/dns/error-code). A code that ends in * stands for all that begin so.
+var commonRows = []row{
+	{CodeRoutineNotExist, fault.NotFound, false, hintRoutineGone},
+	{"LockFailed", fault.Locked, false, hintAnotherUpdate},
+	{"Site.ServiceBusy", fault.Locked, false, hintAnotherUpdate},
+	{"Record.ServiceBusy", fault.Locked, false, hintAnotherUpdate},
+	{"TooManyRequests", fault.Locked, false, hintThrottled},
+	{"Throttling*", fault.Throttled, false, hintThrottled},
+	{"Rejected.Throttling*", fault.Throttled, false, hintThrottled},
+	{"ServiceUnavailable*", fault.Unavailable, true, hintUnavailable},
+	{"InternalError*", fault.Unavailable, true, hintUnavailable},
+	{"SignatureNonceUsed", fault.Unavailable, true, hintUnavailable},
+	{"InvalidAccessKeyId*", fault.Operator, false, hintCredentials},
+	{"InvalidSecurityToken*", fault.Operator, false, hintCredentials},
+	{"MissingAccessKeyId", fault.Operator, false, hintCredentials},
+	{"SignatureDoesNotMatch", fault.Operator, false, hintCredentials},
+	{"IncompleteSignature", fault.Operator, false, hintCredentials},
+	{"Forbidden*", fault.Operator, false, hintCredentials},
+	{"NoPermission*", fault.Operator, false, hintCredentials},
+	{"InvalidTimeStamp*", fault.Operator, false, hintClock},
+	{"IllegalTimestamp", fault.Operator, false, hintClock},
+	{"InvalidAction*", fault.Operator, false, hintEndpoint},
+	{"InvalidVersion*", fault.Operator, false, hintEndpoint},
+}
+
+// rowsOf returns the table of an action's own page. The actions that only read have none: whatever they fail with is
+// answered by the common rows or by the HTTP status.
+func rowsOf(action string) []row {
+	switch action {
+	case "CreateRoutine":
+		return createRoutineRows
+	case "CreateRoutineRelatedRecord":
+		return createRelatedRecordRows
+	}
+	return nil
+}
+
+// lookUp classifies an error in ESA's own shape: by the action's page, by the common codes, by the HTTP status.
+func lookUp(action string, e *coded) fault.Error {
+	r := find(rowsOf(action), e.code)
+	if r == nil {
+		r = find(commonRows, e.code)
+	}
+	if r == nil {
+		r = byStatus(e.status)
+	}
+	return fault.Error{
+		Kind: r.kind, Code: e.code, Message: e.message, OutcomeUnknown: r.unknown, Hint: r.hint, RetryAfter: e.retryAfter,
+	}
+}
+
+func find(rows []row, code string) *row {
+	for i := range rows {
+		if prefix, open := strings.CutSuffix(rows[i].code, "*"); rows[i].code == code || (open && strings.HasPrefix(code, prefix)) {
+			return &rows[i]
+		}
+	}
+	return nil
+}
+
+// byStatus classifies a code nobody has listed. It is retried a few times, since most codes without a page are passing
+// states, and read back first, since nothing says that it had no effect.
+func byStatus(status int) *row {
+	switch {
+	case status >= http.StatusInternalServerError:
+		return &row{kind: fault.Unavailable, unknown: true, hint: hintUnavailable}
+	case status == http.StatusTooManyRequests:
+		return &row{kind: fault.Throttled, hint: hintThrottled}
+	case status == http.StatusUnauthorized, status == http.StatusForbidden:
+		return &row{kind: fault.Operator, hint: hintCredentials}
+	}
+	return &row{kind: fault.Internal, unknown: true, hint: hintUnlistedCode}
+}

@@ -1,0 +1,143 @@
+// Package fault says what a caller should do about an error: one small taxonomy that the HTTP status, the decision to retry
+// and the CLI's exit code are all read from.
+//
+// A cloud's own code, request id and retry hint travel inside, so that every failure can be looked up where it happened. It
+// is not for control flow inside a package: only HTTP handlers, the worker's switch and the CLI look at the kind.
+package fault
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// Kind is what a caller should do about an error.
+type Kind string
+
+// The kinds of fault.
+const (
+	// Invalid requests can never work as they are.
+	Invalid Kind = "invalid"
+	// Unauthenticated: the caller has not shown who they are.
+	Unauthenticated Kind = "unauthenticated"
+	// Denied: the caller is known and may not do this.
+	Denied Kind = "denied"
+	// NotFound: something the request refers to does not exist.
+	NotFound Kind = "not-found"
+	// Conflict: something else is already there.
+	Conflict Kind = "conflict"
+	// Operator: the request is right but the account must be put in order first.
+	Operator Kind = "operator"
+	// Locked: the account's one lane is taken and nothing was executed. Waiting is capacity, not failure.
+	Locked Kind = "locked"
+	// Throttled: too many calls, nothing was executed.
+	Throttled Kind = "throttled"
+	// Unavailable: the network, the far side or the deadline; see OutcomeUnknown.
+	Unavailable Kind = "unavailable"
+	// Internal: unclassified, or our own mistake.
+	Internal Kind = "internal"
+)
+
+// Retryable reports whether the same request can succeed later without anybody doing anything.
+func (k Kind) Retryable() bool {
+	switch k {
+	case Locked, Throttled, Unavailable, Internal:
+		return true
+	case Invalid, Unauthenticated, Denied, NotFound, Conflict, Operator:
+	}
+	return false
+}
+
+// HTTPStatus is the status an HTTP answer about the fault carries.
+func (k Kind) HTTPStatus() int {
+	switch k {
+	case Invalid:
+		return http.StatusUnprocessableEntity
+	case Unauthenticated:
+		return http.StatusUnauthorized
+	case Denied:
+		return http.StatusForbidden
+	case NotFound:
+		return http.StatusNotFound
+	case Conflict, Operator:
+		return http.StatusConflict
+	case Throttled:
+		return http.StatusTooManyRequests
+	case Locked, Unavailable:
+		return http.StatusServiceUnavailable
+	case Internal:
+	}
+	return http.StatusInternalServerError
+}
+
+// Error is a classified failure. Its zero Kind reads as Internal.
+type Error struct {
+	Kind Kind
+	// Step is what was being done, in the cloud's own word for it: an API action or a queue operation.
+	Step string
+	// Code is the cloud's error code, or our own where there was no answer.
+	Code string
+	// Message says what went wrong.
+	Message string
+	// RequestID is the cloud's id of the failed call, empty where there was no answer.
+	RequestID string
+	// Hint says what to do next.
+	Hint string
+	// RetryAfter is how long the far side asked to be left alone; 0 when it did not say.
+	RetryAfter time.Duration
+	// OutcomeUnknown means that the operation may have taken effect although it failed.
+	OutcomeUnknown bool
+	// Err is the cause, if there is one.
+	Err error
+}
+
+// Error names the step, code, message and request id.
+func (e *Error) Error() string {
+	var b strings.Builder
+	if e.Step != "" {
+		b.WriteString(e.Step + ": ")
+	}
+	if e.Code != "" {
+		b.WriteString(e.Code + ": ")
+	}
+	b.WriteString(e.text())
+	if e.RequestID != "" {
+		fmt.Fprintf(&b, " (request id %s)", e.RequestID)
+	}
+	return b.String()
+}
+
+func (e *Error) text() string {
+	switch {
+	case e.Message != "":
+		return e.Message
+	case e.Err != nil:
+		return e.Err.Error()
+	}
+	return string(e.Kind)
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// From finds the classified failure in err's chain. An error that has none is Internal; nil stays nil.
+func From(err error) *Error {
+	if err == nil {
+		return nil
+	}
+	var classified *Error
+	if errors.As(err, &classified) {
+		if classified.Kind == "" {
+			copied := *classified
+			copied.Kind = Internal
+			return &copied
+		}
+		return classified
+	}
+	return &Error{
+		Kind: Internal, Code: "Unclassified", Err: err,
+		Hint: "This is likely a defect of Routinely: report it with the message and the log lines of the job.",
+	}
+}

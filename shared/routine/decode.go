@@ -1,0 +1,269 @@
+package routine
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// Codes of problems.
+const (
+	codeSyntax    = "syntax"
+	codeDuplicate = "duplicate"
+	codeUnknown   = "unknown-field"
+	codeMissing   = "missing"
+	codeType      = "type"
+	codeValue     = "value"
+)
+
+// Decode reads one request from JSON and reports all its problems at once as *Invalid. Field names may be in camelCase or in
+// ESA's own spelling (Name, SiteId); SiteId may be a number or a string. Unknown and repeated fields, and anything behind
+// the object, are problems.
+func Decode(text []byte) (Request, error) {
+	fields, err := split(text)
+	if err != nil {
+		return Request{}, err
+	}
+	d := decoder{fields: fields}
+	req := Request{
+		Name:        d.name(),
+		Description: d.text("description"),
+		HasAssets:   d.flag("hasAssets"),
+		SiteID:      d.siteID(),
+		RecordName:  d.recordName(),
+		IfExists:    d.ifExists(),
+	}
+	d.unknown()
+	if len(d.problems) > 0 {
+		slices.SortStableFunc(d.problems, func(a, b Problem) int { return strings.Compare(a.Pointer, b.Pointer) })
+		return Request{}, &Invalid{Problems: d.problems}
+	}
+	return req, nil
+}
+
+// field is one member of the object; used tells whether a rule has looked at it.
+type field struct {
+	given string
+	value json.RawMessage
+	used  bool
+}
+
+// split reads the object's members, keyed by their camelCase names. Repeated members are refused, as I-JSON (RFC 7493) asks:
+// two readers would take different ones.
+func split(text []byte) (map[string]*field, error) {
+	if !utf8.Valid(text) {
+		return nil, malformed(codeSyntax, "the text is not UTF-8")
+	}
+	dec := json.NewDecoder(bytes.NewReader(text))
+	open, err := dec.Token()
+	if err != nil {
+		return nil, malformed(codeSyntax, "not JSON: "+explain(err))
+	}
+	if open != json.Delim('{') {
+		return nil, malformed(codeSyntax, "want one JSON object")
+	}
+	fields := map[string]*field{}
+	var repeated []Problem
+	for dec.More() {
+		name, value, err := member(dec)
+		if err != nil {
+			return nil, malformed(codeSyntax, "not JSON: "+explain(err))
+		}
+		key := camel(name)
+		if _, twice := fields[key]; twice {
+			repeated = append(repeated, Problem{pointer(name), codeDuplicate, fmt.Sprintf("%q is given more than once", clip(name))})
+			continue
+		}
+		fields[key] = &field{given: name, value: value}
+	}
+	if _, err := dec.Token(); err != nil {
+		return nil, malformed(codeSyntax, "not JSON: "+explain(err))
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return nil, malformed(codeSyntax, "there is something behind the JSON object")
+	}
+	if len(repeated) > 0 {
+		return nil, &Invalid{Malformed: true, Problems: repeated}
+	}
+	return fields, nil
+}
+
+func member(dec *json.Decoder) (string, json.RawMessage, error) {
+	token, err := dec.Token()
+	if err != nil {
+		return "", nil, err
+	}
+	// Inside an object the decoder yields nothing but string tokens in this place.
+	name, _ := token.(string)
+	var value json.RawMessage
+	return name, value, dec.Decode(&value)
+}
+
+func malformed(code, detail string) error {
+	return &Invalid{Malformed: true, Problems: []Problem{{"", code, detail}}}
+}
+
+func explain(err error) string {
+	var syntax *json.SyntaxError
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "the text ends too early"
+	case errors.As(err, &syntax):
+		return fmt.Sprintf("%v at byte %d", syntax, syntax.Offset)
+	}
+	return err.Error()
+}
+
+// camel maps ESA's spelling to ours; a name that is neither stays as it is.
+func camel(name string) string {
+	switch name {
+	case "Name", "Description", "HasAssets", "SiteId", "RecordName", "IfExists":
+		return strings.ToLower(name[:1]) + name[1:]
+	}
+	return name
+}
+
+// pointer is the JSON pointer of a member of the top object (RFC 6901 section 3).
+func pointer(name string) string {
+	return "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+}
+
+type decoder struct {
+	fields   map[string]*field
+	problems []Problem
+}
+
+func (d *decoder) add(at, code, detail string) {
+	d.problems = append(d.problems, Problem{pointer(at), code, detail})
+}
+
+// take returns a member's value; nil for an absent one and for null, which mean the same.
+func (d *decoder) take(name string) (given string, value json.RawMessage) {
+	f, ok := d.fields[name]
+	if !ok {
+		return name, nil
+	}
+	f.used = true
+	if string(f.value) == "null" {
+		return f.given, nil
+	}
+	return f.given, f.value
+}
+
+func (d *decoder) unknown() {
+	for _, f := range d.fields {
+		if !f.used {
+			d.add(f.given, codeUnknown, fmt.Sprintf("%q is not a field of a routine request", clip(f.given)))
+		}
+	}
+}
+
+func (d *decoder) text(name string) *string {
+	given, value := d.take(name)
+	if value == nil {
+		return nil
+	}
+	var s string
+	if json.Unmarshal(value, &s) != nil {
+		d.add(given, codeType, "must be a string")
+		return nil
+	}
+	return &s
+}
+
+func (d *decoder) required(name string) (given, text string, ok bool) {
+	given, value := d.take(name)
+	if value == nil {
+		d.add(given, codeMissing, "is required")
+		return given, "", false
+	}
+	if json.Unmarshal(value, &text) != nil {
+		d.add(given, codeType, "must be a string")
+		return given, "", false
+	}
+	return given, text, true
+}
+
+func (d *decoder) name() string {
+	given, text, ok := d.required("name")
+	if !ok {
+		return ""
+	}
+	if detail := checkName(text); detail != "" {
+		d.add(given, codeValue, detail)
+	}
+	return text
+}
+
+func (d *decoder) recordName() string {
+	given, text, ok := d.required("recordName")
+	if !ok {
+		return ""
+	}
+	normal, detail := normalizeRecordName(text)
+	if detail != "" {
+		d.add(given, codeValue, detail)
+	}
+	return normal
+}
+
+func (d *decoder) flag(name string) *bool {
+	given, value := d.take(name)
+	if value == nil {
+		return nil
+	}
+	var b bool
+	if json.Unmarshal(value, &b) != nil {
+		d.add(given, codeType, "must be true or false")
+		return nil
+	}
+	return &b
+}
+
+func (d *decoder) siteID() int64 {
+	given, value := d.take("siteId")
+	if value == nil {
+		d.add(given, codeMissing, "is required")
+		return 0
+	}
+	digits := string(value)
+	if value[0] == '"' {
+		if json.Unmarshal(value, &digits) != nil {
+			digits = ""
+		}
+	}
+	id, err := strconv.ParseInt(digits, 10, 64)
+	switch {
+	case err != nil && value[0] != '"' && (value[0] < '0' || value[0] > '9') && value[0] != '-':
+		d.add(given, codeType, "must be an integer, as a number or a string")
+	case err != nil || digits[0] == '+':
+		d.add(given, codeValue, fmt.Sprintf("%s is not a 64-bit integer", clip(string(value))))
+	case id <= 0:
+		d.add(given, codeValue, "must be greater than 0")
+	}
+	return id
+}
+
+func (d *decoder) ifExists() IfExists {
+	given, value := d.take("ifExists")
+	if value == nil {
+		return ""
+	}
+	var text string
+	if json.Unmarshal(value, &text) != nil {
+		d.add(given, codeType, `must be "adopt" or "fail"`)
+		return ""
+	}
+	switch choice := IfExists(text); choice {
+	case Adopt, Fail:
+		return choice
+	}
+	d.add(given, codeValue, fmt.Sprintf(`%q is neither "adopt" nor "fail"`, clip(text)))
+	return ""
+}

@@ -1,0 +1,79 @@
+package routine
+
+import "time"
+
+// Step is one of the two things a job does, named by its ESA action.
+type Step string
+
+// The steps, in their order.
+const (
+	CreateRoutine              Step = "CreateRoutine"
+	CreateRoutineRelatedRecord Step = "CreateRoutineRelatedRecord"
+)
+
+// State is where a job is in its life.
+type State string
+
+// The states of a job. A job ends in Succeeded or DeadLettered.
+const (
+	// Queued jobs wait for the worker, for the first time or for another attempt.
+	Queued State = "queued"
+	// Succeeded jobs have their routine and their record.
+	Succeeded State = "succeeded"
+	// DeadLettered jobs were given up and lie in the dead-letter queue with the reason.
+	DeadLettered State = "dead-lettered"
+)
+
+// Job is one accepted request on its way.
+type Job struct {
+	ID         string    `json:"id"`
+	State      State     `json:"state"`
+	Ready      bool      `json:"ready"`
+	Request    Request   `json:"request"`
+	AcceptedAt time.Time `json:"acceptedAt"`
+}
+
+// Attempt is one failed try of a job.
+type Attempt struct {
+	// Number counts from 1.
+	Number int       `json:"number"`
+	At     time.Time `json:"at"`
+	// Step is where the attempt failed.
+	Step Step `json:"step,omitempty"`
+	// Kind is the kind of fault, see package fault.
+	Kind string `json:"kind"`
+	// Code and RequestID are the cloud's own.
+	Code      string `json:"code,omitempty"`
+	RequestID string `json:"requestId,omitempty"`
+	Message   string `json:"message"`
+	Hint      string `json:"hint,omitempty"`
+}
+
+// Outcome says how a step came to its end.
+type Outcome string
+
+// The outcomes of a step.
+const (
+	// Created: this job made the thing.
+	Created Outcome = "created"
+	// Adopted: the thing was there and is what was asked for.
+	Adopted Outcome = "adopted"
+)
+
+// Progress is what a job knows of its own steps from one attempt to the next.
+type Progress struct {
+	// Routine is how step 1 ended; empty while it has not.
+	Routine Outcome `json:"routine,omitempty"`
+	// RoutineRecreated is set once step 1 was done again because ESA no longer knew the routine.
+	RoutineRecreated bool `json:"routineRecreated,omitempty"`
+	// RoutineUnknown and RecordUnknown are set once a call of the step may have taken effect without saying so.
+	RoutineUnknown bool `json:"routineUnknown,omitempty"`
+	RecordUnknown  bool `json:"recordUnknown,omitempty"`
+}
+
+// Result is what a succeeded job achieved.
+type Result struct {
+	Routine  Outcome `json:"routine"`
+	Record   Outcome `json:"record"`
+	RecordID int64   `json:"recordId"`
+}

@@ -1,0 +1,114 @@
+// Package routine holds the nouns of the product: the Request somebody makes for an edge routine, the rules it must keep,
+// and the Job that carries it out.
+//
+// It knows nothing of HTTP, queues or ESA's API and imports only the standard library and idna.
+package routine
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"golang.org/x/net/idna"
+)
+
+// IfExists says what to do when the routine or the record exists before the job starts.
+type IfExists string
+
+const (
+	// Adopt takes over what exists if it is what was asked for. It is the default.
+	Adopt IfExists = "adopt"
+	// Fail refuses what exists, unless an earlier attempt of the same job may have created it.
+	Fail IfExists = "fail"
+)
+
+// Request is the wish for one routine bound to one host name. A Request from Decode is valid and normalised.
+type Request struct {
+	// Name is the routine's name, unique in the account: 2 to 63 lower-case letters, digits and hyphens.
+	Name string `json:"name"`
+	// Description is free text; nil when not given.
+	Description *string `json:"description,omitempty"`
+	// HasAssets tells ESA that the routine comes with asset files; nil when not given.
+	HasAssets *bool `json:"hasAssets,omitempty"`
+	// SiteID is ESA's id of the site the record belongs to; it needs more than 32 bits.
+	SiteID int64 `json:"siteId"`
+	// RecordName is the full host name that triggers the routine, in lower case and ASCII, without a trailing dot.
+	RecordName string `json:"recordName"`
+	// IfExists is Adopt or Fail; empty means Adopt.
+	IfExists IfExists `json:"ifExists,omitempty"`
+}
+
+// Problem is one thing wrong with a request.
+type Problem struct {
+	// Pointer is the JSON pointer (RFC 6901) of the value; empty for the whole document.
+	Pointer string `json:"pointer"`
+	// Code is a stable word for the kind of problem.
+	Code string `json:"code"`
+	// Detail says what is wrong and what would be right.
+	Detail string `json:"detail"`
+}
+
+// Invalid lists everything wrong with a request.
+type Invalid struct {
+	// Malformed means that the text is not one JSON object; the rules were then not looked at.
+	Malformed bool
+	Problems  []Problem
+}
+
+// Error names every problem.
+func (e *Invalid) Error() string {
+	parts := make([]string, 0, len(e.Problems))
+	for _, p := range e.Problems {
+		parts = append(parts, strings.TrimPrefix(p.Pointer+": "+p.Detail, ": "))
+	}
+	return "invalid request: " + strings.Join(parts, "; ")
+}
+
+// The name becomes a DNS label (DefaultRelatedRecord on the ListUserRoutines page), hence the rule.
+var namePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])$`)
+
+// Host names are matched after IDNA has mapped them to ASCII.
+var (
+	labelPattern    = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	topLabelPattern = regexp.MustCompile(`^([a-z]{2,63}|xn--[a-z0-9-]{1,59})$`)
+)
+
+const maxHostName = 253
+
+func checkName(name string) (detail string) {
+	if namePattern.MatchString(name) {
+		return ""
+	}
+	return fmt.Sprintf("%q is not a routine name: 2 to 63 lower-case letters, digits and hyphens, no hyphen first or last", clip(name))
+}
+
+// normalizeRecordName returns the host name as ESA stores it, or what is wrong with it.
+func normalizeRecordName(given string) (name, detail string) {
+	ascii, err := idna.Lookup.ToASCII(strings.TrimSuffix(given, "."))
+	if err != nil {
+		return "", fmt.Sprintf("%q is not a host name: %v", clip(given), err)
+	}
+	ascii = strings.ToLower(ascii)
+	if len(ascii) > maxHostName {
+		return "", fmt.Sprintf("%q is %d characters long, a host name has at most %d", clip(given), len(ascii), maxHostName)
+	}
+	labels := strings.Split(ascii, ".")
+	if len(labels) < 2 {
+		return "", fmt.Sprintf("%q is not a full host name such as www.example.com", clip(given))
+	}
+	for i, label := range labels {
+		if !labelPattern.MatchString(label) || (i == len(labels)-1 && !topLabelPattern.MatchString(label)) {
+			return "", fmt.Sprintf("%q is not a host name: label %q is not allowed", clip(given), clip(label))
+		}
+	}
+	return ascii, ""
+}
+
+// clip keeps a quoted value readable, whatever was sent.
+func clip(s string) string {
+	const most = 80
+	if runes := []rune(s); len(runes) > most {
+		return string(runes[:most]) + "…"
+	}
+	return s
+}
