@@ -101,6 +101,7 @@ func compress(body []byte) []byte {
 // limit whatever the message held: what is told twice is left out first.
 func (d DeadLetter) Encode() ([][]byte, error) {
 	d.Message, d.Hint, d.Reason = cut(d.Message), cut(d.Hint), cut(d.Reason)
+	d.Received.MessageID = cut(d.Received.MessageID)
 	bodies, err := d.encodeParts()
 	if err != nil || allFit(bodies) {
 		return bodies, err

@@ -125,6 +125,7 @@ func (w *wire) RoundTrip(hc *fasthttp.HostClient, req *fasthttp.Request, res *fa
 	current := w.prepare(hc, string(req.Header.Peek(callHeader)))
 	req.Header.Del(callHeader)
 	req.Header.SetHost(w.host)
+	req.UseHostHeader = true
 	left := time.Until(current.deadline)
 	if left <= 0 { // SetTimeout would take it for no limit at all
 		current.failed = fasthttp.ErrTimeout

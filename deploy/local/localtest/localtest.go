@@ -1,0 +1,108 @@
+// Package localtest starts the local servers for tests: each on its own loopback port, with its own data directory, stopped
+// when the test ends. It is for tests only.
+package localtest
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"routinely/deploy/local/clock"
+	"routinely/deploy/local/esaemu"
+	"routinely/deploy/local/mnsclient"
+	"routinely/deploy/local/mnsemu"
+	"routinely/deploy/local/serve"
+)
+
+// The account that the servers know.
+const (
+	AccountID       = "123456"
+	AccessKeyID     = "LTAI-local-test"
+	AccessKeySecret = "local-test-secret"
+)
+
+// The site that ESA knows.
+const (
+	SiteID   = 54362329990032
+	SiteName = "example.com"
+)
+
+// Credentials returns the key of the account.
+func Credentials() (accessKeyID, accessKeySecret, securityToken string) {
+	return AccessKeyID, AccessKeySecret, ""
+}
+
+// Listen serves handler on a free loopback port until the test ends and returns its URL.
+func Listen(t testing.TB, handler http.Handler, beforeStop func()) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- serve.HTTP(ctx, listener, handler, beforeStop, "", "") }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return "http://" + listener.Addr().String()
+}
+
+// MNS starts a message service with the given queues; a nil clock is the system's.
+func MNS(t testing.TB, c clock.Clock, queues ...string) (*mnsemu.Server, string) {
+	t.Helper()
+	server, err := mnsemu.New(mnsemu.Config{
+		AccountID: AccountID, AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret, Dir: t.TempDir(), Clock: c,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	url := Listen(t, server, server.Stop)
+	client := MNSClient(t, url)
+	for _, queue := range queues {
+		if err := client.CreateQueue(t.Context(), queue, mnsclient.Attributes{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	server.Faults().Reset()
+	return server, url
+}
+
+// MNSClient returns a client of the service at url, with the right key.
+func MNSClient(t testing.TB, url string) *mnsclient.Client {
+	t.Helper()
+	client, err := mnsclient.New(mnsclient.Config{Endpoint: url, AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return client
+}
+
+// ESA starts an ESA with the site SiteName; a nil clock is the system's.
+func ESA(t testing.TB, c clock.Clock, latency time.Duration) (*esaemu.Server, string) {
+	t.Helper()
+	server, err := esaemu.New(esaemu.Config{
+		AccountID: AccountID, AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret, Dir: t.TempDir(), Clock: c,
+		Latency: latency, Sites: map[int64]string{SiteID: SiteName},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return server, Listen(t, server, server.Stop)
+}

@@ -1,0 +1,312 @@
+package queue_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"routinely/deploy/local/clock"
+	"routinely/deploy/local/faults"
+	"routinely/deploy/local/localtest"
+	"routinely/deploy/local/mnsemu"
+	"routinely/queue"
+	"routinely/shared/fault"
+)
+
+func newClient(t *testing.T, url string, change ...func(*queue.Config)) *queue.Client {
+	t.Helper()
+	cfg := queue.Config{
+		Endpoint: url, Queue: "jobs", DeadLetterQueue: "jobs-dead", Credentials: localtest.Credentials, Timeout: 10 * time.Second,
+	}
+	for _, c := range change {
+		c(&cfg)
+	}
+	client, err := queue.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return client
+}
+
+func start(t *testing.T) (*mnsemu.Server, string) {
+	t.Helper()
+	return localtest.MNS(t, nil, "jobs", "jobs-dead")
+}
+
+// bodies takes everything visible off a queue.
+func bodies(t *testing.T, url, queueName string) []string {
+	t.Helper()
+	client := localtest.MNSClient(t, url)
+	var out []string
+	for {
+		messages, err := client.Receive(t.Context(), queueName, 16, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(messages) == 0 {
+			return out
+		}
+		for _, m := range messages {
+			out = append(out, m.Body)
+		}
+	}
+}
+
+func TestSend(t *testing.T) {
+	t.Run("puts the envelope on the queue, body untouched", func(t *testing.T) {
+		_, url := start(t)
+		if err := newClient(t, url).Send(t.Context(), envelope(), 0); err != nil {
+			t.Fatal(err)
+		}
+		want, err := envelope().Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{string(want)}, bodies(t, url, "jobs")); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+	})
+	t.Run("rounds a delay up to whole seconds", func(t *testing.T) {
+		manual := clock.NewManual(time.Now())
+		_, url := localtest.MNS(t, manual, "jobs", "jobs-dead")
+		if err := newClient(t, url).Send(t.Context(), envelope(), 1001*time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		manual.Advance(1900 * time.Millisecond)
+		if got := bodies(t, url, "jobs"); len(got) != 0 {
+			t.Errorf("visible before two seconds: %q", got)
+		}
+		manual.Advance(100 * time.Millisecond)
+		if got := bodies(t, url, "jobs"); len(got) != 1 {
+			t.Errorf("%d messages after two seconds", len(got))
+		}
+	})
+	t.Run("refuses what MNS could not take, without a call", func(t *testing.T) {
+		server, url := start(t)
+		err := newClient(t, url).SendRaw(t.Context(), strings.Repeat("x", queue.MaxMessageBytes+1), 0)
+		if failure := fault.From(err); failure.Kind != fault.Invalid || failure.Code != "MessageTooLarge" {
+			t.Errorf("got %v", err)
+		}
+		if n := server.Faults().Count("SendMessage"); n != 0 {
+			t.Errorf("%d calls", n)
+		}
+	})
+	t.Run("takes a body of the full size", func(t *testing.T) {
+		_, url := start(t)
+		full := strings.Repeat("x", queue.MaxMessageBytes)
+		if err := newClient(t, url).SendRaw(t.Context(), full, 0); err != nil {
+			t.Fatal(err)
+		}
+		if got := bodies(t, url, "jobs"); len(got) != 1 || got[0] != full {
+			t.Errorf("%d messages came back", len(got))
+		}
+	})
+	t.Run("sends from many goroutines at once", func(t *testing.T) {
+		_, url := start(t)
+		client := newClient(t, url)
+		var wg sync.WaitGroup
+		for i := range 64 {
+			wg.Go(func() {
+				if err := client.SendRaw(t.Context(), fmt.Sprintf("{%d}", i), 0); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if got := bodies(t, url, "jobs"); len(got) != 64 {
+			t.Errorf("%d messages, want 64", len(got))
+		}
+	})
+}
+
+func TestSendFailures(t *testing.T) {
+	for name, test := range map[string]struct {
+		fault   faults.Fault
+		kind    fault.Kind
+		code    string
+		unknown bool
+		stored  int
+	}{
+		"access denied":           {faults.Fault{Answer: faults.Error, Status: 403, Code: "AccessDenied"}, fault.Operator, "AccessDenied", false, 0},
+		"a code of the SDK's own": {faults.Fault{Answer: faults.Error, Status: 404, Code: "QueueNotExist"}, fault.Operator, "QueueNotExist", false, 0},
+		"too many requests":       {faults.Fault{Answer: faults.Error, Status: 429, Code: "TooManyRequests"}, fault.Throttled, "TooManyRequests", false, 0},
+		"an unlisted refusal":     {faults.Fault{Answer: faults.Error, Status: 400, Code: "NobodyKnows"}, fault.Internal, "NobodyKnows", false, 0},
+		"an unlisted failure":     {faults.Fault{Answer: faults.Error, Status: 503, Code: "NobodyKnows"}, fault.Unavailable, "NobodyKnows", true, 0},
+		"an internal error":       {faults.Fault{Answer: faults.Error, Status: 500, Code: "InternalError"}, fault.Unavailable, "InternalError", true, 0},
+		"a proxy's page":          {faults.Fault{Answer: faults.HTML}, fault.Unavailable, "HTTP502", true, 0},
+		"an empty success":        {faults.Fault{Answer: faults.Empty, Status: 201}, fault.Unavailable, "UnusableAnswer", true, 0},
+		"a success in plain text": {faults.Fault{Answer: faults.WrongType}, fault.Unavailable, "UnusableAnswer", true, 0},
+		"a truncated answer":      {faults.Fault{Answer: faults.Truncated}, fault.Unavailable, "ConnectionBroken", true, 1},
+	} {
+		t.Run("classifies "+name, func(t *testing.T) {
+			server, url := start(t)
+			if _, err := server.Faults().Add(faults.Rule{Action: "SendMessage", Fault: test.fault}); err != nil {
+				t.Fatal(err)
+			}
+			failure := fault.From(newClient(t, url).SendRaw(t.Context(), "{}", 0))
+			if failure == nil || failure.Kind != test.kind || failure.Code != test.code || failure.OutcomeUnknown != test.unknown {
+				t.Fatalf("got %+v", failure)
+			}
+			if failure.Hint == "" || failure.Step != "SendMessage jobs" {
+				t.Errorf("hint %q, step %q", failure.Hint, failure.Step)
+			}
+			if test.fault.Answer == faults.Error && failure.RequestID == "" {
+				t.Error("no request id")
+			}
+			if got := bodies(t, url, "jobs"); len(got) != test.stored {
+				t.Errorf("%d messages stored, want %d", len(got), test.stored)
+			}
+			if n := server.Faults().Count("SendMessage"); n != 1 {
+				t.Errorf("%d calls, want 1: nothing may be retried in secret", n)
+			}
+		})
+	}
+	t.Run("sends once more on a connection that was closed without an answer, and no more", func(t *testing.T) {
+		server, url := start(t)
+		if _, err := server.Faults().Add(faults.Rule{Action: "SendMessage", Times: -1, Fault: faults.Fault{Answer: faults.Reset}}); err != nil {
+			t.Fatal(err)
+		}
+		failure := fault.From(newClient(t, url).SendRaw(t.Context(), "{}", 0))
+		if failure == nil || failure.Code != "ConnectionBroken" || !failure.OutcomeUnknown {
+			t.Errorf("got %+v", failure)
+		}
+		if n := server.Faults().Count("SendMessage"); n != 2 {
+			t.Errorf("%d calls, want 2", n)
+		}
+	})
+	t.Run("refuses a wrong key", func(t *testing.T) {
+		_, url := start(t)
+		client := newClient(t, url, func(c *queue.Config) {
+			c.Credentials = func() (string, string, string) { return localtest.AccessKeyID, "wrong", "" }
+		})
+		failure := fault.From(client.SendRaw(t.Context(), "{}", 0))
+		if failure == nil || failure.Kind != fault.Operator || failure.Code != "SignatureDoesNotMatch" || failure.RequestID == "" {
+			t.Errorf("got %+v", failure)
+		}
+	})
+	t.Run("uses the newest key for each call", func(t *testing.T) {
+		_, url := start(t)
+		secret := "old"
+		client := newClient(t, url, func(c *queue.Config) {
+			c.Credentials = func() (string, string, string) { return localtest.AccessKeyID, secret, "token" }
+		})
+		if client.SendRaw(t.Context(), "{}", 0) == nil {
+			t.Error("the old key was accepted")
+		}
+		secret = localtest.AccessKeySecret
+		if err := client.SendRaw(t.Context(), "{}", 0); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("knows that a service it could not reach did nothing", func(t *testing.T) {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		address := listener.Addr().String()
+		_ = listener.Close()
+		failure := fault.From(newClient(t, "http://"+address).SendRaw(t.Context(), "{}", 0))
+		if failure == nil || failure.Kind != fault.Unavailable || failure.Code != "NotReached" || failure.OutcomeUnknown {
+			t.Errorf("got %+v", failure)
+		}
+	})
+}
+
+func TestSendObeysItsTimeLimits(t *testing.T) {
+	hang := func(t *testing.T) string {
+		t.Helper()
+		server, url := start(t)
+		if _, err := server.Faults().Add(faults.Rule{Action: "SendMessage", Times: -1, Fault: faults.Fault{Answer: faults.Hang}}); err != nil {
+			t.Fatal(err)
+		}
+		return url
+	}
+	t.Run("the client's", func(t *testing.T) {
+		client := newClient(t, hang(t), func(c *queue.Config) { c.Timeout = 20 * time.Millisecond })
+		if failure := fault.From(client.SendRaw(t.Context(), "{}", 0)); failure == nil || failure.Code != "Timeout" || !failure.OutcomeUnknown {
+			t.Errorf("got %+v", failure)
+		}
+	})
+	t.Run("the caller's deadline", func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		if failure := fault.From(newClient(t, hang(t)).SendRaw(ctx, "{}", 0)); failure == nil || failure.Code != "Timeout" {
+			t.Errorf("got %+v", failure)
+		}
+	})
+	t.Run("the caller's cancellation", func(t *testing.T) {
+		reached := make(chan struct{})
+		url := localtest.Listen(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body) // or the server would not notice that the client is gone
+			close(reached)
+			<-r.Context().Done()
+		}), nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			<-reached
+			cancel()
+		}()
+		// The abandoned socket is bounded by the client's own limit.
+		client := newClient(t, url, func(c *queue.Config) { c.Timeout = 300 * time.Millisecond })
+		if failure := fault.From(client.SendRaw(ctx, "{}", 0)); failure == nil || failure.Code != "Canceled" {
+			t.Errorf("got %+v", failure)
+		}
+	})
+	t.Run("nothing is sent once the time is over", func(t *testing.T) {
+		server, url := start(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if newClient(t, url).SendRaw(ctx, "{}", 0) == nil || server.Faults().Count("SendMessage") != 0 {
+			t.Error("a call was made")
+		}
+	})
+}
+
+func TestSendDead(t *testing.T) {
+	_, url := start(t)
+	letter := queue.DeadLetter{Kind: "invalid", Code: "UnreadableMessage", DeadAt: now, Received: queue.ReceivedBody("M1", []byte("rubbish"))}
+	if err := newClient(t, url).SendDead(t.Context(), letter); err != nil {
+		t.Fatal(err)
+	}
+	want, err := letter.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{string(want[0])}, bodies(t, url, "jobs-dead")); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	for name, spoil := range map[string]func(*queue.Config){
+		"an endpoint without a scheme":    func(c *queue.Config) { c.Endpoint = "123456.mns.cn-hangzhou.aliyuncs.com" },
+		"an endpoint with a path":         func(c *queue.Config) { c.Endpoint = "http://localhost/mns" },
+		"an endpoint with a user":         func(c *queue.Config) { c.Endpoint = "http://u:p@localhost" },
+		"an endpoint of another protocol": func(c *queue.Config) { c.Endpoint = "ftp://localhost" },
+		"no endpoint":                     func(c *queue.Config) { c.Endpoint = "" },
+		"a queue name that is a path":     func(c *queue.Config) { c.Queue = "a/../b" },
+		"a queue name with a query":       func(c *queue.Config) { c.Queue = "a?b=c" },
+		"a queue as its own dead letters": func(c *queue.Config) { c.DeadLetterQueue = c.Queue },
+		"no credentials":                  func(c *queue.Config) { c.Credentials = nil },
+		"no time limit":                   func(c *queue.Config) { c.Timeout = 0 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := queue.Config{
+				Endpoint: "http://localhost", Queue: "jobs", DeadLetterQueue: "jobs-dead", Credentials: localtest.Credentials, Timeout: time.Second,
+			}
+			spoil(&cfg)
+			if _, err := queue.New(cfg); err == nil {
+				t.Error("accepted")
+			}
+		})
+	}
+}

@@ -1,0 +1,145 @@
+package queue_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"routinely/queue"
+	"routinely/shared/routine"
+)
+
+// received puts the parts of a dead letter's body together, as a reader of the queue would.
+func received(t *testing.T, bodies [][]byte) []byte {
+	t.Helper()
+	var encoding string
+	var joined strings.Builder
+	for i, body := range bodies {
+		if len(body) > queue.MaxMessageBytes {
+			t.Fatal("a part has", len(body), "bytes")
+		}
+		var message struct {
+			Data queue.DeadLetter `json:"data"`
+		}
+		if err := json.Unmarshal(body, &message); err != nil {
+			t.Fatal(err)
+		}
+		r := message.Data.Received
+		if len(bodies) > 1 && (r.Part != i+1 || r.Parts != len(bodies)) {
+			t.Fatal("part", r.Part, "of", r.Parts, "in place", i+1, "of", len(bodies))
+		}
+		encoding = r.Encoding
+		joined.WriteString(r.Body)
+	}
+	if encoding == queue.Text {
+		return []byte(joined.String())
+	}
+	raw, err := base64.StdEncoding.DecodeString(joined.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if encoding == queue.Base64 {
+		return raw
+	}
+	z, err := gzip.NewReader(bytes.NewReader(raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestDeadLetterKeepsTheMessage(t *testing.T) {
+	random := rand.NewChaCha8([32]byte{1})
+	noise := make([]byte, 200_000)
+	_, _ = random.Read(noise)
+	for name, test := range map[string]struct {
+		body     []byte
+		encoding string
+		parts    int
+	}{
+		"a request, readable":          {[]byte(bare), queue.Text, 1},
+		"nothing":                      {nil, queue.Text, 1},
+		"control characters":           {[]byte("a\x00\x1f<>&\u2028b"), queue.Text, 1},
+		"bytes that are not text":      {[]byte{0xff, 0, 0xfe}, queue.Base64, 1},
+		"a full message, compressed":   {bytes.Repeat([]byte("\x01<é"), 15_000), queue.GzipBase64, 1},
+		"a full message of pure noise": {[]byte(base64.StdEncoding.EncodeToString(noise))[:65536], queue.GzipBase64, 2},
+		"more noise than one can hold": {noise, queue.GzipBase64, 7},
+	} {
+		t.Run(name, func(t *testing.T) {
+			letter := queue.DeadLetter{Kind: "invalid", DeadAt: now, Received: queue.ReceivedBody("M1", test.body)}
+			bodies, err := letter.Encode()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if letter.Received.Encoding != test.encoding || len(bodies) != test.parts {
+				t.Errorf("%s in %d parts, want %s in %d", letter.Received.Encoding, len(bodies), test.encoding, test.parts)
+			}
+			if got := received(t, bodies); !bytes.Equal(got, test.body) {
+				t.Errorf("got %d bytes back, sent %d", len(got), len(test.body))
+			}
+		})
+	}
+}
+
+func TestDeadLetterAlwaysFits(t *testing.T) {
+	for _, piece := range []string{"\x00", "é", "<"} {
+		for _, length := range []int{500, 9_000} {
+			for _, size := range []int{0, 9_000, 70_000} {
+				t.Run(fmt.Sprintf("%d of %q beside %d", length, piece, size), func(t *testing.T) {
+					text, body := strings.Repeat(piece, length), []byte(strings.Repeat(piece, size))
+					letter := queue.DeadLetter{
+						JobID: text, Kind: "invalid", Code: text, Message: text, RequestID: text, Hint: text, Reason: text,
+						Caller: text, DeadAt: now, Request: &routine.Request{Name: "ab", Description: &text},
+						Problems: []routine.Problem{{Pointer: text, Detail: text}},
+						Attempts: []routine.Attempt{{Code: text, RequestID: text}},
+						Received: queue.ReceivedBody(text, body),
+					}
+					bodies, err := letter.Encode()
+					if err != nil {
+						t.Fatal(err)
+					}
+					if got := received(t, bodies); !bytes.Equal(got, body) {
+						t.Fatalf("got %d bytes back, sent %d", len(got), len(body))
+					}
+				})
+			}
+		}
+	}
+}
+
+func TestDeadLetterTellsTheStory(t *testing.T) {
+	request := wish
+	want := queue.DeadLetter{
+		JobID: "job-1", Kind: "operator", Code: "ServiceNotOpen", Message: "not activated", RequestID: "R1",
+		Step: routine.CreateRoutine, Hint: "activate it", Reason: "not retryable", Caller: "ci", AcceptedAt: now, Attempt: 2,
+		Request: &request, Progress: routine.Progress{RoutineUnknown: true}, DeadAt: now,
+		Attempts: []routine.Attempt{{Number: 1, At: now, Kind: "unavailable", Message: "no answer"}},
+		Received: queue.ReceivedBody("M1", []byte(bare)),
+	}
+	bodies, err := want.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var message struct {
+		Type string           `json:"type"`
+		Data queue.DeadLetter `json:"data"`
+	}
+	if err := json.Unmarshal(bodies[0], &message); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, message.Data); diff != "" || message.Type != queue.TypeDeadLetter {
+		t.Errorf("type %s, -want +got:\n%s", message.Type, diff)
+	}
+}

@@ -1,0 +1,366 @@
+package esa_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"routinely/deploy/local/esaemu"
+	"routinely/deploy/local/faults"
+	"routinely/deploy/local/localtest"
+	"routinely/shared/esa"
+	"routinely/shared/fault"
+)
+
+func start(t *testing.T) (*esaemu.Server, *esa.Client) {
+	t.Helper()
+	server, url := localtest.ESA(t, nil, 0)
+	return server, newClient(t, url)
+}
+
+func newClient(t *testing.T, endpoint string, change ...func(*esa.Config)) *esa.Client {
+	t.Helper()
+	cfg := esa.Config{Endpoint: endpoint, Credentials: localtest.Credentials, Timeout: 10 * time.Second}
+	for _, c := range change {
+		c(&cfg)
+	}
+	client, err := esa.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return client
+}
+
+func inject(t *testing.T, server *esaemu.Server, rule faults.Rule) {
+	t.Helper()
+	if _, err := server.Faults().Add(rule); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func ptr[T any](v T) *T { return &v }
+
+func TestActions(t *testing.T) {
+	t.Run("creates a routine with what is given and reads it back", func(t *testing.T) {
+		_, client := start(t)
+		if err := client.CreateRoutine(t.Context(), "pr-1", ptr("日本 & <b>+%"), ptr(true)); err != nil {
+			t.Fatal(err)
+		}
+		got, err := client.GetRoutine(t.Context(), "pr-1")
+		if err != nil || got.CreateTime.IsZero() {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		got.CreateTime = time.Time{}
+		if diff := cmp.Diff(esa.Routine{Description: "日本 & <b>+%", HasAssets: true}, got); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+	})
+	t.Run("does not send what is not given", func(t *testing.T) {
+		server, client := start(t)
+		if err := client.CreateRoutine(t.Context(), "pr-1", nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(map[string]string{"Name": "pr-1"}, server.Faults().Calls()[0].Params); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+	})
+	t.Run("knows a missing routine", func(t *testing.T) {
+		_, client := start(t)
+		_, err := client.GetRoutine(t.Context(), "nobody")
+		if failure := fault.From(err); failure.Kind != fault.NotFound || failure.Code != esa.CodeRoutineNotExist || failure.RequestID == "" {
+			t.Errorf("got %+v", failure)
+		}
+	})
+	t.Run("binds a record and finds it on a later page, in any case", func(t *testing.T) {
+		server, client := start(t)
+		if err := client.CreateRoutine(t.Context(), "pr-1", nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		ids := map[string]int64{}
+		for i := range 45 {
+			name := fmt.Sprintf("www-%02d.example.com", i)
+			id, err := client.CreateRoutineRelatedRecord(t.Context(), "pr-1", localtest.SiteID, name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids[name] = id
+		}
+		server.Faults().Reset()
+		// The fuzzy search for "www-" would match all of them; what counts is the exact name.
+		id, found, err := client.FindRelatedRecord(t.Context(), "pr-1", localtest.SiteID, "WWW-44.example.com")
+		if err != nil || !found || id != ids["www-44.example.com"] {
+			t.Errorf("got %d, %t, %v; want %d", id, found, err, ids["www-44.example.com"])
+		}
+		for name, site := range map[string]int64{"ww-44.example.com": localtest.SiteID, "www-44.example.com": 1} {
+			if _, found, err := client.FindRelatedRecord(t.Context(), "pr-1", site, name); found || err != nil {
+				t.Errorf("%s on site %d: %t, %v", name, site, found, err)
+			}
+		}
+	})
+	t.Run("walks all pages of a search that matches more than it should", func(t *testing.T) {
+		server, client := start(t)
+		if err := client.CreateRoutine(t.Context(), "pr-1", nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 41 {
+			if _, err := client.CreateRoutineRelatedRecord(t.Context(), "pr-1", localtest.SiteID, fmt.Sprintf("a%02d.b.example.com", i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		server.Faults().Reset()
+		if _, found, err := client.FindRelatedRecord(t.Context(), "pr-1", localtest.SiteID, "b.example.com"); found || err != nil {
+			t.Errorf("%t, %v", found, err)
+		}
+		if n := server.Faults().Count("ListRoutineRelatedRecords"); n != 3 {
+			t.Errorf("%d pages read, want 3", n)
+		}
+	})
+}
+
+// pageRow is a row of an error table as the official page prints it: status, code, text.
+var pageRow = regexp.MustCompile(`(?m)^400 ([A-Za-z]+) `)
+
+func TestCodes(t *testing.T) {
+	type class struct {
+		Kind    fault.Kind
+		Unknown bool
+	}
+	perm, operator, locked := class{fault.Invalid, false}, class{fault.Operator, false}, class{fault.Locked, false}
+	unavailable, few := class{fault.Unavailable, true}, class{fault.Internal, true}
+	pages := map[string]struct {
+		page string
+		want map[string]class
+	}{
+		"CreateRoutine": {"../../../shared/facts/esa-createroutine.zh.txt", map[string]class{
+			"RoutineAlreadyExist": {fault.Conflict, false}, "InternalOperationError": unavailable, "ParameterNotExist": perm,
+			"ServiceNotOpen": operator, "RoutineNumberExceedQuotaLimit": operator, "DependedByOthers": few,
+			"RoutineUserServiceStatusHalt": operator, "InternalException": unavailable, "InvalidParameter": perm,
+			"UserOperationStatusIsLocked": locked,
+		}},
+		"CreateRoutineRelatedRecord": {"../../../shared/facts/esa-createroutinerelatedrecord.zh.txt", map[string]class{
+			"InternalException": unavailable, "InvalidParameter": perm, "RoutineNotExist": {fault.NotFound, false},
+			"DependedByOthers": few, "SiteParameterNotMatch": {fault.NotFound, false}, "InternalOperationError": unavailable,
+			"ParameterAlreadyExist": {fault.Conflict, false}, "RelatedRecordNumberExceedQuotaLimit": operator,
+			"RoutineUserServiceStatusHalt": operator, "UserOperationStatusIsLocked": locked,
+		}},
+	}
+	call := func(t *testing.T, action string, injected faults.Fault) *fault.Error {
+		t.Helper()
+		server, client := start(t)
+		inject(t, server, faults.Rule{Action: action, Fault: injected})
+		if action == "CreateRoutine" {
+			return fault.From(client.CreateRoutine(t.Context(), "pr-1", nil, nil))
+		}
+		_, err := client.CreateRoutineRelatedRecord(t.Context(), "pr-1", localtest.SiteID, "a.example.com")
+		return fault.From(err)
+	}
+	for action, test := range pages {
+		for code, want := range test.want {
+			t.Run(action+" answers "+code, func(t *testing.T) {
+				failure := call(t, action, faults.Fault{Answer: faults.Error, Code: code, Message: "said ESA"})
+				if diff := cmp.Diff(want, class{failure.Kind, failure.OutcomeUnknown}); diff != "" {
+					t.Errorf("-want +got:\n%s", diff)
+				}
+				if failure.Code != code || failure.Message != "said ESA" || failure.RequestID == "" || failure.Hint == "" || failure.Step != action {
+					t.Errorf("got %+v", failure)
+				}
+			})
+		}
+		t.Run("the table of "+action+" is the official page's", func(t *testing.T) {
+			text, err := os.ReadFile(test.page)
+			if err != nil {
+				t.Skip("the official page is not beside the project")
+			}
+			var listed, tested []string
+			for _, row := range pageRow.FindAllStringSubmatch(string(text), -1) {
+				listed = append(listed, row[1])
+			}
+			for _, code := range listed {
+				if _, ok := test.want[code]; ok {
+					tested = append(tested, code)
+				}
+			}
+			if diff := cmp.Diff(listed, tested); diff != "" || len(listed) != len(test.want) {
+				t.Errorf("%d rows on the page, %d here; -page +here:\n%s", len(listed), len(test.want), diff)
+			}
+		})
+	}
+	for code, test := range map[string]struct {
+		status int
+		want   class
+	}{
+		"LockFailed": {400, locked}, "Site.ServiceBusy": {400, locked}, "TooManyRequests": {400, locked}, "Record.ServiceBusy": {400, locked},
+		"Throttling": {400, class{fault.Throttled, false}}, "Throttling.User": {400, class{fault.Throttled, false}},
+		"Throttling.Api": {429, class{fault.Throttled, false}}, "Rejected.Throttling": {400, class{fault.Throttled, false}},
+		"SomethingElse": {429, class{fault.Throttled, false}}, "ServiceUnavailable": {503, unavailable}, "InternalError": {500, unavailable},
+		"NeverHeardOf": {500, unavailable}, "SignatureNonceUsed": {400, unavailable}, "InvalidAccessKeyId.NotFound": {404, operator},
+		"SignatureDoesNotMatch": {403, operator}, "Forbidden.RAM": {403, operator}, "NoPermission": {403, operator},
+		"InvalidTimeStamp.Expired": {400, operator}, "WhateverElse": {403, operator}, "NobodyKnows": {400, few},
+	} {
+		t.Run("outside the pages: "+code, func(t *testing.T) {
+			failure := call(t, "CreateRoutine", faults.Fault{Answer: faults.Error, Status: test.status, Code: code})
+			if diff := cmp.Diff(test.want, class{failure.Kind, failure.OutcomeUnknown}); diff != "" || failure.Hint == "" {
+				t.Errorf("hint %q, -want +got:\n%s", failure.Hint, diff)
+			}
+		})
+	}
+}
+
+func TestAnswersThatAreNotAnswers(t *testing.T) {
+	for name, test := range map[string]struct {
+		fault   faults.Fault
+		code    string
+		created bool
+	}{
+		"a lost answer, not executed": {faults.Fault{Answer: faults.Reset}, "ConnectionBroken", false},
+		"a lost answer, executed":     {faults.Fault{Answer: faults.Reset, Execute: true}, "ConnectionBroken", true},
+		"a proxy's page":              {faults.Fault{Answer: faults.HTML, Execute: true}, "HTTP502", true},
+		"a proxy's refusal":           {faults.Fault{Answer: faults.HTML, Status: 403}, "HTTP403", false},
+		"an empty 200":                {faults.Fault{Answer: faults.Empty}, "UnusableAnswer", false},
+		"a 200 in plain text":         {faults.Fault{Answer: faults.WrongType, Execute: true}, "UnusableAnswer", true},
+		"half an answer":              {faults.Fault{Answer: faults.Truncated}, "TruncatedAnswer", true},
+		"no answer in time":           {faults.Fault{Answer: faults.Hang, Execute: true}, "Timeout", true},
+		"an answer that drips":        {faults.Fault{Answer: faults.Drip, DelayMillis: 60_000}, "Timeout", true},
+		"an answer that is late":      {faults.Fault{Answer: faults.Slow, DelayMillis: 60_000}, "Timeout", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server, url := localtest.ESA(t, nil, 0)
+			client := newClient(t, url, func(c *esa.Config) {
+				if test.code == "Timeout" {
+					c.Timeout = 50 * time.Millisecond
+				}
+			})
+			inject(t, server, faults.Rule{Action: "CreateRoutine", Fault: test.fault})
+			failure := fault.From(client.CreateRoutine(t.Context(), "pr-1", nil, nil))
+			if failure == nil || failure.Kind != fault.Unavailable || failure.Code != test.code || !failure.OutcomeUnknown || failure.Hint == "" {
+				t.Fatalf("got %+v", failure)
+			}
+			state, err := server.State()
+			if err != nil || (len(state.Routines) == 1) != test.created {
+				t.Errorf("%d routines, %v", len(state.Routines), err)
+			}
+			if n := server.Faults().Count("CreateRoutine"); n != 1 {
+				t.Errorf("%d calls, want 1", n)
+			}
+		})
+	}
+	t.Run("a 200 that does not say OK", func(t *testing.T) {
+		for _, body := range []string{`{}`, `{"Status":"Fail","RequestId":"R7"}`, `{"Status":"OK","RequestId":"R7"}`} {
+			url := localtest.Listen(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(body)) }), nil)
+			_, err := newClient(t, url).CreateRoutineRelatedRecord(t.Context(), "pr-1", 1, "a.example.com")
+			failure := fault.From(err)
+			if failure == nil || failure.Code != "UnusableAnswer" || !failure.OutcomeUnknown || (body != `{}` && failure.RequestID != "R7") {
+				t.Errorf("%s: got %+v", body, failure)
+			}
+		}
+	})
+	t.Run("nobody at the address", func(t *testing.T) {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		address := listener.Addr().String()
+		_ = listener.Close()
+		failure := fault.From(newClient(t, "http://"+address).CreateRoutine(t.Context(), "pr-1", nil, nil))
+		if failure == nil || failure.Code != "NotReached" || failure.OutcomeUnknown {
+			t.Errorf("got %+v", failure)
+		}
+	})
+	t.Run("a caller who gives up", func(t *testing.T) {
+		_, client := start(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		failure := fault.From(client.CreateRoutine(ctx, "pr-1", nil, nil))
+		if failure == nil || failure.Kind != fault.Unavailable || failure.Code != "Canceled" {
+			t.Errorf("got %+v", failure)
+		}
+	})
+}
+
+func TestThrottleHints(t *testing.T) {
+	for name, test := range map[string]struct {
+		headers map[string]string
+		want    time.Duration
+	}{
+		"in milliseconds":            {map[string]string{"x-acs-retry-after": "1500"}, 1500 * time.Millisecond},
+		"as a time left":             {map[string]string{"x-ratelimit-user-api": "TimeLeft:700,Remain:0", "x-ratelimit-user": "Remain:0,TimeLeft:900"}, 900 * time.Millisecond},
+		"in seconds":                 {map[string]string{"Retry-After": "7"}, 7 * time.Second},
+		"the longest of several":     {map[string]string{"Retry-After": "1", "x-acs-retry-after": "2500"}, 2500 * time.Millisecond},
+		"not when it makes no sense": {map[string]string{"Retry-After": "soon", "x-acs-retry-after": "-5"}, 0},
+		"at most a day":              {map[string]string{"Retry-After": "9223372036854775807"}, 24 * time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server, client := start(t)
+			inject(t, server, faults.Rule{Action: "CreateRoutine", Fault: faults.Fault{Answer: faults.Error, Code: "Throttling.User", Headers: test.headers}})
+			if failure := fault.From(client.CreateRoutine(t.Context(), "pr-1", nil, nil)); failure.RetryAfter != test.want {
+				t.Errorf("got %s, want %s", failure.RetryAfter, test.want)
+			}
+		})
+	}
+}
+
+func TestCredentials(t *testing.T) {
+	t.Run("refuses a wrong key, with ESA's own words", func(t *testing.T) {
+		for code, key := range map[string][2]string{
+			"SignatureDoesNotMatch":       {localtest.AccessKeyID, "wrong"},
+			"InvalidAccessKeyId.NotFound": {"nobody", "wrong"},
+		} {
+			_, url := localtest.ESA(t, nil, 0)
+			client := newClient(t, url, func(c *esa.Config) { c.Credentials = func() (string, string, string) { return key[0], key[1], "" } })
+			failure := fault.From(client.CreateRoutine(t.Context(), "pr-1", nil, nil))
+			if failure == nil || failure.Kind != fault.Operator || failure.Code != code || failure.RequestID == "" {
+				t.Errorf("%s: got %+v", code, failure)
+			}
+		}
+	})
+	t.Run("uses the newest key, with its token", func(t *testing.T) {
+		_, url := localtest.ESA(t, nil, 0)
+		secret := "old"
+		client := newClient(t, url, func(c *esa.Config) {
+			c.Credentials = func() (string, string, string) { return localtest.AccessKeyID, secret, "token" }
+		})
+		if client.CreateRoutine(t.Context(), "pr-1", nil, nil) == nil {
+			t.Error("the old key was accepted")
+		}
+		secret = localtest.AccessKeySecret
+		if err := client.CreateRoutine(t.Context(), "pr-1", nil, nil); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("says so when there is no key at all", func(t *testing.T) {
+		_, url := localtest.ESA(t, nil, 0)
+		client := newClient(t, url, func(c *esa.Config) { c.Credentials = func() (string, string, string) { return "", "", "" } })
+		if failure := fault.From(client.CreateRoutine(t.Context(), "pr-1", nil, nil)); failure == nil || failure.Hint == "" {
+			t.Errorf("got %+v", failure)
+		}
+	})
+}
+
+func TestNewRefuses(t *testing.T) {
+	for name, spoil := range map[string]func(*esa.Config){
+		"no endpoint":                     func(c *esa.Config) { c.Endpoint = "" },
+		"an endpoint with a path":         func(c *esa.Config) { c.Endpoint = "https://esa.cn-hangzhou.aliyuncs.com/x" },
+		"an endpoint of another protocol": func(c *esa.Config) { c.Endpoint = "ftp://esa.cn-hangzhou.aliyuncs.com" },
+		"no credentials":                  func(c *esa.Config) { c.Credentials = nil },
+		"no time limit":                   func(c *esa.Config) { c.Timeout = 0 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := esa.Config{Endpoint: "esa.cn-hangzhou.aliyuncs.com", Credentials: localtest.Credentials, Timeout: time.Second}
+			if _, err := esa.New(cfg); err != nil {
+				t.Fatal(err)
+			}
+			spoil(&cfg)
+			if _, err := esa.New(cfg); err == nil {
+				t.Error("accepted")
+			}
+		})
+	}
+}
