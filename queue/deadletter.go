@@ -106,11 +106,12 @@ func (d DeadLetter) Encode() ([][]byte, error) {
 	if err != nil || allFit(bodies) {
 		return bodies, err
 	}
-	return DeadLetter{
-		JobID: cut(d.JobID), Kind: d.Kind, Code: cut(d.Code), Message: d.Message, RequestID: cut(d.RequestID), Step: d.Step,
-		Hint: d.Hint, Reason: d.Reason, AcceptedAt: d.AcceptedAt, Attempt: d.Attempt, DeadAt: d.DeadAt,
-		Received: d.Received,
-	}.encodeParts()
+	d.Request, d.Problems = nil, nil // both can be read in the body received
+	if bodies, err = d.encodeParts(); err != nil || allFit(bodies) {
+		return bodies, err
+	}
+	d.JobID, d.Code, d.RequestID, d.Caller, d.Attempts = cut(d.JobID), cut(d.Code), cut(d.RequestID), "", nil
+	return d.encodeParts()
 }
 
 func allFit(bodies [][]byte) bool {

@@ -121,8 +121,7 @@ func readBody(messageID string, body []byte, now time.Time) (Envelope, error) {
 		Type        string `json:"type"`
 	}
 	if json.Unmarshal(body, &probe) != nil || probe.SpecVersion == "" {
-		req, err := routine.Decode(body)
-		return foreign(messageID, body, req, now), err
+		return foreign(messageID, body, body, now)
 	}
 	var e event.Event
 	if err := json.Unmarshal(body, &e); err != nil {
@@ -134,26 +133,29 @@ func readBody(messageID string, body []byte, now time.Time) (Envelope, error) {
 	if e.Type() == TypeJob {
 		return readEnvelope(e.Data())
 	}
-	req, err := routine.Decode(e.Data())
 	accepted := now
 	if !e.Time().IsZero() {
 		accepted = e.Time()
 	}
-	return foreign(e.Source()+"\x00"+e.ID(), body, req, accepted), err
+	return foreign(e.Source()+"\x00"+e.ID(), body, e.Data(), accepted)
 }
 
 // jobSpace is the namespace of the ids given to jobs that came without one (UUID version 5, RFC 9562).
 var jobSpace = uuid.NewSHA1(uuid.NameSpaceURL, []byte("routinely:job"))
 
-// foreign is the envelope of a request that another program put on the queue. Its id follows from the message's, so that a
-// message delivered twice is one job.
-func foreign(identity string, body []byte, req routine.Request, accepted time.Time) Envelope {
+// foreign is the envelope of a request that another program put on the queue. Its id follows from the message's identity, or
+// from its body if it has none, so that a message delivered twice is one job.
+func foreign(identity string, body, request []byte, accepted time.Time) (Envelope, error) {
+	req, err := routine.Decode(request)
+	if err != nil {
+		return Envelope{}, err
+	}
 	if identity == "" {
 		identity = string(body)
 	}
 	return Envelope{
 		JobID: uuid.NewSHA1(jobSpace, []byte("message\x00"+identity)).String(), AcceptedAt: accepted, Attempt: 1, Request: req,
-	}
+	}, nil
 }
 
 // readEnvelope decodes our own envelope and holds it to the rules again: a queue is open to others.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"path"
 	"strings"
 	"time"
 
@@ -113,11 +114,11 @@ func allowedMethods(mux *http.ServeMux, r *http.Request) []string {
 	return allowed
 }
 
-// routed reports whether one of our own patterns, which all begin with a method, takes the request. The router would also
-// redirect paths that are not clean, which is no use to an API's clients.
+// routed reports whether one of our patterns takes the request as it is. The router would redirect a path that is not clean,
+// which is no use to an API's clients.
 func routed(mux *http.ServeMux, r *http.Request) bool {
 	_, pattern := mux.Handler(r)
-	return strings.Contains(pattern, " ")
+	return pattern != "" && path.Clean(r.URL.Path) == r.URL.Path
 }
 
 func (a api) health(*http.Request) (reply, error) {

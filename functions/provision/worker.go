@@ -125,8 +125,6 @@ func (w *worker) settle(ctx context.Context, d queue.Delivery) (entry, error) {
 		w.finished.add(e.JobID)
 		line.Outcome, line.Result = succeeded, &result
 		return line, nil
-	case errors.Is(err, provision.ErrNoTime):
-		return w.handBack(ctx, d, 0, line)
 	case failure.Kind == fault.Locked:
 		next := w.policy.Next(failure, e.Attempt, w.age(e), w.draw())
 		if next.Again {

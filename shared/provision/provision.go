@@ -9,7 +9,6 @@ package provision
 import (
 	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"time"
 
@@ -18,8 +17,9 @@ import (
 	"routinely/shared/routine"
 )
 
-// ErrNoTime means that the next step does not fit before the context's deadline. Nothing of it was tried.
-var ErrNoTime = errors.New("not enough time left for the next step")
+// CodeNoTime is the code of the fault that says that the next step does not fit before the context's deadline. Nothing of it
+// was tried, so that its kind is Locked: the lane is not to be had now.
+const CodeNoTime = "NoTimeLeft"
 
 // Workflow runs requests against one ESA account.
 type Workflow struct {
@@ -30,7 +30,7 @@ type Workflow struct {
 }
 
 // Run performs the steps that progress does not show as done and keeps progress up to date, so that a later Run with it
-// resumes. The error is a *fault.Error or wraps ErrNoTime.
+// resumes. The error is a *fault.Error.
 func (w *Workflow) Run(ctx context.Context, req routine.Request, progress *routine.Progress) (routine.Result, error) {
 	fresh := false
 	if progress.Routine == "" {
@@ -64,7 +64,10 @@ func notVisibleYet(err error) error {
 
 func (w *Workflow) enoughTime(ctx context.Context, step routine.Step) error {
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < w.StepTime {
-		return fmt.Errorf("%s: %w", step, ErrNoTime)
+		return &fault.Error{
+			Kind: fault.Locked, Step: string(step), Code: CodeNoTime, Message: "not enough time left in this invocation",
+			Hint: "If no job ever gets through, raise the function's timeout or lower ROUTINELY_ESA_TIMEOUT and ROUTINELY_RESERVE.",
+		}
 	}
 	return nil
 }

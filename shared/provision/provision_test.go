@@ -3,7 +3,6 @@ package provision_test
 import (
 	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -359,8 +358,9 @@ func TestTime(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		for _, progress := range []routine.Progress{{}, {Routine: routine.Created}} {
-			if _, err := a.workflow.Run(ctx, wish(), &progress); !errors.Is(err, provision.ErrNoTime) {
-				t.Errorf("got %v", err)
+			_, err := a.workflow.Run(ctx, wish(), &progress)
+			if failure := fault.From(err); failure == nil || failure.Kind != fault.Locked || failure.Code != provision.CodeNoTime {
+				t.Errorf("got %+v", failure)
 			}
 		}
 		if got := a.calls(); got != nil {

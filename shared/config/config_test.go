@@ -1,0 +1,82 @@
+package config_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"routinely/shared/config"
+)
+
+func TestLoad(t *testing.T) {
+	least := []string{"ROUTINELY_MNS_ENDPOINT=http://localhost"}
+	t.Run("fills in the defaults", func(t *testing.T) {
+		got, err := config.LoadProvision(least)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := config.Provision{
+			Queue:    config.Queue{Endpoint: "http://localhost", Name: "routinely-jobs", DeadLetter: "routinely-jobs-dead", Timeout: 5 * time.Second},
+			LogLevel: "info", ESAEndpoint: "esa.cn-hangzhou.aliyuncs.com", ESATimeout: 30 * time.Second,
+			RetryBase: 2 * time.Second, RetryCap: 15 * time.Minute, RetryAttempts: 10, RetryInternalAttempts: 3, RetryMaxAge: 24 * time.Hour,
+			LockPollMin: 200 * time.Millisecond, LockPollMax: 3 * time.Second, Reserve: 10 * time.Second,
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+	})
+	t.Run("names the dead-letter queue after the job queue unless told otherwise", func(t *testing.T) {
+		got, err := config.LoadAccept(append(least, "ROUTINELY_QUEUE=q"))
+		if err != nil || got.DeadLetter != "q-dead" {
+			t.Errorf("%q, %v", got.DeadLetter, err)
+		}
+		got, err = config.LoadAccept(append(least, "ROUTINELY_QUEUE=q", "ROUTINELY_DEAD_LETTER_QUEUE=d"))
+		if err != nil || got.DeadLetter != "d" {
+			t.Errorf("%q, %v", got.DeadLetter, err)
+		}
+	})
+	t.Run("names every variable that is wrong", func(t *testing.T) {
+		_, err := config.LoadProvision([]string{"ROUTINELY_MNS_ENDPOINT=", "ROUTINELY_RETRY_ATTEMPTS=many", "ROUTINELY_RETRY_CAP=long"})
+		for _, part := range []string{"ROUTINELY_MNS_ENDPOINT", "RetryAttempts", "RetryCap"} {
+			if err == nil || !strings.Contains(err.Error(), part) {
+				t.Errorf("%q does not name %s", err, part)
+			}
+		}
+	})
+}
+
+func TestSecret(t *testing.T) {
+	key := config.Key{ID: "id", Secret: "hush", Token: "hush"}
+	text, err := json.Marshal(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, shown := range []string{string(text), fmt.Sprint(key), fmt.Sprintf("%+v %#v %s %q %x", key, key, key.Secret, key.Secret, key.Secret)} {
+		if strings.Contains(shown, "hush") || strings.Contains(shown, "68757368") {
+			t.Errorf("the secret can be read: %s", shown)
+		}
+	}
+	if key.Secret.Reveal() != "hush" {
+		t.Error("the secret is lost")
+	}
+}
+
+func TestVariables(t *testing.T) {
+	seen := map[string]bool{}
+	for _, v := range append(config.Variables(config.Accept{}), config.Variables(config.Provision{})...) {
+		if v.Name == "" || v.Doc == "" || v.Type == "" || v.Secret != (strings.HasSuffix(v.Name, "SECRET") || strings.HasSuffix(v.Name, "TOKEN")) {
+			t.Errorf("got %+v", v)
+		}
+		seen[v.Name] = true
+	}
+	if len(seen) < 15 || !seen["ROUTINELY_RETRY_MAX_AGE"] || !seen["ALIBABA_CLOUD_SECURITY_TOKEN"] {
+		t.Errorf("got %v", seen)
+	}
+	if first := config.Variables(config.Queue{})[0]; !first.Required {
+		t.Errorf("got %+v", first)
+	}
+}

@@ -1,0 +1,49 @@
+package logging_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"routinely/shared/logging"
+)
+
+func TestLogger(t *testing.T) {
+	t.Run("writes one JSON line with the fields of the call", func(t *testing.T) {
+		var out bytes.Buffer
+		log, err := logging.New(&out, "info", "accept")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx := logging.Into(t.Context(), log.WithField(logging.RequestID, "R1"))
+		logging.From(ctx).WithField(logging.Job, "j\n{\"forged\":1}").Warn("two\nlines")
+		logging.From(ctx).Debug("below the level")
+		if strings.Count(out.String(), "\n") != 1 {
+			t.Fatalf("not one line: %q", out.String())
+		}
+		var got map[string]string
+		if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := time.Parse(time.RFC3339Nano, got["time"]); err != nil {
+			t.Error(err)
+		}
+		delete(got, "time")
+		want := map[string]string{"level": "warning", "msg": "two\nlines", "function": "accept", "requestId": "R1", "jobId": "j\n{\"forged\":1}"}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+	})
+	t.Run("writes nowhere without a logger in the context", func(t *testing.T) {
+		logging.From(t.Context()).Error("unheard")
+	})
+	t.Run("refuses an unknown level", func(t *testing.T) {
+		if _, err := logging.New(&bytes.Buffer{}, "loud", "accept"); err == nil {
+			t.Error("accepted")
+		}
+	})
+}
