@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"routinely/deploy/local/console"
+	"routinely/deploy/local/stack"
+)
+
+// stackFlags are the flags that run and demo share.
+func stackFlags(flags *flag.FlagSet, cfg *stack.Config, http, mns, esa, fc string) {
+	flags.StringVar(&cfg.Dir, "data", cfg.Dir, "`directory` that keeps the state of the servers")
+	flags.StringVar(&cfg.Accept, "accept", ".local/bin/accept", "`binary` of the function accept")
+	flags.StringVar(&cfg.Provision, "provision", ".local/bin/provision", "`binary` of the function provision")
+	flags.StringVar(&cfg.Addresses.HTTP, "http", http, "`address` of the HTTP trigger")
+	flags.StringVar(&cfg.Addresses.MNS, "mns", mns, "`address` of MNS")
+	flags.StringVar(&cfg.Addresses.ESA, "esa", esa, "`address` of ESA")
+	flags.StringVar(&cfg.Addresses.FC, "fc", fc, "`address` of Function Compute")
+	flags.DurationVar(&cfg.ESALatency, "latency", cfg.ESALatency, "`time` that each ESA write takes and holds the account lock")
+}
+
+func runStack(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("local run", flag.ContinueOnError)
+	flags.SetOutput(stdout)
+	cfg := stack.Config{Dir: filepath.FromSlash(".local/data"), ESALatency: 200 * time.Millisecond}
+	stackFlags(flags, &cfg, "127.0.0.1:18082", "127.0.0.1:18080", "127.0.0.1:18081", "127.0.0.1:18083")
+	raw := flags.Bool("json", false, "show the functions' log lines as they are")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("run takes no argument %q", flags.Arg(0))
+	}
+	cfg.Output = stdout
+	if !*raw {
+		cfg.Output = console.NewLines(stdout)
+	}
+	cfg.Logger = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	s, err := stack.New(cfg)
+	if err != nil {
+		return err
+	}
+	return s.Run(ctx, func(context.Context) error {
+		_, err := fmt.Fprintf(stdout, banner, s.HTTPURL(), s.MNSURL(), s.ESAURL(), s.FCURL(), stack.AccountID, stack.AccessKeyID,
+			stack.AccessKeySecret, stack.SiteID, stack.SiteName, cfg.Dir, s.HTTPURL(), stack.SiteID, stack.SiteName)
+		return err
+	})
+}
+
+const banner = `Routinely is running.
+
+  accept (HTTP trigger)  %s
+  MNS                    %s
+  ESA                    %s
+  Function Compute       %s
+  account                %s, access key %s, secret %s
+  site                   %d (%s)
+  state                  %s, found again at the next start
+
+Ask for a routine:
+
+  curl -i %s/v1/routines -H 'Content-Type: application/json' -d '{"name":"hello","siteId":%d,"recordName":"hello.%s"}'
+
+Ctrl-C stops everything.
+
+`

@@ -1,0 +1,298 @@
+// Package stack is the whole of Routinely on one machine: MNS, ESA and Function Compute as local servers, joined as s.yaml
+// joins the real ones, running the function binaries as they are deployed.
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"routinely/deploy/local/esaemu"
+	"routinely/deploy/local/fcemu"
+	"routinely/deploy/local/mnsclient"
+	"routinely/deploy/local/mnsemu"
+	"routinely/deploy/local/serve"
+)
+
+// The account and the names of the local deployment, as in s.yaml.
+const (
+	AccountID       = "123456"
+	Region          = "cn-hangzhou"
+	AccessKeyID     = "local-access-key"
+	AccessKeySecret = "local-secret-key"
+	Queue           = "routinely-jobs"
+	DeadLetterQueue = "routinely-jobs-dead"
+	FunctionAccept  = "routinely-accept"
+	FunctionWorker  = "routinely-provision"
+)
+
+// The site that a new ESA account has.
+const (
+	SiteID   = 54362329990032
+	SiteName = "example.com"
+)
+
+// Times of the local deployment, as in s.yaml but for the queue's visibility timeout: local leases are renewed while a
+// message is being worked on, so a short one brings it back soon after everything was killed.
+const (
+	acceptTimeout     = 15 * time.Second
+	workerTimeout     = 300 * time.Second
+	visibilitySeconds = 10
+	retentionSeconds  = 604800
+	// acceptInstances is how many instances of accept may run at once.
+	acceptInstances = 4
+)
+
+// Addresses are where the servers listen, as host:port; port 0 picks a free one.
+type Addresses struct {
+	// HTTP is the HTTP trigger of the function accept.
+	HTTP string
+	// MNS, ESA and FC are the three services.
+	MNS, ESA, FC string
+}
+
+// Config is what a Stack needs.
+type Config struct {
+	Addresses Addresses
+	// Dir keeps the state of the servers. Required.
+	Dir string
+	// Accept and Provision are the two function binaries. Required.
+	Accept, Provision string
+	// ESALatency is how long each ESA write holds the account lock.
+	ESALatency time.Duration
+	// RoutineQuota and RecordQuota are ESA's; 0 means what the data directory has, or ESA's defaults.
+	RoutineQuota, RecordQuota int
+	// BatchSize is the trigger's CountBasedWindow; 0 means 1.
+	BatchSize int
+	// ProvisionEnv is added to the environment of provision.
+	ProvisionEnv map[string]string
+	// Output gets what the functions print; nil drops it.
+	Output io.Writer
+	// Logger gets what the platform has to say; nil drops it.
+	Logger *slog.Logger
+	// OnInvocation is told of each finished invocation; nil for none.
+	OnInvocation func(fcemu.Invocation)
+}
+
+// Stack is the servers of one local deployment.
+type Stack struct {
+	cfg       Config
+	mns       *mnsemu.Server
+	esa       *esaemu.Server
+	fc        *fcemu.Server
+	listeners map[string]net.Listener
+	urls      map[string]string
+}
+
+// Names of the listeners.
+const (
+	listenHTTP = "http"
+	listenMNS  = "mns"
+	listenESA  = "esa"
+	listenFC   = "fc"
+)
+
+// New opens the listeners and the data directory. Close must follow if Run does not.
+func New(cfg Config) (s *Stack, err error) {
+	if cfg.Dir == "" || cfg.Accept == "" || cfg.Provision == "" {
+		return nil, errors.New("a data directory and both function binaries are required")
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	s = &Stack{cfg: cfg, listeners: map[string]net.Listener{}, urls: map[string]string{}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+			s = nil
+		}
+	}()
+	if err := s.listen(); err != nil {
+		return s, err
+	}
+	s.mns, err = mnsemu.New(mnsemu.Config{
+		AccountID: AccountID, AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret, Dir: filepath.Join(cfg.Dir, "mns"),
+	})
+	if err != nil {
+		return s, fmt.Errorf("mns: %w", err)
+	}
+	s.esa, err = esaemu.New(esaemu.Config{
+		AccountID: AccountID, AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret, Dir: filepath.Join(cfg.Dir, "esa"),
+		Region: Region, Sites: map[int64]string{SiteID: SiteName},
+		Latency: cfg.ESALatency, RoutineQuota: cfg.RoutineQuota, RecordQuota: cfg.RecordQuota,
+	})
+	if err != nil {
+		return s, fmt.Errorf("esa: %w", err)
+	}
+	s.fc, err = fcemu.New(s.functions())
+	if err != nil {
+		return s, fmt.Errorf("fc: %w", err)
+	}
+	return s, nil
+}
+
+func (s *Stack) listen() error {
+	for name, address := range map[string]string{
+		listenHTTP: s.cfg.Addresses.HTTP, listenMNS: s.cfg.Addresses.MNS, listenESA: s.cfg.Addresses.ESA, listenFC: s.cfg.Addresses.FC,
+	} {
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			return fmt.Errorf("%s: %w (is another one running? choose another address with -%s)", name, err, name)
+		}
+		s.listeners[name] = listener
+		s.urls[name] = "http://" + listener.Addr().String()
+	}
+	return nil
+}
+
+// functions is s.yaml in the local platform's terms.
+func (s *Stack) functions() fcemu.Config {
+	env := map[string]string{
+		"ROUTINELY_MNS_ENDPOINT": s.MNSURL(), "ROUTINELY_QUEUE": Queue, "ROUTINELY_DEAD_LETTER_QUEUE": DeadLetterQueue,
+	}
+	workerEnv := map[string]string{"ROUTINELY_ESA_ENDPOINT": s.ESAURL()}
+	for _, from := range []map[string]string{env, s.cfg.ProvisionEnv} {
+		for name, value := range from {
+			workerEnv[name] = value
+		}
+	}
+	return fcemu.Config{
+		AccountID: AccountID, Region: Region, AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret, SecurityToken: "local-security-token",
+		Functions: []fcemu.Function{
+			{Name: FunctionAccept, Command: []string{s.cfg.Accept}, Env: env, Timeout: acceptTimeout, MaxInstances: acceptInstances, MemoryMB: 128},
+			{Name: FunctionWorker, Command: []string{s.cfg.Provision}, Env: workerEnv, Timeout: workerTimeout, MaxInstances: 1, MemoryMB: 128},
+		},
+		Triggers: []fcemu.QueueTrigger{{
+			Name: "jobs", Function: FunctionWorker, Queue: Queue, DeadLetterQueue: DeadLetterQueue,
+			Endpoint: s.MNSURL(), AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret,
+			Mode: fcemu.EventStreaming, BatchSize: max(s.cfg.BatchSize, 1),
+			RetryStrategy: fcemu.ExponentialDecayRetry, ErrorsTolerance: fcemu.TolerateAll,
+		}},
+		Stdout: s.cfg.Output, Logger: s.cfg.Logger, OnInvocation: s.cfg.OnInvocation,
+	}
+}
+
+// HTTPURL is the address of the HTTP trigger of accept.
+func (s *Stack) HTTPURL() string { return s.urls[listenHTTP] }
+
+// MNSURL is the address of MNS.
+func (s *Stack) MNSURL() string { return s.urls[listenMNS] }
+
+// ESAURL is the address of ESA.
+func (s *Stack) ESAURL() string { return s.urls[listenESA] }
+
+// FCURL is the address of Function Compute.
+func (s *Stack) FCURL() string { return s.urls[listenFC] }
+
+// MNS, ESA and FC are the servers, for faults, counters and state.
+func (s *Stack) MNS() *mnsemu.Server { return s.mns }
+
+// ESA is the ESA server.
+func (s *Stack) ESA() *esaemu.Server { return s.esa }
+
+// FC is the Function Compute server.
+func (s *Stack) FC() *fcemu.Server { return s.fc }
+
+// Run serves everything until ctx is done or a part fails, then stops the functions, the servers and closes the data
+// directory. ready is called once everything answers; its error stops the stack.
+func (s *Stack) Run(ctx context.Context, ready func(context.Context) error) (err error) {
+	defer func() { err = errors.Join(err, s.Close()) }()
+	servers, stopServers := context.WithCancel(context.WithoutCancel(ctx))
+	wait := s.serve(servers)
+	// The functions go first: while they stop they still hand work back.
+	defer func() {
+		stopServers()
+		err = errors.Join(err, wait())
+	}()
+	if err := s.createQueues(ctx); err != nil {
+		return err
+	}
+	return s.runFunctions(ctx, ready)
+}
+
+func (s *Stack) runFunctions(ctx context.Context, ready func(context.Context) error) error {
+	ctx, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- s.fc.Run(ctx)
+		stop()
+	}()
+	var failed error
+	if ready != nil {
+		failed = ready(ctx)
+	}
+	if failed != nil {
+		stop()
+	}
+	<-ctx.Done()
+	stop()
+	return errors.Join(failed, <-ended)
+}
+
+// serve starts all listeners and returns a function that waits for their end.
+func (s *Stack) serve(ctx context.Context) (wait func() error) {
+	handlers := map[string]struct {
+		handler http.Handler
+		stop    func()
+	}{
+		listenHTTP: {s.fc.HTTP(FunctionAccept), nil},
+		listenMNS:  {s.mns, s.mns.Stop},
+		listenESA:  {s.esa, s.esa.Stop},
+		listenFC:   {s.fc.API(), nil},
+	}
+	var wg sync.WaitGroup
+	ended := make(chan error, len(handlers))
+	for name, h := range handlers {
+		listener := s.listeners[name]
+		delete(s.listeners, name)
+		wg.Go(func() { ended <- serve.HTTP(ctx, listener, h.handler, h.stop, "", "") })
+	}
+	return func() error {
+		wg.Wait()
+		close(ended)
+		var failed error
+		for err := range ended {
+			failed = errors.Join(failed, err)
+		}
+		return failed
+	}
+}
+
+func (s *Stack) createQueues(ctx context.Context) error {
+	client, err := mnsclient.New(mnsclient.Config{Endpoint: s.MNSURL(), AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret})
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	visibility, retention := visibilitySeconds, retentionSeconds
+	for _, name := range []string{Queue, DeadLetterQueue} {
+		attributes := mnsclient.Attributes{VisibilityTimeout: &visibility, MessageRetentionPeriod: &retention}
+		if err := client.CreateQueue(ctx, name, attributes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close releases listeners and data directory of a stack that does not run.
+func (s *Stack) Close() error {
+	var failed error
+	for _, listener := range s.listeners {
+		failed = errors.Join(failed, listener.Close())
+	}
+	if s.esa != nil {
+		failed = errors.Join(failed, s.esa.Close())
+	}
+	if s.mns != nil {
+		failed = errors.Join(failed, s.mns.Close())
+	}
+	s.listeners, s.esa, s.mns = nil, nil, nil
+	return failed
+}
