@@ -237,8 +237,12 @@ func TestEnvelope(t *testing.T) {
 }
 
 func TestKeyedJobID(t *testing.T) {
-	if queue.KeyedJobID("a", "bc") == queue.KeyedJobID("ab", "c") || queue.KeyedJobID("a", "k") != queue.KeyedJobID("a", "k") {
-		t.Error("caller and key do not determine the id")
+	ids := map[string]bool{}
+	for _, pair := range [][2]string{{"a", "bc"}, {"ab", "c"}, {"a", "bc"}, {"", "abc"}} {
+		ids[queue.KeyedJobID(pair[0], pair[1])] = true
+	}
+	if len(ids) != 3 {
+		t.Errorf("%d ids for 3 pairs of caller and key", len(ids))
 	}
 }
 

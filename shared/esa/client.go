@@ -34,7 +34,8 @@ type Config struct {
 	Timeout time.Duration
 }
 
-// Client calls ESA. It is safe for concurrent use.
+// Client calls ESA, one call at a time: the SDK is not safe for concurrent use (it writes shared headers), and ESA runs one
+// routine operation per account anyway.
 type Client struct {
 	sdk     *sdk.Client
 	wire    *wire

@@ -34,9 +34,10 @@ func (system) Now() time.Time { return time.Now() }
 
 func (system) AfterFunc(d time.Duration, f func()) Timer { return time.AfterFunc(d, f) }
 
-// Manual is a clock that stands still until it is advanced. It is safe for concurrent use.
+// Manual is a clock that stands still until it is advanced and never goes back. It is safe for concurrent use.
 type Manual struct {
 	mu      sync.Mutex
+	changed sync.Cond
 	now     time.Time
 	pending []*manualTimer
 	order   int
@@ -50,7 +51,11 @@ type manualTimer struct {
 }
 
 // NewManual returns a clock that shows start.
-func NewManual(start time.Time) *Manual { return &Manual{now: start} }
+func NewManual(start time.Time) *Manual {
+	m := &Manual{now: start}
+	m.changed.L = &m.mu
+	return m
+}
 
 // Now is the time the clock was last advanced to.
 func (m *Manual) Now() time.Time {
@@ -67,6 +72,7 @@ func (m *Manual) AfterFunc(d time.Duration, f func()) Timer {
 	t := &manualTimer{clock: m, due: m.now.Add(d), order: m.order, call: f}
 	if d > 0 {
 		m.pending = append(m.pending, t)
+		m.changed.Broadcast()
 		m.mu.Unlock()
 		return t
 	}
@@ -75,8 +81,18 @@ func (m *Manual) AfterFunc(d time.Duration, f func()) Timer {
 	return t
 }
 
+// Await returns once at least n calls of AfterFunc are pending. A test calls it before Advance, so that what it wants to
+// see time out has begun.
+func (m *Manual) Await(n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for len(m.pending) < n {
+		m.changed.Wait()
+	}
+}
+
 // Advance moves the clock forward by d and makes the calls that fall due, in the order of their times, each while the clock
-// shows its time.
+// shows its time. A negative d changes nothing. Of several advances at once each reaches its own end and the latest stays.
 func (m *Manual) Advance(d time.Duration) {
 	m.mu.Lock()
 	end := m.now.Add(d)
@@ -85,13 +101,20 @@ func (m *Manual) Advance(d time.Duration) {
 		if next == nil {
 			break
 		}
-		m.now = next.due
+		m.reach(next.due)
 		m.mu.Unlock()
 		next.call()
 		m.mu.Lock()
 	}
-	m.now = end
+	m.reach(end)
 	m.mu.Unlock()
+}
+
+// reach moves the clock to t unless another advance, made meanwhile, is past it. The caller holds the lock.
+func (m *Manual) reach(t time.Time) {
+	if t.After(m.now) {
+		m.now = t
+	}
 }
 
 // nextDue takes the earliest call that is due by end out of the list; nil when there is none. The caller holds the lock.

@@ -7,12 +7,10 @@ package faults
 
 import (
 	"cmp"
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strconv"
 	"sync"
@@ -34,7 +32,8 @@ const (
 	HTML Answer = "html"
 	// Empty is a 200, or the fault's status, without a body.
 	Empty Answer = "empty"
-	// Truncated is the first half of the real answer under its full Content-Length.
+	// Truncated is the first half of the real answer under its full Content-Length; a real answer without a body is cut
+	// before its first byte.
 	Truncated Answer = "truncated"
 	// WrongType is a 200 whose body is plain text.
 	WrongType Answer = "wrong-type"
@@ -58,7 +57,7 @@ type Fault struct {
 	Code string `json:"code,omitempty"`
 	// Message is the error's text, for Error; a standard text when empty.
 	Message string `json:"message,omitempty"`
-	// Headers are added to the answer.
+	// Headers are set on the answer, over its own of the same name; a broken connection has none.
 	Headers map[string]string `json:"headers,omitempty"`
 	// DelayMillis is the pause of Slow (before the answer) and Drip (between its pieces), in milliseconds.
 	DelayMillis int `json:"delayMillis,omitempty"`
@@ -95,7 +94,7 @@ type Record struct {
 	At time.Time `json:"at"`
 	// Status is the HTTP status answered; 0 when the connection was closed without one.
 	Status int `json:"status"`
-	// Code is the protocol's error code, empty on success.
+	// Code is the protocol's error code in the answer, empty on success and where no code was sent.
 	Code string `json:"code,omitempty"`
 	// Fault is the answer of the rule that hit the call, empty when none did.
 	Fault Answer `json:"fault,omitempty"`
@@ -121,23 +120,21 @@ type Set struct {
 // Add puts a rule behind the others and returns its ID. It refuses an unknown answer, negative counts and an Error
 // without a code.
 func (s *Set) Add(r Rule) (string, error) {
-	switch {
-	case !slices.Contains(answers, r.Fault.Answer):
-		return "", fmt.Errorf("fault answer %q: want one of %v", r.Fault.Answer, answers)
-	case r.Fault.Answer == Error && r.Fault.Code == "":
-		return "", errors.New("fault answer error: a code is needed")
-	case r.Skip < 0 || r.Times < -1 || r.Fault.DelayMillis < 0:
-		return "", errors.New("skip, times and delayMillis must not be negative (times -1: for ever)")
-	case r.Fault.Status != 0 && (r.Fault.Status < 200 || r.Fault.Status > 599):
-		return "", fmt.Errorf("fault status %d: want 200 to 599", r.Fault.Status)
+	if err := r.check(); err != nil {
+		return "", err
 	}
-	r.Times = cmp.Or(r.Times, 1)
+	return s.add(&r), nil
+}
+
+func (s *Set) add(r *Rule) string {
+	rule := r.clone()
+	rule.Times = cmp.Or(rule.Times, 1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.nextID++
-	r.ID = strconv.Itoa(s.nextID)
-	s.rules = append(s.rules, &r)
-	return r.ID, nil
+	rule.ID = strconv.Itoa(s.nextID)
+	s.rules = append(s.rules, &rule)
+	return rule.ID
 }
 
 // Clear removes all rules.
@@ -153,7 +150,7 @@ func (s *Set) Rules() []Rule {
 	defer s.mu.Unlock()
 	out := make([]Rule, 0, len(s.rules))
 	for _, r := range s.rules {
-		out = append(out, *r)
+		out = append(out, r.clone())
 	}
 	return out
 }
@@ -194,113 +191,27 @@ func (s *Set) done() chan struct{} {
 	return s.stopped
 }
 
-// Serve counts the call, lets execute answer it, and breaks the answer if a rule says so. execute must not keep w.
-func (s *Set) Serve(w http.ResponseWriter, r *http.Request, call Call, at time.Time, execute func(http.ResponseWriter), refuse Refuse) {
-	fault, hit := s.pick(call)
-	record := Record{Call: call, At: at}
-	defer func() { s.log(record) }()
-	if !hit {
-		seen := &watcher{ResponseWriter: w}
-		execute(seen)
-		record.Status, record.Code = cmp.Or(seen.status, http.StatusOK), seen.code
-		return
+// check is the error Add refuses the rule with.
+func (r *Rule) check() error {
+	switch {
+	case !slices.Contains(answers, r.Fault.Answer):
+		return fmt.Errorf("fault answer %q: want one of %v", r.Fault.Answer, answers)
+	case r.Fault.Answer == Error && r.Fault.Code == "":
+		return errors.New("fault answer error: a code is needed")
+	case r.Skip < 0 || r.Times < -1 || r.Fault.DelayMillis < 0:
+		return errors.New("skip, times and delayMillis must not be negative (times -1: for ever)")
+	case r.Fault.Status != 0 && (r.Fault.Status < 200 || r.Fault.Status > 599):
+		return fmt.Errorf("fault status %d: want 200 to 599", r.Fault.Status)
 	}
-	record.Fault, record.Code = fault.Answer, fault.Code
-	record.Status = s.carryOut(w, r, fault, execute, refuse)
+	return nil
 }
 
-// NoteCode tells the call log which protocol error a server is answering with. Servers call it from the function that writes
-// their errors; on a writer that Serve did not hand out it does nothing.
-func NoteCode(w http.ResponseWriter, code string) {
-	if seen, ok := w.(*watcher); ok {
-		seen.code = code
-	}
-}
-
-// carryOut breaks one answer and returns the status sent, 0 when none was.
-func (s *Set) carryOut(w http.ResponseWriter, r *http.Request, f Fault, execute func(http.ResponseWriter), refuse Refuse) int {
-	answer := httptest.NewRecorder()
-	if f.Execute || f.Answer == Truncated || f.Answer == Drip || f.Answer == Slow {
-		execute(answer)
-	}
-	for name, value := range f.Headers {
-		w.Header()[name] = []string{value}
-	}
-	switch f.Answer {
-	case Error:
-		status := cmp.Or(f.Status, http.StatusBadRequest)
-		refuse(w, status, f.Code, cmp.Or(f.Message, "injected fault"))
-		return status
-	case HTML:
-		status := cmp.Or(f.Status, http.StatusBadGateway)
-		w.Header().Set("Content-Type", "text/html")
-		w.WriteHeader(status)
-		fmt.Fprintf(w, "<html><head><title>%d</title></head><body>gateway says no</body></html>\n", status)
-		return status
-	case Empty:
-		status := cmp.Or(f.Status, http.StatusOK)
-		w.WriteHeader(status)
-		return status
-	case WrongType:
-		w.Header().Set("Content-Type", "text/plain")
-		w.WriteHeader(http.StatusOK)
-		fmt.Fprintln(w, "this is not the answer you are looking for")
-		return http.StatusOK
-	case Slow:
-		s.pause(r.Context(), f.DelayMillis)
-		copyAnswer(w, answer, answer.Body.Len())
-		return answer.Code
-	case Truncated:
-		copyAnswer(w, answer, answer.Body.Len()/2)
-		flush(w)
-	case Drip:
-		s.drip(w, r, answer, f.DelayMillis)
-		return answer.Code
-	case Hang:
-		select {
-		case <-r.Context().Done():
-		case <-s.done():
-		}
-	case Reset:
-	}
-	// Truncated, Hang and Reset end in a broken connection, which net/http makes of this panic by contract.
-	panic(http.ErrAbortHandler)
-}
-
-func (s *Set) drip(w http.ResponseWriter, r *http.Request, answer *httptest.ResponseRecorder, delayMillis int) {
-	copyAnswer(w, answer, 0)
-	for piece := range slices.Chunk(answer.Body.Bytes(), 8) {
-		if !s.pause(r.Context(), delayMillis) {
-			panic(http.ErrAbortHandler)
-		}
-		_, _ = w.Write(piece)
-		flush(w)
-	}
-}
-
-// copyAnswer sends the headers of the real answer, its full length and the first n bytes of its body.
-func copyAnswer(w http.ResponseWriter, answer *httptest.ResponseRecorder, n int) {
-	for name, values := range answer.Header() {
-		w.Header()[name] = values
-	}
-	w.Header().Set("Content-Length", strconv.Itoa(answer.Body.Len()))
-	w.WriteHeader(answer.Code)
-	_, _ = w.Write(answer.Body.Bytes()[:n])
-}
-
-func flush(w http.ResponseWriter) { _ = http.NewResponseController(w).Flush() }
-
-// pause waits and reports whether the whole time passed.
-func (s *Set) pause(ctx context.Context, millis int) bool {
-	timer := time.NewTimer(time.Duration(millis) * time.Millisecond)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-	case <-s.done():
-	}
-	return false
+// clone keeps a rule's maps from being shared with its setter or reader, who may write to them during a call.
+func (r *Rule) clone() Rule {
+	out := *r
+	out.Match = maps.Clone(r.Match)
+	out.Fault.Headers = maps.Clone(r.Fault.Headers)
+	return out
 }
 
 // pick counts the call and takes the first rule that hits it.
@@ -349,91 +260,4 @@ func (s *Set) log(record Record) {
 		s.calls = slices.Delete(s.calls, 0, logLimit/2)
 	}
 	s.calls = append(s.calls, record)
-}
-
-// watcher remembers what a server answered.
-type watcher struct {
-	http.ResponseWriter
-	status int
-	code   string
-}
-
-func (w *watcher) WriteHeader(status int) {
-	w.status = cmp.Or(w.status, status)
-	w.ResponseWriter.WriteHeader(status)
-}
-
-// Unwrap lets http.ResponseController reach the connection.
-func (w *watcher) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-// Handler serves the rules and counters over HTTP:
-//
-//	GET    /faults   the rules that can still hit a call
-//	POST   /faults   one Rule or an array of them; answers their ids
-//	DELETE /faults   remove all rules
-//	GET    /calls    {"counters": {action: n}, "calls": [Record…]}; ?log=false leaves the calls out
-//	DELETE /calls    forget counters and calls
-func (s *Set) Handler() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /faults", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, s.Rules()) })
-	mux.HandleFunc("POST /faults", s.postFaults)
-	mux.HandleFunc("DELETE /faults", func(w http.ResponseWriter, _ *http.Request) {
-		s.Clear()
-		w.WriteHeader(http.StatusNoContent)
-	})
-	mux.HandleFunc("GET /calls", func(w http.ResponseWriter, r *http.Request) {
-		s.mu.Lock()
-		out := map[string]any{"counters": counts(s.counters)}
-		if r.URL.Query().Get("log") != "false" {
-			out["calls"] = slices.Clone(s.calls)
-		}
-		s.mu.Unlock()
-		writeJSON(w, http.StatusOK, out)
-	})
-	mux.HandleFunc("DELETE /calls", func(w http.ResponseWriter, _ *http.Request) {
-		s.Reset()
-		w.WriteHeader(http.StatusNoContent)
-	})
-	return mux
-}
-
-func (s *Set) postFaults(w http.ResponseWriter, r *http.Request) {
-	var raw json.RawMessage
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(&raw); err != nil {
-		writeJSON(w, http.StatusBadRequest, map[string]string{"error": "body is not JSON: " + err.Error()})
-		return
-	}
-	var rules []Rule
-	if err := json.Unmarshal(raw, &rules); err != nil {
-		rules = make([]Rule, 1)
-		if err := json.Unmarshal(raw, &rules[0]); err != nil {
-			writeJSON(w, http.StatusBadRequest, map[string]string{"error": "want a rule or an array of rules: " + err.Error()})
-			return
-		}
-	}
-	ids := make([]string, 0, len(rules))
-	for i, rule := range rules {
-		id, err := s.Add(rule)
-		if err != nil {
-			writeJSON(w, http.StatusBadRequest, map[string]any{"error": fmt.Sprintf("rule %d: %v", i, err), "added": ids})
-			return
-		}
-		ids = append(ids, id)
-	}
-	writeJSON(w, http.StatusCreated, map[string]any{"ids": ids})
-}
-
-func writeJSON(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v)
-}
-
-// counts never returns nil, so that JSON shows an empty object.
-func counts(m map[string]int) map[string]int {
-	out := make(map[string]int, len(m))
-	for k, v := range m {
-		out[k] = v
-	}
-	return out
 }

@@ -1,0 +1,45 @@
+# Routinely. `make help` lists the targets. Only Go and make are needed.
+
+GO ?= go
+BIN := .local/bin
+# The functions are built as they are deployed: static, without paths and symbols.
+BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w'
+# The race detector needs a C compiler.
+RACE := $(shell command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
+GOFUMPT := mvdan.cc/gofumpt@v0.12.0
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: help run demo test bench lint dist build clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build the functions and the local servers into .local/bin
+	@mkdir -p $(BIN)
+	@$(BUILD) -o $(BIN)/accept ./functions/accept
+	@$(BUILD) -o $(BIN)/provision ./functions/provision
+	@$(GO) build -o $(BIN)/local ./deploy/local
+
+run: build ## run everything on this machine until Ctrl-C
+	@$(BIN)/local run $(ARGS)
+
+demo: build ## submit a file of requests with faults injected, and check what became of each
+	@$(BIN)/local demo $(ARGS)
+
+test: ## run all tests
+	$(GO) test $(RACE) -shuffle=on ./...
+
+bench: ## measure, as ratios against a floor or a peer in the same run
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./deploy/local/bench ./functions/accept
+	$(GO) test -run '^$$' -bench . ./deploy/local/mnsemu
+
+lint: ## check formatting, go vet and staticcheck
+	@unformatted=$$($(GO) run $(GOFUMPT) -l .) && if [ -n "$$unformatted" ]; then echo "not formatted:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+
+dist: ## build the two function zips into dist
+	$(GO) run ./deploy/pack -out dist
+
+clean: ## remove what was built and the local state
+	rm -rf .local dist

@@ -1,0 +1,26 @@
+// Package deploy_test keeps the project's promises about itself: s.yaml, the RAM policies, the import graph and the
+// documents are compared with the code and with each other. It has no code of its own and calls no cloud.
+package deploy_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// root is the root of the module, seen from this folder.
+const root = ".."
+
+// read returns a file of the repository.
+func read(t *testing.T, path ...string) []byte {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(append([]string{root}, path...)...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}

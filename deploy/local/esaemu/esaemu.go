@@ -1,0 +1,301 @@
+// Package esaemu is a local Edge Security Acceleration (ESA) server, API version 2024-09-10: the edge routine operations
+// with the account lock, strict enough that official clients need not know they are not talking to the cloud.
+//
+// What is answered comes from the operations' pages and from what the Go and Node SDKs, the Terraform provider, aliyun-cli and
+// esa-cli send. State is kept in one file and a write that was answered is on disk. Paths under /_local/ are not the cloud's:
+// they set up, inspect and break the server. It stores routines and records and runs no code.
+package esaemu
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"routinely/deploy/local/clock"
+	"routinely/deploy/local/faults"
+)
+
+// apiVersion is the only version of the API there is.
+const apiVersion = "2024-09-10"
+
+// Config is what New needs.
+type Config struct {
+	// AccountID, AccessKeyID and AccessKeySecret are the account and its one key; required.
+	AccountID, AccessKeyID, AccessKeySecret string
+	// Region is named in errors; cn-hangzhou when empty.
+	Region string
+	// Dir is the data directory, created when absent; required. One process at a time can use it.
+	Dir string
+	// Sites are added to those stored, by id.
+	Sites map[int64]string
+	// Latency is how long each write operation holds the account lock.
+	Latency time.Duration
+	// RoutineQuota is how many routines the account may have and RecordQuota how many related records each of them. 0 leaves
+	// what is stored, 100 in a new data directory.
+	RoutineQuota, RecordQuota int
+	// Clock is the system's when nil.
+	Clock clock.Clock
+}
+
+// Server answers the ESA API and the /_local/ paths.
+type Server struct {
+	accountID string
+	hostID    string
+	clock     clock.Clock
+	store     *store
+	lock      *lock
+	verifier  *verifier
+	faults    faults.Set
+	local     http.Handler
+	// latency and listDelay are durations.
+	latency, listDelay atomic.Int64
+}
+
+// New opens the data directory and returns a server for it. It fails within a second when another process has the directory.
+func New(c Config) (*Server, error) {
+	for name, value := range map[string]string{
+		"AccountID": c.AccountID, "AccessKeyID": c.AccessKeyID, "AccessKeySecret": c.AccessKeySecret, "Dir": c.Dir,
+	} {
+		if value == "" {
+			return nil, fmt.Errorf("esa: %s is required", name)
+		}
+	}
+	if c.Region == "" {
+		c.Region = "cn-hangzhou"
+	}
+	if c.Clock == nil {
+		c.Clock = clock.System()
+	}
+	store, err := openStore(c.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("esa: %w", err)
+	}
+	s := &Server{
+		accountID: c.AccountID,
+		hostID:    "esa." + c.Region + ".aliyuncs.com",
+		clock:     c.Clock,
+		store:     store,
+		lock:      newLock(c.Clock),
+		verifier:  newVerifier(c.AccessKeyID, c.AccessKeySecret, c.Clock),
+	}
+	s.local = s.localRoutes()
+	if err := s.configure(c); err != nil {
+		_ = store.db.Close()
+		return nil, fmt.Errorf("esa: %w", err)
+	}
+	return s, nil
+}
+
+// configure puts the configured sites, quotas and latency in place.
+func (s *Server) configure(c Config) error {
+	if c.Latency < 0 {
+		return fmt.Errorf("latency %s: must not be negative", c.Latency)
+	}
+	s.latency.Store(int64(c.Latency))
+	var change AccountChange
+	if c.RoutineQuota != 0 {
+		change.RoutineQuota = &c.RoutineQuota
+	}
+	if c.RecordQuota != 0 {
+		change.RecordQuota = &c.RecordQuota
+	}
+	if err := s.SetAccount(change); err != nil {
+		return err
+	}
+	for id, name := range c.Sites {
+		if err := s.AddSite(Site{ID: id, Name: name}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Faults are the server's scripted faults, counters and call log.
+func (s *Server) Faults() *faults.Set { return &s.faults }
+
+// Stop ends all waiting: writes under way take effect at once, hanging answers and foreign holds of the lock end.
+func (s *Server) Stop() {
+	s.lock.end()
+	s.faults.Stop()
+}
+
+// Close stops the server and closes the data file. Calls that come later are answered with an internal error.
+func (s *Server) Close() error {
+	s.Stop()
+	if err := s.store.db.Close(); err != nil {
+		return fmt.Errorf("esa: close data file: %w", err)
+	}
+	return nil
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, "/_local/") {
+		s.local.ServeHTTP(w, r)
+		return
+	}
+	req, err := readRequest(w, r)
+	call := faults.Call{Action: req.action, Params: req.shown()}
+	s.faults.Serve(w, r, call, s.now(), func(w http.ResponseWriter) {
+		var out answer
+		if err == nil {
+			out, err = s.call(req)
+		}
+		if err != nil {
+			s.refuse(w, err)
+			return
+		}
+		writeAnswer(w, http.StatusOK, newRequestID(), out)
+	}, func(w http.ResponseWriter, status int, code, message string) {
+		s.refuse(w, &apiError{status: status, code: code, message: message})
+	})
+}
+
+// now is the time stored and logged.
+func (s *Server) now() time.Time { return s.clock.Now().UTC() }
+
+// answer is a response body by field; the RequestId is added to it.
+type answer map[string]any
+
+// step is an operation whose parameters were understood: what remains to be done in one transaction.
+type step func(tx) (answer, error)
+
+// operation is one action of the API.
+type operation struct {
+	read func(params) (step, error)
+	kind kind
+}
+
+// kind is how an operation treats the account.
+type kind int
+
+const (
+	// reads never wait for the lock.
+	reads kind = iota
+	// changes are made without the lock: it guards operations on routines only.
+	changes
+	// writes hold the lock.
+	writes
+)
+
+// operation finds an action. Names are case-sensitive.
+func (s *Server) operation(action string) (operation, bool) {
+	o, found := map[string]operation{
+		"CreateRoutine":                  {s.createRoutine, writes},
+		"GetRoutine":                     {s.getRoutine, reads},
+		"ListUserRoutines":               {s.listUserRoutines, reads},
+		"UpdateRoutineConfigDescription": {s.updateDescription, writes},
+		"DeleteRoutine":                  {s.deleteRoutine, writes},
+		"ListRoutineCodeVersions":        {s.listCodeVersions, reads},
+		"CreateRoutineRelatedRecord":     {s.createRelatedRecord, writes},
+		"ListRoutineRelatedRecords":      {s.listRelatedRecords, reads},
+		"DeleteRoutineRelatedRecord":     {s.deleteRelatedRecord, writes},
+		"ListEdgeRoutineRecords":         {s.listEdgeRoutineRecords, reads},
+		"CreateRoutineRoute":             {s.createRoute, writes},
+		"GetRoutineRoute":                {s.getRoute, reads},
+		"ListRoutineRoutes":              {s.listRoutes, reads},
+		"DeleteRoutineRoute":             {s.deleteRoute, writes},
+		"GetErService":                   {s.getErService, reads},
+		"OpenErService":                  {s.openErService, changes},
+		"GetMatchSite":                   {s.getMatchSite, reads},
+		"ListSites":                      {s.listSites, reads},
+	}[action]
+	return o, found
+}
+
+// call answers one request.
+func (s *Server) call(r *request) (answer, error) {
+	o, err := s.route(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.verifier.verify(r); err != nil {
+		return nil, err
+	}
+	do, err := o.read(r.params)
+	if err != nil {
+		return nil, err
+	}
+	return s.run(o.kind, do)
+}
+
+// route finds what the request asks for.
+func (s *Server) route(r *request) (operation, error) {
+	switch {
+	case r.action == "":
+		return operation{}, missing("Action")
+	case r.version == "":
+		return operation{}, missing("Version")
+	case r.version != apiVersion:
+		return operation{}, refusal(codeInvalidVersion, "version %q, want %s", r.version, apiVersion)
+	case r.params["Format"] != "" && !strings.EqualFold(r.params["Format"], "JSON"):
+		return operation{}, refusal(codeInvalidParameter, "Format %q: only JSON is answered here", r.params["Format"])
+	}
+	o, found := s.operation(r.action)
+	post, get := r.http.Method == http.MethodPost, r.http.Method == http.MethodGet
+	if !found || r.http.URL.Path != "/" || !post && !get || get && r.action == "CreateRoutineRoute" {
+		return o, refusal(codeUnknownAction, "%s %s, action %q", r.http.Method, r.http.URL.Path, r.action)
+	}
+	return o, nil
+}
+
+// run carries out a step. A write has the lock to itself for its whole duration and takes effect at its end, whether or not
+// its caller is still there.
+func (s *Server) run(k kind, do step) (out answer, err error) {
+	execute := func(t tx) error {
+		out, err = do(t)
+		return err
+	}
+	switch k {
+	case reads:
+		err = s.store.view(execute)
+	case changes:
+		err = s.store.update(execute)
+	case writes:
+		if !s.lock.try() {
+			return nil, refusal(codeLocked, "")
+		}
+		defer s.lock.release()
+		s.lock.pause(time.Duration(s.latency.Load()))
+		err = s.store.update(execute)
+	}
+	return out, err
+}
+
+// refuse writes an error in the gateway's form.
+func (s *Server) refuse(w http.ResponseWriter, err error) {
+	var refused *apiError
+	if !errors.As(err, &refused) {
+		refused = refusal(codeInternal, "%v", err)
+	}
+	faults.NoteCode(w, refused.code)
+	id := newRequestID()
+	recommend := refused.detail
+	if recommend == "" {
+		recommend = "https://api.aliyun.com/troubleshoot?q=" + refused.code + "&product=ESA&requestId=" + id
+	}
+	writeAnswer(w, refused.status, id, answer{
+		"HostId": s.hostID, "Code": refused.code, "Message": refused.message, "Recommend": recommend,
+	})
+}
+
+func writeAnswer(w http.ResponseWriter, status int, requestID string, body answer) {
+	body["RequestId"] = requestID
+	w.Header().Set("X-Acs-Request-Id", requestID)
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body)
+}
+
+// newRequestID is a random UUID in capitals, as the cloud prints it.
+func newRequestID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:])
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%X-%X-%X-%X-%X", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}

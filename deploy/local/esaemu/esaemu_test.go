@@ -1,0 +1,136 @@
+package esaemu_test
+
+import (
+	"errors"
+	"net/http/httptest"
+	"os"
+	"testing"
+	"time"
+
+	openapi "github.com/alibabacloud-go/darabonba-openapi/v2/utils"
+	esa "github.com/alibabacloud-go/esa-20240910/v2/client"
+	"github.com/alibabacloud-go/tea/tea"
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"routinely/deploy/local/clock"
+	"routinely/deploy/local/esaemu"
+)
+
+// siteID is longer than 32 bits, as the cloud's ids are.
+const siteID = 54362329990032
+
+func TestMain(m *testing.M) {
+	if os.Getenv(serveVariable) != "" {
+		serveUntilKilled()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// bench is a server on a socket, a clock that stands still (unless the test brings one) and an official client.
+type bench struct {
+	*esaemu.Server
+	clock *clock.Manual
+	http  *httptest.Server
+	sdk   *esa.Client
+}
+
+func config(dir string) esaemu.Config {
+	return esaemu.Config{
+		AccountID: "123456", AccessKeyID: "key", AccessKeySecret: "secret", Dir: dir,
+		Sites: map[int64]string{siteID: "example.com"},
+	}
+}
+
+func open(t *testing.T, c esaemu.Config) *bench {
+	t.Helper()
+	b := &bench{}
+	if c.Clock == nil {
+		// The SDK signs the machine's time.
+		b.clock = clock.NewManual(time.Now())
+		c.Clock = b.clock
+	}
+	var err error
+	if b.Server, err = esaemu.New(c); err != nil {
+		t.Fatal(err)
+	}
+	b.http = httptest.NewServer(b.Server)
+	b.sdk = sdk(t, b.http.Listener.Addr().String(), "key", "secret", "")
+	t.Cleanup(b.shut)
+	return b
+}
+
+// shut is safe to call again: a test that restarts a server shuts it early.
+func (b *bench) shut() {
+	b.Stop()
+	b.http.Close()
+	_ = b.Close()
+}
+
+func start(t *testing.T) *bench { return open(t, config(t.TempDir())) }
+
+func sdk(t *testing.T, address, key, secret, token string) *esa.Client {
+	t.Helper()
+	c := &openapi.Config{Endpoint: &address, Protocol: tea.String("HTTP"), AccessKeyId: &key, AccessKeySecret: &secret}
+	if token != "" {
+		c.SecurityToken = &token
+	}
+	client, err := esa.NewClient(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+func (b *bench) createRoutine(name string) error {
+	_, err := b.sdk.CreateRoutine(&esa.CreateRoutineRequest{Name: &name})
+	return err
+}
+
+func (b *bench) createRecord(routine, name string) (int64, error) {
+	resp, err := b.sdk.CreateRoutineRelatedRecord(&esa.CreateRoutineRelatedRecordRequest{
+		Name: &routine, SiteId: tea.Int64(siteID), RecordName: &name,
+	})
+	if err != nil {
+		return 0, err
+	}
+	return tea.Int64Value(resp.Body.RecordId), nil
+}
+
+// must ends the test on an error and hands the value through.
+func must[T any](t *testing.T) func(T, error) T {
+	return func(v T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+// want compares an error's ESA code; "" is success.
+func want(t *testing.T, what string, err error, code string) {
+	t.Helper()
+	if got := codeOf(err); got != code {
+		t.Errorf("%s: code %q, want %q (%v)", what, got, code, err)
+	}
+}
+
+func codeOf(err error) string {
+	var refused *tea.SDKError
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &refused):
+		return tea.StringValue(refused.Code)
+	}
+	return "not an SDK error"
+}
+
+func same(t *testing.T, what string, got, want any) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", what, diff)
+	}
+}

@@ -1,0 +1,220 @@
+package esaemu
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// State is everything the server holds.
+type State struct {
+	// Account is the account's settings.
+	Account Account `json:"account"`
+	// Sites are in the order of their ids.
+	Sites []Site `json:"sites"`
+	// Routines are in the order of their names, with their records.
+	Routines []Routine `json:"routines"`
+	// Planted are the ordinary records.
+	Planted []Record `json:"planted"`
+}
+
+// State reads everything the server holds, records that lists do not show yet included.
+func (s *Server) State() (State, error) {
+	out := State{Account: Account{
+		LatencyMillis:   time.Duration(s.latency.Load()).Milliseconds(),
+		ListDelayMillis: time.Duration(s.listDelay.Load()).Milliseconds(),
+		Locked:          s.lock.taken(),
+	}, Planted: []Record{}}
+	err := s.store.view(func(t tx) (err error) {
+		if out.Account.Standing, err = t.standing(); err != nil {
+			return err
+		}
+		if out.Sites, err = list[Site](t, bucketSites); err != nil {
+			return err
+		}
+		if out.Routines, err = list[Routine](t, bucketRoutines); err != nil {
+			return err
+		}
+		for i := range out.Routines {
+			if out.Routines[i].Records, err = t.recordsOf(out.Routines[i].Name); err != nil {
+				return err
+			}
+		}
+		records, err := list[Record](t, bucketRecords)
+		for _, r := range records {
+			if r.Routine == "" {
+				out.Planted = append(out.Planted, r)
+			}
+		}
+		return err
+	})
+	return out, err
+}
+
+// AddSite stores a site, or renames one without records. It refuses an id below 1 and a name that is no zone.
+func (s *Server) AddSite(site Site) error {
+	return s.store.update(func(t tx) error { return t.addSite(site) })
+}
+
+// RemoveSite deletes a site with its records and routes and reports whether there was one.
+func (s *Server) RemoveSite(id int64) (found bool, err error) {
+	err = s.store.update(func(t tx) error {
+		found, err = t.removeSite(id)
+		return err
+	})
+	return found, err
+}
+
+// PlantRoutine creates a routine as somebody else would, without the account lock, activation or quota. A zero CreateTime is
+// now. It refuses a bad name, a name that exists, and records: those are planted apart.
+func (s *Server) PlantRoutine(r Routine) error {
+	if !validRoutineName(r.Name) {
+		return fmt.Errorf("routine name %q: want 2 to 63 lower-case letters, digits and inner hyphens", r.Name)
+	}
+	if len(r.Records) > 0 {
+		return errors.New("a routine is planted without records")
+	}
+	if r.CreateTime.IsZero() {
+		r.CreateTime = s.now()
+	}
+	return s.store.update(func(t tx) error { return t.addRoutine(r) })
+}
+
+// PlantRecord creates an ordinary record, which no routine knows, without the account lock, and returns its id. It refuses an
+// unknown site and a name that is outside of the site's zone or taken.
+func (s *Server) PlantRecord(siteID int64, recordName string) (id int64, err error) {
+	if !validHostName(recordName) {
+		return 0, fmt.Errorf("recordName %q: want a full host name", recordName)
+	}
+	err = s.store.update(func(t tx) error {
+		r, err := t.addRecord(Record{SiteID: siteID, RecordName: strings.ToLower(recordName)}, s.now())
+		id = r.RecordID
+		return err
+	})
+	return id, err
+}
+
+// HoldLock takes the account lock for a foreign caller as soon as it is free, and gives it back after d. It returns once the
+// lock is held, or with an error when ctx is done or the server stops first.
+func (s *Server) HoldLock(ctx context.Context, d time.Duration) error {
+	if d <= 0 || d > maxMillis*time.Millisecond {
+		return fmt.Errorf("hold %s: want more than nothing and at most a day", d)
+	}
+	return s.lock.hold(ctx, d)
+}
+
+// ReleaseLock ends a foreign hold of the account lock; without one it does nothing.
+func (s *Server) ReleaseLock() { s.lock.endHold() }
+
+// localRoutes serves what the methods above do, for scripts in any language:
+//
+//	GET    /_local/state       State
+//	POST   /_local/sites       {"id", "name"}
+//	DELETE /_local/sites/{id}
+//	PUT    /_local/account     AccountChange
+//	POST   /_local/lock        {"holdMillis"}; answers when the lock is held
+//	DELETE /_local/lock
+//	POST   /_local/routines    {"name", "description", "hasAssets", "createTime"}
+//	POST   /_local/records     {"siteId", "recordName"}; answers {"recordId"}
+//	       /_local/faults, /_local/calls    see package faults
+//
+// Mistakes are a 400 with {"error": text}.
+func (s *Server) localRoutes() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/_local/faults", http.StripPrefix("/_local", s.faults.Handler()))
+	mux.Handle("/_local/calls", http.StripPrefix("/_local", s.faults.Handler()))
+	mux.HandleFunc("GET /_local/state", func(w http.ResponseWriter, _ *http.Request) {
+		state, err := s.State()
+		reply(w, http.StatusOK, state, err)
+	})
+	mux.HandleFunc("POST /_local/sites", local(func(_ context.Context, site Site) (any, error) {
+		return site, s.AddSite(site)
+	}))
+	mux.HandleFunc("DELETE /_local/sites/{id}", s.deleteSite)
+	mux.HandleFunc("PUT /_local/account", local(func(_ context.Context, c AccountChange) (any, error) {
+		if err := s.SetAccount(c); err != nil {
+			return nil, err
+		}
+		state, err := s.State()
+		return state.Account, err
+	}))
+	mux.HandleFunc("POST /_local/lock", local(func(ctx context.Context, h lockHold) (any, error) {
+		if h.HoldMillis < 1 || h.HoldMillis > maxMillis {
+			return nil, fmt.Errorf("holdMillis %d: want 1 to %d", h.HoldMillis, maxMillis)
+		}
+		return h, s.HoldLock(ctx, time.Duration(h.HoldMillis)*time.Millisecond)
+	}))
+	mux.HandleFunc("DELETE /_local/lock", func(w http.ResponseWriter, _ *http.Request) {
+		s.ReleaseLock()
+		w.WriteHeader(http.StatusNoContent)
+	})
+	mux.HandleFunc("POST /_local/routines", local(func(_ context.Context, r Routine) (any, error) {
+		return map[string]string{"name": r.Name}, s.PlantRoutine(r)
+	}))
+	mux.HandleFunc("POST /_local/records", local(func(_ context.Context, r plantedRecord) (any, error) {
+		id, err := s.PlantRecord(r.SiteID, r.RecordName)
+		return map[string]int64{"recordId": id}, err
+	}))
+	return mux
+}
+
+type lockHold struct {
+	HoldMillis int64 `json:"holdMillis"`
+}
+
+type plantedRecord struct {
+	SiteID     int64  `json:"siteId"`
+	RecordName string `json:"recordName"`
+}
+
+func (s *Server) deleteSite(w http.ResponseWriter, r *http.Request) {
+	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
+	if err != nil {
+		reply(w, 0, nil, fmt.Errorf("site id %q: want a number", r.PathValue("id")))
+		return
+	}
+	found, err := s.RemoveSite(id)
+	switch {
+	case err != nil:
+		reply(w, 0, nil, err)
+	case !found:
+		reply(w, http.StatusNotFound, map[string]string{"error": fmt.Sprintf("no site %d", id)}, nil)
+	default:
+		w.WriteHeader(http.StatusNoContent)
+	}
+}
+
+// local serves a function that takes a JSON body. A misspelt field is a mistake, not a wish for the default.
+func local[T any](do func(context.Context, T) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var in T
+		decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, bodyLimit))
+		decoder.DisallowUnknownFields()
+		if err := decoder.Decode(&in); err != nil {
+			reply(w, 0, nil, fmt.Errorf("body: %w", err))
+			return
+		}
+		if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+			reply(w, 0, nil, errors.New("body: data after the JSON object"))
+			return
+		}
+		out, err := do(r.Context(), in)
+		reply(w, http.StatusOK, out, err)
+	}
+}
+
+// reply writes out as JSON, or the error as a 400.
+func reply(w http.ResponseWriter, status int, out any, err error) {
+	if err != nil {
+		status, out = http.StatusBadRequest, map[string]string{"error": err.Error()}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(out)
+}

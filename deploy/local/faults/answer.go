@@ -1,0 +1,171 @@
+package faults
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// Serve counts the call, lets execute answer it, and breaks the answer if a rule says so. execute must not keep w.
+func (s *Set) Serve(w http.ResponseWriter, r *http.Request, call Call, at time.Time, execute func(http.ResponseWriter), refuse Refuse) {
+	fault, hit := s.pick(call)
+	record := Record{Call: call, At: at, Fault: fault.Answer}
+	seen := &watcher{ResponseWriter: w}
+	defer func() {
+		record.Status, record.Code = seen.status, seen.code
+		s.log(record)
+	}()
+	if hit {
+		s.carryOut(seen, r, fault, execute, refuse)
+		return
+	}
+	execute(seen)
+	seen.status = cmp.Or(seen.status, http.StatusOK)
+}
+
+// NoteCode tells the call log which protocol error a server is answering with. Servers call it from the function that writes
+// their errors; on a writer that Serve did not hand out it does nothing.
+func NoteCode(w http.ResponseWriter, code string) {
+	if seen, ok := w.(*watcher); ok {
+		seen.code = code
+	}
+}
+
+// watcher remembers what a server answered.
+type watcher struct {
+	http.ResponseWriter
+	status int
+	code   string
+}
+
+func (w *watcher) WriteHeader(status int) {
+	w.status = cmp.Or(w.status, status)
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *watcher) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// held is an answer that was not sent yet.
+type held struct {
+	*httptest.ResponseRecorder
+	code string
+}
+
+// hold takes write's answer instead of sending it.
+func hold(write func(http.ResponseWriter)) held {
+	recorder := httptest.NewRecorder()
+	seen := &watcher{ResponseWriter: recorder}
+	write(seen)
+	return held{recorder, seen.code}
+}
+
+// carryOut breaks one answer.
+func (s *Set) carryOut(w *watcher, r *http.Request, f Fault, execute func(http.ResponseWriter), refuse Refuse) {
+	answer := held{ResponseRecorder: httptest.NewRecorder()}
+	if f.Execute || f.Answer == Truncated || f.Answer == Drip || f.Answer == Slow {
+		answer = hold(execute)
+	}
+	switch f.Answer {
+	case Error:
+		answer = hold(func(w http.ResponseWriter) {
+			refuse(w, cmp.Or(f.Status, http.StatusBadRequest), f.Code, cmp.Or(f.Message, "injected fault"))
+		})
+		answer.code = f.Code
+	case HTML:
+		answer = page("text/html", cmp.Or(f.Status, http.StatusBadGateway),
+			"<html><head><title>Bad Gateway</title></head><body>gateway says no</body></html>\n")
+	case Empty:
+		answer = page("", cmp.Or(f.Status, http.StatusOK), "")
+	case WrongType:
+		answer = page("text/plain", http.StatusOK, "this is not the answer you are looking for\n")
+	case Slow:
+		s.pause(r.Context(), f.DelayMillis)
+	case Hang:
+		s.hang(r.Context())
+		abort()
+	case Reset:
+		abort()
+	}
+	for name, value := range f.Headers {
+		answer.Header().Set(name, value)
+	}
+	s.send(w, r, f, answer)
+}
+
+// page is an answer that does not come from the server.
+func page(contentType string, status int, body string) held {
+	return hold(func(w http.ResponseWriter) {
+		if contentType != "" {
+			w.Header().Set("Content-Type", contentType)
+		}
+		w.WriteHeader(status)
+		fmt.Fprint(w, body)
+	})
+}
+
+// send writes the answer as the fault's kind wants it: whole, half or drop by drop.
+func (s *Set) send(w *watcher, r *http.Request, f Fault, answer held) {
+	body := answer.Body.Bytes()
+	if f.Answer == Truncated && len(body) == 0 {
+		abort()
+	}
+	for name, values := range answer.Header() {
+		w.Header()[name] = values
+	}
+	if len(body) > 0 {
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	}
+	w.code = answer.code
+	w.WriteHeader(answer.Code)
+	switch f.Answer {
+	case Truncated:
+		_, _ = w.Write(body[:len(body)/2])
+		flush(w)
+		abort()
+	case Drip:
+		s.drip(w, r.Context(), body, f.DelayMillis)
+	default:
+		_, _ = w.Write(body)
+	}
+}
+
+// abort breaks the connection, which net/http makes of this panic by contract.
+func abort() { panic(http.ErrAbortHandler) }
+
+func (s *Set) drip(w http.ResponseWriter, ctx context.Context, body []byte, delayMillis int) {
+	for piece := range slices.Chunk(body, 8) {
+		if !s.pause(ctx, delayMillis) {
+			abort()
+		}
+		_, _ = w.Write(piece)
+		flush(w)
+	}
+}
+
+func flush(w http.ResponseWriter) { _ = http.NewResponseController(w).Flush() }
+
+func (s *Set) hang(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-s.done():
+	}
+}
+
+// pause waits and reports whether the whole time passed.
+func (s *Set) pause(ctx context.Context, millis int) bool {
+	timer := time.NewTimer(time.Duration(millis) * time.Millisecond)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+	case <-s.done():
+	}
+	return false
+}

@@ -1,0 +1,103 @@
+// Command pack builds the functions for Function Compute's runtime go1, which runs a static linux/amd64 binary named main.
+//
+//	go run ./deploy/pack [-out dist] [-unpacked] [accept] [provision]
+//
+// It writes OUT/FUNCTION.zip for each function named, for all of them when none is named, and prints size and SHA-256 of what
+// it wrote. The same sources and the same version of Go give the same bytes, wherever and whenever they are packed. With
+// -unpacked it writes OUT/FUNCTION/main instead, the folder that s.yaml deploys. It must run in the root of the module.
+//
+// It does not upload anything.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+)
+
+// functions are the packages under functions/ that are deployed.
+var functions = []string{"accept", "provision"}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "pack:", err)
+		os.Exit(1)
+	}
+}
+
+// run packs what the arguments ask for, in the working directory.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("pack", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	out := flags.String("out", "dist", "write into this `folder`")
+	unpacked := flags.Bool("unpacked", false, "write the bare binaries, as folders for s.yaml, instead of zip files")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	wanted := flags.Args()
+	if len(wanted) == 0 {
+		wanted = functions
+	}
+	for _, name := range wanted {
+		if !slices.Contains(functions, name) {
+			return fmt.Errorf("no function %q: want one of %v", name, functions)
+		}
+	}
+	pack := packZip
+	if *unpacked {
+		pack = packFolder
+	}
+	for _, name := range wanted {
+		path, err := pack(ctx, name, *out, stderr)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if err := describe(stdout, path); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// packFolder builds the function into OUT/NAME/main and returns that path.
+func packFolder(ctx context.Context, name, out string, stderr io.Writer) (string, error) {
+	path := filepath.Join(out, name, handler)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return "", err
+	}
+	return path, build(ctx, name, path, stderr)
+}
+
+// packZip builds the function into OUT/NAME.zip and returns that path.
+func packZip(ctx context.Context, name, out string, stderr io.Writer) (string, error) {
+	scratch, err := os.MkdirTemp("", "routinely-pack-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(scratch)
+	binary := filepath.Join(scratch, handler)
+	if err := build(ctx, name, binary, stderr); err != nil {
+		return "", err
+	}
+	archive, err := archiveOf(binary)
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(out, name+".zip")
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return "", err
+	}
+	return path, os.WriteFile(path, archive, 0o644)
+}

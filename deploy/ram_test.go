@@ -1,0 +1,260 @@
+package deploy_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// policy is a RAM policy document.
+type policy struct {
+	Version   string
+	Statement []statement
+}
+
+type statement struct {
+	Effect    string
+	Action    []string
+	Resource  []string
+	Condition map[string]map[string]any `json:",omitempty"`
+}
+
+// principals are those that have a policy.
+var principals = []string{"accept", "provision", "operator", "deployer"}
+
+func loadPolicy(t *testing.T, principal string) policy {
+	t.Helper()
+	p, err := parsePolicy(read(t, "deploy", "ram", principal+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func parsePolicy(content []byte) (policy, error) {
+	var p policy
+	decoder := json.NewDecoder(bytes.NewReader(content))
+	decoder.DisallowUnknownFields()
+	err := decoder.Decode(&p)
+	return p, err
+}
+
+// actions returns the actions of a service that the policy allows.
+func (p policy) actions(service string) []string {
+	var out []string
+	for _, s := range p.Statement {
+		for _, action := range s.Action {
+			if strings.HasPrefix(action, service+":") {
+				out = append(out, action)
+			}
+		}
+	}
+	return distinct(out)
+}
+
+const (
+	jobMessages  = "acs:mns:${REGION}:${ACCOUNT_ID}:/queues/${QUEUE}/messages"
+	deadMessages = "acs:mns:${REGION}:${ACCOUNT_ID}:/queues/${QUEUE}-dead/messages"
+)
+
+// messageGrants returns what the policy allows on messages of the two queues.
+func (p policy) messageGrants() []grant {
+	queues := map[string]string{jobMessages: "job", deadMessages: "dead"}
+	var out []grant
+	for _, s := range p.Statement {
+		for _, action := range s.Action {
+			for _, resource := range s.Resource {
+				if queue, ok := queues[resource]; ok {
+					out = append(out, grant{action, queue})
+				}
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b grant) int { return strings.Compare(a.action+a.queue, b.action+b.queue) })
+	return out
+}
+
+// withoutResource are the actions for which RAM knows no resource but *: those on routines (ESA's RAM page lists them so), and
+// making a role that a service owns, which the condition limits.
+var withoutResource = []string{
+	"esa:CreateRoutine", "esa:GetRoutine", "esa:ListRoutineRelatedRecords", "ram:CreateServiceLinkedRole",
+}
+
+var action = regexp.MustCompile(`^[a-z]+:[A-Za-z]+$`)
+
+var resourceName = regexp.MustCompile(`^acs:[a-z]+:(\$\{REGION\}|\*):\$\{ACCOUNT_ID\}:[^ ]+$`)
+
+// checkPolicy returns what is wrong with a policy whoever it is for.
+func checkPolicy(p policy) []string {
+	var out report
+	out.want(p.Version == "1", "version %q", p.Version)
+	for _, s := range p.Statement {
+		out.want(s.Effect == "Allow", "effect %q", s.Effect)
+		for _, name := range s.Action {
+			out.want(action.MatchString(name), "%s: not one action", name)
+			for _, resource := range s.Resource {
+				if resource == "*" {
+					out.want(slices.Contains(withoutResource, name), "%s: allowed on everything", name)
+					continue
+				}
+				out.want(resourceName.MatchString(resource), "%s: %s is not a resource of this account", name, resource)
+			}
+			out.want(len(s.Resource) > 0, "%s: on no resource", name)
+			limited := name != "ram:PassRole" && name != "ram:CreateServiceLinkedRole" || s.Condition != nil
+			out.want(limited, "%s: for any service", name)
+		}
+	}
+	return out
+}
+
+func TestPolicies(t *testing.T) {
+	for _, principal := range principals {
+		t.Run(principal+" is allowed single actions on this account's resources", func(t *testing.T) {
+			if diff := cmp.Diff([]string(nil), checkPolicy(loadPolicy(t, principal))); diff != "" {
+				t.Errorf("violations (-want +got):\n%s", diff)
+			}
+		})
+	}
+	queue := mustParse(t, "queue")
+	for _, function := range []string{"accept", "provision"} {
+		t.Run(function+" is allowed exactly the MNS calls its code makes", func(t *testing.T) {
+			p := loadPolicy(t, function)
+			want := mnsGrants(queue, mustParse(t, "functions/"+function))
+			if diff := cmp.Diff(want, p.messageGrants(), cmp.AllowUnexported(grant{})); diff != "" {
+				t.Errorf("grants (-code +policy):\n%s", diff)
+			}
+			var others []string
+			for _, name := range p.actions("mns") {
+				if !slices.ContainsFunc(want, func(g grant) bool { return g.action == name }) {
+					others = append(others, name)
+				}
+			}
+			if diff := cmp.Diff([]string(nil), others); diff != "" {
+				t.Errorf("MNS actions the code does not need (-want +got):\n%s", diff)
+			}
+		})
+	}
+	t.Run("provision is allowed exactly the ESA calls its code makes", func(t *testing.T) {
+		want := esaActions(mustParse(t, "shared/esa"))
+		if diff := cmp.Diff(want, loadPolicy(t, "provision").actions("esa")); diff != "" {
+			t.Errorf("actions (-code +policy):\n%s", diff)
+		}
+	})
+	for _, principal := range []string{"accept", "operator", "deployer"} {
+		t.Run(principal+" has no right on ESA", func(t *testing.T) {
+			if got := loadPolicy(t, principal).actions("esa"); len(got) > 0 {
+				t.Errorf("allowed: %v", got)
+			}
+		})
+	}
+	t.Run("operator cannot take jobs from their queue", func(t *testing.T) {
+		for _, g := range loadPolicy(t, "operator").messageGrants() {
+			if g.queue == "job" && g.action != "mns:SendMessage" {
+				t.Errorf("%s is allowed on the job queue", g.action)
+			}
+		}
+	})
+	t.Run("operator or deployer is allowed what the command line tool calls", func(t *testing.T) { checkTool(t, queue) })
+}
+
+// checkTool compares the policies for people with the tool they use.
+func checkTool(t *testing.T, queue source) {
+	tool, err := parseSource("cmd/routinely")
+	if os.IsNotExist(err) {
+		t.Skip("there is no cmd/routinely yet")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	allowed := append(loadPolicy(t, "operator").messageGrants(), loadPolicy(t, "deployer").messageGrants()...)
+	for _, needed := range mnsGrants(queue, tool) {
+		if !slices.Contains(allowed, needed) {
+			t.Errorf("%s on the %s queue is allowed to nobody", needed.action, needed.queue)
+		}
+	}
+}
+
+func mustParse(t *testing.T, folder string) source {
+	t.Helper()
+	s, err := parseSource(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestPolicyChecksFail(t *testing.T) {
+	for _, test := range []struct{ name, policy, want string }{
+		{"on a wildcard action", `{"Version":"1","Statement":[{"Effect":"Allow","Action":["mns:*"],"Resource":["` + jobMessages + `"]}]}`, "mns:*: not one action"},
+		{"on every resource", `{"Version":"1","Statement":[{"Effect":"Allow","Action":["mns:SendMessage"],"Resource":["*"]}]}`, "mns:SendMessage: allowed on everything"},
+		{"on another account", `{"Version":"1","Statement":[{"Effect":"Allow","Action":["mns:SendMessage"],"Resource":["acs:mns:cn-hangzhou:7:/queues/q/messages"]}]}`, "mns:SendMessage: acs:mns:cn-hangzhou:7:/queues/q/messages is not a resource of this account"},
+		{"on no resource", `{"Version":"1","Statement":[{"Effect":"Allow","Action":["mns:SendMessage"]}]}`, "mns:SendMessage: on no resource"},
+		{"on passing a role to any service", `{"Version":"1","Statement":[{"Effect":"Allow","Action":["ram:PassRole"],"Resource":["acs:ram:*:${ACCOUNT_ID}:role/x"]}]}`, "ram:PassRole: for any service"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p, err := parsePolicy([]byte(test.policy))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := checkPolicy(p); !slices.Contains(got, test.want) {
+				t.Errorf("violations %q lack %q", got, test.want)
+			}
+		})
+	}
+	t.Run("on a misspelt key", func(t *testing.T) {
+		if _, err := parsePolicy([]byte(`{"Version":"1","Statements":[]}`)); err == nil {
+			t.Error("no error")
+		}
+	})
+}
+
+func TestPolicyFiles(t *testing.T) {
+	t.Run("are those of the principals, and the trust of the functions' roles", func(t *testing.T) {
+		found, err := fs.Glob(os.DirFS(filepath.Join(root, "deploy", "ram")), "*.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []string{"trust-fc.json"}
+		for _, principal := range principals {
+			want = append(want, principal+".json")
+		}
+		if diff := cmp.Diff(distinct(want), distinct(found)); diff != "" {
+			t.Errorf("files (-want +got):\n%s", diff)
+		}
+	})
+	t.Run("let Function Compute and nobody else take the functions' roles", func(t *testing.T) {
+		var got any
+		if err := json.Unmarshal(read(t, "deploy", "ram", "trust-fc.json"), &got); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]any{"Version": "1", "Statement": []any{map[string]any{
+			"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": map[string]any{"Service": []any{"fc.aliyuncs.com"}},
+		}}}
+		if diff := cmp.Diff(any(want), got); diff != "" {
+			t.Errorf("trust (-want +got):\n%s", diff)
+		}
+	})
+	t.Run("name the roles that s.yaml gives to the functions", func(t *testing.T) {
+		accept, provision := properties(t, read(t, "s.yaml"), account)
+		var want []string
+		for _, props := range []map[string]any{accept, provision} {
+			want = append(want, fmt.Sprintf("acs:ram:*:${ACCOUNT_ID}:role/%v", props["role"]))
+		}
+		for _, s := range loadPolicy(t, "deployer").Statement {
+			if slices.Contains(s.Action, "ram:PassRole") {
+				if diff := cmp.Diff(want, s.Resource); diff != "" {
+					t.Errorf("roles (-s.yaml +policy):\n%s", diff)
+				}
+			}
+		}
+	})
+}
