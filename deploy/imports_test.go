@@ -70,19 +70,17 @@ var mayUse = map[string][]string{
 	"github.com/caarlos0/env/v11":                  {"shared/config"},
 	"golang.org/x/net/idna":                        {"shared/routine"},
 	"github.com/google/uuid":                       {"queue", "functions/accept", "cmd/routinely"},
-	"github.com/jedib0t/go-pretty/v6":              {"cmd/routinely"},
-	"github.com/vbauerster/mpb/v8":                 {"cmd/routinely"},
+	"github.com/jedib0t/go-pretty/v6":              {"cmd/routinely", "deploy/local/demo"},
+	"github.com/vbauerster/mpb/v8":                 {"cmd/routinely", "deploy/local/demo"},
 }
 
-// mayRead says who may ask package os for the environment: the commands, which hand all of it to whoever needs it, and the
-// local Function Compute, which gives a function's process the few variables any process needs.
+// mayRead says who may ask package os for the environment: the commands, which hand all of it to whoever needs it.
 var mayRead = map[string][]string{
 	"functions/accept":    {"Environ"},
 	"functions/provision": {"Environ"},
 	"cmd/routinely":       {"Environ"},
 	"deploy/local":        {"Environ"},
 	"deploy/pack":         {"Environ"},
-	"deploy/local/fcemu":  {"LookupEnv"},
 }
 
 // goPackage is the part of `go list -json` used here. Imports are those of the package without its tests.

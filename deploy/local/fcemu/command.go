@@ -90,7 +90,7 @@ func (c *command) flags() *flag.FlagSet {
 	f.Func("tolerance", "ALL or NONE (default NONE)", text(&c.trigger.ErrorsTolerance))
 	f.BoolVar(&c.trigger.Base64Decode, "base64", false, "decode message bodies from base64")
 	f.StringVar(&c.trigger.DeadLetterQueue, "dead-letter", "", "`queue` for messages whose retries are used up")
-	f.StringVar(&c.config.AccountID, "account", "1234567890123456", "account id")
+	f.StringVar(&c.config.AccountID, "account", "123456", "account id")
 	f.StringVar(&c.config.Region, "region", "cn-local", "region id")
 	f.DurationVar(&c.config.Grace, "grace", defaultGrace, "how long invocations may take to finish when stopped")
 	return f

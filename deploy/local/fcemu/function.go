@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -130,13 +129,17 @@ func validKey(key string) bool {
 	return key != ""
 }
 
-// environment is everything the process sees: the platform's variables, three of the machine's, and the function's own, which win.
+// environment is everything the process sees: the platform's variables and the function's own, which win. None of the machine's
+// own get through.
 func (f *function) environment(instanceID, runtimeAPI string) []string {
 	server := f.server.config
 	env := map[string]string{
 		"FC_RUNTIME_API":          runtimeAPI,
 		"FC_FUNC_CODE_PATH":       f.dir,
 		"FC_ACCOUNT_ID":           server.AccountID,
+		"PATH":                    "/usr/local/bin:/usr/bin:/bin",
+		"HOME":                    "/tmp",
+		"TZ":                      "UTC",
 		"FC_REGION":               server.Region,
 		"FC_FUNCTION_NAME":        f.config.Name,
 		"FC_FUNCTION_HANDLER":     f.handler,
@@ -151,11 +154,6 @@ func (f *function) environment(instanceID, runtimeAPI string) []string {
 		"ALIBABA_CLOUD_SECURITY_TOKEN":    server.SecurityToken,
 	} {
 		if value != "" {
-			env[key] = value
-		}
-	}
-	for _, key := range []string{"PATH", "HOME", "TZ"} {
-		if value, ok := os.LookupEnv(key); ok {
 			env[key] = value
 		}
 	}

@@ -65,7 +65,7 @@ func TestInvoke(t *testing.T) {
 		for _, entry := range got.Env {
 			key, value, _ := strings.Cut(entry, "=")
 			switch key {
-			case "PATH", "HOME", "TZ", "FC_RUNTIME_API":
+			case "FC_RUNTIME_API":
 			default:
 				keys[key] = value
 			}
@@ -73,6 +73,7 @@ func TestInvoke(t *testing.T) {
 		want := map[string]string{
 			"FC_ACCOUNT_ID": "1234567890123456", "FC_FUNCTION_HANDLER": "function", "FC_FUNCTION_MEMORY_SIZE": "256",
 			"FC_FUNCTION_NAME": "f", "FC_FUNCTION_VERSION": "LATEST", "FC_FUNC_CODE_PATH": filepath.Dir(binary("function")),
+			"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp", "TZ": "UTC",
 			"FC_INSTANCE_ID": result.InstanceID, "FC_REGION": "cn-hangzhou", "FC_VER_ID": "LATEST", "OWN": "value",
 			"ALIBABA_CLOUD_ACCESS_KEY_ID": "id", "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "secret", "ALIBABA_CLOUD_SECURITY_TOKEN": "token",
 		}
