@@ -113,7 +113,7 @@ func (c *Client) send(ctx context.Context, queue, body string, delay time.Durati
 		}
 	}
 	seconds := int64(math.Ceil(min(max(delay, 0), MaxDelay).Seconds()))
-	return c.call(ctx, stepSend, queue, func(q mns.AliMNSQueue) error {
+	return c.call(ctx, stepSend, queue, c.cfg.Timeout, func(q mns.AliMNSQueue) error {
 		answer, err := q.SendMessage(mns.MessageSendRequest{MessageBody: body, DelaySeconds: seconds, Priority: normalPriority})
 		if err == nil && answer.MessageId == "" {
 			return unusable("no MessageId in the answer")
@@ -124,11 +124,11 @@ func (c *Client) send(ctx context.Context, queue, body string, delay time.Durati
 
 const stepSend = "SendMessage"
 
-// call runs one SDK call under the client's time limit and classifies its failure. A queue object is made for each call,
-// because the SDK's is not safe for concurrent use, with its request counter's limit out of reach: past the limit it would
-// make callers sleep for seconds.
-func (c *Client) call(ctx context.Context, step, queue string, do func(mns.AliMNSQueue) error) error {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+// call runs one SDK call under a time limit and classifies its failure. A queue object is made for each call, because the
+// SDK's is not safe for concurrent use, with its request counter's limit out of reach: past the limit it would make callers
+// sleep for seconds.
+func (c *Client) call(ctx context.Context, step, queue string, limit time.Duration, do func(mns.AliMNSQueue) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if err := ctx.Err(); err != nil {
 		return classify(step, queue, err)

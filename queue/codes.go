@@ -70,6 +70,7 @@ func unusable(message string) *fault.Error {
 // Numbers of the SDK's own errors, namespace "MNS".
 const (
 	sdkAnswerUnreadable = 8
+	sdkPartlyFailed     = 136
 )
 
 // classify turns whatever came out of a call into a fault of the step on the queue.

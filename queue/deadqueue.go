@@ -1,0 +1,141 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"time"
+
+	mns "github.com/aliyun/aliyun-mns-go-sdk"
+)
+
+// Message is a message of the dead-letter queue.
+type Message struct {
+	// ID is MNS's id.
+	ID string
+	// ReceiptHandle deletes the message as long as its lease lasts; empty for a message that was only looked at.
+	ReceiptHandle string
+	// Body is the message as MNS holds it.
+	Body string
+	// EnqueuedAt is when it was sent, NextVisibleAt when its lease ends.
+	EnqueuedAt, NextVisibleAt time.Time
+	// DequeueCount is how often it was received.
+	DequeueCount int64
+}
+
+// maxWait is the longest poll MNS holds.
+const maxWait = 30 * time.Second
+
+// ReceiveDead takes up to limit (at most MaxBatch) messages of the dead-letter queue, each for the queue's visibility timeout,
+// and waits for the first one at most wait (whole seconds, rounded up, at most 30 s; 0 means the queue's own setting). None is
+// not an error. MNS may return fewer than there are.
+func (c *Client) ReceiveDead(ctx context.Context, limit int, wait time.Duration) ([]Message, error) {
+	seconds := int64(math.Ceil(min(max(wait, 0), maxWait).Seconds()))
+	return c.read(ctx, stepReceiveBatch, time.Duration(seconds)*time.Second, func(q mns.AliMNSQueue, got chan mns.BatchMessageReceiveResponse, failed chan error) {
+		if seconds == 0 { // the SDK answers nothing at all when it is told to wait for 0
+			q.BatchReceiveMessage(got, failed, int32(min(limit, MaxBatch)))
+			return
+		}
+		q.BatchReceiveMessage(got, failed, int32(min(limit, MaxBatch)), seconds)
+	})
+}
+
+// PeekDead looks at up to limit (at most MaxBatch) messages of the dead-letter queue without taking them from anybody. MNS
+// chooses which; there is no way to see the ones behind.
+func (c *Client) PeekDead(ctx context.Context, limit int) ([]Message, error) {
+	return c.read(ctx, stepPeekBatch, 0, func(q mns.AliMNSQueue, got chan mns.BatchMessageReceiveResponse, failed chan error) {
+		q.BatchPeekMessage(got, failed, int32(min(limit, MaxBatch)))
+	})
+}
+
+// read runs a receive or a peek. The SDK answers on channels and blocks for ever on one that nobody reads, so both have room.
+func (c *Client) read(ctx context.Context, step string, wait time.Duration, do func(mns.AliMNSQueue, chan mns.BatchMessageReceiveResponse, chan error)) ([]Message, error) {
+	var out []Message
+	err := c.call(ctx, step, c.cfg.DeadLetterQueue, c.cfg.Timeout+wait, func(q mns.AliMNSQueue) error {
+		got, failed := make(chan mns.BatchMessageReceiveResponse, 1), make(chan error, 1)
+		do(q, got, failed)
+		select {
+		case answer := <-got:
+			if len(answer.Messages) == 0 {
+				return unusable("a success without messages")
+			}
+			for _, m := range answer.Messages {
+				out = append(out, message(m))
+			}
+			return nil
+		case err := <-failed:
+			return err
+		default:
+			return unusable("the SDK gave no answer")
+		}
+	})
+	if isCode(err, "MessageNotExist") {
+		return nil, nil
+	}
+	return out, err
+}
+
+func message(m mns.MessageReceiveResponse) Message {
+	return Message{
+		ID: m.MessageId, ReceiptHandle: m.ReceiptHandle, Body: m.MessageBody, DequeueCount: m.DequeueCount,
+		EnqueuedAt: time.UnixMilli(m.EnqueueTime).UTC(), NextVisibleAt: time.UnixMilli(m.NextVisibleTime).UTC(),
+	}
+}
+
+// DeleteDead deletes messages of the dead-letter queue. It returns an error for each handle, in their order; one whose lease
+// has ended is a fault of kind NotFound, and its message is still there or was taken by somebody else.
+func (c *Client) DeleteDead(ctx context.Context, handles []string) []error {
+	failed := make([]error, 0, len(handles))
+	for len(handles) > 0 {
+		n := min(len(handles), MaxBatch)
+		failed = append(failed, c.deleteBatch(ctx, handles[:n])...)
+		handles = handles[n:]
+	}
+	return failed
+}
+
+func (c *Client) deleteBatch(ctx context.Context, handles []string) []error {
+	failed := make([]error, len(handles))
+	queue := c.cfg.DeadLetterQueue
+	var entries []mns.MessageDeleteFailEntry
+	err := c.call(ctx, stepDeleteBatch, queue, c.cfg.Timeout, func(q mns.AliMNSQueue) error {
+		answer, err := q.BatchDeleteMessage(handles...)
+		if err != nil && !partlyFailed(err) {
+			return err
+		}
+		entries = answer.FailedMessages
+		if err != nil && len(entries) == 0 {
+			return unusable("a partial failure without items")
+		}
+		return nil
+	})
+	byHandle := map[string]error{}
+	for _, e := range entries {
+		byHandle[e.ReceiptHandle] = c.itemFault(stepDeleteBatch, queue, e.ErrorCode, e.ErrorMessage)
+	}
+	for i, handle := range handles {
+		failed[i] = err
+		if err == nil {
+			failed[i] = byHandle[handle]
+		}
+	}
+	return failed
+}
+
+// DecodeDeadLetter reads a message of the dead-letter queue that SendDead has put there, and returns its id, which all parts
+// of one dead letter share. Anything else, such as what the trigger's own dead-letter setting leaves there, is an error.
+func DecodeDeadLetter(body string) (id string, letter DeadLetter, err error) {
+	var message struct {
+		Type    string          `json:"type"`
+		Subject string          `json:"subject"`
+		Data    json.RawMessage `json:"data"`
+	}
+	if err := json.Unmarshal([]byte(body), &message); err != nil || message.Type != TypeDeadLetter {
+		return "", DeadLetter{}, fmt.Errorf("not a %s", TypeDeadLetter)
+	}
+	if err := json.Unmarshal(message.Data, &letter); err != nil {
+		return "", DeadLetter{}, fmt.Errorf("%s: %w", TypeDeadLetter, err)
+	}
+	return message.Subject, letter, nil
+}
