@@ -21,6 +21,7 @@ const usage = `Usage: local [command] [flags]
 
 Commands:
   run    everything: MNS, ESA, Function Compute and both functions (default)
+  demo   the same once, with a file of requests, injected faults and checks of what became of each
   mns    a local MNS alone
   esa    a local ESA alone
   fc     a local Function Compute alone, for any function binary
@@ -44,7 +45,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		command, args = args[0], args[1:]
 	}
 	commands := map[string]func(context.Context, []string, io.Writer, io.Writer) error{
-		"run": runStack, "mns": mnsemu.Command, "esa": esaemu.Command, "fc": fcemu.Command,
+		"run": runStack, "demo": runDemo, "mns": mnsemu.Command, "esa": esaemu.Command, "fc": fcemu.Command,
 	}
 	switch do, known := commands[command]; {
 	case known:

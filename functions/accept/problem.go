@@ -73,7 +73,7 @@ func problemOf(ctx context.Context, err error) problem {
 		if invalid.Malformed {
 			p = problemMalformed
 		}
-		p.Detail, p.Errors = invalid.Problems[0].Detail, invalid.Problems
+		p.Detail, p.Errors = invalid.Error(), invalid.Problems
 		return p
 	}
 	failure := fault.From(err)

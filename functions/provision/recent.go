@@ -3,7 +3,7 @@ package main
 // rememberedJobs bounds the memory for copies: MNS delivers at least once, and a copy comes soon or not at all.
 const rememberedJobs = 1024
 
-// recent is a bounded memory of job ids. It saves ESA calls and keeps a copy of a finished job from being judged anew; no
+// recent is a bounded memory of jobs, by id and request. It saves ESA calls and keeps a copy of a finished job from being judged anew; no
 // job's outcome depends on it, since every step finds out by itself what is done. The worker handles one event at a time.
 type recent struct {
 	known map[string]bool

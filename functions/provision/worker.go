@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -111,18 +112,20 @@ func (w *worker) settle(ctx context.Context, d queue.Delivery) (entry, error) {
 	if d.Err != nil {
 		return w.giveUp(ctx, d, unreadable(d.Err), "the message holds no valid request", line)
 	}
-	if w.finished.has(d.Envelope.JobID) {
+	e := d.Envelope
+	// The request belongs to the copy's identity: an idempotency key that was used for another request has the same job id.
+	identity := e.JobID + " " + requestText(e.Request)
+	if w.finished.has(identity) {
 		line.Outcome = duplicate
 		return line, nil
 	}
-	e := d.Envelope
 	result, err := w.run(ctx, &e)
 	d.Envelope = e
 	failure := fault.From(err)
 	line.blame(failure)
 	switch {
 	case err == nil:
-		w.finished.add(e.JobID)
+		w.finished.add(identity)
 		line.Outcome, line.Result = succeeded, &result
 		return line, nil
 	case failure.Kind == fault.Locked:
@@ -138,6 +141,15 @@ func (w *worker) settle(ctx context.Context, d queue.Delivery) (entry, error) {
 		return w.tryAgain(ctx, d, next.Delay, line)
 	}
 	return w.giveUp(ctx, d, failure, next.Reason, line)
+}
+
+// requestText tells requests apart.
+func requestText(req routine.Request) string {
+	text, err := json.Marshal(req)
+	if err != nil { // strings, numbers and booleans always marshal
+		return ""
+	}
+	return string(text)
 }
 
 func (w *worker) age(e queue.Envelope) time.Duration { return w.now().Sub(e.AcceptedAt) }

@@ -459,6 +459,15 @@ func TestDuplicates(t *testing.T) {
 			t.Errorf("%d ESA calls, want 2", n)
 		}
 	})
+	t.Run("another request under the same job id is not a copy", func(t *testing.T) {
+		l := start(t)
+		other := strict(l)
+		other.Request.Name, other.Request.RecordName = "pr-2", "pr-2.example.com"
+		lines := append(l.invoke(t, body(t, strict(l))), l.invoke(t, body(t, other))...)
+		if lines[0].Outcome != succeeded || lines[1].Outcome != succeeded {
+			t.Errorf("got %+v", lines)
+		}
+	})
 	t.Run("a dead letter put back on the queue is tried again", func(t *testing.T) {
 		l := start(t)
 		found, err := l.esa.RemoveSite(localtest.SiteID)

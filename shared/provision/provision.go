@@ -104,6 +104,11 @@ func (w *Workflow) existingRoutine(ctx context.Context, req routine.Request, pro
 		return mustNotExist(taken)
 	}
 	found, err := w.adoptRoutine(ctx, req, progress)
+	if isKind(err, fault.Conflict) {
+		conflict := *fault.From(err)
+		conflict.RequestID = taken.RequestID // of the call that was refused
+		return &conflict
+	}
 	if found || err != nil {
 		return err
 	}

@@ -170,7 +170,7 @@ func TestAdoption(t *testing.T) {
 				return
 			}
 			failure := a.fail(t, req, &routine.Progress{})
-			if failure.Kind != fault.Conflict || failure.Hint == "" {
+			if failure.Kind != fault.Conflict || failure.Hint == "" || failure.RequestID == "" {
 				t.Errorf("got %+v", failure)
 			}
 			if diff := cmp.Diff([]string{"pr-1"}, a.holds(t)); diff != "" {

@@ -20,6 +20,7 @@ const (
 	codeMissing   = "missing"
 	codeType      = "type"
 	codeValue     = "value"
+	codeMore      = "more"
 )
 
 // Decode reads one request from JSON and reports all its problems at once as *Invalid. Field names may be in camelCase or in
@@ -41,10 +42,20 @@ func Decode(text []byte) (Request, error) {
 	}
 	d.unknown()
 	if len(d.problems) > 0 {
-		slices.SortStableFunc(d.problems, func(a, b Problem) int { return strings.Compare(a.Pointer, b.Pointer) })
-		return Request{}, &Invalid{Problems: d.problems}
+		return Request{}, &Invalid{Problems: inOrder(d.problems)}
 	}
 	return req, nil
+}
+
+// maxProblems bounds what is told of a request; somebody who sends thousands of unknown fields needs no list of them.
+const maxProblems = 50
+
+func inOrder(problems []Problem) []Problem {
+	slices.SortStableFunc(problems, func(a, b Problem) int { return strings.Compare(a.Pointer, b.Pointer) })
+	if over := len(problems) - maxProblems; over > 0 {
+		problems = append(problems[:maxProblems:maxProblems], Problem{"", codeMore, fmt.Sprintf("and %d more problems", over)})
+	}
+	return problems
 }
 
 // field is one member of the object; used tells whether a rule has looked at it.
@@ -89,7 +100,7 @@ func split(text []byte) (map[string]*field, error) {
 		return nil, malformed(codeSyntax, "there is something behind the JSON object")
 	}
 	if len(repeated) > 0 {
-		return nil, &Invalid{Malformed: true, Problems: repeated}
+		return nil, &Invalid{Malformed: true, Problems: inOrder(repeated)}
 	}
 	return fields, nil
 }
@@ -129,9 +140,9 @@ func camel(name string) string {
 	return name
 }
 
-// pointer is the JSON pointer of a member of the top object (RFC 6901 section 3).
+// pointer is the JSON pointer of a member of the top object (RFC 6901 section 3). A name beyond all sense is shortened.
 func pointer(name string) string {
-	return "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+	return "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(clip(name))
 }
 
 type decoder struct {

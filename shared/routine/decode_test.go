@@ -2,6 +2,7 @@ package routine_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -139,6 +140,16 @@ func TestDecodeRefusesValues(t *testing.T) {
 			}
 		})
 	}
+	t.Run("does not list thousands of problems", func(t *testing.T) {
+		var text strings.Builder
+		for i := range 3000 {
+			fmt.Fprintf(&text, `"%s%04d":1,`, strings.Repeat("x", 100), i)
+		}
+		problems, _ := problemsOf(t, `{`+text.String()+`"name":"ab"}`)
+		if len(problems) != 51 || problems[50] != " more" {
+			t.Errorf("%d problems, the last is %q", len(problems), problems[len(problems)-1])
+		}
+	})
 	t.Run("clips what it quotes", func(t *testing.T) {
 		_, err := routine.Decode([]byte(`{"name":"` + strings.Repeat("X", 5000) + `","siteId":1,"recordName":"a.example.com"}`))
 		if len(err.Error()) > 400 {

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"routinely/deploy/local/demo"
+	"routinely/deploy/local/stack"
+)
+
+// runDemo submits a file of requests with faults injected and checks what became of each. The report goes to stdout, progress
+// to stderr.
+func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("local demo", flag.ContinueOnError)
+	flags.SetOutput(stdout)
+	cfg := demo.Config{
+		Stack:    stack.Config{Dir: filepath.FromSlash(".local/demo"), ESALatency: 50 * time.Millisecond},
+		NoColour: noColour(os.Environ()), Output: stdout, Progress: stderr,
+	}
+	const free = "127.0.0.1:0"
+	stackFlags(flags, &cfg.Stack, free, free, free, free)
+	flags.BoolVar(&cfg.Keep, "keep", false, "leave the data directory after a success")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("demo takes no argument %q", flags.Arg(0))
+	}
+	return demo.Run(ctx, cfg)
+}
+
+// noColour reports whether the user wants none: NO_COLOR is set to anything (https://no-color.org).
+func noColour(environ []string) bool {
+	return slices.ContainsFunc(environ, func(variable string) bool {
+		value, found := strings.CutPrefix(variable, "NO_COLOR=")
+		return found && value != ""
+	})
+}
