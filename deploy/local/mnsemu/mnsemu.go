@@ -1,0 +1,159 @@
+// Package mnsemu is a local MNS (Simple Message Queue) server: the HTTP protocol 2015-06-06 with queues, topics and
+// subscriptions, against which the official SDKs run unchanged. It is strict where the cloud is (signatures, limits, types,
+// error codes), keeps what it promised through a kill (a 201 for a send and a 204 for a delete are on disk), takes its time
+// from a clock a test can move, and breaks its answers on request (package faults).
+//
+// Beside the protocol it serves /_local/, unsigned, for scripts:
+//
+//	/_local/faults, /_local/calls            see faults.Set.Handler; actions are the operation names of the protocol
+//	GET /_local/queues                       every queue with its attributes and exact counts
+//	GET /_local/queues/{queue}/messages      every message with its state; reading changes nothing
+//	DELETE /_local/queues/{queue}/messages   purge
+//	GET /_local/pushes                       topic messages still to be delivered, with the time of the next attempt
+//
+// Where the documents leave the service's behaviour open, this server chose:
+//
+//   - Messages become visible in the order of their time, the more urgent priority first. The service promises no order.
+//   - A message moves to its dead-letter queue when it becomes visible again after MaxReceiveCount receives. There it has a new
+//     MessageId and DequeueCount 0, and its retention still counts from the first send. Without the target queue it stays.
+//   - A batch send stores its good items and fails the others one by one; a batch over 64 KB is refused as a whole.
+//   - A FIFO queue's locks on message groups are not kept: MessageGroupId is stored and returned only.
+//   - A queue endpoint of a subscription names a region and an account; both are ignored, since SDKs take them from the host they
+//     call, which is a loopback address here.
+//   - Pushes to HTTP endpoints go to loopback addresses only and carry no RSA signature (no Authorization, no
+//     x-mns-signing-cert-url). Other HTTP endpoints, mail and SMS can be subscribed but get nothing.
+//   - A request is dated by its caller's clock, so the 15 minutes of skew are measured against the machine's clock and not
+//     against Config.Clock.
+//   - Limits that no document names a code for answer TopicNumExceededLimit and SubscriptionNumExceededLimit, by analogy.
+package mnsemu
+
+import (
+	"context"
+	"crypto/sha1"
+	"crypto/sha256"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"routinely/deploy/local/clock"
+	"routinely/deploy/local/faults"
+)
+
+// Server is one account's queues and topics. It is an http.Handler and safe for concurrent use.
+type Server struct {
+	config Config
+	clock  clock.Clock
+	store  *store
+	faults faults.Set
+	local  http.Handler
+	pusher *http.Client
+	// macs make V2 signatures, sealer receipt handles.
+	macs   *macs
+	sealer sealer
+
+	sequence atomic.Uint64
+
+	// background ends with Close and carries the pushes, which running counts.
+	background context.Context
+	cancel     context.CancelFunc
+	running    sync.WaitGroup
+	// stopping is closed by Stop.
+	stopping chan struct{}
+	stopOnce sync.Once
+
+	// mu guards everything below. Holders do no I/O.
+	mu            sync.Mutex
+	closed        bool
+	queues        map[string]*queue
+	topics        map[string]*topic
+	pushes        map[uint64]*push
+	loggingBucket string
+}
+
+// New opens the data directory and loads its state. It fails on a bad Config and when another process holds the directory.
+func New(c Config) (*Server, error) {
+	if err := c.complete(); err != nil {
+		return nil, fmt.Errorf("mnsemu: %w", err)
+	}
+	st, image, err := openStore(c.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("mnsemu: %w", err)
+	}
+	s := &Server{
+		config: c, clock: c.Clock, store: st, pusher: newPusher(),
+		macs: newMacs(sha1.New, []byte(c.AccessKeySecret)), sealer: sealer{newMacs(sha256.New, image.sealKey)},
+		stopping: make(chan struct{}),
+		queues:   map[string]*queue{}, topics: map[string]*topic{}, pushes: map[uint64]*push{},
+		loggingBucket: image.loggingBucket,
+	}
+	s.background, s.cancel = context.WithCancel(context.Background())
+	s.local = s.localHandler()
+	s.sequence.Store(image.epoch << epochShift)
+	s.restore(image)
+	return s, nil
+}
+
+// epochShift leaves 2^40 numbers to each start of the server, so that no number is given twice even when the last ones of the
+// run before were never written down.
+const epochShift = 40
+
+// number is a new identity for a queue, a message, a receipt or a push: larger than any before, also across restarts.
+func (s *Server) number() uint64 { return s.sequence.Add(1) }
+
+// nowMillis is the server's time in milliseconds since 1970.
+func (s *Server) nowMillis() int64 { return s.clock.Now().UnixMilli() }
+
+// Faults is the script of broken answers, with the counters and the call log.
+func (s *Server) Faults() *faults.Set { return &s.faults }
+
+// Stop ends long polls and injected hangs, and lets no new long poll wait, so that an HTTP listener can drain. Everything else
+// still works.
+func (s *Server) Stop() {
+	s.stopOnce.Do(func() { close(s.stopping) })
+	s.faults.Stop()
+}
+
+// Close stops, ends pushes under way, writes what is not yet on disk and closes the file. Calls after it answer 500.
+func (s *Server) Close() error {
+	s.Stop()
+	s.mu.Lock()
+	alreadyClosed := s.closed
+	s.closed = true
+	s.stopTimers()
+	s.mu.Unlock()
+	if alreadyClosed {
+		return nil
+	}
+	s.cancel()
+	s.running.Wait()
+	s.pusher.CloseIdleConnections()
+	return s.store.close()
+}
+
+// alter changes the working state and waits until the change is on disk: change runs under the lock and returns what to write.
+// When it returns nothing, alter waits for everything that was changed before, so that an answer never promises more than the
+// disk holds.
+func (s *Server) alter(change func() ([]change, error)) error {
+	s.mu.Lock()
+	changes, err := change()
+	if err != nil {
+		s.mu.Unlock()
+		return err
+	}
+	written := s.store.add(changes...)
+	s.mu.Unlock()
+	return written.wait()
+}
+
+// stopTimers ends every timer, for Close. The caller holds the lock.
+func (s *Server) stopTimers() {
+	for _, q := range s.queues {
+		q.stopTimer()
+	}
+	for _, p := range s.pushes {
+		if p.timer != nil {
+			p.timer.Stop()
+		}
+	}
+}

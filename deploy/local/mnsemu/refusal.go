@@ -1,0 +1,75 @@
+package mnsemu
+
+import (
+	"fmt"
+	"net/http"
+)
+
+// refusal is an error of the protocol.
+type refusal struct {
+	status  int
+	code    string
+	message string
+}
+
+func (r *refusal) Error() string { return r.code + ": " + r.message }
+
+func refuse(status int, code, format string, args ...any) error {
+	return &refusal{status, code, fmt.Sprintf(format, args...)}
+}
+
+func badRequest(code, format string, args ...any) error {
+	return refuse(http.StatusBadRequest, code, format, args...)
+}
+
+func invalidArgument(format string, args ...any) error {
+	return badRequest("InvalidArgument", format, args...)
+}
+
+// outOfRange is the service's own sentence, grammar included.
+func outOfRange(name string, low, high int64, unit string) error {
+	if unit != "" {
+		unit = " " + unit
+	}
+	return invalidArgument("The value of %s should between %d and %d%s.", name, low, high, unit)
+}
+
+func notExist(kind string) error {
+	return refuse(http.StatusNotFound, kind+"NotExist", "The %s name you provided is not exist.", kind)
+}
+
+func alreadyExist(kind string) error {
+	return refuse(http.StatusConflict, kind+"AlreadyExist", "The %s you want to create is already exist.", kind)
+}
+
+func messageNotExist() error {
+	return refuse(http.StatusNotFound, "MessageNotExist", "Message not exist.")
+}
+
+func receiptHandleError() error {
+	return badRequest("ReceiptHandleError", "The receipt handle you provided is not valid.")
+}
+
+func malformedXML(err error) error {
+	return badRequest("MalformedXML", "The XML you provided is not well-formed: %v.", err)
+}
+
+// checkName applies the rules of names. Topics and subscriptions spell the code differently from queues.
+func checkName(kind, name string, maxLength int) error {
+	if name == "" || len(name) > maxLength {
+		return badRequest(kind+"NameLengthError", "The length of the %s name should between 1 and %d.", kind, maxLength)
+	}
+	for i := range len(name) {
+		c := name[i]
+		letterOrDigit := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if letterOrDigit || (c == '-' && i > 0) {
+			continue
+		}
+		code := kind + "NameInvalid"
+		if kind == "Queue" {
+			code = "InvalidQueueName"
+		}
+		return badRequest(code, "The %s name you provided is invalid: want letters, digits and '-', a letter or digit first.", kind)
+	}
+	return nil
+}
