@@ -66,6 +66,7 @@ var mayUse = map[string][]string{
 	"github.com/aliyun/fc-runtime-go-sdk":          {"functions/..."},
 	"github.com/aliyun/aliyun-tablestore-go-sdk":   {"shared/ledger"},
 	"go.etcd.io/bbolt":                             {"deploy/local", "deploy/local/..."},
+	"google.golang.org/protobuf":                   {"deploy/local/otsemu"},
 	"github.com/sirupsen/logrus":                   {"shared/logging", "functions/..."},
 	"github.com/caarlos0/env/v11":                  {"shared/config"},
 	"golang.org/x/net/idna":                        {"shared/routine"},
@@ -246,6 +247,7 @@ func TestImportChecksFail(t *testing.T) {
 		{"when the runtime SDK has a second door", "queue", "github.com/aliyun/fc-runtime-go-sdk/fccontext", "queue imports github.com/aliyun/fc-runtime-go-sdk/fccontext"},
 		{"when the product imports bbolt", "shared/ledger", "go.etcd.io/bbolt", "shared/ledger imports go.etcd.io/bbolt"},
 		{"when a local server imports an SDK", "deploy/local/mnsemu", "github.com/valyala/fasthttp", "deploy/local/mnsemu imports github.com/valyala/fasthttp"},
+		{"when a local server reads the protocol with the SDK's types", "deploy/local/otsemu", "github.com/aliyun/aliyun-tablestore-go-sdk/tablestore/otsprotocol", "deploy/local/otsemu imports github.com/aliyun/aliyun-tablestore-go-sdk/tablestore/otsprotocol"},
 		{"when a module is new", "queue", "example.com/new", "queue imports example.com/new, which is in no table"},
 		{"when a package is new", "shared/util", "fmt", "shared/util: not in the table of packages"},
 	} {

@@ -169,7 +169,8 @@ func TestDecodeRefuses(t *testing.T) {
 }
 
 func envelope() queue.Envelope {
-	return queue.Envelope{JobID: "job-1", Caller: "ci", AcceptedAt: now, Attempt: 2, HandedBack: 3, Request: wish,
+	return queue.Envelope{
+		JobID: "job-1", Caller: "ci", AcceptedAt: now, Attempt: 2, HandedBack: 3, Request: wish,
 		Progress: routine.Progress{Routine: routine.Created, RecordUnknown: true},
 		Failures: []routine.Attempt{{Number: 1, At: now, Step: routine.CreateRoutine, Kind: "unavailable", Code: "Timeout", Message: "no answer"}},
 	}

@@ -34,8 +34,13 @@ func TestSites(t *testing.T) {
 			name, how string
 			total     int32
 		}{
-			{"", "", 2}, {"example.org", "", 1}, {"example.org", "exact", 1}, {"example", "", 0},
-			{"example", "prefix", 2}, {"org", "suffix", 1}, {"AMPLE.C", "fuzzy", 1},
+			{"", "", 2},
+			{"example.org", "", 1},
+			{"example.org", "exact", 1},
+			{"example", "", 0},
+			{"example", "prefix", 2},
+			{"org", "suffix", 1},
+			{"AMPLE.C", "fuzzy", 1},
 		} {
 			got := must[*esa.ListSitesResponse](t)(b.sdk.ListSites(&esa.ListSitesRequest{SiteName: &c.name, SiteSearchType: &c.how}))
 			same(t, c.name+" "+c.how, *got.Body.TotalCount, c.total)

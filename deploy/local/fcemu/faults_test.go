@@ -78,7 +78,10 @@ func TestFaults(t *testing.T) {
 	t.Run("refuses a fault that makes no sense", func(t *testing.T) {
 		h := start(t, fcemu.Config{Functions: []fcemu.Function{function("f")}})
 		for _, f := range []fcemu.Fault{
-			{Kind: "nonsense"}, {Kind: fcemu.Delay}, {Kind: fcemu.DropResponse, DelayMillis: 1}, {Kind: fcemu.DropResponse, Times: -2},
+			{Kind: "nonsense"},
+			{Kind: fcemu.Delay},
+			{Kind: fcemu.DropResponse, DelayMillis: 1},
+			{Kind: fcemu.DropResponse, Times: -2},
 			{Kind: fcemu.DropResponse, Function: "g"},
 		} {
 			if err := h.AddFault(f); err == nil {

@@ -19,7 +19,7 @@ func Build(folders ...string) (dir string, err error) {
 		args = append(args, "routinely/"+folder)
 	}
 	build := exec.Command("go", args...)
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	build.Env = append(build.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build %v: %w\n%s", folders, err, out)
 	}

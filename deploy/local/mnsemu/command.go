@@ -87,8 +87,10 @@ func parseOptions(args []string, stdout, stderr io.Writer) (*options, error) {
 // check finds what flag parsing cannot.
 func (o *options) check(rest []string) error {
 	for _, required := range []struct{ name, value string }{
-		{"-access-key", o.config.AccessKeyID}, {"-secret-key", o.config.AccessKeySecret},
-		{"-data", o.config.Dir}, {"-account", o.config.AccountID},
+		{"-access-key", o.config.AccessKeyID},
+		{"-secret-key", o.config.AccessKeySecret},
+		{"-data", o.config.Dir},
+		{"-account", o.config.AccountID},
 	} {
 		if required.value == "" {
 			return fmt.Errorf("%s needs a value", required.name)

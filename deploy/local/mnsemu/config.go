@@ -50,7 +50,10 @@ func (c *Config) complete() error {
 		value    *int
 		standard int
 	}{
-		{&c.MaxQueues, 1000}, {&c.MaxTopics, 1000}, {&c.MaxSubscriptions, 100}, {&c.MaxNameLength, 120},
+		{&c.MaxQueues, 1000},
+		{&c.MaxTopics, 1000},
+		{&c.MaxSubscriptions, 100},
+		{&c.MaxNameLength, 120},
 		{&c.MaxRetentionSeconds, 604800},
 	} {
 		if *limit.value < 0 {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 )
 
 // Buckets of the file. A message's key is its queue's number and its own, so that a queue's messages lie together and new ones
@@ -93,7 +94,7 @@ func openStore(dir string) (*store, *image, error) {
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout: 500 * time.Millisecond, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
 	})
-	if errors.Is(err, bbolt.ErrTimeout) {
+	if errors.Is(err, berrors.ErrTimeout) {
 		return nil, nil, fmt.Errorf("open %s: another process holds it", path)
 	}
 	if err != nil {
