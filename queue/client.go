@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"regexp"
 	"time"
 
 	mns "github.com/aliyun/aliyun-mns-go-sdk"
@@ -45,13 +44,26 @@ type Client struct {
 	wire *wire
 }
 
-// queueName is MNS's rule for names, which the SDK does not check before it builds a URL of them.
-var queueName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{0,119}$`)
+const maxQueueName = 120
+
+// isQueueName is MNS's rule for names (limits page), which the SDK does not check before it builds a URL of them.
+func isQueueName(name string) bool {
+	if name == "" || len(name) > maxQueueName || name[0] == '-' {
+		return false
+	}
+	for _, c := range []byte(name) {
+		letter := (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
+		if c != '-' && !letter && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return true
+}
 
 // New checks the configuration and returns a client. It makes no call.
 func New(cfg Config) (*Client, error) {
 	for _, name := range []string{cfg.Queue, cfg.DeadLetterQueue} {
-		if !queueName.MatchString(name) {
+		if !isQueueName(name) {
 			return nil, fmt.Errorf("queue name %q: want 1 to 120 letters, digits and hyphens, no hyphen first", name)
 		}
 	}

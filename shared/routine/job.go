@@ -14,23 +14,53 @@ const (
 // State is where a job is in its life.
 type State string
 
-// The states of a job. A job ends in Succeeded or DeadLettered.
+// The states of a job. A job ends in Succeeded, DeadLettered or Cancelled; only DeadLettered can be left again, by a redrive.
 const (
-	// Queued jobs wait for the worker, for the first time or for another attempt.
+	// Queued jobs wait for the worker or are with it, for the first time or for another attempt.
 	Queued State = "queued"
 	// Succeeded jobs have their routine and their record.
 	Succeeded State = "succeeded"
 	// DeadLettered jobs were given up and lie in the dead-letter queue with the reason.
 	DeadLettered State = "dead-lettered"
+	// Cancelled jobs were called off before a worker began with them.
+	Cancelled State = "cancelled"
 )
+
+// Final reports whether the worker has nothing left to do for a job in this state.
+func (s State) Final() bool { return s == Succeeded || s == DeadLettered || s == Cancelled }
 
 // Job is one accepted request on its way.
 type Job struct {
-	ID         string    `json:"id"`
-	State      State     `json:"state"`
-	Ready      bool      `json:"ready"`
-	Request    Request   `json:"request"`
+	ID    string `json:"id"`
+	State State  `json:"state"`
+	// Ready means that the routine and its record exist: the state is Succeeded.
+	Ready   bool    `json:"ready"`
+	Request Request `json:"request"`
+	// Caller is who asked, if that is known.
+	Caller     string    `json:"caller,omitempty"`
 	AcceptedAt time.Time `json:"acceptedAt"`
+	// UpdatedAt is when the latest thing happened to the job.
+	UpdatedAt time.Time `json:"updatedAt,omitzero"`
+	// StartedAt is when a worker first began with the job since it was accepted or redriven.
+	StartedAt time.Time `json:"startedAt,omitzero"`
+	// Attempt is the number of the attempt in progress or to come, of a finished job the last one; it counts from 1.
+	Attempt int `json:"attempt,omitempty"`
+	// HandedBack counts how often the job went back to the queue without an attempt being counted.
+	HandedBack int `json:"handedBack,omitempty"`
+	// Redriven counts how often the job was taken back from the dead letters. Attempt and HandedBack begin anew each time.
+	Redriven int `json:"redriven,omitempty"`
+	// Kind, Code and Hint are those of the latest failure, until the job succeeds or is redriven.
+	Kind string `json:"kind,omitempty"`
+	Code string `json:"code,omitempty"`
+	Hint string `json:"hint,omitempty"`
+	// Reason says why the job was given up, cancelled or redriven.
+	Reason string `json:"reason,omitempty"`
+	// Attempts are the failed tries, oldest first. Jobs from a list come without them.
+	Attempts []Attempt `json:"attempts,omitempty"`
+	// Result is what a succeeded job achieved.
+	Result *Result `json:"result,omitempty"`
+	// Gap means that some of what happened to the job was not recorded.
+	Gap bool `json:"gap,omitempty"`
 }
 
 // Attempt is one failed try of a job.

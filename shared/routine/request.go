@@ -6,7 +6,6 @@ package routine
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	"golang.org/x/net/idna"
@@ -64,19 +63,35 @@ func (e *Invalid) Error() string {
 	return "invalid request: " + strings.Join(parts, "; ")
 }
 
-// The name becomes a DNS label (DefaultRelatedRecord on the ListUserRoutines page), hence the rule.
-var namePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])$`)
+const maxLabel = 63
 
-// Host names are matched after IDNA has mapped them to ASCII.
-var (
-	labelPattern    = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-	topLabelPattern = regexp.MustCompile(`^([a-z]{2,63}|xn--[a-z0-9-]{1,59})$`)
-)
+// isLabel reports whether text is a DNS label in lower case: 1 to 63 letters, digits and hyphens, no hyphen first or last. It
+// is written out because compiling it as a regular expression takes a tenth of a function's start.
+func isLabel(text string) bool {
+	if text == "" || len(text) > maxLabel || text[0] == '-' || text[len(text)-1] == '-' {
+		return false
+	}
+	for _, c := range []byte(text) {
+		if c != '-' && (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return true
+}
+
+// isTopLabel reports whether text is a label that can end a host name: two letters or more, or an internationalised label.
+func isTopLabel(text string) bool {
+	if strings.HasPrefix(text, "xn--") {
+		return isLabel(text)
+	}
+	return isLabel(text) && len(text) > 1 && !strings.ContainsAny(text, "-0123456789")
+}
 
 const maxHostName = 253
 
+// checkName holds a name to the rule for DNS labels, since it becomes one (DefaultRelatedRecord on the ListUserRoutines page).
 func checkName(name string) (detail string) {
-	if namePattern.MatchString(name) {
+	if isLabel(name) && len(name) > 1 {
 		return ""
 	}
 	return fmt.Sprintf("%q is not a routine name: 2 to 63 lower-case letters, digits and hyphens, no hyphen first or last", clip(name))
@@ -97,7 +112,7 @@ func normalizeRecordName(given string) (name, detail string) {
 		return "", fmt.Sprintf("%q is not a full host name such as www.example.com", clip(given))
 	}
 	for i, label := range labels {
-		if !labelPattern.MatchString(label) || (i == len(labels)-1 && !topLabelPattern.MatchString(label)) {
+		if !isLabel(label) || (i == len(labels)-1 && !isTopLabel(label)) {
 			return "", fmt.Sprintf("%q is not a host name: label %q is not allowed", clip(given), clip(label))
 		}
 	}
