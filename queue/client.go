@@ -140,18 +140,23 @@ const stepSend = "SendMessage"
 // SDK's is not safe for concurrent use, with its request counter's limit out of reach: past the limit it would make callers
 // sleep for seconds.
 func (c *Client) call(ctx context.Context, step, queue string, limit time.Duration, do func(mns.AliMNSQueue) error) error {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
 	if err := ctx.Err(); err != nil {
 		return classify(step, queue, err)
 	}
+	deadline := time.Now().Add(limit)
+	if earlier, ok := ctx.Deadline(); ok && earlier.Before(deadline) {
+		deadline = earlier
+	}
+	run := func() error {
+		return do(mns.NewMNSQueue(queue, &call{MNSClient: c.sdk, wire: c.wire, deadline: deadline}, math.MaxInt32))
+	}
+	if ctx.Done() == nil {
+		return classify(step, queue, run())
+	}
 	// The SDK knows no context. The wire bounds its socket by the deadline, so the goroutine of a cancelled call ends by
 	// then at the latest.
-	deadline, _ := ctx.Deadline()
 	done := make(chan error, 1)
-	go func() {
-		done <- do(mns.NewMNSQueue(queue, &call{MNSClient: c.sdk, wire: c.wire, deadline: deadline}, math.MaxInt32))
-	}()
+	go func() { done <- run() }()
 	select {
 	case err := <-done:
 		return classify(step, queue, err)

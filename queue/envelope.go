@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
@@ -94,7 +93,7 @@ func encode(eventType, id, subject string, at time.Time, data any) ([]byte, erro
 	if err := out.SetData(event.ApplicationJSON, data); err != nil {
 		return nil, unencodable(eventType, err)
 	}
-	body, err := json.Marshal(out)
+	body, err := out.MarshalJSON() // json.Marshal would read it all again, to make it compact, which it is
 	if err != nil {
 		return nil, unencodable(eventType, err)
 	}

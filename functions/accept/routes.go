@@ -170,7 +170,8 @@ func (a api) enqueue(ctx context.Context, job routine.Job) error {
 		p.Detail = fmt.Sprintf("the job would take %d bytes on the queue, at most %d are possible: shorten the description", len(body), queue.MaxAcceptedBytes)
 		return p
 	}
-	return a.jobs.SendRaw(ctx, string(body), 0)
+	// Nothing but its own time limit ends a send: once it is under way, giving it up would leave the outcome open.
+	return a.jobs.SendRaw(context.WithoutCancel(ctx), string(body), 0)
 }
 
 // maxKey is the longest idempotency key, in bytes.

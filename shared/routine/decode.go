@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -71,21 +70,17 @@ func split(text []byte) (map[string]*field, error) {
 	if !utf8.Valid(text) {
 		return nil, malformed(codeSyntax, "the text is not UTF-8")
 	}
-	dec := json.NewDecoder(bytes.NewReader(text))
-	open, err := dec.Token()
-	if err != nil {
-		return nil, malformed(codeSyntax, "not JSON: "+explain(err))
+	if !json.Valid(text) {
+		var ignored json.RawMessage
+		return nil, malformed(codeSyntax, "not JSON: "+explain(json.Unmarshal(text, &ignored)))
 	}
-	if open != json.Delim('{') {
+	object := bytes.TrimSpace(text)
+	if object[0] != '{' {
 		return nil, malformed(codeSyntax, "want one JSON object")
 	}
-	fields := map[string]*field{}
+	fields := make(map[string]*field, 8)
 	var repeated []Problem
-	for dec.More() {
-		name, value, err := member(dec)
-		if err != nil {
-			return nil, malformed(codeSyntax, "not JSON: "+explain(err))
-		}
+	for name, value := range members(object) {
 		key := camel(name)
 		if _, twice := fields[key]; twice {
 			repeated = append(repeated, Problem{pointer(name), codeDuplicate, fmt.Sprintf("%q is given more than once", clip(name))})
@@ -93,27 +88,10 @@ func split(text []byte) (map[string]*field, error) {
 		}
 		fields[key] = &field{given: name, value: value}
 	}
-	if _, err := dec.Token(); err != nil {
-		return nil, malformed(codeSyntax, "not JSON: "+explain(err))
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, malformed(codeSyntax, "there is something behind the JSON object")
-	}
 	if len(repeated) > 0 {
 		return nil, &Invalid{Malformed: true, Problems: inOrder(repeated)}
 	}
 	return fields, nil
-}
-
-func member(dec *json.Decoder) (string, json.RawMessage, error) {
-	token, err := dec.Token()
-	if err != nil {
-		return "", nil, err
-	}
-	// Inside an object the decoder yields nothing but string tokens in this place.
-	name, _ := token.(string)
-	var value json.RawMessage
-	return name, value, dec.Decode(&value)
 }
 
 func malformed(code, detail string) error {
@@ -122,13 +100,10 @@ func malformed(code, detail string) error {
 
 func explain(err error) string {
 	var syntax *json.SyntaxError
-	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "the text ends too early"
-	case errors.As(err, &syntax):
+	if errors.As(err, &syntax) {
 		return fmt.Sprintf("%v at byte %d", syntax, syntax.Offset)
 	}
-	return err.Error()
+	return fmt.Sprint(err)
 }
 
 // camel maps ESA's spelling to ours; a name that is neither stays as it is.

@@ -1,10 +1,12 @@
 package routine_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -173,6 +175,30 @@ func FuzzDecode(f *testing.F) {
 		}
 		if req.SiteID <= 0 || req.Name == "" || req.RecordName != strings.ToLower(req.RecordName) {
 			t.Fatalf("accepted %+v", req)
+		}
+	})
+}
+
+func FuzzDecodeSeesWhatJSONSees(f *testing.F) {
+	f.Add([]byte(` {"name" : "a\"}{\\", "x":[1,{"y":"]"}] ,"z":-1.5e3,"t":true, "n":null, "":{} } `))
+	f.Add([]byte(`{}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var want map[string]json.RawMessage
+		if json.Unmarshal(text, &want) != nil || want == nil {
+			return
+		}
+		_, err := routine.Decode(text)
+		var invalid *routine.Invalid
+		if errors.As(err, &invalid) && invalid.Malformed && invalid.Problems[0].Code == "syntax" && utf8.Valid(text) {
+			t.Fatalf("valid JSON is malformed: %v", err)
+		}
+		if errors.As(err, &invalid) && !invalid.Malformed {
+			for _, p := range invalid.Problems {
+				name := strings.NewReplacer("~1", "/", "~0", "~").Replace(strings.TrimPrefix(p.Pointer, "/"))
+				if _, there := want[name]; p.Code == "unknown-field" && !there && !strings.HasSuffix(name, "…") {
+					t.Fatalf("%q is no member of %s", name, text)
+				}
+			}
 		}
 	})
 }
