@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	mns "github.com/aliyun/aliyun-mns-go-sdk"
 	gogap "github.com/gogap/errors"
@@ -25,6 +26,10 @@ const (
 // each body, in their order, nil for those that MNS has confirmed; what is said of Send holds for each.
 func (c *Client) SendBatch(ctx context.Context, bodies []string) []error {
 	failed := make([]error, len(bodies))
+	bodies = slices.Clone(bodies)
+	for i := range bodies {
+		bodies[i] = carried(bodies[i])
+	}
 	for start := 0; start < len(bodies); {
 		end, size := start, 0
 		for end < len(bodies) && end-start < MaxBatch && (end == start || size+len(bodies[end]) <= MaxMessageBytes) {

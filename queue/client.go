@@ -117,6 +117,7 @@ func (c *Client) SendDead(ctx context.Context, d DeadLetter) error {
 const normalPriority = 8
 
 func (c *Client) send(ctx context.Context, queue, body string, delay time.Duration) error {
+	body = carried(body)
 	if len(body) > MaxMessageBytes {
 		return &fault.Error{
 			Kind: fault.Invalid, Step: stepSend, Code: "MessageTooLarge",

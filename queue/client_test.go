@@ -110,6 +110,46 @@ func TestSend(t *testing.T) {
 			t.Errorf("%d messages came back", len(got))
 		}
 	})
+	t.Run("brings every text through", func(t *testing.T) {
+		_, url := start(t)
+		client := newClient(t, url)
+		texts := []string{`{"q":"\"<a href='x'>&amp;</a>\""}`, "line\r\nline\n\ttab ", "]]>", "日本 😀 \u2028", "  spaces  "}
+		for _, text := range texts {
+			if err := client.SendRaw(t.Context(), text, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if failed := client.SendBatch(t.Context(), texts); failed[0] != nil || failed[4] != nil {
+			t.Errorf("%v", failed)
+		}
+		if diff := cmp.Diff(append(texts, texts...), bodies(t, url, "jobs")); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+	})
+	t.Run("encodes what XML cannot carry, and reads it back", func(t *testing.T) {
+		_, url := start(t)
+		client := newClient(t, url)
+		e := envelope()
+		description := "a\uffffb\ufffec"
+		e.Request.Description = &description
+		if err := client.Send(t.Context(), e, 0); err != nil {
+			t.Fatal(err)
+		}
+		letter := queue.DeadLetter{Kind: "invalid", DeadAt: now, Received: queue.ReceivedBody("M", []byte(description))}
+		if err := client.SendDead(t.Context(), letter); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(e, queue.Decode([]byte(bodies(t, url, "jobs")[0]), now)[0].Envelope); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+		dead, err := client.ReceiveDead(t.Context(), 1, 0)
+		if err != nil || len(dead) != 1 {
+			t.Fatalf("%d messages, %v", len(dead), err)
+		}
+		if _, got, err := queue.DecodeDeadLetter(dead[0].Body); err != nil || got.Received.Encoding != queue.Base64 {
+			t.Errorf("%+v, %v", got.Received, err)
+		}
+	})
 	t.Run("sends from many goroutines at once", func(t *testing.T) {
 		_, url := start(t)
 		client := newClient(t, url)

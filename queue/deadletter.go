@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -47,7 +48,7 @@ type DeadLetter struct {
 const (
 	// Text is the body itself.
 	Text = "text"
-	// Base64 is for bytes that are not UTF-8.
+	// Base64 is for bytes that are not UTF-8, and for characters that neither JSON escapes nor XML carries.
 	Base64 = "base64"
 	// GzipBase64 is for bodies that would not fit otherwise.
 	GzipBase64 = "gzip+base64"
@@ -73,7 +74,7 @@ const partBytes = MaxMessageBytes - historyBytes - 8192
 // ReceivedBody makes the record of a body. Encode cuts it into parts when it must.
 func ReceivedBody(messageID string, body []byte) Received {
 	r := Received{MessageID: messageID, Encoding: Text, Body: string(body)}
-	if !utf8.Valid(body) {
+	if !utf8.Valid(body) || strings.ContainsAny(r.Body, "\ufffe\uffff") {
 		r.Encoding, r.Body = Base64, base64.StdEncoding.EncodeToString(body)
 	}
 	if !fits(r.Body) {
@@ -115,7 +116,7 @@ func (d DeadLetter) Encode() ([][]byte, error) {
 }
 
 func allFit(bodies [][]byte) bool {
-	return !slices.ContainsFunc(bodies, func(body []byte) bool { return len(body) > MaxMessageBytes })
+	return !slices.ContainsFunc(bodies, func(body []byte) bool { return len(carried(string(body))) > MaxMessageBytes })
 }
 
 func (d DeadLetter) encodeParts() ([][]byte, error) {

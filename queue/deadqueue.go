@@ -131,7 +131,7 @@ func DecodeDeadLetter(body string) (id string, letter DeadLetter, err error) {
 		Subject string          `json:"subject"`
 		Data    json.RawMessage `json:"data"`
 	}
-	if err := json.Unmarshal([]byte(body), &message); err != nil || message.Type != TypeDeadLetter {
+	if err := json.Unmarshal(plain([]byte(body)), &message); err != nil || message.Type != TypeDeadLetter {
 		return "", DeadLetter{}, fmt.Errorf("not a %s", TypeDeadLetter)
 	}
 	if err := json.Unmarshal(message.Data, &letter); err != nil {

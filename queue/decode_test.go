@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 	"github.com/google/go-cmp/cmp"
 
 	"routinely/queue"
@@ -192,6 +193,13 @@ func TestEnvelope(t *testing.T) {
 		body, err := envelope().Encode()
 		if err != nil {
 			t.Fatal(err)
+		}
+		var official cloudevents.Event
+		if err := json.Unmarshal(body, &official); err != nil {
+			t.Fatal(err)
+		}
+		if err := official.Validate(); err != nil {
+			t.Error(err)
 		}
 		var got map[string]any
 		if err := json.Unmarshal(body, &got); err != nil {

@@ -93,7 +93,7 @@ func (c *call) Send(method mns.Method, headers map[string]string, message any, r
 	id, forget := c.wire.register(c)
 	defer forget()
 	headers[callHeader] = id
-	res, err := c.MNSClient.Send(method, headers, message, resource)
+	res, err := c.MNSClient.Send(method, headers, xmlOf(message), resource)
 	switch {
 	case c.failed != nil:
 		return nil, c.failed

@@ -82,7 +82,7 @@ func problemOf(ctx context.Context, err error) problem {
 		"mnsRequestId": failure.RequestID, logging.Error: err.Error(),
 	}).Error("job not accepted")
 	if failure.Kind == fault.Invalid {
-		p := problemMalformed
+		p := problemTooLarge
 		p.Detail = failure.Message
 		return p
 	}

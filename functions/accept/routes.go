@@ -16,7 +16,6 @@ import (
 	"github.com/google/uuid"
 
 	"routinely/queue"
-	"routinely/shared/fault"
 	"routinely/shared/logging"
 	"routinely/shared/routine"
 )
@@ -40,6 +39,9 @@ type api struct {
 	newID func() (uuid.UUID, error)
 }
 
+// anyPath is the pattern of everything that has no other.
+const anyPath = "/"
+
 // newRoutes returns the function's HTTP interface.
 func newRoutes(a api) http.Handler {
 	mux := http.NewServeMux()
@@ -47,7 +49,8 @@ func newRoutes(a api) http.Handler {
 	mux.HandleFunc("GET /v1/jobs/{id}", serve(a.noLedger))
 	mux.HandleFunc("GET /healthz", serve(a.health))
 	mux.HandleFunc("GET /problems", serve(a.problems))
-	return answerUnknown(mux)
+	mux.HandleFunc(anyPath, unknown(mux))
+	return onlyClean(mux)
 }
 
 // reply is a handler's successful answer: JSON, unless text is set.
@@ -85,13 +88,9 @@ func writeJSON(w http.ResponseWriter, status int, contentType string, body any) 
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-// answerUnknown writes the router's own 404 and 405 as problems.
-func answerUnknown(mux *http.ServeMux) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if routed(mux, r) {
-			mux.ServeHTTP(w, r)
-			return
-		}
+// unknown answers what no route takes, in place of the router's own 404 and 405.
+func unknown(mux *http.ServeMux) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
 		p := problemNoSuchPath
 		if allowed := allowedMethods(mux, r); len(allowed) > 0 {
 			w.Header().Set("Allow", strings.Join(allowed, ", "))
@@ -99,7 +98,7 @@ func answerUnknown(mux *http.ServeMux) http.Handler {
 			p.Detail = fmt.Sprintf("%s is not possible here; allowed: %s", r.Method, strings.Join(allowed, ", "))
 		}
 		writeProblem(r.Context(), w, p)
-	})
+	}
 }
 
 func allowedMethods(mux *http.ServeMux, r *http.Request) []string {
@@ -107,18 +106,22 @@ func allowedMethods(mux *http.ServeMux, r *http.Request) []string {
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
 		other := r.Clone(r.Context())
 		other.Method = method
-		if routed(mux, other) {
+		if _, pattern := mux.Handler(other); pattern != anyPath {
 			allowed = append(allowed, method)
 		}
 	}
 	return allowed
 }
 
-// routed reports whether one of our patterns takes the request as it is. The router would redirect a path that is not clean,
-// which is no use to an API's clients.
-func routed(mux *http.ServeMux, r *http.Request) bool {
-	_, pattern := mux.Handler(r)
-	return pattern != "" && path.Clean(r.URL.Path) == r.URL.Path
+// onlyClean keeps paths that are not clean from the router, which would redirect them: no use to an API's clients.
+func onlyClean(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if path.Clean(r.URL.Path) != r.URL.Path {
+			writeProblem(r.Context(), w, problemNoSuchPath)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 func (a api) health(*http.Request) (reply, error) {
@@ -222,7 +225,9 @@ func readBody(r *http.Request) ([]byte, error) {
 		return nil, p
 	}
 	if err != nil {
-		return nil, &fault.Error{Kind: fault.Invalid, Code: "Body", Message: "the body could not be read", Err: err}
+		p := problemMalformed
+		p.Detail = "the body could not be read: " + err.Error()
+		return nil, p
 	}
 	return body, nil
 }

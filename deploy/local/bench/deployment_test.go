@@ -1,0 +1,181 @@
+package bench_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"routinely/deploy/local/fcemu"
+	"routinely/deploy/local/stack"
+)
+
+// submitters is how many requests for routines are under way at a time.
+const submitters = 16
+
+// patience is how long a benchmark waits for jobs before it calls them lost.
+const patience = 2 * time.Minute
+
+// deployment is a running stack that tells of each job once it succeeded.
+type deployment struct {
+	*stack.Stack
+	http *http.Client
+	// succeeded gets the moment of each job's first success; it has room for all jobs.
+	succeeded chan time.Time
+
+	mu sync.Mutex
+	// done are the ids of the jobs that succeeded, odd the outcomes of the others, with their reasons.
+	done map[string]bool
+	odd  []string
+}
+
+// deploy runs the whole local stack with freshly built binaries until the benchmark ends.
+func deploy(b *testing.B, cfg stack.Config, jobs int) *deployment {
+	b.Helper()
+	d := &deployment{succeeded: make(chan time.Time, jobs), done: make(map[string]bool, jobs)}
+	transport := &http.Transport{MaxIdleConnsPerHost: submitters}
+	d.http = &http.Client{Transport: transport}
+	binaries := b.TempDir()
+	cfg.Dir, cfg.OnInvocation = b.TempDir(), d.note
+	cfg.Addresses = stack.Addresses{HTTP: "127.0.0.1:0", MNS: "127.0.0.1:0", ESA: "127.0.0.1:0", FC: "127.0.0.1:0"}
+	cfg.Accept, cfg.Provision = build(b, binaries, "functions/accept"), build(b, binaries, "functions/provision")
+	var err error
+	if d.Stack, err = stack.New(cfg); err != nil {
+		b.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		ended <- d.Run(ctx, func(context.Context) error {
+			close(ready)
+			return nil
+		})
+	}()
+	b.Cleanup(func() {
+		transport.CloseIdleConnections()
+		stop()
+		if err := <-ended; err != nil {
+			b.Error(err)
+		}
+	})
+	select {
+	case <-ready:
+	case err := <-ended:
+		ended <- nil
+		b.Fatal(err)
+	}
+	return d
+}
+
+// note takes in what the worker reports of its jobs.
+func (d *deployment) note(i fcemu.Invocation) {
+	if i.Function != stack.FunctionWorker {
+		return
+	}
+	var report struct {
+		Messages []struct{ JobID, Outcome, Error string }
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := json.Unmarshal(i.Result, &report); err != nil || i.Err != nil {
+		d.odd = append(d.odd, string(i.Result))
+		return
+	}
+	for _, m := range report.Messages {
+		if m.Outcome != "succeeded" {
+			d.odd = append(d.odd, m.Outcome+" "+m.Error)
+			continue
+		}
+		if !d.done[m.JobID] {
+			d.done[m.JobID] = true
+			d.succeeded <- time.Now()
+		}
+	}
+}
+
+// submit posts the jobs over HTTP, as fast as accept takes them, and returns their ids.
+func (d *deployment) submit(jobs int) ([]string, error) {
+	ids := make([]string, jobs)
+	failures := make(chan error, submitters)
+	var next atomic.Int64
+	var running sync.WaitGroup
+	for range submitters {
+		running.Go(func() {
+			for i := int(next.Add(1)) - 1; i < jobs; i = int(next.Add(1)) - 1 {
+				var err error
+				if ids[i], err = d.post(i); err != nil {
+					failures <- err
+					return
+				}
+			}
+		})
+	}
+	running.Wait()
+	select {
+	case err := <-failures:
+		return nil, err
+	default:
+		return ids, nil
+	}
+}
+
+// post asks for routine number i and returns the job's id.
+func (d *deployment) post(i int) (string, error) {
+	w := wishNumber(i)
+	body := fmt.Sprintf(`{"name":%q,"siteId":%d,"recordName":%q}`, w.name, stack.SiteID, w.record)
+	res, err := d.http.Post(d.HTTPURL()+"/v1/routines", "application/json", strings.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(res.Body)
+	if err != nil {
+		return "", err
+	}
+	var job struct{ ID string }
+	if err := json.Unmarshal(answer, &job); err != nil || res.StatusCode != http.StatusAccepted {
+		return "", fmt.Errorf("job %d: HTTP %d: %s", i, res.StatusCode, answer)
+	}
+	return job.ID, nil
+}
+
+// await returns the moment at which n more jobs have succeeded.
+func (d *deployment) await(b *testing.B, n int) time.Time {
+	b.Helper()
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	var at time.Time
+	for i := range n {
+		select {
+		case at = <-d.succeeded:
+		case <-late.C:
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			b.Fatalf("after %s %d of %d jobs have succeeded; other outcomes: %v; triggers %+v; instances %+v",
+				patience, i, n, d.odd, d.FC().Triggers(), d.FC().Instances())
+		}
+	}
+	return at
+}
+
+// check stops the benchmark if a job was lost on the way: accepted, but not done, or not to be found in ESA.
+func (d *deployment) check(b *testing.B, ids []string) {
+	b.Helper()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i, id := range ids {
+		if !d.done[id] {
+			b.Errorf("job %d (%s) was accepted and is not done", i, id)
+		}
+	}
+	for _, outcome := range d.odd {
+		b.Logf("other outcome: %s", outcome)
+	}
+	checkESA(b, d.ESA(), len(ids))
+}

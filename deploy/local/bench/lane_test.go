@@ -1,0 +1,66 @@
+package bench_test
+
+import (
+	"testing"
+	"time"
+
+	"routinely/deploy/local/stack"
+)
+
+const (
+	// laneJobs is how many jobs the lane gets.
+	laneJobs = 100
+	// laneLatency is how long each ESA operation holds the account lock.
+	laneLatency = 20 * time.Millisecond
+	// laneSum is the floor: the operations of all jobs, one after the other without a gap.
+	laneSum = 2 * laneJobs * laneLatency
+)
+
+// BenchmarkLane brings jobs through the whole local stack, from cold: posted over HTTP 16 at a time while the lane already
+// works on the first ones, queued, delivered by the trigger, two ESA operations each under the account lock. The floor is the
+// sum of the operations. In the same run the same jobs are done without a queue by callers of the official SDK, each time on
+// an ESA of their own: by one, who never meets the lock (what is left between its time and the sum belongs to SDK, socket and
+// local server), and by the peers, whom the lock refuses.
+//
+// makespan is from the first request to the last success, lane from the first call that ESA got.
+func BenchmarkLane(b *testing.B) {
+	for b.Loop() {
+		ours := runLane(b)
+		alone := runCallers(b, 1)
+		peers := runCallers(b, peerCallers)
+		report(b,
+			atMost("makespan/sum", over(ours.makespan, laneSum), 1.10),
+			number("lane/sum", over(ours.lane, laneSum)),
+			number("alone/sum", over(alone.makespan, laneSum)),
+			exactly("esa-calls", float64(ours.calls), 2*laneJobs),
+			exactly("refusals", float64(ours.refusals), 0),
+			number("peers/sum", over(peers.makespan, laneSum)),
+			number("peers-esa-calls", float64(peers.calls)),
+			atMost("makespan/peers", over(ours.makespan, peers.makespan), 1),
+			below("esa-calls/peers", float64(ours.calls)/float64(peers.calls), 1),
+		)
+	}
+}
+
+func over(d, floor time.Duration) float64 { return float64(d) / float64(floor) }
+
+// effort is what it took to bring all jobs through.
+type effort struct {
+	makespan, lane  time.Duration
+	calls, refusals int
+}
+
+func runLane(b *testing.B) effort {
+	b.Helper()
+	d := deploy(b, stack.Config{ESALatency: laneLatency}, laneJobs)
+	began := time.Now()
+	ids, err := d.submit(laneJobs)
+	if err != nil {
+		b.Fatal(err)
+	}
+	ended := d.await(b, laneJobs)
+	d.check(b, ids)
+	calls, refusals := traffic(d.ESA())
+	first := d.ESA().Faults().Calls()[0].At
+	return effort{makespan: ended.Sub(began), lane: ended.Sub(first), calls: calls, refusals: refusals}
+}

@@ -1,0 +1,101 @@
+package bench_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"slices"
+	"testing"
+	"time"
+)
+
+// starts is how often each binary is started; odd, so that the median is one of the times.
+const starts = 31
+
+// slowStart is how long a binary may take until it counts as broken.
+const slowStart = 10 * time.Second
+
+// BenchmarkStart measures from exec to the first poll of the Runtime API, which is the part of a cold start that the binary
+// answers for. The floor is a function that does nothing on the same SDK. The binaries take turns, all from the page cache.
+func BenchmarkStart(b *testing.B) {
+	dir := b.TempDir()
+	folders := []string{"deploy/local/bench/testdata/hello", "functions/accept", "functions/provision"}
+	binaries := make([]string, len(folders))
+	for i, folder := range folders {
+		binaries[i] = build(b, dir, folder)
+	}
+	p := newPolls(b)
+	for b.Loop() {
+		times := make([][]time.Duration, len(binaries))
+		for round := range 1 + starts {
+			for i, binary := range binaries {
+				took := p.start(b, binary)
+				if round > 0 { // the first one warms the page cache
+					times[i] = append(times[i], took)
+				}
+			}
+		}
+		hello, accept, provision := median(times[0]), median(times[1]), median(times[2])
+		report(b,
+			number("hello-ms", milliseconds(hello)),
+			number("accept-ms", milliseconds(accept)),
+			number("provision-ms", milliseconds(provision)),
+			atMost("accept/hello", over(accept, hello), 1.5),
+			atMost("provision/hello", over(provision, hello), 1.5),
+		)
+	}
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func median(times []time.Duration) time.Duration {
+	slices.Sort(times)
+	return times[len(times)/2]
+}
+
+// polls is a Runtime API that never has an event and tells when it was asked for one.
+type polls struct {
+	address string
+	asked   chan time.Time
+}
+
+func newPolls(b *testing.B) *polls {
+	b.Helper()
+	p := &polls{asked: make(chan time.Time)}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /2020-11-11/runtime/invocation/next", func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case p.asked <- time.Now():
+			<-r.Context().Done()
+		case <-r.Context().Done():
+		}
+	})
+	server := httptest.NewServer(mux)
+	b.Cleanup(server.Close)
+	p.address = server.Listener.Addr().String()
+	return p
+}
+
+// start runs a binary until it asks for an event and returns how long that took.
+func (p *polls) start(b *testing.B, binary string) time.Duration {
+	b.Helper()
+	cmd := exec.Command(binary)
+	cmd.Env = []string{"FC_RUNTIME_API=" + p.address, "ROUTINELY_MNS_ENDPOINT=http://123456.mns.cn-hangzhou.aliyuncs.com"}
+	began := time.Now()
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	defer func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}()
+	late := time.NewTimer(slowStart)
+	defer late.Stop()
+	select {
+	case asked := <-p.asked:
+		return asked.Sub(began)
+	case <-late.C:
+		b.Fatalf("%s did not ask for an event within %s", binary, slowStart)
+		return 0
+	}
+}

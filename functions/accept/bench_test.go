@@ -1,0 +1,162 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	mns "github.com/aliyun/aliyun-mns-go-sdk"
+	"github.com/google/uuid"
+	"github.com/valyala/fasthttp"
+
+	"routinely/deploy/local/localtest"
+	"routinely/queue"
+	"routinely/shared/logging"
+)
+
+const (
+	// benchCallers is how many requests are under way at a time.
+	benchCallers = 16
+	// benchRequests is how many requests make one round.
+	benchRequests = 400
+	// benchRounds is how many rounds each side has, in turns: short ones, since a machine's speed drifts.
+	benchRounds = 41
+)
+
+// BenchmarkAccept measures how many requests the function takes in a second, from the event to the answer, with a local MNS
+// on a socket that stores each job on disk. The floor is the official SDK sending messages of the same bytes to the same
+// server, freed of the counter that would make it pause.
+func BenchmarkAccept(b *testing.B) {
+	_, url := localtest.MNS(b, nil, "jobs", "jobs-dead", "bare")
+	accept, body := newAcceptSide(b, url)
+	bare := newBareSide(b, url, body)
+	for b.Loop() {
+		accept.round(b)
+		bare.round(b)
+		var ratios, accepted, sent []float64
+		for range benchRounds {
+			a, s := accept.round(b), bare.round(b)
+			ratios, accepted, sent = append(ratios, a/s), append(accepted, a), append(sent, s)
+		}
+		b.ReportMetric(middle(accepted), "requests/s")
+		b.ReportMetric(middle(sent), "bare-sends/s")
+		b.ReportMetric(middle(ratios), "ratio")
+		b.ReportMetric(0, "ns/op")
+		verdict := ""
+		if middle(ratios) < 0.8 {
+			verdict = " MISSED"
+		}
+		b.Logf("\nratio  %.4g  >= 0.8%s", middle(ratios), verdict)
+	}
+}
+
+func middle(values []float64) float64 {
+	slices.Sort(values)
+	return values[len(values)/2]
+}
+
+// side makes one caller's function, which does one request.
+type side func() func() error
+
+// round does one round of requests and returns how many were done in a second.
+func (s side) round(b *testing.B) float64 {
+	b.Helper()
+	turns := make(chan struct{}, benchRequests)
+	for range benchRequests {
+		turns <- struct{}{}
+	}
+	close(turns)
+	failures := make(chan error, benchCallers)
+	var running sync.WaitGroup
+	began := time.Now()
+	for range benchCallers {
+		request := s()
+		running.Go(func() {
+			for range turns {
+				if err := request(); err != nil {
+					failures <- err
+					return
+				}
+			}
+		})
+	}
+	running.Wait()
+	took := time.Since(began)
+	select {
+	case err := <-failures:
+		b.Fatal(err)
+	default:
+	}
+	return benchRequests / took.Seconds()
+}
+
+// newAcceptSide calls the function as the platform does. It also returns the message that the function makes of the request.
+func newAcceptSide(b *testing.B, url string) (side, string) {
+	b.Helper()
+	jobs, err := queue.New(queue.Config{
+		Endpoint: url, Queue: "jobs", DeadLetterQueue: "jobs-dead", Credentials: localtest.Credentials, Timeout: 10 * time.Second,
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(jobs.Close)
+	log, err := logging.New(io.Discard, "info", "accept")
+	if err != nil {
+		b.Fatal(err)
+	}
+	routes := newRoutes(api{jobs: jobs, now: time.Now, newID: uuid.NewV7})
+	text, err := json.Marshal(event("POST", "/v1/routines", good))
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx := logging.Into(b.Context(), log)
+	request := func() error {
+		if res := serveEvent(ctx, text, routes); res.StatusCode != 202 {
+			return fmt.Errorf("accept answered %+v", res)
+		}
+		return nil
+	}
+	if err := request(); err != nil {
+		b.Fatal(err)
+	}
+	messages, err := localtest.MNSClient(b, url).Receive(b.Context(), "jobs", 1, 0)
+	if err != nil || len(messages) != 1 {
+		b.Fatalf("%d messages, %v", len(messages), err)
+	}
+	return func() func() error { return request }, messages[0].Body
+}
+
+// newBareSide sends with the SDK alone. The client may be shared; a queue object is one caller's.
+func newBareSide(b *testing.B, url, body string) side {
+	b.Helper()
+	client := mns.NewAliMNSClientWithConfig(mns.AliMNSClientConfig{
+		EndPoint:    "http://" + localtest.AccountID + ".mns.cn-local.aliyuncs.com",
+		AccessKeyId: localtest.AccessKeyID, AccessKeySecret: localtest.AccessKeySecret, TimeoutSecond: 35,
+	})
+	client.SetTransport(&loopback{address: strings.TrimPrefix(url, "http://")})
+	return func() func() error {
+		q := mns.NewMNSQueue("bare", client, 1<<30)
+		return func() error {
+			_, err := q.SendMessage(mns.MessageSendRequest{MessageBody: body, Priority: 8})
+			return err
+		}
+	}
+}
+
+// loopback carries the SDK's requests to the local server: the SDK takes no endpoint but names of the cloud's form.
+type loopback struct {
+	address string
+	once    sync.Once
+}
+
+func (l *loopback) RoundTrip(hc *fasthttp.HostClient, request *fasthttp.Request, response *fasthttp.Response) (bool, error) {
+	// One client talks to one host, so that there is one host client.
+	l.once.Do(func() { hc.Dial = func(string) (net.Conn, error) { return net.Dial("tcp", l.address) } })
+	return fasthttp.DefaultTransport.RoundTrip(hc, request, response)
+}
