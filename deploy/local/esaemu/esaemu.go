@@ -54,6 +54,8 @@ type Server struct {
 	local     http.Handler
 	// latency and listDelay are durations.
 	latency, listDelay atomic.Int64
+	// pace belongs to whoever holds the lock.
+	pace pace
 }
 
 // New opens the data directory and returns a server for it. It fails within a second when another process has the directory.
@@ -261,8 +263,10 @@ func (s *Server) run(k kind, do step) (out answer, err error) {
 			return nil, refusal(codeLocked, "")
 		}
 		defer s.lock.release()
-		s.lock.pause(time.Duration(s.latency.Load()))
+		began, latency := s.clock.Now(), time.Duration(s.latency.Load())
+		s.lock.pause(s.pace.pause(latency))
 		err = s.store.update(execute)
+		s.pace.took(latency, s.clock.Now().Sub(began))
 	}
 	return out, err
 }

@@ -103,3 +103,21 @@ func (l *lock) end() {
 	l.stop.Do(func() { close(l.stopped) })
 	l.endHold()
 }
+
+// pace makes a write take the latency as a whole: the timer's lateness and the commit, which follow the pause, are part of it.
+// It learns how long they take, and never shortens a pause by more than a quarter.
+type pace struct {
+	overhead time.Duration
+}
+
+// pause is how long to wait before the work of a write that shall take latency.
+func (p *pace) pause(latency time.Duration) time.Duration {
+	return latency - min(p.overhead, latency/4)
+}
+
+// took tells how long the write took from the lock to the disk.
+func (p *pace) took(latency, whole time.Duration) {
+	const weight = 8 // of the past against one write
+	over := min(max(whole-p.pause(latency), 0), latency/4)
+	p.overhead += (over - p.overhead) / weight
+}
