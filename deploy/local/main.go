@@ -15,6 +15,7 @@ import (
 	"routinely/deploy/local/esaemu"
 	"routinely/deploy/local/fcemu"
 	"routinely/deploy/local/mnsemu"
+	"routinely/deploy/local/otsemu"
 )
 
 const usage = `Usage: local [command] [flags]
@@ -25,6 +26,7 @@ Commands:
   mns    a local MNS alone
   esa    a local ESA alone
   fc     a local Function Compute alone, for any function binary
+  ots    a local Tablestore alone
 
 "local COMMAND -h" explains the flags of a command.
 `
@@ -45,7 +47,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		command, args = args[0], args[1:]
 	}
 	commands := map[string]func(context.Context, []string, io.Writer, io.Writer) error{
-		"run": runStack, "demo": runDemo, "mns": mnsemu.Command, "esa": esaemu.Command, "fc": fcemu.Command,
+		"run": runStack, "demo": runDemo, "mns": mnsemu.Command, "esa": esaemu.Command, "fc": fcemu.Command, "ots": otsemu.Command,
 	}
 	switch do, known := commands[command]; {
 	case known:

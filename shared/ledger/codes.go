@@ -1,0 +1,130 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+
+	sdk "github.com/aliyun/aliyun-tablestore-go-sdk/tablestore"
+
+	"routinely/shared/fault"
+)
+
+// What to do next, for whoever reads the failure.
+const (
+	hintUnavailable = "Tablestore or the network failed. Try again; jobs go on without their history meanwhile."
+	hintEndpoint    = "Check the ledger's endpoint and the function's network access to it."
+	hintCredentials = "Tablestore refused the credentials or the instance. Check the instance's name and its network access rules, and the function's role and its RAM policy (deploy/ram)."
+	hintClock       = "Tablestore refused the request's time stamp. Check the clock of the machine."
+	hintTable       = "The table does not exist in this instance, or is not ready yet. Set it up, or check its name."
+	hintSchema      = "The table was not made by Routinely. Choose another name for the ledger's table."
+	hintThrottled   = "The table is written or read too fast. Try again more slowly."
+	hintQuota       = "A quota of the instance is used up. Raise it, or wait a minute if the table was changed just now."
+	hintCaller      = "Correct the request."
+	hintOurs        = "This is likely a defect of Routinely: report it with the Tablestore request id."
+)
+
+// Codes that the ledger acts on.
+const (
+	codeConditionFailed = "OTSConditionCheckFail"
+	codeRowConflict     = "OTSRowOperationConflict"
+	codeNotExist        = "OTSObjectNotExist"
+	codeAlreadyExist    = "OTSObjectAlreadyExist"
+	codeUnusable        = "UnusableAnswer"
+)
+
+// classOf classifies the service's codes. unknown means that the operation may have taken effect all the same.
+// https://help.aliyun.com/zh/tablestore/developer-reference/error-codes
+func classOf(code string) (kind fault.Kind, unknown bool, hint string) {
+	switch code {
+	case "OTSAuthFailed", "OTSNoPermissionAccess":
+		return fault.Operator, false, hintCredentials
+	case codeNotExist:
+		return fault.Operator, false, hintTable
+	case "OTSTableNotReady":
+		return fault.Unavailable, false, hintTable
+	case codeAlreadyExist, codeConditionFailed:
+		return fault.Conflict, false, hintOurs
+	case "OTSInvalidPK":
+		return fault.Operator, false, hintSchema
+	case "OTSQuotaExhausted", "OTSTooFrequentReservedThroughputAdjustment":
+		return fault.Throttled, false, hintQuota
+	case codeRowConflict, "OTSNotEnoughCapacityUnit", "OTSCapacityUnitExhausted":
+		return fault.Throttled, false, hintThrottled
+	case "OTSServerBusy", "OTSPartitionUnavailable", "OTSServerUnavailable", "OTSTimeout", "OTSInternalServerError", "OTSRequestTimeout":
+		return fault.Unavailable, true, hintUnavailable
+	}
+	return "", false, ""
+}
+
+func lookUp(status int, code, message string) fault.Error {
+	kind, unknown, hint := classOf(code)
+	switch {
+	case code == "OTSAuthFailed" && strings.Contains(message, "x-ots-date"):
+		hint = hintClock
+	case kind != "":
+	case status >= http.StatusInternalServerError:
+		kind, unknown, hint = fault.Unavailable, true, hintUnavailable
+	default:
+		kind, hint = fault.Internal, hintOurs
+	}
+	return fault.Error{Kind: kind, Code: code, Message: message, OutcomeUnknown: unknown, Hint: hint}
+}
+
+// classify turns whatever came out of a call into a fault of the action.
+func classify(action string, err error, requestID string) error {
+	if err == nil {
+		return nil
+	}
+	var out fault.Error
+	var known *fault.Error
+	var answered *sdk.OtsError
+	var dial *net.OpError
+	switch {
+	case errors.As(err, &known):
+		out = *known
+	case errors.As(err, &answered):
+		out = lookUp(answered.HttpStatusCode, answered.Code, answered.Message)
+	case errors.As(err, &dial) && dial.Op == "dial":
+		out = fault.Error{Kind: fault.Unavailable, Code: "NotReached", Message: "Tablestore could not be reached: " + err.Error(), Hint: hintEndpoint}
+	case errors.Is(err, context.DeadlineExceeded):
+		out = fault.Error{Kind: fault.Unavailable, Code: "Timeout", Message: "no answer in time", OutcomeUnknown: true, Hint: hintUnavailable}
+	case errors.Is(err, context.Canceled):
+		out = fault.Error{Kind: fault.Unavailable, Code: "Canceled", Message: "the call was given up", OutcomeUnknown: true, Hint: hintUnavailable}
+	case requestID != "":
+		out = *unusable("the SDK could not read the answer: " + err.Error())
+	default:
+		out = fault.Error{Kind: fault.Unavailable, Code: "ConnectionBroken", Message: err.Error(), OutcomeUnknown: true, Hint: hintUnavailable}
+	}
+	out.Step, out.RequestID, out.Err = action, requestID, err
+	return &out
+}
+
+// rowFault is the fault of one row of a batch that succeeded otherwise.
+func rowFault(failed sdk.Error) *fault.Error {
+	out := lookUp(http.StatusOK, failed.Code, failed.Message)
+	return &out
+}
+
+func unusable(message string) *fault.Error {
+	return &fault.Error{Kind: fault.Unavailable, Code: codeUnusable, Message: message, OutcomeUnknown: true, Hint: hintUnavailable}
+}
+
+// unreadable is a row that this version of Routinely did not write.
+func unreadable(p string, err error) *fault.Error {
+	return &fault.Error{
+		Kind: fault.Internal, Code: "UnreadableRow", Message: fmt.Sprintf("row %q: %v", p, err), Err: err, Hint: hintSchema,
+	}
+}
+
+// lost reports whether a conditional write found that another writer had been there, or still was.
+func lost(err error) bool {
+	code := ""
+	if err != nil {
+		code = fault.From(err).Code
+	}
+	return code == codeConditionFailed || code == codeRowConflict
+}
