@@ -26,8 +26,11 @@ func fold(t rapid.TB, entries []ledger.Entry) (routine.Job, []ledger.Entry) {
 func anyEntry(t *rapid.T, second int) ledger.Entry {
 	attempt, round := rapid.IntRange(1, 4).Draw(t, "attempt"), rapid.IntRange(0, 2).Draw(t, "round")
 	e := rapid.SampledFrom([]ledger.Entry{
-		{Kind: ledger.Queued}, started(attempt), failed(attempt), handedBack(attempt, rapid.IntRange(1, 3).Draw(t, "count")),
-		succeeded(attempt), deadLettered(attempt), {Kind: ledger.Cancelled}, redriven(max(round, 1)),
+		{Kind: ledger.Queued},
+		started(attempt), failed(attempt), handedBack(attempt, rapid.IntRange(1, 3).Draw(t, "count")),
+		succeeded(attempt), deadLettered(attempt),
+		{Kind: ledger.Cancelled},
+		redriven(max(round, 1)),
 	}).Draw(t, "entry")
 	if e.Kind != ledger.Queued && e.Kind != ledger.Redriven {
 		e.Redriven = round
