@@ -3,18 +3,11 @@ package esaemu_test
 import (
 	"bufio"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +17,7 @@ import (
 	"github.com/alibabacloud-go/tea/tea"
 
 	"routinely/deploy/local/esaemu"
+	"routinely/deploy/local/localtest"
 )
 
 // serveVariable makes the test binary a server on the data directory it names.
@@ -177,7 +171,7 @@ func TestCommand(t *testing.T) {
 	})
 
 	t.Run("serves HTTPS with a certificate", func(t *testing.T) {
-		cert, key := certificate(t)
+		cert, key := localtest.Certificate(t)
 		scheme, address, stop := run(t, append(arguments(t.TempDir()), "-tls-cert", cert, "-tls-key", key))
 		same(t, "scheme", scheme, "https")
 		ca := string(must[[]byte](t)(os.ReadFile(cert)))
@@ -227,24 +221,4 @@ func TestCommand(t *testing.T) {
 			}
 		}
 	})
-}
-
-// certificate makes a self-signed certificate for 127.0.0.1 and returns the files of it and its key.
-func certificate(t *testing.T) (cert, key string) {
-	t.Helper()
-	private := must[*ecdsa.PrivateKey](t)(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-	}
-	der := must[[]byte](t)(x509.CreateCertificate(rand.Reader, template, template, private.Public(), private))
-	pkcs8 := must[[]byte](t)(x509.MarshalPKCS8PrivateKey(private))
-	write := func(name, kind string, bytes []byte) string {
-		file := filepath.Join(t.TempDir(), name)
-		if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: bytes}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return file
-	}
-	return write("cert.pem", "CERTIFICATE", der), write("key.pem", "PRIVATE KEY", pkcs8)
 }

@@ -64,7 +64,7 @@ func New(c Config) (*Server, error) {
 		"AccountID": c.AccountID, "AccessKeyID": c.AccessKeyID, "AccessKeySecret": c.AccessKeySecret, "Dir": c.Dir,
 	} {
 		if value == "" {
-			return nil, fmt.Errorf("esa: %s is required", name)
+			return nil, fmt.Errorf("%s is required", name)
 		}
 	}
 	if c.Region == "" {
@@ -75,7 +75,7 @@ func New(c Config) (*Server, error) {
 	}
 	store, err := openStore(c.Dir)
 	if err != nil {
-		return nil, fmt.Errorf("esa: %w", err)
+		return nil, err
 	}
 	s := &Server{
 		accountID: c.AccountID,
@@ -88,7 +88,7 @@ func New(c Config) (*Server, error) {
 	s.local = s.localRoutes()
 	if err := s.configure(c); err != nil {
 		_ = store.db.Close()
-		return nil, fmt.Errorf("esa: %w", err)
+		return nil, err
 	}
 	return s, nil
 }
@@ -130,7 +130,7 @@ func (s *Server) Stop() {
 func (s *Server) Close() error {
 	s.Stop()
 	if err := s.store.db.Close(); err != nil {
-		return fmt.Errorf("esa: close data file: %w", err)
+		return fmt.Errorf("close data file: %w", err)
 	}
 	return nil
 }

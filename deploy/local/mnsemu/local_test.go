@@ -183,19 +183,18 @@ func TestCommand(t *testing.T) {
 			return append([]string{"-access-key", "a", "-secret-key", "s", "-data", t.TempDir()}, more...)
 		}
 		for want, args := range map[string][]string{
-			"-nonsense":                 full("-nonsense"),
-			"flag needs an argument":    full("-listen"),
-			"-access-key needs a value": {"-secret-key", "s", "-data", "d"},
-			"-secret-key needs a value": {"-access-key", "a", "-data", "d"},
-			"-data needs a value":       {"-access-key", "a", "-secret-key", "s"},
-			"-account needs a value":    full("-account", ""),
-			`unexpected argument "x"`:   full("x"),
-			"go together":               full("-tls-cert", "c.pem"),
-			"want queue=target:N":       full("-dead-letter", "jobs"),
-			"is not a number":           full("-dead-letter", "jobs=dead:often"),
-			"has two targets":           full("-dead-letter", "jobs=dead:1", "-dead-letter", "jobs=other:1"),
-			"the target is the queue":   full("-dead-letter", "jobs=jobs:1"),
-			"address":                   full("-listen", "nowhere"),
+			"-nonsense":              full("-nonsense"),
+			"flag needs an argument": full("-listen"),
+			"-access-key and -secret-key are required": {"-access-key", "a", "-data", "d"},
+			"-data is required":                        {"-access-key", "a", "-secret-key", "s"},
+			"-account must not be empty":               full("-account", ""),
+			`unexpected argument "x"`:                  full("x"),
+			"go together":                              full("-tls-cert", "c.pem"),
+			"want queue=target:N":                      full("-dead-letter", "jobs"),
+			"is not a number":                          full("-dead-letter", "jobs=dead:often"),
+			"has two targets":                          full("-dead-letter", "jobs=dead:1", "-dead-letter", "jobs=other:1"),
+			"the target is the queue":                  full("-dead-letter", "jobs=jobs:1"),
+			"address":                                  full("-listen", "nowhere"),
 		} {
 			err := mnsemu.Command(context.Background(), args, io.Discard, io.Discard)
 			if err == nil || !strings.Contains(err.Error(), want) {

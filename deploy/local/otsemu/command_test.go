@@ -3,15 +3,10 @@ package otsemu_test
 import (
 	"bufio"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -25,6 +20,7 @@ import (
 	"github.com/aliyun/aliyun-tablestore-go-sdk/tablestore"
 
 	"routinely/deploy/local/clock"
+	"routinely/deploy/local/localtest"
 	"routinely/deploy/local/otsemu"
 )
 
@@ -218,7 +214,7 @@ func TestCommand(t *testing.T) {
 	})
 
 	t.Run("serves HTTPS with a certificate, by default as the instance routinely", func(t *testing.T) {
-		cert, key := certificate(t)
+		cert, key := localtest.Certificate(t)
 		url, stop := run(t, append(arguments(t.TempDir()), "-tls-cert", cert, "-tls-key", key))
 		pool := x509.NewCertPool()
 		pool.AppendCertsFromPEM(must[[]byte](t)(os.ReadFile(cert)))
@@ -265,24 +261,4 @@ func TestCommand(t *testing.T) {
 			}
 		}
 	})
-}
-
-// certificate makes a self-signed certificate for 127.0.0.1 and returns the files of it and its key.
-func certificate(t *testing.T) (cert, key string) {
-	t.Helper()
-	private := must[*ecdsa.PrivateKey](t)(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-	}
-	der := must[[]byte](t)(x509.CreateCertificate(rand.Reader, template, template, private.Public(), private))
-	pkcs8 := must[[]byte](t)(x509.MarshalPKCS8PrivateKey(private))
-	write := func(name, kind string, bytes []byte) string {
-		file := filepath.Join(t.TempDir(), name)
-		if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: bytes}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return file
-	}
-	return write("cert.pem", "CERTIFICATE", der), write("key.pem", "PRIVATE KEY", pkcs8)
 }

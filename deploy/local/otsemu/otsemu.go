@@ -64,18 +64,18 @@ func New(c Config) (*Server, error) {
 		{"InstanceName", c.InstanceName}, {"AccessKeyID", c.AccessKeyID}, {"AccessKeySecret", c.AccessKeySecret}, {"Dir", c.Dir},
 	} {
 		if required.value == "" {
-			return nil, fmt.Errorf("ots: %s is required", required.name)
+			return nil, fmt.Errorf("%s is required", required.name)
 		}
 	}
 	if !validInstance(c.InstanceName) {
-		return nil, fmt.Errorf("ots: InstanceName %q: want 3 to 16 letters, digits and inner hyphens, a letter first", c.InstanceName)
+		return nil, fmt.Errorf("InstanceName %q: want 3 to 16 letters, digits and inner hyphens, a letter first", c.InstanceName)
 	}
 	if c.Clock == nil {
 		c.Clock = clock.System()
 	}
 	st, err := openStore(c.Dir)
 	if err != nil {
-		return nil, fmt.Errorf("ots: %w", err)
+		return nil, err
 	}
 	s := &Server{config: c, store: st}
 	s.local = s.localRoutes()
@@ -102,7 +102,7 @@ func (s *Server) Stop() { s.faults.Stop() }
 func (s *Server) Close() error {
 	s.Stop()
 	if err := s.store.close(); err != nil {
-		return fmt.Errorf("ots: close data file: %w", err)
+		return fmt.Errorf("close data file: %w", err)
 	}
 	return nil
 }
