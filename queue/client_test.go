@@ -276,6 +276,12 @@ func TestSendObeysItsTimeLimits(t *testing.T) {
 			t.Errorf("got %+v", failure)
 		}
 	})
+	t.Run("the client's, when nobody can give the call up", func(t *testing.T) {
+		client := newClient(t, hang(t), func(c *queue.Config) { c.Timeout = 20 * time.Millisecond })
+		if failure := fault.From(client.SendRaw(context.Background(), "{}", 0)); failure == nil || failure.Code != "Timeout" || !failure.OutcomeUnknown {
+			t.Errorf("got %+v", failure)
+		}
+	})
 	t.Run("the caller's deadline", func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()

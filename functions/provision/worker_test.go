@@ -443,6 +443,17 @@ func TestBatch(t *testing.T) {
 	})
 }
 
+func TestPanic(t *testing.T) {
+	l := start(t)
+	l.workflow.ESA = nil // what uses it panics
+	if diff := cmp.Diff([]outcome{again, again, deadLettered}, l.drain(t, body(t, l.envelope()))); diff != "" {
+		t.Errorf("outcomes -want +got:\n%s", diff)
+	}
+	if letters := l.letters(t); len(letters) != 1 || letters[0].Code != "Panic" || letters[0].Kind != "internal" {
+		t.Errorf("got %+v", letters)
+	}
+}
+
 func TestDuplicates(t *testing.T) {
 	strict := func(l *lane) queue.Envelope {
 		e := l.envelope()
