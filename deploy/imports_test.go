@@ -66,7 +66,6 @@ var mayUse = map[string][]string{
 	"github.com/aliyun/fc-runtime-go-sdk":          {"functions/..."},
 	"github.com/aliyun/aliyun-tablestore-go-sdk":   {"shared/ledger"},
 	"go.etcd.io/bbolt":                             {"deploy/local", "deploy/local/..."},
-	"google.golang.org/protobuf":                   {"deploy/local/otsemu"},
 	"github.com/sirupsen/logrus":                   {"shared/logging", "functions/..."},
 	"github.com/caarlos0/env/v11":                  {"shared/config"},
 	"golang.org/x/net/idna":                        {"shared/routine"},

@@ -1,20 +1,34 @@
 package otsemu
 
-import (
-	"google.golang.org/protobuf/encoding/protowire"
+import "encoding/binary"
+
+// field is the number of a field of a protobuf message, and wireType how its value is written
+// (https://protobuf.dev/programming-guides/encoding/).
+type (
+	field    uint64
+	wireType uint64
 )
 
-// message is a decoded protobuf message. The generated types belong to the SDK, which this server must not share its reading of
-// the protocol with, so messages are read field by field. A reader that meets a field of another type than it wants notes that
-// as the message's problem, and callers ask for the problem once, at the end.
+// The wire types of protobuf. Groups, the two that are left, are long out of use.
+const (
+	wireVarint  wireType = 0
+	wireFixed64 wireType = 1
+	wireBytes   wireType = 2
+	wireFixed32 wireType = 5
+)
+
+// message is a decoded protobuf message. It is read field by field and not by a protobuf package: the SDK's generated types are
+// what this server must not share its reading of the protocol with, and a newer runtime in the module would make the SDK's
+// start twenty times slower. A reader that meets a field of another type than it wants notes that as the message's problem,
+// and callers ask for the problem once, at the end.
 type message struct {
-	fields map[protowire.Number][]wireValue
+	fields map[field][]wireValue
 	// problem is shared by a message and those inside it.
 	problem *error
 }
 
 type wireValue struct {
-	kind   protowire.Type
+	kind   wireType
 	number uint64
 	bytes  []byte
 }
@@ -26,31 +40,50 @@ func parseMessage(b []byte) (*message, error) {
 }
 
 func decode(b []byte, problem *error) *message {
-	m := &message{fields: map[protowire.Number][]wireValue{}, problem: problem}
+	m := &message{fields: map[field][]wireValue{}, problem: problem}
 	for len(b) > 0 {
-		field, kind, n := protowire.ConsumeTag(b)
-		if n < 0 {
+		tag, n := binary.Uvarint(b)
+		if n <= 0 || tag>>3 == 0 {
 			m.fail()
 			return m
 		}
-		b = b[n:]
-		v := wireValue{kind: kind}
-		switch kind {
-		case protowire.VarintType:
-			v.number, n = protowire.ConsumeVarint(b)
-		case protowire.BytesType:
-			v.bytes, n = protowire.ConsumeBytes(b)
-		default:
-			n = protowire.ConsumeFieldValue(field, kind, b)
-		}
-		if n < 0 {
+		v, rest, ok := readValue(wireType(tag&7), b[n:])
+		if !ok {
 			m.fail()
 			return m
 		}
-		b = b[n:]
-		m.fields[field] = append(m.fields[field], v)
+		b = rest
+		m.fields[field(tag>>3)] = append(m.fields[field(tag>>3)], v)
 	}
 	return m
+}
+
+// readValue reads a value and returns what is behind it. Values of fixed size are passed over: no field here has one.
+func readValue(kind wireType, b []byte) (v wireValue, rest []byte, ok bool) {
+	v.kind = kind
+	size, n := 0, 0
+	switch kind {
+	case wireVarint:
+		v.number, n = binary.Uvarint(b)
+		return v, b[max(n, 0):], n > 0
+	case wireBytes:
+		var length uint64
+		if length, n = binary.Uvarint(b); n <= 0 || length > uint64(len(b)-n) {
+			return v, nil, false
+		}
+		size = int(length)
+		v.bytes = b[n : n+size]
+	case wireFixed64:
+		size = 8
+	case wireFixed32:
+		size = 4
+	default:
+		return v, nil, false
+	}
+	if len(b) < n+size {
+		return v, nil, false
+	}
+	return v, b[n+size:], true
 }
 
 func (m *message) fail() {
@@ -60,19 +93,19 @@ func (m *message) fail() {
 }
 
 // require notes a required field that is absent.
-func (m *message) require(fields ...protowire.Number) {
-	for _, field := range fields {
-		if !m.has(field) {
+func (m *message) require(fields ...field) {
+	for _, f := range fields {
+		if !m.has(f) {
 			m.fail()
 		}
 	}
 }
 
-func (m *message) has(field protowire.Number) bool { return len(m.fields[field]) > 0 }
+func (m *message) has(f field) bool { return len(m.fields[f]) > 0 }
 
 // last is a field's value: of a field that came more than once the last counts.
-func (m *message) last(field protowire.Number, kind protowire.Type) (wireValue, bool) {
-	values := m.fields[field]
+func (m *message) last(f field, kind wireType) (wireValue, bool) {
+	values := m.fields[f]
 	if len(values) == 0 {
 		return wireValue{}, false
 	}
@@ -84,32 +117,32 @@ func (m *message) last(field protowire.Number, kind protowire.Type) (wireValue, 
 	return v, true
 }
 
-func (m *message) bytes(field protowire.Number) []byte {
-	v, _ := m.last(field, protowire.BytesType)
+func (m *message) bytes(f field) []byte {
+	v, _ := m.last(f, wireBytes)
 	return v.bytes
 }
 
-func (m *message) text(field protowire.Number) string { return string(m.bytes(field)) }
+func (m *message) text(f field) string { return string(m.bytes(f)) }
 
-func (m *message) number(field protowire.Number, fallback int64) int64 {
-	if v, found := m.last(field, protowire.VarintType); found {
+func (m *message) number(f field, fallback int64) int64 {
+	if v, found := m.last(f, wireVarint); found {
 		return int64(v.number)
 	}
 	return fallback
 }
 
-func (m *message) flag(field protowire.Number, fallback bool) bool {
-	if v, found := m.last(field, protowire.VarintType); found {
+func (m *message) flag(f field, fallback bool) bool {
+	if v, found := m.last(f, wireVarint); found {
 		return v.number != 0
 	}
 	return fallback
 }
 
 // all is a repeated field of strings, bytes or messages.
-func (m *message) all(field protowire.Number) [][]byte {
+func (m *message) all(f field) [][]byte {
 	var out [][]byte
-	for _, v := range m.fields[field] {
-		if v.kind != protowire.BytesType {
+	for _, v := range m.fields[f] {
+		if v.kind != wireBytes {
 			m.fail()
 		}
 		out = append(out, v.bytes)
@@ -117,37 +150,44 @@ func (m *message) all(field protowire.Number) [][]byte {
 	return out
 }
 
-func (m *message) texts(field protowire.Number) []string {
+func (m *message) texts(f field) []string {
 	var out []string
-	for _, b := range m.all(field) {
+	for _, b := range m.all(f) {
 		out = append(out, string(b))
 	}
 	return out
 }
 
 // inner is a field that is a message; an absent one is an empty message.
-func (m *message) inner(field protowire.Number) *message { return decode(m.bytes(field), m.problem) }
+func (m *message) inner(f field) *message { return decode(m.bytes(f), m.problem) }
 
-func (m *message) inners(field protowire.Number) []*message {
+func (m *message) inners(f field) []*message {
 	var out []*message
-	for _, b := range m.all(field) {
+	for _, b := range m.all(f) {
 		out = append(out, decode(b, m.problem))
 	}
 	return out
 }
 
-func appendBytes(b []byte, field protowire.Number, value []byte) []byte {
-	return protowire.AppendBytes(protowire.AppendTag(b, field, protowire.BytesType), value)
+func appendTag(b []byte, f field, kind wireType) []byte {
+	return binary.AppendUvarint(b, uint64(f)<<3|uint64(kind))
 }
 
-func appendText(b []byte, field protowire.Number, value string) []byte {
-	return protowire.AppendString(protowire.AppendTag(b, field, protowire.BytesType), value)
+func appendBytes(b []byte, f field, value []byte) []byte {
+	return append(binary.AppendUvarint(appendTag(b, f, wireBytes), uint64(len(value))), value...)
 }
 
-func appendNumber(b []byte, field protowire.Number, value int64) []byte {
-	return protowire.AppendVarint(protowire.AppendTag(b, field, protowire.VarintType), uint64(value))
+func appendText(b []byte, f field, value string) []byte {
+	return append(binary.AppendUvarint(appendTag(b, f, wireBytes), uint64(len(value))), value...)
 }
 
-func appendFlag(b []byte, field protowire.Number, value bool) []byte {
-	return appendNumber(b, field, int64(protowire.EncodeBool(value)))
+func appendNumber(b []byte, f field, value int64) []byte {
+	return binary.AppendUvarint(appendTag(b, f, wireVarint), uint64(value))
+}
+
+func appendFlag(b []byte, f field, value bool) []byte {
+	if value {
+		return appendNumber(b, f, 1)
+	}
+	return appendNumber(b, f, 0)
 }

@@ -17,8 +17,7 @@ import (
 
 	"github.com/aliyun/aliyun-tablestore-go-sdk/tablestore"
 	"github.com/aliyun/aliyun-tablestore-go-sdk/tablestore/otsprotocol"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/protoadapt"
+	"github.com/golang/protobuf/proto"
 
 	"routinely/deploy/local/faults"
 )
@@ -61,9 +60,9 @@ func canonical(header http.Header) string {
 }
 
 // encode is a message of the SDK's as bytes.
-func encode(t testing.TB, m protoadapt.MessageV1) []byte {
+func encode(t testing.TB, m proto.Message) []byte {
 	t.Helper()
-	return must[[]byte](t)(proto.Marshal(protoadapt.MessageV2Of(m)))
+	return must[[]byte](t)(proto.Marshal(m))
 }
 
 func (b *bench) raw(r raw) rawAnswer {
@@ -94,7 +93,7 @@ func (b *bench) raw(r raw) rawAnswer {
 	out := rawAnswer{status: response.StatusCode, header: response.Header, body: must[[]byte](b.t)(io.ReadAll(response.Body))}
 	if out.status != http.StatusOK {
 		problem := &otsprotocol.Error{}
-		if err := proto.Unmarshal(out.body, protoadapt.MessageV2Of(problem)); err != nil {
+		if err := proto.Unmarshal(out.body, problem); err != nil {
 			b.t.Fatalf("%d %q: %v", out.status, out.body, err)
 		}
 		out.code, out.message = problem.GetCode(), problem.GetMessage()

@@ -3,8 +3,6 @@ package otsemu
 import (
 	"math"
 	"slices"
-
-	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // maxColumnsToGet is how many columns a read may name.
@@ -25,7 +23,7 @@ type selection struct {
 
 // selectionFields are the numbers the parts of a selection have in a request.
 type selectionFields struct {
-	columns, timeRange, maxVersions, filter, startColumn, endColumn, token protowire.Number
+	columns, timeRange, maxVersions, filter, startColumn, endColumn, token field
 }
 
 func readSelection(m *message, at selectionFields) (*selection, error) {

@@ -2,8 +2,6 @@ package otsemu
 
 import (
 	"errors"
-
-	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // maxBatchWriteRows is how many rows one BatchWriteRow may have.
@@ -39,7 +37,7 @@ func (s *Server) writeRow(kind operationType, m *message) ([]byte, error) {
 }
 
 // append writes an outcome's two fields, under the numbers they have in the message.
-func (o outcome) append(b []byte, consumedField, rowField protowire.Number) []byte {
+func (o outcome) append(b []byte, consumedField, rowField field) []byte {
 	b = appendBytes(b, consumedField, o.consumed)
 	if len(o.row) > 0 {
 		b = appendBytes(b, rowField, o.row)
