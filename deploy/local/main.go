@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"routinely/deploy/local/esaemu"
@@ -31,7 +32,11 @@ Commands:
 "local COMMAND -h" explains the flags of a command.
 `
 
+// gcPercent lets the local servers, which make much garbage of little memory, collect it less often than Go would.
+const gcPercent = 400
+
 func main() {
+	debug.SetGCPercent(gcPercent)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
