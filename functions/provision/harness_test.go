@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"routinely/deploy/local/clock"
+	"routinely/deploy/local/esaemu"
+	"routinely/deploy/local/faults"
+	"routinely/deploy/local/localtest"
+	"routinely/deploy/local/mnsclient"
+	"routinely/deploy/local/mnsemu"
+	"routinely/queue"
+	"routinely/shared/esa"
+	"routinely/shared/provision"
+	"routinely/shared/retry"
+	"routinely/shared/routine"
+)
+
+// lane is a worker with its queue and its ESA account, all on one clock that only the test moves.
+type lane struct {
+	*worker
+	mns   *mnsemu.Server
+	esa   *esaemu.Server
+	jobs  *mnsclient.Client
+	clock *clock.Manual
+}
+
+func start(t *testing.T) *lane {
+	t.Helper()
+	manual := clock.NewManual(time.Now())
+	mns, mnsURL := localtest.MNS(t, manual, "jobs", "jobs-dead")
+	account, esaURL := localtest.ESA(t, nil, 0)
+	jobs, err := queue.New(queue.Config{
+		Endpoint: mnsURL, Queue: "jobs", DeadLetterQueue: "jobs-dead", Credentials: localtest.Credentials, Timeout: 10 * time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(jobs.Close)
+	client, err := esa.New(esa.Config{Endpoint: esaURL, Credentials: localtest.Credentials, Timeout: 10 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	w, err := newWorker(workerConfig{
+		queue: jobs, workflow: provision.Workflow{ESA: client, StepTime: time.Second},
+		policy:      retry.Policy{Base: 2 * time.Second, Cap: 15 * time.Minute, MaxAttempts: 10, MaxInternalAttempts: 3, MaxAge: 24 * time.Hour},
+		lockPollMin: 200 * time.Millisecond, lockPollMax: 3 * time.Second, reserve: 10 * time.Second,
+		now: manual.Now, draw: func() float64 { return 0.999 },
+		sleep: func(_ context.Context, d time.Duration) { manual.Advance(d) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &lane{worker: w, mns: mns, esa: account, jobs: localtest.MNSClient(t, mnsURL), clock: manual}
+}
+
+func (l *lane) inject(t *testing.T, set *faults.Set, rules ...faults.Rule) {
+	t.Helper()
+	for _, rule := range rules {
+		if _, err := set.Add(rule); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// envelope is a new job.
+func (l *lane) envelope() queue.Envelope {
+	return queue.Envelope{
+		JobID: "job-1", Caller: "ci", AcceptedAt: l.clock.Now().UTC().Truncate(time.Second), Attempt: 1,
+		Request: routine.Request{Name: "pr-1", SiteID: localtest.SiteID, RecordName: "pr-1.example.com"},
+	}
+}
+
+func body(t *testing.T, e queue.Envelope) string {
+	t.Helper()
+	text, err := e.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// delivered wraps message bodies as the trigger does.
+func delivered(t *testing.T, bodies ...string) []byte {
+	t.Helper()
+	type data struct {
+		MessageID   string `json:"messageId"`
+		MessageBody string `json:"messageBody"`
+	}
+	var elements []map[string]any
+	for i, text := range bodies {
+		elements = append(elements, map[string]any{"specversion": "1.0", "id": fmt.Sprint(i), "data": data{fmt.Sprintf("M%d", i+1), text}})
+	}
+	event, err := json.Marshal(elements)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return event
+}
+
+// handle runs one invocation with five minutes of time and expects it to settle everything.
+func (l *lane) invoke(t *testing.T, bodies ...string) []entry {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	out, err := l.handle(ctx, delivered(t, bodies...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.Messages
+}
+
+// take removes and returns the visible messages of a queue.
+func (l *lane) take(t *testing.T, name string) []string {
+	t.Helper()
+	var out []string
+	for {
+		messages, err := l.jobs.Receive(t.Context(), name, 16, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(messages) == 0 {
+			return out
+		}
+		for _, m := range messages {
+			out = append(out, m.Body)
+			if err := l.jobs.Delete(t.Context(), name, m.ReceiptHandle); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// letters decodes the dead letters.
+func (l *lane) letters(t *testing.T) []queue.DeadLetter {
+	t.Helper()
+	var out []queue.DeadLetter
+	for _, text := range l.take(t, "jobs-dead") {
+		var message struct {
+			Data queue.DeadLetter `json:"data"`
+		}
+		if err := json.Unmarshal([]byte(text), &message); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, message.Data)
+	}
+	return out
+}
+
+// drain works the queue until it is empty, a day and more into the future if need be, and returns every outcome.
+func (l *lane) drain(t *testing.T, first string) []outcome {
+	t.Helper()
+	var outcomes []outcome
+	pending := []string{first}
+	for round := 0; len(pending) > 0; round++ {
+		if round > 1000 {
+			t.Fatal("the job goes round for ever")
+		}
+		for _, text := range pending {
+			for _, line := range l.invoke(t, text) {
+				outcomes = append(outcomes, line.Outcome)
+			}
+		}
+		l.clock.Advance(15 * time.Minute)
+		pending = l.take(t, "jobs")
+	}
+	return outcomes
+}
+
+func (l *lane) holds(t *testing.T) (routines, records int) {
+	t.Helper()
+	state, err := l.esa.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range state.Routines {
+		records += len(r.Records)
+	}
+	return len(state.Routines), records
+}
+
+func repeat(o outcome, n int) []outcome { return slices.Repeat([]outcome{o}, n) }
