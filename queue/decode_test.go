@@ -128,6 +128,12 @@ func TestDecodeIdentity(t *testing.T) {
 			t.Error("another message has the same job id")
 		}
 	})
+	t.Run("does not take the same wish without a message id for a copy", func(t *testing.T) {
+		first := one(t, bare).Envelope.JobID
+		if later := queue.Decode([]byte(bare), now.Add(time.Minute))[0].Envelope.JobID; later == first {
+			t.Error("the same job id")
+		}
+	})
 	t.Run("takes a CloudEvent's own identity and time", func(t *testing.T) {
 		text := `{"specversion":"1.0","id":"42","source":"/ci","type":"x","time":"2026-01-02T03:04:05Z","data":` + bare + `}`
 		first, second := one(t, event("M1", quote(t, text))), one(t, event("M2", quote(t, text)))

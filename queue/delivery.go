@@ -121,7 +121,11 @@ func readBody(messageID string, body []byte, now time.Time) (Envelope, error) {
 		Type        string `json:"type"`
 	}
 	if json.Unmarshal(body, &probe) != nil || probe.SpecVersion == "" {
-		return foreign(messageID, body, body, now)
+		if messageID == "" {
+			// Nothing tells a copy from the same wish made again, which must not be taken for one.
+			messageID = now.Format(time.RFC3339Nano) + string(body)
+		}
+		return foreign(messageID, body, now)
 	}
 	var e event.Event
 	if err := json.Unmarshal(body, &e); err != nil {
@@ -137,21 +141,18 @@ func readBody(messageID string, body []byte, now time.Time) (Envelope, error) {
 	if !e.Time().IsZero() {
 		accepted = e.Time()
 	}
-	return foreign(e.Source()+"\x00"+e.ID(), body, e.Data(), accepted)
+	return foreign(e.Source()+"\x00"+e.ID(), e.Data(), accepted)
 }
 
 // jobSpace is the namespace of the ids given to jobs that came without one (UUID version 5, RFC 9562).
 var jobSpace = uuid.NewSHA1(uuid.NameSpaceURL, []byte("routinely:job"))
 
-// foreign is the envelope of a request that another program put on the queue. Its id follows from the message's identity, or
-// from its body if it has none, so that a message delivered twice is one job.
-func foreign(identity string, body, request []byte, accepted time.Time) (Envelope, error) {
+// foreign is the envelope of a request that another program put on the queue. Its id follows from the message's identity, so
+// that a message delivered twice is one job.
+func foreign(identity string, request []byte, accepted time.Time) (Envelope, error) {
 	req, err := routine.Decode(request)
 	if err != nil {
 		return Envelope{}, err
-	}
-	if identity == "" {
-		identity = string(body)
 	}
 	return Envelope{
 		JobID: uuid.NewSHA1(jobSpace, []byte("message\x00"+identity)).String(), AcceptedAt: accepted, Attempt: 1, Request: req,
