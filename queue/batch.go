@@ -8,8 +8,6 @@ import (
 
 	mns "github.com/aliyun/aliyun-mns-go-sdk"
 	gogap "github.com/gogap/errors"
-
-	"routinely/shared/fault"
 )
 
 // MaxBatch is how many messages MNS takes or gives in one call (limits page of Simple Message Queue).
@@ -37,7 +35,7 @@ func (c *Client) SendBatch(ctx context.Context, bodies []string) []error {
 			end++
 		}
 		if end == start+1 {
-			failed[start] = c.SendRaw(ctx, bodies[start], 0)
+			failed[start] = c.SendRaw(ctx, bodies[start], 0) // which also refuses what is too large
 		} else {
 			c.sendBatch(ctx, bodies[start:end], failed[start:end])
 		}
@@ -69,7 +67,7 @@ func (c *Client) sendBatch(ctx context.Context, bodies []string, failed []error)
 		case err != nil:
 			failed[i] = err
 		case entries[i].ErrorCode != "":
-			failed[i] = c.itemFault(stepSendBatch, c.cfg.Queue, entries[i].ErrorCode, entries[i].ErrorMessage)
+			failed[i] = itemFault(stepSendBatch, c.cfg.Queue, entries[i].ErrorCode, entries[i].ErrorMessage)
 		case entries[i].MessageId == "":
 			failed[i] = classify(stepSendBatch, c.cfg.Queue, unusable("no MessageId in the answer"))
 		}
@@ -77,15 +75,11 @@ func (c *Client) sendBatch(ctx context.Context, bodies []string, failed []error)
 }
 
 // itemFault classifies one failed item of a batch, for which MNS gives no request id.
-func (c *Client) itemFault(step, queue, code, message string) error {
+func itemFault(step, queue, code, message string) error {
 	return classify(step, queue, lookUp(0, errorBody{Code: code, Message: message}))
 }
 
 func partlyFailed(err error) bool {
 	var sdk gogap.ErrCode
 	return errors.As(err, &sdk) && sdk.Code() == sdkPartlyFailed
-}
-
-func isCode(err error, code string) bool {
-	return err != nil && fault.From(err).Code == code
 }

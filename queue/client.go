@@ -91,10 +91,10 @@ func (c *Client) Send(ctx context.Context, e Envelope, delay time.Duration) erro
 	if err != nil {
 		return err
 	}
-	return c.send(ctx, c.cfg.Queue, string(body), delay)
+	return c.SendRaw(ctx, string(body), delay)
 }
 
-// SendRaw puts a body on the queue as it is, for messages that are handed back unread.
+// SendRaw is Send for an envelope that was encoded already, or any other body.
 func (c *Client) SendRaw(ctx context.Context, body string, delay time.Duration) error {
 	return c.send(ctx, c.cfg.Queue, body, delay)
 }

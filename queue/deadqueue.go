@@ -7,6 +7,8 @@ import (
 	"math"
 	"time"
 
+	"routinely/shared/fault"
+
 	mns "github.com/aliyun/aliyun-mns-go-sdk"
 )
 
@@ -70,7 +72,7 @@ func (c *Client) read(ctx context.Context, step string, wait time.Duration, do f
 			return unusable("the SDK gave no answer")
 		}
 	})
-	if isCode(err, "MessageNotExist") {
+	if fault.HasCode(err, "MessageNotExist") {
 		return nil, nil
 	}
 	return out, err
@@ -112,7 +114,7 @@ func (c *Client) deleteBatch(ctx context.Context, handles []string) []error {
 	})
 	byHandle := map[string]error{}
 	for _, e := range entries {
-		byHandle[e.ReceiptHandle] = c.itemFault(stepDeleteBatch, queue, e.ErrorCode, e.ErrorMessage)
+		byHandle[e.ReceiptHandle] = itemFault(stepDeleteBatch, queue, e.ErrorCode, e.ErrorMessage)
 	}
 	for i, handle := range handles {
 		failed[i] = err

@@ -18,15 +18,13 @@ import (
 // request is the part we use of the event a Function Compute HTTP trigger sends, format v1
 // (https://help.aliyun.com/document_detail/2545977).
 type request struct {
-	Version         string            `json:"version"`
 	RawPath         string            `json:"rawPath"`
 	Headers         map[string]string `json:"headers"`
 	QueryParameters map[string]string `json:"queryParameters"`
 	Body            string            `json:"body"`
 	IsBase64Encoded bool              `json:"isBase64Encoded"`
 	RequestContext  struct {
-		RequestID string `json:"requestId"`
-		HTTP      struct {
+		HTTP struct {
 			Method   string `json:"method"`
 			Path     string `json:"path"`
 			SourceIP string `json:"sourceIp"`

@@ -121,26 +121,25 @@ func (w *worker) settle(ctx context.Context, d queue.Delivery) (entry, error) {
 	}
 	result, err := w.run(ctx, &e)
 	d.Envelope = e
-	failure := fault.From(err)
-	line.blame(failure)
-	switch {
-	case err == nil:
+	if err == nil {
 		w.finished.add(identity)
 		line.Outcome, line.Result = succeeded, &result
 		return line, nil
-	case failure.Kind == fault.Locked:
-		next := w.policy.Next(failure, e.Attempt, w.age(e), w.draw())
-		if next.Again {
-			return w.handBack(ctx, d, next.Delay, line)
-		}
-		return w.giveUp(ctx, d, failure, next.Reason, line)
 	}
-	d.Envelope.Fail(w.attempt(e, failure))
-	next := w.policy.Next(failure, e.Attempt, w.age(e), w.draw())
-	if next.Again {
+	failure := fault.From(err)
+	line.blame(failure)
+	locked := failure.Kind == fault.Locked
+	if !locked {
+		d.Envelope.Fail(w.attempt(e, failure))
+	}
+	switch next := w.policy.Next(failure, e.Attempt, w.now().Sub(e.AcceptedAt), w.draw()); {
+	case !next.Again:
+		return w.giveUp(ctx, d, failure, next.Reason, line)
+	case locked:
+		return w.handBack(ctx, d, next.Delay, line)
+	default:
 		return w.tryAgain(ctx, d, next.Delay, line)
 	}
-	return w.giveUp(ctx, d, failure, next.Reason, line)
 }
 
 // requestText tells requests apart.
@@ -151,8 +150,6 @@ func requestText(req routine.Request) string {
 	}
 	return string(text)
 }
-
-func (w *worker) age(e queue.Envelope) time.Duration { return w.now().Sub(e.AcceptedAt) }
 
 func (w *worker) attempt(e queue.Envelope, failure *fault.Error) routine.Attempt {
 	return routine.Attempt{
@@ -166,7 +163,7 @@ func (w *worker) run(ctx context.Context, e *queue.Envelope) (routine.Result, er
 	pause := w.lockPollMin
 	for {
 		result, err := w.runOnce(ctx, e)
-		if err == nil || fault.From(err).Kind != fault.Locked || !w.canWait(ctx, pause) {
+		if !fault.HasKind(err, fault.Locked) || !w.canWait(ctx, pause) {
 			return result, err
 		}
 		w.sleep(ctx, pause/2+time.Duration(w.draw()*float64(pause/2)))
@@ -210,8 +207,8 @@ func (w *worker) tryAgain(ctx context.Context, d queue.Delivery, delay time.Dura
 func (w *worker) send(ctx context.Context, d queue.Delivery, delay time.Duration, line entry) (entry, error) {
 	// The job's own time may be over; handing it over has the reserve.
 	err := w.queue.Send(context.WithoutCancel(ctx), d.Envelope, delay)
-	if failure := fault.From(err); err != nil && failure.Kind == fault.Invalid {
-		return w.giveUp(ctx, d, failure, "the job with its history does not fit into a message", line)
+	if fault.HasKind(err, fault.Invalid) {
+		return w.giveUp(ctx, d, fault.From(err), "the job with its history does not fit into a message", line)
 	}
 	return line, err
 }
@@ -251,9 +248,6 @@ func unreadable(err error) *fault.Error {
 }
 
 func (l *entry) blame(failure *fault.Error) {
-	if failure == nil {
-		return
-	}
 	l.Step, l.Kind, l.Code, l.Error = failure.Step, failure.Kind, failure.Code, failure.Error()
 	l.ESARequestID, l.Hint = failure.RequestID, failure.Hint
 }

@@ -48,7 +48,6 @@ func newWire() *wire {
 
 // answer is what the wire saw of one call.
 type answer struct {
-	status    int
 	requestID string
 }
 
@@ -66,7 +65,7 @@ func (w *wire) Call(req *http.Request, _ *http.Transport) (*http.Response, error
 	if !ok {
 		seen = &answer{}
 	}
-	seen.status, seen.requestID = res.StatusCode, res.Header.Get("x-acs-request-id")
+	seen.requestID = res.Header.Get("x-acs-request-id")
 	if err != nil {
 		return nil, &fault.Error{
 			Kind: fault.Unavailable, Code: codeTruncated, OutcomeUnknown: true, Hint: hintUnavailable,

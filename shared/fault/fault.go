@@ -141,3 +141,9 @@ func From(err error) *Error {
 		Hint: "This is likely a defect of Routinely: report it with the message and the log lines of the job.",
 	}
 }
+
+// HasKind reports whether err is a fault of the kind; nil is none.
+func HasKind(err error, kind Kind) bool { return err != nil && From(err).Kind == kind }
+
+// HasCode reports whether err is a fault with the code; nil is none.
+func HasCode(err error, code string) bool { return err != nil && From(err).Code == code }

@@ -80,3 +80,13 @@ func TestFrom(t *testing.T) {
 		}
 	})
 }
+
+func TestHas(t *testing.T) {
+	err := fmt.Errorf("sending: %w", &fault.Error{Kind: fault.Throttled, Code: "Throttling"})
+	if !fault.HasKind(err, fault.Throttled) || !fault.HasCode(err, "Throttling") {
+		t.Error("the fault in the chain is not seen")
+	}
+	if fault.HasKind(err, fault.Locked) || fault.HasCode(err, "") || fault.HasKind(nil, fault.Internal) || fault.HasCode(nil, "") {
+		t.Error("a fault is seen that is not there")
+	}
+}

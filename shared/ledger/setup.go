@@ -19,14 +19,14 @@ const forever = -1
 // of kind Operator and code ForeignTable. A new table can take some seconds before it is ready to be used.
 func (l *Ledger) Setup(ctx context.Context, dryRun bool) (changes []string, err error) {
 	found, err := l.table.describe(ctx)
-	if isCode(err, codeNotExist) {
+	if fault.HasCode(err, codeNotExist) {
 		if !dryRun {
 			err = l.table.createTable(ctx, l.timeToLive())
 		}
 		if dryRun || err == nil {
 			return []string{fmt.Sprintf("create table %s, jobs are kept %s", l.table.name, shown(l.timeToLive()))}, nil
 		}
-		if isCode(err, codeAlreadyExist) { // somebody else was setting it up
+		if fault.HasCode(err, codeAlreadyExist) { // somebody else was setting it up
 			found, err = l.table.describe(ctx)
 		}
 	}
@@ -109,5 +109,3 @@ func (t *table) updateTable(ctx context.Context, timeToLive int) error {
 		return err
 	})
 }
-
-func isCode(err error, code string) bool { return err != nil && fault.From(err).Code == code }

@@ -40,7 +40,7 @@ func (w *Workflow) Run(ctx context.Context, req routine.Request, progress *routi
 		fresh = true
 	}
 	result, err := w.createRecord(ctx, req, progress)
-	if !isCode(err, esa.CodeRoutineNotExist) {
+	if !fault.HasCode(err, esa.CodeRoutineNotExist) {
 		return result, err
 	}
 	if fresh {
@@ -91,7 +91,7 @@ func (w *Workflow) createRoutine(ctx context.Context, req routine.Request, progr
 	case failure.OutcomeUnknown:
 		progress.RoutineUnknown = true
 		// Reading back now usually settles it; if it does not, the next attempt reads before it acts.
-		if found, conflict := w.adoptRoutine(ctx, req, progress); found || isKind(conflict, fault.Conflict) {
+		if found, conflict := w.adoptRoutine(ctx, req, progress); found || fault.HasKind(conflict, fault.Conflict) {
 			return conflict
 		}
 	}
@@ -104,7 +104,7 @@ func (w *Workflow) existingRoutine(ctx context.Context, req routine.Request, pro
 		return mustNotExist(taken)
 	}
 	found, err := w.adoptRoutine(ctx, req, progress)
-	if isKind(err, fault.Conflict) {
+	if fault.HasKind(err, fault.Conflict) {
 		conflict := *fault.From(err)
 		conflict.RequestID = taken.RequestID // of the call that was refused
 		return &conflict
@@ -122,7 +122,7 @@ func (w *Workflow) existingRoutine(ctx context.Context, req routine.Request, pro
 // else is a conflict.
 func (w *Workflow) adoptRoutine(ctx context.Context, req routine.Request, progress *routine.Progress) (found bool, err error) {
 	actual, err := w.ESA.GetRoutine(ctx, req.Name)
-	if isCode(err, esa.CodeRoutineNotExist) {
+	if fault.HasCode(err, esa.CodeRoutineNotExist) {
 		return false, nil
 	}
 	if err != nil {
@@ -211,12 +211,4 @@ func mustNotExist(taken *fault.Error) error {
 	failure := *taken
 	failure.Hint = `The request says "ifExists":"fail". If an interrupted attempt of this very job created it, submit again with "adopt".`
 	return &failure
-}
-
-func isCode(err error, code string) bool {
-	return err != nil && fault.From(err).Code == code
-}
-
-func isKind(err error, kind fault.Kind) bool {
-	return err != nil && fault.From(err).Kind == kind
 }

@@ -1,7 +1,6 @@
 package esaemu_test
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -37,34 +36,12 @@ func serveUntilKilled() {
 	}
 }
 
-// readyLine reads the line a server prints once it listens and returns its scheme and address.
-func readyLine(t *testing.T, r io.Reader) (scheme, address string) {
-	t.Helper()
-	line := must[string](t)(bufio.NewReader(r).ReadString('\n'))
-	scheme, address, found := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "esa listening on "), "://")
-	if !found {
-		t.Fatalf("ready line %q", line)
-	}
-	return scheme, address
-}
-
 // run serves in this process and returns its address and a function that stops it and gives its error.
 func run(t *testing.T, args []string) (scheme, address string, stop func() error) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	out, in := io.Pipe()
-	ended := make(chan error, 1)
-	go func() {
-		err := esaemu.Command(ctx, args, in, io.Discard)
-		in.CloseWithError(err)
-		ended <- err
-	}()
-	t.Cleanup(cancel)
-	scheme, address = readyLine(t, out)
-	return scheme, address, func() error {
-		cancel()
-		return <-ended
-	}
+	url, stop := localtest.RunCommand(t, "esa", esaemu.Command, args)
+	scheme, address, _ = strings.Cut(url, "://")
+	return scheme, address, stop
 }
 
 func TestDurability(t *testing.T) {
@@ -104,7 +81,7 @@ func TestDurability(t *testing.T) {
 		if err := process.Start(); err != nil {
 			t.Fatal(err)
 		}
-		_, address := readyLine(t, out)
+		_, address, _ := strings.Cut(localtest.ReadyURL(t, "esa", out), "://")
 		client := sdk(t, address, "key", "secret", "")
 		for _, name := range []string{"web", "api"} {
 			_, err := client.CreateRoutine(&esa.CreateRoutineRequest{Name: &name})

@@ -53,6 +53,17 @@ func Listen(t testing.TB, handler http.Handler, beforeStop func()) string {
 	return "http://" + listener.Addr().String()
 }
 
+// run serves a server that was just made until the test ends, and returns its URL.
+func run(t testing.TB, server serve.Server) string {
+	t.Helper()
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return Listen(t, server, server.Stop)
+}
+
 // MNS starts a message service with the given queues; a nil clock is the system's.
 func MNS(t testing.TB, c clock.Clock, queues ...string) (*mnsemu.Server, string) {
 	t.Helper()
@@ -62,12 +73,7 @@ func MNS(t testing.TB, c clock.Clock, queues ...string) (*mnsemu.Server, string)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := server.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	url := Listen(t, server, server.Stop)
+	url := run(t, server)
 	client := MNSClient(t, url)
 	for _, queue := range queues {
 		if err := client.CreateQueue(t.Context(), queue, mnsclient.Attributes{}); err != nil {
@@ -99,10 +105,5 @@ func ESA(t testing.TB, c clock.Clock, latency time.Duration) (*esaemu.Server, st
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := server.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return server, Listen(t, server, server.Stop)
+	return server, run(t, server)
 }

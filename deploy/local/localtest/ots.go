@@ -19,10 +19,5 @@ func OTS(t testing.TB, c clock.Clock) (*otsemu.Server, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := server.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return server, Listen(t, server, server.Stop)
+	return server, run(t, server)
 }

@@ -55,17 +55,34 @@ func (s *Server) routeQueues(r *request, segments []string) operation {
 	if len(segments) == 2 {
 		return s.routeMessages(r)
 	}
+	return s.routeEntity(r, entity{
+		root:   "Queue",
+		create: operation{"CreateQueue", s.createQueue},
+		set:    operation{"SetQueueAttributes", s.setQueueAttributes},
+		get:    operation{"GetQueueAttributes", s.getQueueAttributes},
+		remove: operation{"DeleteQueue", s.deleteQueue},
+	})
+}
+
+// entity is what queues, topics and subscriptions have in common: four operations, and the root element of the documents
+// that create and change one.
+type entity struct {
+	root                     string
+	create, set, get, remove operation
+}
+
+func (s *Server) routeEntity(r *request, e entity) operation {
 	switch r.http.Method {
 	case http.MethodPut:
-		r.parseBody("Queue")
+		r.parseBody(e.root)
 		if r.overrides() {
-			return operation{"SetQueueAttributes", s.setQueueAttributes}
+			return e.set
 		}
-		return operation{"CreateQueue", s.createQueue}
+		return e.create
 	case http.MethodGet:
-		return operation{"GetQueueAttributes", s.getQueueAttributes}
+		return e.get
 	case http.MethodDelete:
-		return operation{"DeleteQueue", s.deleteQueue}
+		return e.remove
 	}
 	return s.unknown(r)
 }
@@ -143,33 +160,21 @@ func (s *Server) routeTopics(r *request, segments []string) operation {
 }
 
 func (s *Server) routeTopic(r *request) operation {
-	switch r.http.Method {
-	case http.MethodPut:
-		r.parseBody("Topic")
-		if r.overrides() {
-			return operation{"SetTopicAttributes", s.setTopicAttributes}
-		}
-		return operation{"CreateTopic", s.createTopic}
-	case http.MethodGet:
-		return operation{"GetTopicAttributes", s.getTopicAttributes}
-	case http.MethodDelete:
-		return operation{"DeleteTopic", s.deleteTopic}
-	}
-	return s.unknown(r)
+	return s.routeEntity(r, entity{
+		root:   "Topic",
+		create: operation{"CreateTopic", s.createTopic},
+		set:    operation{"SetTopicAttributes", s.setTopicAttributes},
+		get:    operation{"GetTopicAttributes", s.getTopicAttributes},
+		remove: operation{"DeleteTopic", s.deleteTopic},
+	})
 }
 
 func (s *Server) routeSubscription(r *request) operation {
-	switch r.http.Method {
-	case http.MethodPut:
-		r.parseBody("Subscription")
-		if r.overrides() {
-			return operation{"SetSubscriptionAttributes", s.setSubscriptionAttributes}
-		}
-		return operation{"Subscribe", s.subscribe}
-	case http.MethodGet:
-		return operation{"GetSubscriptionAttributes", s.getSubscriptionAttributes}
-	case http.MethodDelete:
-		return operation{"Unsubscribe", s.unsubscribe}
-	}
-	return s.unknown(r)
+	return s.routeEntity(r, entity{
+		root:   "Subscription",
+		create: operation{"Subscribe", s.subscribe},
+		set:    operation{"SetSubscriptionAttributes", s.setSubscriptionAttributes},
+		get:    operation{"GetSubscriptionAttributes", s.getSubscriptionAttributes},
+		remove: operation{"Unsubscribe", s.unsubscribe},
+	})
 }

@@ -1,7 +1,6 @@
 package otsemu_test
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -38,33 +37,10 @@ func serveUntilKilled() {
 	}
 }
 
-// readyURL reads the line a server prints once it listens and returns its address.
-func readyURL(t *testing.T, r io.Reader) string {
-	t.Helper()
-	line := must[string](t)(bufio.NewReader(r).ReadString('\n'))
-	url, found := strings.CutPrefix(strings.TrimSpace(line), "ots listening on ")
-	if !found {
-		t.Fatalf("ready line %q", line)
-	}
-	return url
-}
-
 // run serves in this process and returns its address and a function that stops it and gives its error.
 func run(t *testing.T, args []string) (url string, stop func() error) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	out, in := io.Pipe()
-	ended := make(chan error, 1)
-	go func() {
-		err := otsemu.Command(ctx, args, in, io.Discard)
-		in.CloseWithError(err)
-		ended <- err
-	}()
-	t.Cleanup(cancel)
-	return readyURL(t, out), func() error {
-		cancel()
-		return <-ended
-	}
+	return localtest.RunCommand(t, "ots", otsemu.Command, args)
 }
 
 func TestDurability(t *testing.T) {
@@ -93,7 +69,7 @@ func TestDurability(t *testing.T) {
 		if err := process.Start(); err != nil {
 			t.Fatal(err)
 		}
-		sdk := client(t, readyURL(t, out), instance, accessKey, secretKey, "")
+		sdk := client(t, localtest.ReadyURL(t, "ots", out), instance, accessKey, secretKey, "")
 		killed := &bench{t: t, sdk: sdk}
 		killed.table("numbers", numberKey)
 		var writers sync.WaitGroup
