@@ -1,87 +1,204 @@
 package deploy_test
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"go/ast"
+	"go/importer"
 	"go/parser"
 	"go/token"
+	"go/types"
+	"io"
+	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
-	esa "github.com/alibabacloud-go/esa-20240910/v2/client"
-	mns "github.com/aliyun/aliyun-mns-go-sdk"
 	"github.com/google/go-cmp/cmp"
 )
 
-// source is what a package's functions name, read from its files without their tests: for each function or method, the
-// selectors in its body. Two methods of one name count as one, so what is derived can be too much, never too little.
-type source map[string][]string
+// The packages and types behind which the calls of the cloud are.
+const (
+	queuePackage = module + "queue"
+	sdkMNS       = "github.com/aliyun/aliyun-mns-go-sdk"
+	sdkESA       = "github.com/alibabacloud-go/esa-20240910/v2/client"
+	sdkTable     = "github.com/aliyun/aliyun-tablestore-go-sdk/tablestore"
+)
 
-// parseSource reads the package in a folder of the repository.
-func parseSource(folder string) (source, error) {
-	entries, err := os.ReadDir(filepath.Join(root, folder))
+// program is what the packages of a command name where: for each function, and each variable of a package, the functions,
+// variables and fields that its source uses. A function that is passed on counts as called by whoever names it. What the
+// standard library calls of its own accord, such as a String method, is not followed.
+type program struct {
+	packages map[string]*types.Package
+	uses     map[types.Object][]types.Object
+}
+
+// listed is the part of `go list -json` that type-checking needs.
+type listed struct {
+	ImportPath, Dir, Export string
+	GoFiles                 []string
+}
+
+// loadProgram type-checks a command of the module. Packages from outside are read as compiled.
+func loadProgram(t *testing.T, command string) *program {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-export", "-deps", "-json=ImportPath,Dir,Export,GoFiles", "./"+command)
+	cmd.Dir = root
+	output, err := cmd.Output()
 	if err != nil {
-		return nil, err
+		var failed *exec.ExitError
+		if errors.As(err, &failed) {
+			err = fmt.Errorf("%w: %s", err, failed.Stderr)
+		}
+		t.Fatalf("go list: %v", err)
 	}
-	out := source{}
-	for _, entry := range entries {
-		name := entry.Name()
-		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+	p := &program{packages: map[string]*types.Package{}, uses: map[types.Object][]types.Object{}}
+	exports := map[string]string{}
+	fset := token.NewFileSet()
+	compiled := importer.ForCompiler(fset, "gc", func(path string) (io.ReadCloser, error) { return os.Open(exports[path]) })
+	// Packages come behind those they import.
+	for decoder := json.NewDecoder(bytes.NewReader(output)); decoder.More(); {
+		var next listed
+		if err := decoder.Decode(&next); err != nil {
+			t.Fatal(err)
+		}
+		exports[next.ImportPath] = next.Export
+		if !strings.HasPrefix(next.ImportPath, module) {
 			continue
 		}
-		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, folder, name), nil, 0)
-		if err != nil {
-			return nil, err
-		}
-		out.add(file)
-	}
-	return out, nil
-}
-
-func (s source) add(file *ast.File) {
-	for _, declaration := range file.Decls {
-		function, ok := declaration.(*ast.FuncDecl)
-		if !ok || function.Body == nil {
-			continue
-		}
-		ast.Inspect(function.Body, func(node ast.Node) bool {
-			if selector, ok := node.(*ast.SelectorExpr); ok {
-				s[function.Name.Name] = append(s[function.Name.Name], selector.Sel.Name)
+		var files []*ast.File
+		for _, name := range next.GoFiles {
+			file, err := parser.ParseFile(fset, filepath.Join(next.Dir, name), nil, parser.SkipObjectResolution)
+			if err != nil {
+				t.Fatal(err)
 			}
-			return true
-		})
-	}
-}
-
-// all returns every name used anywhere in the package.
-func (s source) all() []string {
-	var out []string
-	for _, names := range s {
-		out = append(out, names...)
-	}
-	return distinct(out)
-}
-
-// reach returns every name used by a function and by what it calls in the package.
-func (s source) reach(function string) []string {
-	seen := map[string]bool{}
-	var out []string
-	var visit func(string)
-	visit = func(name string) {
-		if seen[name] {
-			return
+			files = append(files, file)
 		}
-		seen[name] = true
-		for _, used := range s[name] {
-			out = append(out, used)
-			visit(used)
+		if err := p.add(next.ImportPath, fset, files, compiled); err != nil {
+			t.Fatal(err)
 		}
 	}
-	visit(function)
+	return p
+}
+
+// importing finds the packages that were checked before those that are compiled.
+type importing func(path string) (*types.Package, error)
+
+func (i importing) Import(path string) (*types.Package, error) { return i(path) }
+
+func (p *program) add(path string, fset *token.FileSet, files []*ast.File, others types.Importer) error {
+	info := &types.Info{Defs: map[*ast.Ident]types.Object{}, Uses: map[*ast.Ident]types.Object{}}
+	check := types.Config{Importer: importing(func(path string) (*types.Package, error) {
+		if own := p.packages[path]; own != nil {
+			return own, nil
+		}
+		return others.Import(path)
+	})}
+	var err error
+	if p.packages[path], err = check.Check(path, fset, files, info); err != nil {
+		return err
+	}
+	for _, file := range files {
+		for _, declaration := range file.Decls {
+			switch d := declaration.(type) {
+			case *ast.FuncDecl:
+				p.note(info, d.Name, d)
+			case *ast.GenDecl:
+				for _, spec := range d.Specs {
+					if values, ok := spec.(*ast.ValueSpec); ok {
+						for _, name := range values.Names {
+							p.note(info, name, values)
+						}
+					}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// note remembers what a declaration names.
+func (p *program) note(info *types.Info, name *ast.Ident, declaration ast.Node) {
+	var used []types.Object
+	ast.Inspect(declaration, func(node ast.Node) bool {
+		if ident, ok := node.(*ast.Ident); ok {
+			switch object := info.Uses[ident].(type) {
+			case *types.Func:
+				used = append(used, object.Origin())
+			case *types.Var:
+				used = append(used, object.Origin())
+			}
+		}
+		return true
+	})
+	p.uses[info.Defs[name]] = used
+}
+
+// next returns what an object leads to: what its source names, or, for a method of an interface, the methods of the module
+// that may be behind it.
+func (p *program) next(object types.Object) []types.Object {
+	method, ok := object.(*types.Func)
+	if !ok || method.Signature().Recv() == nil {
+		return p.uses[object]
+	}
+	wanted, ok := method.Signature().Recv().Type().Underlying().(*types.Interface)
+	if !ok {
+		return p.uses[object]
+	}
+	var out []types.Object
+	for known := range p.uses {
+		own, ok := known.(*types.Func)
+		if !ok || own.Name() != method.Name() || own.Signature().Recv() == nil {
+			continue
+		}
+		receiver := own.Signature().Recv().Type()
+		if types.Implements(receiver, wanted) || types.Implements(types.NewPointer(receiver), wanted) {
+			out = append(out, own)
+		}
+	}
+	return out
+}
+
+// reach returns everything that a function leads to, itself included.
+func (p *program) reach(start types.Object) map[types.Object]bool {
+	seen := map[types.Object]bool{}
+	for open := []types.Object{start}; len(open) > 0; {
+		object := open[len(open)-1]
+		open = open[:len(open)-1]
+		if !seen[object] {
+			seen[object] = true
+			open = append(open, p.next(object)...)
+		}
+	}
+	return seen
+}
+
+// main is where the command starts.
+func (p *program) main(command string) types.Object {
+	return p.packages[module+command].Scope().Lookup("main")
+}
+
+// methodsOf returns the names of the methods of an outside package's type among the objects.
+func methodsOf(objects map[types.Object]bool, path, name string) []string {
+	var out []string
+	for object := range objects {
+		method, ok := object.(*types.Func)
+		if !ok || method.Pkg() == nil || method.Pkg().Path() != path || method.Signature().Recv() == nil {
+			continue
+		}
+		receiver := method.Signature().Recv().Type()
+		if pointer, ok := receiver.(*types.Pointer); ok {
+			receiver = pointer.Elem()
+		}
+		if named, ok := receiver.(*types.Named); ok && named.Obj().Name() == name {
+			out = append(out, method.Name())
+		}
+	}
 	return distinct(out)
 }
 
@@ -90,81 +207,140 @@ func distinct(names []string) []string {
 	return slices.Compact(names)
 }
 
-// esaActions returns the RAM actions behind the SDK calls of a package: the SDK has a method for each action, with three
-// endings, and RAM calls the action by its name (https://help.aliyun.com/zh/edge-security-acceleration/esa/).
-func esaActions(s source) []string {
+// esaActions returns the RAM actions behind the calls of ESA: the SDK has a method for each action, with three endings, and
+// RAM calls the action by its name (https://help.aliyun.com/zh/edge-security-acceleration/esa/).
+func (p *program) esaActions(command string) []string {
 	var out []string
-	client := reflect.TypeFor[*esa.Client]()
-	for _, name := range s.all() {
+	for _, name := range methodsOf(p.reach(p.main(command)), sdkESA, "Client") {
 		action, ok := strings.CutSuffix(name, "WithContext")
 		if !ok {
 			action = strings.TrimSuffix(name, "WithOptions")
 		}
-		_, isCall := client.MethodByName(name)
-		_, hasRequest := client.MethodByName(action + "WithOptions")
-		if isCall && hasRequest {
-			out = append(out, "esa:"+action)
-		}
+		out = append(out, "esa:"+action)
 	}
 	return distinct(out)
 }
 
-// grant is one RAM action on one of the two queues.
-type grant struct {
-	action string
-	queue  string
+// grant is one RAM action on one resource.
+type grant struct{ action, resource string }
+
+func sorted(grants []grant) []grant {
+	slices.SortFunc(grants, func(a, b grant) int { return strings.Compare(a.action+" "+a.resource, b.action+" "+b.resource) })
+	return slices.Compact(grants)
 }
 
-// mnsGrants returns what a caller of package queue needs, by the names it uses of it: the SDK methods that are reached, each
-// on the queues that are named on the way. RAM has one action for a method and its batch form.
-func mnsGrants(queue, caller source) []grant {
-	methods := reflect.TypeFor[mns.AliMNSQueue]()
-	names := map[string]string{"Queue": "job", "DeadLetterQueue": "dead"}
+// grants returns what a command needs of MNS and Tablestore.
+func (p *program) grants(command string) []grant {
+	reached := p.reach(p.main(command))
 	var out []grant
-	for _, called := range caller.all() {
-		if !ast.IsExported(called) {
+	for _, method := range methodsOf(reached, sdkTable, "TableStoreClient") {
+		out = append(out, grant{"ots:" + method, jobTable})
+	}
+	for object := range reached {
+		if object.Pkg() != nil && object.Pkg().Path() == queuePackage {
 			continue
 		}
-		reached := queue.reach(called)
-		for _, method := range reached {
-			if _, ok := methods.MethodByName(method); !ok || !strings.HasSuffix(strings.TrimSuffix(method, "Visibility"), "Message") {
-				continue
-			}
-			for field, name := range names {
-				if slices.Contains(reached, field) {
-					out = append(out, grant{"mns:" + strings.TrimPrefix(method, "Batch"), name})
-				}
+		for _, entry := range p.next(object) {
+			if entry.Pkg() != nil && entry.Pkg().Path() == queuePackage {
+				out = append(out, mnsGrants(p.reach(entry))...)
 			}
 		}
 	}
-	slices.SortFunc(out, func(a, b grant) int { return strings.Compare(a.action+a.queue, b.action+b.queue) })
-	return slices.Compact(out)
+	return sorted(out)
+}
+
+// mnsGrants returns what a function of package queue needs, by what it leads to: the SDK's methods, each on the queues of the
+// configuration that are named on the way. RAM has one action for a method and its batch form.
+func mnsGrants(reached map[types.Object]bool) []grant {
+	var out []grant
+	for field, queue := range map[string]string{"Queue": jobQueue, "DeadLetterQueue": deadQueue} {
+		named := slices.ContainsFunc(slices.Collect(maps.Keys(reached)), func(object types.Object) bool {
+			v, ok := object.(*types.Var)
+			return ok && v.IsField() && v.Name() == field && v.Pkg().Path() == queuePackage
+		})
+		if !named {
+			continue
+		}
+		for _, method := range methodsOf(reached, sdkMNS, "AliMNSQueue") {
+			if strings.HasSuffix(strings.TrimSuffix(method, "Visibility"), "Message") {
+				out = append(out, grant{"mns:" + strings.TrimPrefix(method, "Batch"), queue + "/messages"})
+			}
+		}
+		for _, method := range methodsOf(reached, sdkMNS, "AliQueueManager") {
+			out = append(out, grant{"mns:" + strings.TrimSuffix(method, "WithOptions"), queue})
+		}
+	}
+	return out
+}
+
+// toy is a small program: the command x of this module, and what it is made of.
+var toy = []struct{ path, text string }{
+	{sdkMNS, `package mns
+type AliMNSQueue interface { SendMessage(); BatchReceiveMessage(); ChangeMessageVisibility(); QPSMonitor() }
+type AliQueueManager interface { CreateQueueWithOptions() }`},
+	{sdkESA, `package client
+type Client struct{}
+func (*Client) GetRoutineWithContext() {}
+func (*Client) DeleteRoutine() {}
+func (*Client) PurgeCachesWithOptions() {}`},
+	{sdkTable, `package tablestore
+type TableStoreClient struct{}
+func (*TableStoreClient) GetRow() {}
+func (*TableStoreClient) GetRange() {}
+func (*TableStoreClient) DeleteTable() {}`},
+	{queuePackage, `package queue
+import mns "` + sdkMNS + `"
+type Config struct { Queue, DeadLetterQueue string }
+type Client struct { cfg Config; sdk mns.AliMNSQueue; manager mns.AliQueueManager }
+func (c *Client) Put() { c.write(c.cfg.Queue) }
+func (c *Client) Bury() { c.write(c.cfg.DeadLetterQueue) }
+func (c *Client) Take() { _ = c.cfg.DeadLetterQueue; c.sdk.BatchReceiveMessage(); c.sdk.ChangeMessageVisibility(); c.sdk.QPSMonitor() }
+func (c *Client) Setup() { _ = c.cfg.Queue; c.manager.CreateQueueWithOptions() }
+func (c *Client) write(string) { func() { c.sdk.SendMessage() }() }`},
+	{module + "shared/ledger", `package ledger
+import sdk "` + sdkTable + `"
+type Ledger struct{ Jobs []int; sdk sdk.TableStoreClient }
+func (l *Ledger) Job() { all(l, l.sdk.GetRow) }
+func (l *Ledger) List() { l.sdk.GetRange() }
+func (l *Ledger) Drop() { l.sdk.DeleteTable() }
+func all[T any](of T, do func()) { do() }`},
+	{module + "functions/x", `package main
+import ("routinely/queue"; "routinely/shared/ledger"; "` + sdkESA + `")
+type taker interface { Take() }
+var jobs queue.Client
+var account = new(client.Client)
+func main() { start(jobs.Put); look(&jobs); new(ledger.Ledger).Job(); account.GetRoutineWithContext(); account.PurgeCachesWithOptions() }
+func start(do func()) { do() }
+func look(at taker) { at.Take() }
+func unused() { jobs.Bury(); new(ledger.Ledger).List(); account.DeleteRoutine() }`},
 }
 
 func TestCallsAreFound(t *testing.T) {
-	const text = `package p
-func (c *client) Put() { c.write(c.cfg.Queue) }
-func (c *client) Bury() { c.write(c.cfg.DeadLetterQueue) }
-func (c *client) Take() { c.sdk.BatchReceiveMessage(c.cfg.DeadLetterQueue); c.sdk.ChangeMessageVisibility(); c.sdk.QPSMonitor() }
-func (c *client) write(q string) { func() { c.sdk.SendMessage(q) }() }
-func (c *client) probe() { c.sdk.GetRoutineWithContext(); c.sdk.DeleteRoutine(); c.sdk.Init(); c.other.CreateRoutineResponse() }
-func user() { jobs.Put(); jobs.Take() }`
-	file, err := parser.ParseFile(token.NewFileSet(), "p.go", text, 0)
-	if err != nil {
-		t.Fatal(err)
+	p := &program{packages: map[string]*types.Package{}, uses: map[types.Object][]types.Object{}}
+	fset := token.NewFileSet()
+	for _, each := range toy {
+		file, err := parser.ParseFile(fset, "", each.text, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.add(each.path, fset, []*ast.File{file}, importer.Default()); err != nil {
+			t.Fatal(err)
+		}
 	}
-	s := source{}
-	s.add(file)
-	t.Run("finds the ESA actions a package calls", func(t *testing.T) {
-		if diff := cmp.Diff([]string{"esa:DeleteRoutine", "esa:GetRoutine"}, esaActions(s)); diff != "" {
+	t.Run("finds the ESA actions a command calls", func(t *testing.T) {
+		if diff := cmp.Diff([]string{"esa:GetRoutine", "esa:PurgeCaches"}, p.esaActions("functions/x")); diff != "" {
 			t.Errorf("actions (-want +got):\n%s", diff)
 		}
 	})
-	t.Run("follows a caller to the MNS methods and the queues", func(t *testing.T) {
-		caller := source{"user": s["user"]}
-		want := "[{mns:ChangeMessageVisibility dead} {mns:ReceiveMessage dead} {mns:SendMessage job}]"
-		if got := fmt.Sprint(mnsGrants(s, caller)); got != want {
-			t.Errorf("grants %s, want %s", got, want)
+	t.Run("follows a command to what it calls of MNS and Tablestore, and to the queues", func(t *testing.T) {
+		want := []grant{
+			{"mns:ChangeMessageVisibility", deadMessages},
+			{"mns:ReceiveMessage", deadMessages},
+			{"mns:SendMessage", jobMessages},
+			{"ots:GetRow", jobTable},
+		}
+		if diff := cmp.Diff(want, p.grants("functions/x"), cmp.AllowUnexported(grant{})); diff != "" {
+			t.Errorf("grants (-want +got):\n%s", diff)
 		}
 	})
 }

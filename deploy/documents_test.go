@@ -51,7 +51,9 @@ func configurationTable(document string) ([][]string, error) {
 func wantedTable() [][]string {
 	var rows [][]string
 	seen := map[string]bool{}
-	for _, v := range append(config.Variables(config.Accept{}), config.Variables(config.Provision{})...) {
+	for _, v := range slices.Concat(
+		config.Variables(config.Accept{}), config.Variables(config.Provision{}), config.Variables(config.Setup{}),
+	) {
 		if seen[v.Name] {
 			continue
 		}

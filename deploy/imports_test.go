@@ -19,6 +19,13 @@ import (
 
 const module = "routinely/"
 
+// tool is what the command line tool and its packages may import. The ledger and the queue are for the setup: jobs and dead
+// letters are reached over HTTP.
+var tool = []string{
+	"shared/routine", "shared/fault", "shared/api", "shared/auth", "queue", "shared/config", "shared/ledger", "shared/logging",
+	"deploy/local/...", "cmd/routinely/...",
+}
+
 // mayImport says which packages of the module a package may import. What ends in /... stands for all packages below. A
 // package that is missing here may not exist; one that is here need not exist.
 var mayImport = map[string][]string{
@@ -26,6 +33,7 @@ var mayImport = map[string][]string{
 	"shared/fault":     {},
 	"shared/config":    {},
 	"shared/logging":   {},
+	"shared/api":       {"shared/routine"},
 	"shared/retry":     {"shared/fault"},
 	"shared/auth":      {"shared/fault"},
 	"shared/esa":       {"shared/fault"},
@@ -33,18 +41,20 @@ var mayImport = map[string][]string{
 	"shared/provision": {"shared/routine", "shared/fault", "shared/esa"},
 	"queue":            {"shared/routine", "shared/fault"},
 
-	"functions/invocation": {"shared/config", "shared/logging"},
+	"functions/invocation": {"shared/routine", "shared/fault", "shared/ledger", "queue", "shared/config", "shared/logging"},
+	"functions/deadletters": {
+		"shared/routine", "shared/fault", "shared/api", "shared/ledger", "queue", "shared/logging",
+	},
 	"functions/accept": {
-		"shared/routine", "shared/fault", "shared/auth", "shared/ledger", "queue", "shared/config", "shared/logging",
-		"functions/invocation",
+		"shared/routine", "shared/fault", "shared/api", "shared/auth", "shared/ledger", "queue", "shared/config", "shared/logging",
+		"functions/invocation", "functions/deadletters",
 	},
 	"functions/provision": {
 		"shared/routine", "shared/fault", "shared/retry", "shared/esa", "shared/provision", "shared/ledger", "queue",
 		"shared/config", "shared/logging", "functions/invocation",
 	},
-	"cmd/routinely": {
-		"shared/routine", "shared/fault", "shared/auth", "queue", "shared/config", "shared/ledger", "deploy/local/...",
-	},
+	"cmd/routinely":     tool,
+	"cmd/routinely/...": tool,
 
 	"deploy":           {},
 	"deploy/pack":      {},
@@ -69,9 +79,11 @@ var mayUse = map[string][]string{
 	"github.com/sirupsen/logrus":                   {"shared/logging", "functions/..."},
 	"github.com/caarlos0/env/v11":                  {"shared/config"},
 	"golang.org/x/net/idna":                        {"shared/routine"},
-	"github.com/google/uuid":                       {"queue", "functions/accept", "cmd/routinely"},
-	"github.com/jedib0t/go-pretty/v6":              {"cmd/routinely", "deploy/local/demo"},
-	"github.com/vbauerster/mpb/v8":                 {"cmd/routinely", "deploy/local/demo"},
+	"github.com/google/uuid":                       {"queue", "functions/accept", "cmd/routinely", "cmd/routinely/..."},
+	"github.com/spf13/cobra":                       {"cmd/routinely", "cmd/routinely/..."},
+	"github.com/spf13/pflag":                       {"cmd/routinely", "cmd/routinely/..."},
+	"github.com/jedib0t/go-pretty/v6":              {"cmd/routinely", "cmd/routinely/...", "deploy/local/demo"},
+	"github.com/vbauerster/mpb/v8":                 {"cmd/routinely", "cmd/routinely/...", "deploy/local/demo"},
 }
 
 // mayRead says who may ask package os for the environment: the commands, which hand all of it to whoever needs it.
@@ -210,7 +222,7 @@ func TestImportGraph(t *testing.T) {
 		}
 	})
 	t.Run("is seen whole", func(t *testing.T) {
-		for _, path := range []string{"queue", "shared/esa", "functions/accept", "functions/provision", "deploy/local/mnsemu"} {
+		for _, path := range []string{"queue", "shared/esa", "functions/accept", "functions/provision", "cmd/routinely", "deploy/local/mnsemu"} {
 			i := slices.IndexFunc(packages, func(p goPackage) bool { return p.path() == path })
 			if i < 0 || len(packages[i].Imports) == 0 {
 				t.Errorf("%s: no imports were found", path)
@@ -238,12 +250,15 @@ func TestImportChecksFail(t *testing.T) {
 	}{
 		{"when accept calls ESA", "functions/accept", "routinely/shared/esa", "functions/accept imports shared/esa"},
 		{"when the steps know the queue", "shared/provision", "routinely/queue", "shared/provision imports queue"},
+		{"when the command line tool calls ESA", "cmd/routinely/client", "routinely/shared/esa", "cmd/routinely/client imports shared/esa"},
+		{"when the product imports the command line tool", "functions/accept", "routinely/cmd/routinely/client", "functions/accept imports cmd/routinely/client"},
 		{"when a leaf imports a package", "shared/fault", "routinely/shared/logging", "shared/fault imports shared/logging"},
 		{"when a local server imports the product", "deploy/local/mnsemu", "routinely/queue", "deploy/local/mnsemu imports queue"},
 		{"when the MNS SDK has a second door", "functions/provision", "github.com/aliyun/aliyun-mns-go-sdk", "functions/provision imports github.com/aliyun/aliyun-mns-go-sdk"},
 		{"when the ESA SDK has a second door", "shared/provision", "github.com/alibabacloud-go/esa-20240910/v2/client", "shared/provision imports github.com/alibabacloud-go/esa-20240910/v2/client"},
 		{"when tea has a second door", "queue", "github.com/alibabacloud-go/tea/dara", "queue imports github.com/alibabacloud-go/tea/dara"},
 		{"when the runtime SDK has a second door", "queue", "github.com/aliyun/fc-runtime-go-sdk/fccontext", "queue imports github.com/aliyun/fc-runtime-go-sdk/fccontext"},
+		{"when Tablestore's SDK has a second door", "functions/accept", "github.com/aliyun/aliyun-tablestore-go-sdk/tablestore", "functions/accept imports github.com/aliyun/aliyun-tablestore-go-sdk/tablestore"},
 		{"when the product imports bbolt", "shared/ledger", "go.etcd.io/bbolt", "shared/ledger imports go.etcd.io/bbolt"},
 		{"when a local server imports an SDK", "deploy/local/mnsemu", "github.com/valyala/fasthttp", "deploy/local/mnsemu imports github.com/valyala/fasthttp"},
 		{"when a local server reads the protocol with the SDK's types", "deploy/local/otsemu", "github.com/aliyun/aliyun-tablestore-go-sdk/tablestore/otsprotocol", "deploy/local/otsemu imports github.com/aliyun/aliyun-tablestore-go-sdk/tablestore/otsprotocol"},

@@ -61,26 +61,29 @@ func (p policy) actions(service string) []string {
 	return distinct(out)
 }
 
+// The resources that the code works on. A queue and its messages are two: one is managed, the others are sent and taken. The
+// form of Tablestore's is that of its page on RAM policies, which asks for the instance's name in lower case.
 const (
-	jobMessages  = "acs:mns:${REGION}:${ACCOUNT_ID}:/queues/${QUEUE}/messages"
-	deadMessages = "acs:mns:${REGION}:${ACCOUNT_ID}:/queues/${QUEUE}-dead/messages"
+	jobQueue     = "acs:mns:${REGION}:${ACCOUNT_ID}:/queues/${QUEUE}"
+	deadQueue    = jobQueue + "-dead"
+	jobMessages  = jobQueue + "/messages"
+	deadMessages = deadQueue + "/messages"
+	jobTable     = "acs:ots:${REGION}:${ACCOUNT_ID}:instance/${INSTANCE}/table/${TABLE}"
 )
 
-// messageGrants returns what the policy allows on messages of the two queues.
-func (p policy) messageGrants() []grant {
-	queues := map[string]string{jobMessages: "job", deadMessages: "dead"}
+// grants returns what the policy allows in MNS and Tablestore.
+func (p policy) grants() []grant {
 	var out []grant
 	for _, s := range p.Statement {
 		for _, action := range s.Action {
 			for _, resource := range s.Resource {
-				if queue, ok := queues[resource]; ok {
-					out = append(out, grant{action, queue})
+				if strings.HasPrefix(action, "mns:") || strings.HasPrefix(action, "ots:") {
+					out = append(out, grant{action, resource})
 				}
 			}
 		}
 	}
-	slices.SortFunc(out, func(a, b grant) int { return strings.Compare(a.action+a.queue, b.action+b.queue) })
-	return out
+	return sorted(out)
 }
 
 // withoutResource are the actions for which RAM knows no resource but *: those on routines (ESA's RAM page lists them so), and
@@ -124,72 +127,40 @@ func TestPolicies(t *testing.T) {
 			}
 		})
 	}
-	queue := mustParse(t, "queue")
 	for _, function := range []string{"accept", "provision"} {
-		t.Run(function+" is allowed exactly the MNS calls its code makes", func(t *testing.T) {
-			p := loadPolicy(t, function)
-			want := mnsGrants(queue, mustParse(t, "functions/"+function))
-			if diff := cmp.Diff(want, p.messageGrants(), cmp.AllowUnexported(grant{})); diff != "" {
-				t.Errorf("grants (-code +policy):\n%s", diff)
+		t.Run(function+" is allowed exactly the calls its code makes", func(t *testing.T) {
+			code, p := loadProgram(t, "functions/"+function), loadPolicy(t, function)
+			if diff := cmp.Diff(code.grants("functions/"+function), p.grants(), cmp.AllowUnexported(grant{})); diff != "" {
+				t.Errorf("MNS and Tablestore (-code +policy):\n%s", diff)
 			}
-			var others []string
-			for _, name := range p.actions("mns") {
-				if !slices.ContainsFunc(want, func(g grant) bool { return g.action == name }) {
-					others = append(others, name)
-				}
-			}
-			if diff := cmp.Diff([]string(nil), others); diff != "" {
-				t.Errorf("MNS actions the code does not need (-want +got):\n%s", diff)
+			if diff := cmp.Diff(code.esaActions("functions/"+function), p.actions("esa")); diff != "" {
+				t.Errorf("ESA (-code +policy):\n%s", diff)
 			}
 		})
 	}
-	t.Run("provision is allowed exactly the ESA calls its code makes", func(t *testing.T) {
-		want := esaActions(mustParse(t, "shared/esa"))
-		if diff := cmp.Diff(want, loadPolicy(t, "provision").actions("esa")); diff != "" {
-			t.Errorf("actions (-code +policy):\n%s", diff)
+	t.Run("deployer is allowed exactly the calls of the setup, and to delete the queues", func(t *testing.T) {
+		code := loadProgram(t, "cmd/routinely").grants("cmd/routinely")
+		want := sorted(append(code, grant{"mns:DeleteQueue", jobQueue}, grant{"mns:DeleteQueue", deadQueue}))
+		if diff := cmp.Diff(want, loadPolicy(t, "deployer").grants(), cmp.AllowUnexported(grant{})); diff != "" {
+			t.Errorf("MNS and Tablestore (-code +policy):\n%s", diff)
 		}
 	})
-	for _, principal := range []string{"accept", "operator", "deployer"} {
+	for _, principal := range []string{"operator", "deployer"} {
 		t.Run(principal+" has no right on ESA", func(t *testing.T) {
 			if got := loadPolicy(t, principal).actions("esa"); len(got) > 0 {
 				t.Errorf("allowed: %v", got)
 			}
 		})
 	}
-	t.Run("operator cannot take jobs from their queue", func(t *testing.T) {
-		for _, g := range loadPolicy(t, "operator").messageGrants() {
-			if g.queue == "job" && g.action != "mns:SendMessage" {
-				t.Errorf("%s is allowed on the job queue", g.action)
+	t.Run("nobody but the trigger takes jobs from their queue", func(t *testing.T) {
+		for _, principal := range principals {
+			for _, g := range loadPolicy(t, principal).grants() {
+				if g.resource == jobMessages && g.action != "mns:SendMessage" {
+					t.Errorf("%s: %s is allowed on the job queue", principal, g.action)
+				}
 			}
 		}
 	})
-	t.Run("operator or deployer is allowed what the command line tool calls", func(t *testing.T) { checkTool(t, queue) })
-}
-
-// checkTool compares the policies for people with the tool they use.
-func checkTool(t *testing.T, queue source) {
-	tool, err := parseSource("cmd/routinely")
-	if os.IsNotExist(err) {
-		t.Skip("there is no cmd/routinely yet")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	allowed := append(loadPolicy(t, "operator").messageGrants(), loadPolicy(t, "deployer").messageGrants()...)
-	for _, needed := range mnsGrants(queue, tool) {
-		if !slices.Contains(allowed, needed) {
-			t.Errorf("%s on the %s queue is allowed to nobody", needed.action, needed.queue)
-		}
-	}
-}
-
-func mustParse(t *testing.T, folder string) source {
-	t.Helper()
-	s, err := parseSource(folder)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
 }
 
 func TestPolicyChecksFail(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 )
 
 // account is a complete environment for s.yaml.
-var account = map[string]string{"ACCOUNT_ID": "1234567890123456"}
+var account = map[string]string{"ACCOUNT_ID": "1234567890123456", "TABLESTORE_INSTANCE": "routinely-test"}
 
 // checkService returns what is wrong with a rendered file of Serverless Devs.
 func checkService(c component, doc map[string]any) []string {
@@ -100,13 +100,14 @@ func checkBuilds(t *testing.T) {
 func TestServiceFileChecksFail(t *testing.T) {
 	c := loadComponent(t)
 	for _, test := range []struct{ name, from, to, want string }{
-		{"on a value of the wrong type", "timeout: 15", "timeout: ten", `accept: props/timeout: got string, want integer`},
+		{"on a value of the wrong type", "timeout: 60", "timeout: ten", `accept: props/timeout: got string, want integer`},
 		{"on one value that is not in a list", "region: ${vars.region}", "region: cn-nowhere", "accept: props/region: value must be one of"},
 		{"on a missing property", "      runtime: go1\n      handler: main\n      # Holds", "      handler: main\n      # Holds", `accept: props: missing property 'runtime'`},
 		{"on a misspelt property", "internetAccess: true", "internetAcess: true", "accept: props: unknown key internetAcess"},
 		{"on a misspelt key of a trigger", "triggerName: http\n", "triggerName: http\n          qualifer: LATEST\n", "accept: props/triggers/0: unknown key qualifer"},
 		{"on a wrong value in a trigger's configuration", "authType: anonymous", "authType: none", `accept: props/triggers/0/triggerConfig/authType: value must be one of 'anonymous', 'function', 'jwt'`},
 		{"on a missing key in a trigger's configuration", "eventSourceType: MNS", "eventSourceTyp: MNS", `provisioner: props/triggers/0/triggerConfig/eventSourceConfig: missing property 'eventSourceType'`},
+		{"on a method that is none", "HEAD, POST, DELETE]", "HEAD, POST, REMOVE]", "accept: props/triggers/0/triggerConfig/methods/3: value must be one of"},
 		{"on a misspelt key in a trigger's configuration", "disableURLInternet: false", "disableUrlInternet: false", "accept: props/triggers/0/triggerConfig: unknown key disableUrlInternet"},
 		{"on an unpinned component", "component: fc3@0.1.22", "component: fc3", "accept: component: fc3 is not fc3 at the version of the schema"},
 		{"on a resource named like a command", "  provisioner:", "  provision:", "provision: resource provision: the tool has a command of that name"},

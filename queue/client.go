@@ -118,12 +118,8 @@ const normalPriority = 8
 
 func (c *Client) send(ctx context.Context, queue, body string, delay time.Duration) error {
 	body = carried(body)
-	if len(body) > MaxMessageBytes {
-		return &fault.Error{
-			Kind: fault.Invalid, Step: stepSend, Code: "MessageTooLarge",
-			Message: fmt.Sprintf("the message has %d bytes, MNS takes %d", len(body), MaxMessageBytes),
-			Hint:    "Shorten the description.",
-		}
+	if err := tooLarge(len(body)); err != nil {
+		return err
 	}
 	seconds := int64(math.Ceil(min(max(delay, 0), MaxDelay).Seconds()))
 	return c.call(ctx, stepSend, queue, c.cfg.Timeout, func(q mns.AliMNSQueue) error {
@@ -137,10 +133,28 @@ func (c *Client) send(ctx context.Context, queue, body string, delay time.Durati
 
 const stepSend = "SendMessage"
 
-// call runs one SDK call under a time limit and classifies its failure. A queue object is made for each call, because the
-// SDK's is not safe for concurrent use, with its request counter's limit out of reach: past the limit it would make callers
-// sleep for seconds.
+// tooLarge is the fault of a body that MNS would not take, nil for one that it takes.
+func tooLarge(size int) error {
+	if size <= MaxMessageBytes {
+		return nil
+	}
+	return &fault.Error{
+		Kind: fault.Invalid, Step: stepSend, Code: "MessageTooLarge",
+		Message: fmt.Sprintf("the message has %d bytes, MNS takes %d", size, MaxMessageBytes),
+		Hint:    "Shorten the description.",
+	}
+}
+
+// call runs one SDK call on a queue. A queue object is made for each call, because the SDK's is not safe for concurrent use,
+// with its request counter's limit out of reach: past the limit it would make callers sleep for seconds.
 func (c *Client) call(ctx context.Context, step, queue string, limit time.Duration, do func(mns.AliMNSQueue) error) error {
+	return c.bounded(ctx, step, queue, limit, func(sdk mns.MNSClient) error {
+		return do(mns.NewMNSQueue(queue, sdk, math.MaxInt32))
+	})
+}
+
+// bounded runs one SDK call under a time limit and classifies its failure.
+func (c *Client) bounded(ctx context.Context, step, queue string, limit time.Duration, do func(mns.MNSClient) error) error {
 	if err := ctx.Err(); err != nil {
 		return classify(step, queue, err)
 	}
@@ -148,9 +162,7 @@ func (c *Client) call(ctx context.Context, step, queue string, limit time.Durati
 	if earlier, ok := ctx.Deadline(); ok && earlier.Before(deadline) {
 		deadline = earlier
 	}
-	run := func() error {
-		return do(mns.NewMNSQueue(queue, &call{MNSClient: c.sdk, wire: c.wire, deadline: deadline}, math.MaxInt32))
-	}
+	run := func() error { return do(&call{MNSClient: c.sdk, wire: c.wire, deadline: deadline}) }
 	if ctx.Done() == nil {
 		return classify(step, queue, run())
 	}

@@ -70,6 +70,7 @@ func unusable(message string) *fault.Error {
 // Numbers of the SDK's own errors, namespace "MNS".
 const (
 	sdkAnswerUnreadable = 8
+	sdkExistsAlready    = 133 // the queue, with the same settings
 	sdkPartlyFailed     = 136
 )
 

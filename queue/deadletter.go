@@ -31,10 +31,12 @@ type DeadLetter struct {
 	Reason string `json:"reason"`
 	// Problems lists what is wrong with a request that breaks the rules.
 	Problems []routine.Problem `json:"problems,omitempty"`
-	// Caller, AcceptedAt, Attempt, Request, Progress and Attempts tell the job's life.
+	// The rest tells the job's life, as its envelope did.
 	Caller     string            `json:"caller,omitempty"`
 	AcceptedAt time.Time         `json:"acceptedAt,omitzero"`
 	Attempt    int               `json:"attempt,omitempty"`
+	Redriven   int               `json:"redriven,omitempty"`
+	Redrives   []routine.Redrive `json:"redrives,omitempty"`
 	Request    *routine.Request  `json:"request,omitempty"`
 	Progress   routine.Progress  `json:"progress,omitzero"`
 	Attempts   []routine.Attempt `json:"attempts,omitempty"`

@@ -213,7 +213,7 @@ func TestEnvelope(t *testing.T) {
 		}
 		delete(got, "data")
 		want := map[string]any{
-			"specversion": "1.0", "id": "job-1/2.3", "source": "/routinely", "type": "routinely.job.v1", "subject": "job-1",
+			"specversion": "1.0", "id": "job-1/0.2.3", "source": "/routinely", "type": "routinely.job.v1", "subject": "job-1",
 			"time": "2026-01-15T06:28:17Z", "datacontenttype": "application/json",
 		}
 		if diff := cmp.Diff(want, got); diff != "" {

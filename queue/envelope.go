@@ -3,7 +3,6 @@ package queue
 import (
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -31,9 +30,15 @@ const maxFailures = 12
 // maxText bounds the message and hint of one failure in the history, in bytes.
 const maxText = 400
 
+// maxRedrives bounds how many redrives an envelope tells of, and maxReason who did each and why, in bytes.
+const (
+	maxRedrives = 5
+	maxReason   = 200
+)
+
 // historyBytes is how much an envelope may grow by its history. Accepting only requests that leave this much room keeps every
 // later send of the job within MNS's limit.
-const historyBytes = maxFailures*(2*maxText+300) + 1024
+const historyBytes = maxFailures*(2*maxText+300) + maxRedrives*(2*maxReason+100) + 1024
 
 // MaxAcceptedBytes is the largest envelope of a new job.
 const MaxAcceptedBytes = MaxMessageBytes - historyBytes
@@ -44,12 +49,16 @@ type Envelope struct {
 	JobID string `json:"jobId"`
 	// Caller is who asked, if the request came over HTTP.
 	Caller string `json:"caller,omitempty"`
-	// AcceptedAt is when the job began; its age counts from here.
+	// AcceptedAt is when the request was accepted.
 	AcceptedAt time.Time `json:"acceptedAt"`
 	// Attempt is the number of the attempt to make, counted from 1.
 	Attempt int `json:"attempt"`
 	// HandedBack counts how often the job went back to the queue without an attempt being counted.
 	HandedBack int `json:"handedBack,omitempty"`
+	// Redriven is how often the job was taken back from the dead letters. Attempt, HandedBack and the age begin anew each time.
+	Redriven int `json:"redriven,omitempty"`
+	// Redrives are the latest redrives, oldest first.
+	Redrives []routine.Redrive `json:"redrives,omitempty"`
 	// Request is what is asked for.
 	Request routine.Request `json:"request"`
 	// Progress is what earlier attempts achieved or left in doubt.
@@ -67,18 +76,42 @@ func (e *Envelope) Fail(a routine.Attempt) {
 	}
 }
 
-// cut shortens a text for people to maxText bytes without splitting a character, and replaces what XML cannot carry.
-func cut(text string) string {
+// Redrive makes the envelope that of a job that begins anew: the first attempt of another round, with all that happened
+// before as its history. What the steps achieved stays known.
+func (e *Envelope) Redrive(at time.Time, by, reason string) {
+	e.Redriven++
+	e.Attempt, e.HandedBack = 1, 0
+	e.Redrives = append(e.Redrives[:len(e.Redrives):len(e.Redrives)], routine.Redrive{
+		Number: e.Redriven, At: at.UTC(), By: cutTo(by, maxReason), Reason: cutTo(reason, maxReason),
+	})
+	if over := len(e.Redrives) - maxRedrives; over > 0 {
+		e.Redrives = e.Redrives[over:]
+	}
+}
+
+// Since is when the present round began: the job's age counts from here.
+func (e *Envelope) Since() time.Time {
+	if n := len(e.Redrives); n > 0 {
+		return e.Redrives[n-1].At
+	}
+	return e.AcceptedAt
+}
+
+// cut shortens a text for people to maxText bytes.
+func cut(text string) string { return cutTo(text, maxText) }
+
+// cutTo shortens a text for people without splitting a character, and replaces what XML cannot carry.
+func cutTo(text string, limit int) string {
 	text = strings.Map(func(r rune) rune {
 		if notXML(r) {
 			return utf8.RuneError
 		}
 		return r
 	}, text)
-	if len(text) <= maxText {
+	if len(text) <= limit {
 		return text
 	}
-	end := maxText
+	end := limit
 	for end > 0 && text[end]&0xC0 == 0x80 {
 		end--
 	}
@@ -87,7 +120,8 @@ func cut(text string) string {
 
 // Encode returns the message body.
 func (e Envelope) Encode() ([]byte, error) {
-	return encode(TypeJob, e.JobID+"/"+strconv.Itoa(e.Attempt)+"."+strconv.Itoa(e.HandedBack), e.JobID, e.AcceptedAt, e)
+	id := fmt.Sprintf("%s/%d.%d.%d", e.JobID, e.Redriven, e.Attempt, e.HandedBack)
+	return encode(TypeJob, id, e.JobID, e.AcceptedAt, e)
 }
 
 // cloudEvent is an event in the JSON format of CloudEvents 1.0.

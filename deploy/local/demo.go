@@ -25,7 +25,7 @@ func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) error
 		NoColour: noColour(os.Environ()), Output: stdout, Progress: stderr,
 	}
 	const free = "127.0.0.1:0"
-	stackFlags(flags, &cfg.Stack, free, free, free, free)
+	stackFlags(flags, &cfg.Stack, free, free, free, free, free)
 	flags.BoolVar(&cfg.Keep, "keep", false, "leave the data directory after a success")
 	if err := flags.Parse(args); err != nil {
 		return err

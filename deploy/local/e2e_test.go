@@ -322,13 +322,15 @@ func TestDemoResumes(t *testing.T) {
 	})
 }
 
+// onFreePorts are the flags of run that keep it out of the way of others.
+var onFreePorts = []string{
+	"-http", "127.0.0.1:0", "-mns", "127.0.0.1:0", "-esa", "127.0.0.1:0", "-ots", "127.0.0.1:0", "-fc", "127.0.0.1:0",
+}
+
 func TestRunKeepsItsState(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	const free = "127.0.0.1:0"
-	args := []string{"-http", free, "-mns", free, "-esa", free, "-fc", free}
-
-	p := start(t, "run", dir, args...)
+	p := start(t, "run", dir, onFreePorts...)
 	p.await(`^Routinely is running`)
 	command := p.await(`curl -i (\S+) -H 'Content-Type: application/json' -d '(.*)'`)
 	var job struct{ ID string }
@@ -339,7 +341,7 @@ func TestRunKeepsItsState(t *testing.T) {
 		t.Fatalf("exit code %d\n%s", code, &p.seen)
 	}
 
-	p = start(t, "run", dir, args...)
+	p = start(t, "run", dir, onFreePorts...)
 	var state struct {
 		Routines []struct {
 			Name    string

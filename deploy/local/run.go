@@ -14,7 +14,7 @@ import (
 )
 
 // stackFlags are the flags that run and demo share.
-func stackFlags(flags *flag.FlagSet, cfg *stack.Config, http, mns, esa, fc string) {
+func stackFlags(flags *flag.FlagSet, cfg *stack.Config, http, mns, esa, fc, ots string) {
 	flags.StringVar(&cfg.Dir, "data", cfg.Dir, "`directory` that keeps the state of the servers")
 	flags.StringVar(&cfg.Accept, "accept", ".local/bin/accept", "`binary` of the function accept")
 	flags.StringVar(&cfg.Provision, "provision", ".local/bin/provision", "`binary` of the function provision")
@@ -22,6 +22,7 @@ func stackFlags(flags *flag.FlagSet, cfg *stack.Config, http, mns, esa, fc strin
 	flags.StringVar(&cfg.Addresses.MNS, "mns", mns, "`address` of MNS")
 	flags.StringVar(&cfg.Addresses.ESA, "esa", esa, "`address` of ESA")
 	flags.StringVar(&cfg.Addresses.FC, "fc", fc, "`address` of Function Compute")
+	flags.StringVar(&cfg.Addresses.OTS, "ots", ots, "`address` of Tablestore")
 	flags.DurationVar(&cfg.ESALatency, "latency", cfg.ESALatency, "`time` that each ESA write takes and holds the account lock")
 }
 
@@ -29,7 +30,8 @@ func runStack(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	flags := flag.NewFlagSet("local run", flag.ContinueOnError)
 	flags.SetOutput(stdout)
 	cfg := stack.Config{Dir: filepath.FromSlash(".local/data"), ESALatency: 200 * time.Millisecond}
-	stackFlags(flags, &cfg, "127.0.0.1:18082", "127.0.0.1:18080", "127.0.0.1:18081", "127.0.0.1:18083")
+	stackFlags(flags, &cfg, "127.0.0.1:18082", "127.0.0.1:18080", "127.0.0.1:18081", "127.0.0.1:18083", "127.0.0.1:18084")
+	flags.IntVar(&cfg.RoutineQuota, "routine-quota", 1000, "`number` of routines that the ESA account may have")
 	raw := flags.Bool("json", false, "show the functions' log lines as they are")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -47,7 +49,7 @@ func runStack(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		return err
 	}
 	return s.Run(ctx, func(context.Context) error {
-		_, err := fmt.Fprintf(stdout, banner, s.HTTPURL(), s.MNSURL(), s.ESAURL(), s.FCURL(), stack.AccountID, stack.AccessKeyID,
+		_, err := fmt.Fprintf(stdout, banner, s.HTTPURL(), s.MNSURL(), s.ESAURL(), s.OTSURL(), s.FCURL(), stack.AccountID, stack.AccessKeyID,
 			stack.AccessKeySecret, stack.SiteID, stack.SiteName, cfg.Dir, s.HTTPURL(), stack.SiteID, stack.SiteName)
 		return err
 	})
@@ -58,6 +60,7 @@ const banner = `Routinely is running.
   accept (HTTP trigger)  %s
   MNS                    %s
   ESA                    %s
+  Tablestore             %s
   Function Compute       %s
   account                %s, access key %s, secret %s
   site                   %d (%s)

@@ -17,11 +17,17 @@ import (
 	"github.com/google/uuid"
 	"go.uber.org/goleak"
 
+	"routinely/deploy/local/clock"
 	"routinely/deploy/local/faults"
 	"routinely/deploy/local/localtest"
 	"routinely/deploy/local/mnsclient"
 	"routinely/deploy/local/mnsemu"
+	"routinely/deploy/local/otsemu"
+	"routinely/functions/deadletters"
+	"routinely/functions/invocation"
 	"routinely/queue"
+	"routinely/shared/api"
+	"routinely/shared/ledger"
 	"routinely/shared/logging"
 	"routinely/shared/routine"
 )
@@ -36,15 +42,45 @@ func TestMain(m *testing.M) {
 
 // function is the handler as the platform calls it, with its queue.
 type function struct {
+	service
 	routes http.Handler
 	mns    *mnsemu.Server
-	jobs   *mnsclient.Client
+	queue  *mnsclient.Client
 	log    *bytes.Buffer
+	clock  *clock.Manual
+	// contract checks every answer.
+	contract *contract
+	// ots and ledger are nil for a function that keeps no record.
+	ots    *otsemu.Server
+	ledger *ledger.Ledger
 }
 
 var now = time.Date(2026, 1, 15, 6, 28, 17, 0, time.UTC)
 
-func start(t *testing.T) *function {
+// start returns a function that keeps no record of jobs.
+func start(t testing.TB) *function {
+	t.Helper()
+	return startWith(t, nil)
+}
+
+// startRecorded returns a function with a ledger.
+func startRecorded(t testing.TB) *function {
+	t.Helper()
+	server, url := localtest.OTS(t, nil)
+	if err := server.CreateTable(ledger.DefaultTable, "p", "s"); err != nil {
+		t.Fatal(err)
+	}
+	book, err := ledger.New(ledger.Config{Endpoint: url, Instance: localtest.Instance, Credentials: localtest.Credentials, Timeout: 10 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(book.Close)
+	f := startWith(t, book)
+	f.ots, f.ledger = server, book
+	return f
+}
+
+func startWith(t testing.TB, book *ledger.Ledger) *function {
 	t.Helper()
 	mns, url := localtest.MNS(t, nil, "jobs", "jobs-dead")
 	jobs, err := queue.New(queue.Config{
@@ -54,9 +90,16 @@ func start(t *testing.T) *function {
 		t.Fatal(err)
 	}
 	t.Cleanup(jobs.Close)
+	manual := clock.NewManual(now)
+	record := invocation.NewRecord(book, manual.Now)
+	sleep := func(_ context.Context, d time.Duration) { manual.Advance(d) }
+	s := service{
+		jobs: jobs, record: record, now: manual.Now, sleep: sleep, newID: uuid.NewV7,
+		letters: deadletters.New(deadletters.Config{Queue: jobs, Record: record.Note, Now: manual.Now, Sleep: sleep}),
+	}
 	return &function{
-		routes: newRoutes(api{jobs: jobs, now: func() time.Time { return now }, newID: uuid.NewV7}),
-		mns:    mns, jobs: localtest.MNSClient(t, url), log: &bytes.Buffer{},
+		service: s, routes: newRoutes(s),
+		mns: mns, queue: localtest.MNSClient(t, url), log: &bytes.Buffer{}, clock: manual, contract: newContract(t),
 	}
 }
 
@@ -87,14 +130,16 @@ func (f *function) callRaw(t *testing.T, text []byte) response {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return serveEvent(logging.Into(t.Context(), log), text, f.routes)
+	res := serveEvent(logging.Into(t.Context(), log), text, f.routes)
+	f.contract.check(t, text, res)
+	return res
 }
 
 // queued takes the envelopes off the queue.
 func (f *function) queued(t *testing.T) []queue.Envelope {
 	t.Helper()
 	var out []queue.Envelope
-	messages, err := f.jobs.Receive(t.Context(), "jobs", 16, 0)
+	messages, err := f.queue.Receive(t.Context(), "jobs", 16, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +167,7 @@ func TestAccept(t *testing.T) {
 		if err := json.Unmarshal([]byte(res.Body), &job); err != nil {
 			t.Fatal(err)
 		}
-		want := routine.Job{ID: job.ID, State: routine.Queued, Request: wish, AcceptedAt: now}
+		want := routine.Job{ID: job.ID, State: routine.Queued, Request: wish, AcceptedAt: now, Caller: "anonymous", Attempt: 1}
 		if diff := cmp.Diff(want, job); diff != "" || res.StatusCode != 202 {
 			t.Errorf("status %d, -want +got:\n%s", res.StatusCode, diff)
 		}
@@ -177,8 +222,11 @@ func TestRefusals(t *testing.T) {
 	}{
 		"another path":           {event("GET", "/", ""), 404, "no-such-path"},
 		"a path that is unclean": {event("POST", "/v1//routines", good), 404, "no-such-path"},
-		"a path below":           {event("POST", "/v1/routines/x", good), 404, "no-such-path"},
+		"a path below":           {event("POST", "/v1/routines/x/y", good), 404, "no-such-path"},
 		"another method":         {event("GET", "/v1/routines", ""), 405, "method-not-allowed"},
+		"an action nobody knows": {event("POST", "/v1/jobs/1:stop", ""), 405, "method-not-allowed"},
+		"an action on nothing":   {event("POST", "/v1/jobs/:cancel", ""), 405, "method-not-allowed"},
+		"a job without action":   {event("POST", "/v1/jobs/1", ""), 405, "method-not-allowed"},
 		"a method nobody knows":  {event("BREW", "/healthz", ""), 405, "method-not-allowed"},
 		"another media type":     {event("POST", "/v1/routines", good, "Content-Type", "text/plain"), 415, "unsupported-media-type"},
 		"no media type":          {event("POST", "/v1/routines", good, "Content-Type", ""), 415, "unsupported-media-type"},
@@ -190,11 +238,14 @@ func TestRefusals(t *testing.T) {
 		"no body":                {event("POST", "/v1/routines", ""), 400, "malformed-request"},
 		"an endless key":         {event("POST", "/v1/routines", good, "Idempotency-Key", strings.Repeat("k", 256)), 400, "invalid-idempotency-key"},
 		"a job without ledger":   {event("GET", "/v1/jobs/1", ""), 501, "no-ledger"},
+		"jobs without ledger":    {event("GET", "/v1/jobs", ""), 501, "no-ledger"},
+		"a routine, no ledger":   {event("GET", "/v1/routines/x", ""), 501, "no-ledger"},
+		"to cancel, no ledger":   {event("POST", "/v1/jobs/1:cancel", ""), 501, "no-ledger"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := start(t)
 			res := f.call(t, test.event)
-			var p problem
+			var p api.Problem
 			if err := json.Unmarshal([]byte(res.Body), &p); err != nil {
 				t.Fatal(err)
 			}
@@ -218,7 +269,7 @@ func TestRefusals(t *testing.T) {
 	t.Run("reports everything wrong at once, with pointers", func(t *testing.T) {
 		f := start(t)
 		res := f.call(t, event("POST", "/v1/routines", `{"Name":"X","siteId":true,"extra":1}`))
-		var p problem
+		var p api.Problem
 		if err := json.Unmarshal([]byte(res.Body), &p); err != nil {
 			t.Fatal(err)
 		}
@@ -248,7 +299,7 @@ func TestQueueTrouble(t *testing.T) {
 				t.Fatal(err)
 			}
 			res := f.call(t, event("POST", "/v1/routines", good))
-			var p problem
+			var p api.Problem
 			if err := json.Unmarshal([]byte(res.Body), &p); err != nil {
 				t.Fatal(err)
 			}
@@ -301,8 +352,9 @@ func TestPages(t *testing.T) {
 	t.Run("every problem is explained on its page", func(t *testing.T) {
 		res := start(t).call(t, event("GET", "/problems", ""))
 		for _, p := range []problem{
-			problemMalformed, problemInvalid, problemKey, problemNoSuchPath, problemMethod, problemTooLarge, problemMediaType,
-			problemNoLedger, problemQueue, problemInternal, problemNotHTTP,
+			problemMalformed, problemInvalid, problemParameter, problemKey, problemKeyReused, problemNoSuchPath, problemMethod,
+			problemTooLarge, problemMediaType, problemNoLedger, problemLedger, problemUnknownJob, problemNotCancellable,
+			problemUnknownRoutine, problemUnknownLetter, problemRedrive, problemQueue, problemInternal, problemNotHTTP,
 		} {
 			if !strings.Contains(res.Body, fmt.Sprintf("\n## %s\n\n%d. ", p.Code, p.Status)) {
 				t.Errorf("%s with status %d is not on the page", p.Code, p.Status)

@@ -16,6 +16,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"routinely/deploy/local/localtest"
+	"routinely/functions/invocation"
 	"routinely/queue"
 	"routinely/shared/logging"
 )
@@ -110,7 +111,7 @@ func newAcceptSide(b *testing.B, url string) (side, string) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	routes := newRoutes(api{jobs: jobs, now: time.Now, newID: uuid.NewV7})
+	routes := newRoutes(service{jobs: jobs, record: invocation.NewRecord(nil, time.Now), now: time.Now, newID: uuid.NewV7})
 	text, err := json.Marshal(event("POST", "/v1/routines", good))
 	if err != nil {
 		b.Fatal(err)

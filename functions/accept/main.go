@@ -1,5 +1,5 @@
-// Command accept is the HTTP-triggered function: it validates a routine request, puts a job on the queue and answers 202.
-// It never calls ESA and never waits for the job.
+// Command accept is the HTTP-triggered function: it validates a routine request, puts a job on the queue and answers 202,
+// tells what became of jobs, and works off dead letters. It never calls ESA.
 package main
 
 import (
@@ -13,10 +13,9 @@ import (
 	"github.com/aliyun/fc-runtime-go-sdk/fc"
 	"github.com/google/uuid"
 
+	"routinely/functions/deadletters"
 	"routinely/functions/invocation"
-	"routinely/queue"
 	"routinely/shared/config"
-	"routinely/shared/logging"
 )
 
 func main() {
@@ -32,20 +31,18 @@ func run(environ []string, stdout io.Writer, start func(handler any)) error {
 	if err != nil {
 		return err
 	}
-	log, err := logging.New(stdout, cfg.LogLevel, "accept")
+	parts, err := invocation.NewParts(cfg.Base, stdout, "accept")
 	if err != nil {
 		return err
 	}
-	creds := invocation.NewCredentials(cfg.Key)
-	jobs, err := queue.New(queue.Config{
-		Endpoint: cfg.Endpoint, Queue: cfg.Name, DeadLetterQueue: cfg.DeadLetter, Credentials: creds.Get, Timeout: cfg.Timeout,
+	desk := deadletters.New(deadletters.Config{
+		Queue: parts.Jobs, Record: parts.Record.Note, Now: time.Now, Sleep: invocation.Sleep, LastLook: time.Second,
 	})
-	if err != nil {
-		return err
-	}
-	routes := newRoutes(api{jobs: jobs, now: time.Now, newID: uuid.NewV7})
+	routes := newRoutes(service{
+		jobs: parts.Jobs, record: parts.Record, letters: desk, now: time.Now, sleep: invocation.Sleep, newID: uuid.NewV7,
+	})
 	start(func(ctx context.Context, event json.RawMessage) (response, error) {
-		return serveEvent(creds.Begin(ctx, log), event, routes), nil
+		return serveEvent(parts.Credentials.Begin(ctx, parts.Log), event, routes), nil
 	})
 	return nil
 }

@@ -7,62 +7,111 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/aliyun/fc-runtime-go-sdk/fccontext"
+
+	"routinely/shared/api"
 	"routinely/shared/fault"
 	"routinely/shared/logging"
 	"routinely/shared/routine"
-
-	"github.com/aliyun/fc-runtime-go-sdk/fccontext"
 )
 
-// problem is the body of every error answer (RFC 9457). Type leads to the page that explains the code.
+// problem is an RFC 9457 problem on its way to the client.
 type problem struct {
-	Type      string            `json:"type"`
-	Title     string            `json:"title"`
-	Status    int               `json:"status"`
-	Detail    string            `json:"detail,omitempty"`
-	Code      string            `json:"code"`
-	Retryable bool              `json:"retryable"`
-	RequestID string            `json:"requestId,omitempty"`
-	Errors    []routine.Problem `json:"errors,omitempty"`
-
+	api.Problem
 	retryAfter time.Duration
+	// cause is for the log alone.
+	cause error
 }
 
 // Error lets a handler return a problem as its error.
 func (p problem) Error() string { return p.Code + ": " + p.Detail }
 
+// Unwrap returns the cause.
+func (p problem) Unwrap() error { return p.cause }
+
+// with returns the problem with a detail of its own.
+func (p problem) with(detail string) problem {
+	p.Detail = detail
+	return p
+}
+
+func newProblem(status int, code, title, detail string) problem {
+	return problem{Problem: api.Problem{
+		Code: code, Title: title, Status: status, Detail: detail, Type: "/problems#" + code,
+		Retryable: status >= http.StatusInternalServerError && status != http.StatusNotImplemented,
+	}}
+}
+
 // The problems there are, each explained in problems.md.
 var (
-	problemMalformed  = problem{Code: "malformed-request", Title: "The body is not one JSON object", Status: http.StatusBadRequest}
-	problemInvalid    = problem{Code: "invalid-request", Title: "The request breaks the rules for routines", Status: http.StatusUnprocessableEntity}
-	problemKey        = problem{Code: "invalid-idempotency-key", Title: "The idempotency key cannot be used", Status: http.StatusBadRequest}
-	problemNoSuchPath = problem{Code: "no-such-path", Title: "There is nothing at this path", Status: http.StatusNotFound}
-	problemMethod     = problem{Code: "method-not-allowed", Title: "The method is not possible here", Status: http.StatusMethodNotAllowed}
-	problemTooLarge   = problem{Code: "too-large", Title: "The request is too large", Status: http.StatusRequestEntityTooLarge}
-	problemMediaType  = problem{Code: "unsupported-media-type", Title: "The body is not plain JSON", Status: http.StatusUnsupportedMediaType}
-	problemNoLedger   = problem{
-		Code: "no-ledger", Title: "Jobs cannot be read", Status: http.StatusNotImplemented,
-		Detail: "this deployment keeps no record of jobs: read the logs of the function provision",
-	}
-	problemQueue = problem{
-		Code: "queue-unavailable", Title: "The job could not be queued", Status: http.StatusServiceUnavailable, Retryable: true,
-		Detail: "nothing was promised: send the request again, with the same Idempotency-Key if it had one",
-	}
-	problemInternal = problem{
-		Code: "internal", Title: "The function failed", Status: http.StatusInternalServerError, Retryable: true,
-		Detail: "nothing was promised: send the request again, and report the request id if it persists",
-	}
-	problemNotHTTP = problem{
-		Code: "not-an-http-event", Title: "The function was not called by an HTTP trigger", Status: http.StatusBadRequest,
-		Detail: "call its HTTP trigger's address",
-	}
+	problemMalformed  = newProblem(http.StatusBadRequest, "malformed-request", "The body is not what it should be", "")
+	problemInvalid    = newProblem(http.StatusUnprocessableEntity, "invalid-request", "The request breaks the rules for routines", "")
+	problemParameter  = newProblem(http.StatusBadRequest, "invalid-parameter", "A parameter of the address cannot be used", "")
+	problemKey        = newProblem(http.StatusBadRequest, "invalid-idempotency-key", "The idempotency key cannot be used", "")
+	problemKeyReused  = newProblem(http.StatusUnprocessableEntity, "idempotency-key-reused", "The idempotency key belongs to another request", "")
+	problemNoSuchPath = newProblem(http.StatusNotFound, "no-such-path", "There is nothing at this path", "")
+	problemMethod     = newProblem(http.StatusMethodNotAllowed, "method-not-allowed", "The method is not possible here", "")
+	problemTooLarge   = newProblem(http.StatusRequestEntityTooLarge, "too-large", "The request is too large", "")
+	problemMediaType  = newProblem(http.StatusUnsupportedMediaType, "unsupported-media-type", "The body is not plain JSON", "")
+	problemNoLedger   = newProblem(http.StatusNotImplemented, "no-ledger", "Jobs cannot be read",
+		"this deployment keeps no record of jobs: read the logs of the function provision, or set ROUTINELY_TABLESTORE_ENDPOINT")
+	problemLedger = newProblem(http.StatusServiceUnavailable, "ledger-unavailable", "The record of jobs does not answer",
+		"jobs go on; ask again later")
+	problemUnknownJob     = newProblem(http.StatusNotFound, "unknown-job", "There is no record of this job", "")
+	problemNotCancellable = newProblem(http.StatusConflict, "not-cancellable", "The job can no longer be cancelled", "")
+	problemUnknownRoutine = newProblem(http.StatusNotFound, "unknown-routine", "There is no record of this routine", "")
+	problemUnknownLetter  = newProblem(http.StatusNotFound, "unknown-dead-letter", "There is no such dead letter", "")
+	problemRedrive        = newProblem(http.StatusUnprocessableEntity, "invalid-redrive", "The redrive breaks its rules", "")
+	problemQueue          = newProblem(http.StatusServiceUnavailable, "queue-unavailable", "The queue does not answer", "")
+	problemInternal       = newProblem(http.StatusInternalServerError, "internal", "The function failed",
+		"nothing was promised: send the request again, and report the request id if it persists")
+	problemNotHTTP = newProblem(http.StatusBadRequest, "not-an-http-event", "The function was not called by an HTTP trigger",
+		"call its HTTP trigger's address")
 )
 
-// queueRetryAfter is how long a caller is asked to wait while MNS does not take jobs.
-const queueRetryAfter = 5 * time.Second
+// retryAfter is how long a caller is asked to wait while a service behind the function does not answer.
+const retryAfter = 5 * time.Second
 
-// problemOf turns a handler's error into the problem to answer. Only what is not the client's mistake is logged.
-func problemOf(ctx context.Context, err error) problem {
+// notQueued is the problem of a job that MNS has not confirmed.
+func notQueued(err error) problem {
+	if failure := fault.From(err); failure.Kind == fault.Invalid {
+		return problemTooLarge.with(failure.Message)
+	}
+	return queueFailed("nothing was promised: send the request again, with the same Idempotency-Key if it had one", err)
+}
+
+// queueFailed is the problem of a call of MNS that failed.
+func queueFailed(detail string, err error) problem {
+	p := problemQueue.with(detail)
+	p.cause, p.retryAfter = err, max(retryAfter, fault.From(err).RetryAfter)
+	return p
+}
+
+// ledgerFailed turns an error of the ledger into a problem.
+func ledgerFailed(err error) problem {
+	failure := fault.From(err)
+	switch {
+	case failure.Code == "UnknownJob":
+		return problemUnknownJob.with(failure.Message)
+	case failure.Kind == fault.Invalid:
+		return wrongParameter(failure)
+	}
+	p := problemLedger
+	p.cause, p.retryAfter = err, retryAfter
+	return p
+}
+
+// wrongParameter is the problem of a parameter that the function itself does not check.
+func wrongParameter(failure *fault.Error) problem {
+	p := problemParameter.with(failure.Message)
+	if failure.Code == "InvalidCursor" {
+		p.Errors = []routine.Problem{{Pointer: "/cursor", Code: "value", Detail: failure.Message}}
+	}
+	return p
+}
+
+// problemOf turns a handler's error into the problem to answer.
+func problemOf(err error) problem {
 	var known problem
 	var invalid *routine.Invalid
 	switch {
@@ -76,28 +125,39 @@ func problemOf(ctx context.Context, err error) problem {
 		p.Detail, p.Errors = invalid.Error(), invalid.Problems
 		return p
 	}
-	failure := fault.From(err)
-	logging.From(ctx).WithFields(logging.Fields{
-		logging.Kind: failure.Kind, logging.Code: failure.Code, logging.Step: failure.Step, logging.Hint: failure.Hint,
-		"mnsRequestId": failure.RequestID, logging.Error: err.Error(),
-	}).Error("job not accepted")
-	if failure.Kind == fault.Invalid {
-		p := problemTooLarge
-		p.Detail = failure.Message
-		return p
-	}
-	p := problemQueue
-	p.retryAfter = max(queueRetryAfter, failure.RetryAfter)
+	p := problemInternal
+	p.cause = err
 	return p
 }
 
-func writeProblem(ctx context.Context, w http.ResponseWriter, p problem) {
-	p.Type = "/problems#" + p.Code
+// logCause logs what is not the client's mistake.
+func logCause(ctx context.Context, p problem) {
+	if p.cause == nil {
+		return
+	}
+	failure := fault.From(p.cause)
+	logging.From(ctx).WithFields(logging.Fields{
+		logging.Kind: failure.Kind, logging.Code: failure.Code, logging.Step: failure.Step, logging.Hint: failure.Hint,
+		"cloudRequestId": failure.RequestID, logging.Error: p.cause.Error(),
+	}).Error("answered " + p.Code)
+}
+
+// requestID is the id of the invocation, which leads to its log.
+func requestID(ctx context.Context) string {
 	if call, ok := fccontext.FromContext(ctx); ok {
-		p.RequestID = call.RequestID
+		return call.RequestID
 	}
+	return ""
+}
+
+// seconds writes a time as the header Retry-After has it.
+func seconds(d time.Duration) string { return strconv.Itoa(int(d.Seconds())) }
+
+func writeProblem(ctx context.Context, w http.ResponseWriter, p problem) {
+	logCause(ctx, p)
+	p.RequestID = requestID(ctx)
 	if p.retryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int(p.retryAfter.Seconds())))
+		w.Header().Set("Retry-After", seconds(p.retryAfter))
 	}
-	writeJSON(w, p.Status, "application/problem+json", p)
+	writeJSON(w, p.Status, "application/problem+json", p.Problem)
 }

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"unicode/utf8"
@@ -43,14 +42,14 @@ type response struct {
 // serveEvent answers one event. Whatever happens inside, a panic included, becomes an HTTP answer: an error of the function
 // would show its text to the caller.
 func serveEvent(ctx context.Context, event []byte, handler http.Handler) (out response) {
-	answer := httptest.NewRecorder()
+	answer := newRecorder()
 	defer func() {
 		if broken := recover(); broken != nil {
 			logging.From(ctx).WithField(logging.Error, fmt.Sprint(broken)).Error("panic while answering")
-			answer = httptest.NewRecorder()
+			answer = newRecorder()
 			writeProblem(ctx, answer, problemInternal)
 		}
-		out = export(answer)
+		out = answer.export()
 	}()
 	req, err := importRequest(ctx, event)
 	if err != nil {
@@ -97,12 +96,28 @@ func importRequest(ctx context.Context, event []byte) (*http.Request, error) {
 	return req, nil
 }
 
-func export(answer *httptest.ResponseRecorder) response {
-	out := response{StatusCode: answer.Code, Headers: map[string]string{}}
-	for name, values := range answer.Header() {
+// recorder keeps what a handler writes. The recorder of net/http/httptest does the same and more, for which the function would
+// start later.
+type recorder struct {
+	status int
+	header http.Header
+	body   bytes.Buffer
+}
+
+func newRecorder() *recorder { return &recorder{status: http.StatusOK, header: http.Header{}} }
+
+func (a *recorder) Header() http.Header { return a.header }
+
+func (a *recorder) WriteHeader(status int) { a.status = status }
+
+func (a *recorder) Write(text []byte) (int, error) { return a.body.Write(text) }
+
+func (a *recorder) export() response {
+	out := response{StatusCode: a.status, Headers: map[string]string{}}
+	for name, values := range a.header {
 		out.Headers[name] = strings.Join(values, ", ")
 	}
-	if body := answer.Body.Bytes(); utf8.Valid(body) {
+	if body := a.body.Bytes(); utf8.Valid(body) {
 		out.Body = string(body)
 	} else {
 		out.Body, out.IsBase64Encoded = base64.StdEncoding.EncodeToString(body), true

@@ -1,10 +1,12 @@
-// Package invocation is what both functions share about meeting Function Compute: the credentials that come with each call
-// and a logger that names the call. It is not for anything a single function needs alone.
+// Package invocation is what both functions are made of and share about meeting Function Compute: their parts by the
+// configuration, the credentials that come with each call, a logger that names the call, and the record of what happens to
+// jobs. It is not for anything a single function needs alone.
 package invocation
 
 import (
 	"context"
 	"sync/atomic"
+	"time"
 
 	"github.com/aliyun/fc-runtime-go-sdk/fccontext"
 	"github.com/sirupsen/logrus"
@@ -44,4 +46,14 @@ func (c *Credentials) Begin(ctx context.Context, log *logrus.Entry) context.Cont
 		})
 	}
 	return logging.Into(ctx, log.WithField(logging.RequestID, call.RequestID))
+}
+
+// Sleep waits for d or until ctx is done.
+func Sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }

@@ -14,8 +14,11 @@ import (
 	"routinely/deploy/local/localtest"
 	"routinely/deploy/local/mnsclient"
 	"routinely/deploy/local/mnsemu"
+	"routinely/deploy/local/otsemu"
+	"routinely/functions/invocation"
 	"routinely/queue"
 	"routinely/shared/esa"
+	"routinely/shared/ledger"
 	"routinely/shared/provision"
 	"routinely/shared/retry"
 	"routinely/shared/routine"
@@ -28,11 +31,36 @@ type lane struct {
 	esa   *esaemu.Server
 	jobs  *mnsclient.Client
 	clock *clock.Manual
+	// ots and ledger are nil for a worker that keeps no record.
+	ots    *otsemu.Server
+	ledger *ledger.Ledger
 }
 
+// start returns a worker that keeps no record.
 func start(t *testing.T) *lane {
 	t.Helper()
-	manual := clock.NewManual(time.Now())
+	return startWith(t, clock.NewManual(time.Now()), nil)
+}
+
+// startRecorded returns a worker with a ledger.
+func startRecorded(t *testing.T) *lane {
+	t.Helper()
+	server, url := localtest.OTS(t, nil)
+	if err := server.CreateTable(ledger.DefaultTable, "p", "s"); err != nil {
+		t.Fatal(err)
+	}
+	book, err := ledger.New(ledger.Config{Endpoint: url, Instance: localtest.Instance, Credentials: localtest.Credentials, Timeout: 10 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(book.Close)
+	l := startWith(t, clock.NewManual(time.Now()), book)
+	l.ots, l.ledger = server, book
+	return l
+}
+
+func startWith(t *testing.T, manual *clock.Manual, book *ledger.Ledger) *lane {
+	t.Helper()
 	mns, mnsURL := localtest.MNS(t, manual, "jobs", "jobs-dead")
 	account, esaURL := localtest.ESA(t, nil, 0)
 	jobs, err := queue.New(queue.Config{
@@ -48,7 +76,7 @@ func start(t *testing.T) *lane {
 	}
 	t.Cleanup(client.Close)
 	w, err := newWorker(workerConfig{
-		queue: jobs, workflow: provision.Workflow{ESA: client, StepTime: time.Second},
+		queue: jobs, record: invocation.NewRecord(book, manual.Now), workflow: provision.Workflow{ESA: client, StepTime: time.Second},
 		policy:      retry.Policy{Base: 2 * time.Second, Cap: 15 * time.Minute, MaxAttempts: 10, MaxInternalAttempts: 3, MaxAge: 24 * time.Hour},
 		lockPollMin: 200 * time.Millisecond, lockPollMax: 3 * time.Second, reserve: 10 * time.Second,
 		now: manual.Now, draw: func() float64 { return 0.999 },

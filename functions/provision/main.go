@@ -14,10 +14,8 @@ import (
 	"github.com/aliyun/fc-runtime-go-sdk/fc"
 
 	"routinely/functions/invocation"
-	"routinely/queue"
 	"routinely/shared/config"
 	"routinely/shared/esa"
-	"routinely/shared/logging"
 	"routinely/shared/provision"
 	"routinely/shared/retry"
 )
@@ -35,46 +33,30 @@ func run(environ []string, stdout io.Writer, start func(handler any)) error {
 	if err != nil {
 		return err
 	}
-	log, err := logging.New(stdout, cfg.LogLevel, "provision")
+	parts, err := invocation.NewParts(cfg.Base, stdout, "provision")
 	if err != nil {
 		return err
 	}
-	creds := invocation.NewCredentials(cfg.Key)
-	jobs, err := queue.New(queue.Config{
-		Endpoint: cfg.Endpoint, Queue: cfg.Name, DeadLetterQueue: cfg.DeadLetter, Credentials: creds.Get, Timeout: cfg.Timeout,
-	})
-	if err != nil {
-		return err
-	}
-	account, err := esa.New(esa.Config{Endpoint: cfg.ESAEndpoint, Credentials: creds.Get, Timeout: cfg.ESATimeout})
+	account, err := esa.New(esa.Config{Endpoint: cfg.ESAEndpoint, Credentials: parts.Credentials.Get, Timeout: cfg.ESATimeout})
 	if err != nil {
 		return err
 	}
 	w, err := newWorker(workerConfig{
-		queue:    jobs,
+		queue:    parts.Jobs,
+		record:   parts.Record,
 		workflow: provision.Workflow{ESA: account, StepTime: cfg.ESATimeout},
 		policy: retry.Policy{
 			Base: cfg.RetryBase, Cap: cfg.RetryCap, MaxAttempts: cfg.RetryAttempts,
 			MaxInternalAttempts: cfg.RetryInternalAttempts, MaxAge: cfg.RetryMaxAge,
 		},
 		lockPollMin: cfg.LockPollMin, lockPollMax: cfg.LockPollMax, reserve: cfg.Reserve,
-		now: time.Now, draw: rand.Float64, sleep: sleep,
+		now: time.Now, draw: rand.Float64, sleep: invocation.Sleep,
 	})
 	if err != nil {
 		return err
 	}
 	start(func(ctx context.Context, event json.RawMessage) (report, error) {
-		return w.handle(creds.Begin(ctx, log), event)
+		return w.handle(parts.Credentials.Begin(ctx, parts.Log), event)
 	})
 	return nil
-}
-
-// sleep waits for d or until ctx is done.
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }

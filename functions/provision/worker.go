@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"time"
 
+	"routinely/functions/invocation"
 	"routinely/queue"
 	"routinely/shared/fault"
+	"routinely/shared/ledger"
 	"routinely/shared/logging"
 	"routinely/shared/provision"
 	"routinely/shared/retry"
@@ -18,6 +20,7 @@ import (
 // workerConfig is what a worker needs; every field is required.
 type workerConfig struct {
 	queue    *queue.Client
+	record   *invocation.Record
 	workflow provision.Workflow
 	policy   retry.Policy
 	// lockPollMin and lockPollMax bound the pauses between two tries for ESA's account lock.
@@ -59,6 +62,7 @@ const (
 	handedBack   outcome = "handed-back"
 	deadLettered outcome = "dead-lettered"
 	duplicate    outcome = "duplicate"
+	cancelled    outcome = "cancelled"
 	notSettled   outcome = "not-settled"
 )
 
@@ -113,16 +117,15 @@ func (w *worker) settle(ctx context.Context, d queue.Delivery) (entry, error) {
 		return w.giveUp(ctx, d, unreadable(d.Err), "the message holds no valid request", line)
 	}
 	e := d.Envelope
-	// The request belongs to the copy's identity: an idempotency key that was used for another request has the same job id.
-	identity := e.JobID + " " + requestText(e.Request)
-	if w.finished.has(identity) {
-		line.Outcome = duplicate
+	if over := w.begin(ctx, e); over != "" {
+		line.Outcome = over
 		return line, nil
 	}
 	result, err := w.run(ctx, &e)
 	d.Envelope = e
 	if err == nil {
-		w.finished.add(identity)
+		w.finished.add(identity(e))
+		w.write(ctx, e, ledger.Entry{Kind: ledger.Succeeded, Result: &result})
 		line.Outcome, line.Result = succeeded, &result
 		return line, nil
 	}
@@ -132,7 +135,7 @@ func (w *worker) settle(ctx context.Context, d queue.Delivery) (entry, error) {
 	if !locked {
 		d.Envelope.Fail(w.attempt(e, failure))
 	}
-	switch next := w.policy.Next(failure, e.Attempt, w.now().Sub(e.AcceptedAt), w.draw()); {
+	switch next := w.policy.Next(failure, e.Attempt, w.now().Sub(e.Since()), w.draw()); {
 	case !next.Again:
 		return w.giveUp(ctx, d, failure, next.Reason, line)
 	case locked:
@@ -140,6 +143,40 @@ func (w *worker) settle(ctx context.Context, d queue.Delivery) (entry, error) {
 	default:
 		return w.tryAgain(ctx, d, next.Delay, line)
 	}
+}
+
+// begin finds out whether the job is over already: a copy of one that succeeded, or one that was cancelled. Without an answer
+// of the ledger the job is done: doing it twice is harmless, not doing it is not.
+func (w *worker) begin(ctx context.Context, e queue.Envelope) (over outcome) {
+	if w.finished.has(identity(e)) {
+		return duplicate
+	}
+	was, ok := w.write(ctx, e, ledger.Entry{Kind: ledger.Started})
+	// The same key may have been used for another request while the ledger was down.
+	if !ok || requestText(was.Job.Request) != requestText(e.Request) {
+		return ""
+	}
+	switch was.Job.State {
+	case routine.Succeeded:
+		return duplicate
+	case routine.Cancelled:
+		return cancelled
+	case routine.Queued, routine.DeadLettered:
+	}
+	return ""
+}
+
+// write records what happens to the job.
+func (w *worker) write(ctx context.Context, e queue.Envelope, entry ledger.Entry) (ledger.Record, bool) {
+	entry.Redriven, entry.Attempt = e.Redriven, e.Attempt
+	job := routine.Job{ID: e.JobID, Caller: e.Caller, AcceptedAt: e.AcceptedAt, Request: e.Request}
+	return w.record.Append(context.WithoutCancel(ctx), job, entry)
+}
+
+// identity tells copies of a job from others. The request belongs to it, since a key that was used for another request gives
+// the same job id, and so does the number of redrives.
+func identity(e queue.Envelope) string {
+	return fmt.Sprintf("%s %d %s", e.JobID, e.Redriven, requestText(e.Request))
 }
 
 // requestText tells requests apart.
@@ -153,7 +190,7 @@ func requestText(req routine.Request) string {
 
 func (w *worker) attempt(e queue.Envelope, failure *fault.Error) routine.Attempt {
 	return routine.Attempt{
-		Number: e.Attempt, At: w.now().UTC(), Step: routine.Step(failure.Step), Kind: string(failure.Kind),
+		Number: e.Attempt, Redriven: e.Redriven, At: w.now().UTC(), Step: routine.Step(failure.Step), Kind: string(failure.Kind),
 		Code: failure.Code, RequestID: failure.RequestID, Message: failure.Error(), Hint: failure.Hint,
 	}
 }
@@ -192,23 +229,32 @@ func (w *worker) runOnce(ctx context.Context, e *queue.Envelope) (result routine
 
 // handBack returns a job to the queue without counting an attempt.
 func (w *worker) handBack(ctx context.Context, d queue.Delivery, delay time.Duration, line entry) (entry, error) {
-	d.Envelope.HandedBack++
-	line.Outcome, line.DelaySeconds = handedBack, delay.Seconds()
-	return w.send(ctx, d, delay, line)
+	happened := ledger.Entry{Kind: ledger.HandedBack, HandedBack: d.Envelope.HandedBack + 1}
+	next := d
+	next.Envelope.HandedBack++
+	line.Outcome = handedBack
+	return w.send(ctx, d, next, delay, happened, line)
 }
 
 // tryAgain returns a job to the queue for its next attempt.
 func (w *worker) tryAgain(ctx context.Context, d queue.Delivery, delay time.Duration, line entry) (entry, error) {
-	d.Envelope.Attempt++
-	line.Outcome, line.DelaySeconds = again, delay.Seconds()
-	return w.send(ctx, d, delay, line)
+	happened := ledger.Entry{Kind: ledger.Failed, Failure: &d.Envelope.Failures[len(d.Envelope.Failures)-1]}
+	next := d
+	next.Envelope.Attempt++
+	line.Outcome = again
+	return w.send(ctx, d, next, delay, happened, line)
 }
 
-func (w *worker) send(ctx context.Context, d queue.Delivery, delay time.Duration, line entry) (entry, error) {
+// send puts the job on the queue as it is next, and records what happened once it is there.
+func (w *worker) send(ctx context.Context, d, next queue.Delivery, delay time.Duration, happened ledger.Entry, line entry) (entry, error) {
 	// The job's own time may be over; handing it over has the reserve.
-	err := w.queue.Send(context.WithoutCancel(ctx), d.Envelope, delay)
+	err := w.queue.Send(context.WithoutCancel(ctx), next.Envelope, delay)
 	if fault.HasKind(err, fault.Invalid) {
 		return w.giveUp(ctx, d, fault.From(err), "the job with its history does not fit into a message", line)
+	}
+	line.DelaySeconds = delay.Seconds()
+	if err == nil {
+		w.write(ctx, d.Envelope, happened)
 	}
 	return line, err
 }
@@ -219,7 +265,8 @@ func (w *worker) giveUp(ctx context.Context, d queue.Delivery, failure *fault.Er
 	letter := queue.DeadLetter{
 		JobID: e.JobID, Kind: string(failure.Kind), Code: failure.Code, Message: failure.Error(), RequestID: failure.RequestID,
 		Step: routine.Step(failure.Step), Hint: failure.Hint, Reason: reason, Caller: e.Caller, AcceptedAt: e.AcceptedAt,
-		Attempt: e.Attempt, Progress: e.Progress, Attempts: e.Failures, DeadAt: w.now().UTC(),
+		Attempt: e.Attempt, Redriven: e.Redriven, Redrives: e.Redrives, Progress: e.Progress, Attempts: e.Failures,
+		DeadAt:   w.now().UTC(),
 		Received: queue.ReceivedBody(d.MessageID, d.Body),
 	}
 	if d.Err == nil {
@@ -230,8 +277,13 @@ func (w *worker) giveUp(ctx context.Context, d queue.Delivery, failure *fault.Er
 		letter.Problems = invalid.Problems
 	}
 	line.blame(failure)
-	line.Outcome, line.DelaySeconds = deadLettered, 0
-	return line, w.queue.SendDead(context.WithoutCancel(ctx), letter)
+	line.Outcome = deadLettered
+	err := w.queue.SendDead(context.WithoutCancel(ctx), letter)
+	if err == nil && d.Err == nil {
+		last := w.attempt(e, failure)
+		w.write(ctx, e, ledger.Entry{Kind: ledger.DeadLettered, Failure: &last, Reason: reason})
+	}
+	return line, err
 }
 
 // unreadable classifies a message without a valid request.
@@ -267,7 +319,7 @@ func (l *entry) log(ctx context.Context) {
 	}
 	log := logging.From(ctx).WithFields(fields)
 	switch l.Outcome {
-	case succeeded, duplicate:
+	case succeeded, duplicate, cancelled:
 		log.Info("job " + string(l.Outcome))
 	case again, handedBack:
 		log.Warn("job " + string(l.Outcome))

@@ -1,5 +1,5 @@
-// Package config reads every environment variable of the two functions, once: the fields below are the whole list, with
-// type, default and meaning. Nothing else reads the environment.
+// Package config reads every environment variable of the two functions and of the setup, once: the fields below are the
+// whole list, with type, default and meaning. Nothing else reads the environment.
 package config
 
 import (
@@ -44,18 +44,38 @@ type Queue struct {
 	Timeout    time.Duration `env:"ROUTINELY_MNS_TIMEOUT" envDefault:"5s" doc:"Longest time for one MNS call"`
 }
 
-// Accept is the configuration of the function accept.
-type Accept struct {
+// Ledger is where the record of jobs is kept. Without an endpoint there is none.
+type Ledger struct {
+	Endpoint string        `env:"ROUTINELY_TABLESTORE_ENDPOINT" doc:"Tablestore endpoint, such as https://INSTANCE.REGION.ots.aliyuncs.com; without it no record of jobs is kept"`
+	Instance string        `env:"ROUTINELY_TABLESTORE_INSTANCE" doc:"Tablestore instance; default: the first part of the endpoint's host name"`
+	Table    string        `env:"ROUTINELY_TABLESTORE_TABLE" envDefault:"routinely_jobs" doc:"Table of the jobs"`
+	Timeout  time.Duration `env:"ROUTINELY_TABLESTORE_TIMEOUT" envDefault:"2s" doc:"Longest time for one Tablestore call"`
+}
+
+// Base is the configuration that both functions have.
+type Base struct {
 	Key
 	Queue
+	Ledger   Ledger
 	LogLevel string `env:"ROUTINELY_LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error"`
+}
+
+// Accept is the configuration of the function accept.
+type Accept struct {
+	Base
+}
+
+// Setup is the configuration of the setup, which makes the queues and the table.
+type Setup struct {
+	Key
+	Queue
+	Ledger    Ledger
+	Retention time.Duration `env:"ROUTINELY_RETENTION" envDefault:"2160h" doc:"How long a job is remembered after its last change; 0 means for ever, 24h is the least. Only routinely setup reads it"`
 }
 
 // Provision is the configuration of the function provision.
 type Provision struct {
-	Key
-	Queue
-	LogLevel string `env:"ROUTINELY_LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error"`
+	Base
 
 	ESAEndpoint string        `env:"ROUTINELY_ESA_ENDPOINT" envDefault:"esa.cn-hangzhou.aliyuncs.com" doc:"ESA endpoint; esa.ap-southeast-1.aliyuncs.com for accounts of the international site"`
 	ESATimeout  time.Duration `env:"ROUTINELY_ESA_TIMEOUT" envDefault:"30s" doc:"Longest time for one ESA call"`
@@ -77,6 +97,7 @@ func LoadAccept(environ []string) (Accept, error) {
 	var cfg Accept
 	err := load(environ, &cfg)
 	cfg.Queue.complete()
+	cfg.Ledger.complete()
 	return cfg, err
 }
 
@@ -85,7 +106,25 @@ func LoadProvision(environ []string) (Provision, error) {
 	var cfg Provision
 	err := load(environ, &cfg)
 	cfg.Queue.complete()
+	cfg.Ledger.complete()
 	return cfg, err
+}
+
+// LoadSetup is LoadAccept for the setup.
+func LoadSetup(environ []string) (Setup, error) {
+	var cfg Setup
+	err := load(environ, &cfg)
+	cfg.Queue.complete()
+	cfg.Ledger.complete()
+	return cfg, err
+}
+
+// complete takes the instance from the endpoint. Tablestore's public addresses begin with it (endpoints page).
+func (l *Ledger) complete() {
+	if l.Instance == "" {
+		_, host, _ := strings.Cut(l.Endpoint, "://")
+		l.Instance, _, _ = strings.Cut(host, ".")
+	}
 }
 
 func (q *Queue) complete() {
@@ -107,7 +146,7 @@ type Variable struct {
 	Required, Secret         bool
 }
 
-// Variables lists the variables of a configuration, given as Accept{} or Provision{}, in the order of its fields.
+// Variables lists the variables of a configuration, such as Accept{}, in the order of its fields.
 func Variables(cfg any) []Variable {
 	return variables(reflect.TypeOf(cfg))
 }

@@ -20,8 +20,12 @@ func TestLoad(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := config.Provision{
-			Queue:    config.Queue{Endpoint: "http://localhost", Name: "routinely-jobs", DeadLetter: "routinely-jobs-dead", Timeout: 5 * time.Second},
-			LogLevel: "info", ESAEndpoint: "esa.cn-hangzhou.aliyuncs.com", ESATimeout: 30 * time.Second,
+			Base: config.Base{
+				Queue:    config.Queue{Endpoint: "http://localhost", Name: "routinely-jobs", DeadLetter: "routinely-jobs-dead", Timeout: 5 * time.Second},
+				Ledger:   config.Ledger{Table: "routinely_jobs", Timeout: 2 * time.Second},
+				LogLevel: "info",
+			},
+			ESAEndpoint: "esa.cn-hangzhou.aliyuncs.com", ESATimeout: 30 * time.Second,
 			RetryBase: 2 * time.Second, RetryCap: 15 * time.Minute, RetryAttempts: 10, RetryInternalAttempts: 3, RetryMaxAge: 24 * time.Hour,
 			LockPollMin: 200 * time.Millisecond, LockPollMax: 3 * time.Second, Reserve: 10 * time.Second,
 		}
@@ -37,6 +41,17 @@ func TestLoad(t *testing.T) {
 		got, err = config.LoadAccept(append(least, "ROUTINELY_QUEUE=q", "ROUTINELY_DEAD_LETTER_QUEUE=d"))
 		if err != nil || got.DeadLetter != "d" {
 			t.Errorf("%q, %v", got.DeadLetter, err)
+		}
+	})
+	t.Run("takes Tablestore's instance from the endpoint unless told otherwise", func(t *testing.T) {
+		given := append(least, "ROUTINELY_TABLESTORE_ENDPOINT=https://jobs.cn-hangzhou.ots.aliyuncs.com")
+		got, err := config.LoadAccept(given)
+		if err != nil || got.Ledger.Instance != "jobs" {
+			t.Errorf("%q, %v", got.Ledger.Instance, err)
+		}
+		setup, err := config.LoadSetup(append(given, "ROUTINELY_TABLESTORE_INSTANCE=other"))
+		if err != nil || setup.Ledger.Instance != "other" || setup.Retention != 90*24*time.Hour {
+			t.Errorf("%+v, %v", setup, err)
 		}
 	})
 	t.Run("names every variable that is wrong", func(t *testing.T) {

@@ -103,12 +103,6 @@ func classify(action string, err error, requestID string) error {
 	return &out
 }
 
-// rowFault is the fault of one row of a batch that succeeded otherwise.
-func rowFault(failed sdk.Error) *fault.Error {
-	out := lookUp(http.StatusOK, failed.Code, failed.Message)
-	return &out
-}
-
 func unusable(message string) *fault.Error {
 	return &fault.Error{Kind: fault.Unavailable, Code: codeUnusable, Message: message, OutcomeUnknown: true, Hint: hintUnavailable}
 }

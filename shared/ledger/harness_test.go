@@ -2,6 +2,9 @@ package ledger_test
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -160,4 +163,27 @@ func codeOf(err error) string {
 	}
 	f := fault.From(err)
 	return string(f.Kind) + " " + f.Code
+}
+
+// callsOf counts the calls since the server's counters were reset, by their actions.
+func callsOf(server *otsemu.Server) string {
+	counts := map[string]int{}
+	for _, call := range server.Faults().Calls() {
+		counts[call.Action]++
+	}
+	var texts []string
+	for _, action := range slices.Sorted(maps.Keys(counts)) {
+		text := action
+		if counts[action] > 1 {
+			text = fmt.Sprintf("%d %s", counts[action], action)
+		}
+		texts = append(texts, text)
+	}
+	return strings.Join(texts, ", ")
+}
+
+// connectTo returns another client of the server, as another process would be one.
+func connectTo(t testing.TB, server *otsemu.Server) *ledger.Ledger {
+	t.Helper()
+	return connect(t, localtest.Listen(t, server, nil), nil)
 }

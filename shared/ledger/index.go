@@ -38,10 +38,13 @@ func jobKey(id string) key {
 // partition is the partition key of the index rows for one value.
 func partition(by, state, value string) string { return by + "/" + state + "/" + cut(value, maxWord) }
 
+// maxIndexRows is how many index rows a job can have.
+const maxIndexRows = 8
+
 // indexKeys are the keys of the job's index rows: those that list it whatever its state, and those of its present state.
 func (h *head) indexKeys() []key {
 	within := h.AcceptedAt.Format(sortableTime) + "/" + h.ID
-	out := make([]key, 0, 8)
+	out := make([]key, 0, maxIndexRows)
 	for _, by := range []struct{ name, value string }{
 		{"all", ""}, {"name", h.Request.Name}, {"record", h.Request.RecordName}, {"caller", h.Caller},
 	} {

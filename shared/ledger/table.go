@@ -93,6 +93,14 @@ func (r *record) readColumn(name, value string) error {
 
 // create puts a job's row if there is none.
 func (t *table) create(ctx context.Context, r record) error {
+	return t.call(ctx, "PutRow", func(c *sdk.TableStoreClient) error {
+		_, err := c.PutRow(&sdk.PutRowRequest{PutRowChange: t.newRow(r)})
+		return err
+	})
+}
+
+// newRow is a job's row to put if there is none.
+func (t *table) newRow(r record) *sdk.PutRowChange {
 	change := &sdk.PutRowChange{TableName: t.name, PrimaryKey: jobKey(r.head.ID).primary()}
 	change.SetCondition(sdk.RowExistenceExpectation_EXPECT_NOT_EXIST)
 	change.AddColumn(columnJob, encode(r.head))
@@ -100,10 +108,7 @@ func (t *table) create(ctx context.Context, r record) error {
 	for number, e := range r.entries {
 		change.AddColumn(entryColumn(number), encode(e))
 	}
-	return t.call(ctx, "PutRow", func(c *sdk.TableStoreClient) error {
-		_, err := c.PutRow(&sdk.PutRowRequest{PutRowChange: change})
-		return err
-	})
+	return change
 }
 
 // update replaces the row's head and writes the one entry, if the row is as it was at seq.
@@ -122,52 +127,6 @@ func (t *table) update(ctx context.Context, seq int64, r record, column int) err
 		_, err := c.UpdateRow(&sdk.UpdateRowRequest{UpdateRowChange: change})
 		return err
 	})
-}
-
-// putIndex writes index rows, at most 200 (limits page of the service).
-func (t *table) putIndex(ctx context.Context, id string, keys []key) error {
-	batch := new(sdk.BatchWriteRowRequest)
-	for _, k := range keys {
-		change := &sdk.PutRowChange{TableName: t.name, PrimaryKey: k.primary()}
-		change.SetCondition(sdk.RowExistenceExpectation_IGNORE)
-		change.AddColumn(columnID, id)
-		batch.AddRowChange(change)
-	}
-	return t.writeBatch(ctx, batch, len(keys))
-}
-
-// deleteIndex deletes index rows, at most 200.
-func (t *table) deleteIndex(ctx context.Context, keys []key) error {
-	batch := new(sdk.BatchWriteRowRequest)
-	for _, k := range keys {
-		change := &sdk.DeleteRowChange{TableName: t.name, PrimaryKey: k.primary()}
-		change.SetCondition(sdk.RowExistenceExpectation_IGNORE)
-		batch.AddRowChange(change)
-	}
-	return t.writeBatch(ctx, batch, len(keys))
-}
-
-func (t *table) writeBatch(ctx context.Context, batch *sdk.BatchWriteRowRequest, rows int) error {
-	return t.call(ctx, "BatchWriteRow", func(c *sdk.TableStoreClient) error {
-		res, err := c.BatchWriteRow(batch)
-		if err != nil {
-			return err
-		}
-		return checkRows(res.TableToRowsResult[t.name], rows)
-	})
-}
-
-// checkRows is the first failure among the rows of a batch, each of which has its own outcome.
-func checkRows(results []sdk.RowResult, want int) error {
-	if len(results) != want {
-		return unusable(fmt.Sprintf("%d outcomes for %d rows", len(results), want))
-	}
-	for _, row := range results {
-		if !row.IsSucceed {
-			return rowFault(row.Error)
-		}
-	}
-	return nil
 }
 
 // indexRow is one row of an index.
@@ -231,53 +190,4 @@ func second(pk *sdk.PrimaryKey) (string, error) {
 		return "", fmt.Errorf("a primary key with %T as its second column", pk.PrimaryKeys[1].Value)
 	}
 	return s, nil
-}
-
-// headsPerCall keeps an answer within 4 MB, should every request be as long as a message can be. The service's own limit for
-// BatchGetRow is 100 rows.
-const headsPerCall = 50
-
-// heads reads the jobs that index rows point to, without their entries; those that do not exist are left out.
-func (t *table) heads(ctx context.Context, rows []indexRow) (map[string]*head, error) {
-	ids := make([]string, 0, len(rows))
-	for _, row := range rows {
-		ids = append(ids, row.id)
-	}
-	slices.Sort(ids)
-	out := make(map[string]*head, len(ids))
-	for chunk := range slices.Chunk(slices.Compact(ids), headsPerCall) {
-		if err := t.readHeads(ctx, chunk, out); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
-}
-
-func (t *table) readHeads(ctx context.Context, ids []string, out map[string]*head) error {
-	criteria := &sdk.MultiRowQueryCriteria{TableName: t.name, MaxVersion: 1, ColumnsToGet: []string{columnJob}}
-	for _, id := range ids {
-		criteria.AddRow(jobKey(id).primary())
-	}
-	return t.call(ctx, "BatchGetRow", func(c *sdk.TableStoreClient) error {
-		res, err := c.BatchGetRow(&sdk.BatchGetRowRequest{MultiRowQueryCriteria: []*sdk.MultiRowQueryCriteria{criteria}})
-		if err != nil {
-			return err
-		}
-		results := res.TableToRowsResult[t.name]
-		if err := checkRows(results, len(ids)); err != nil {
-			return err
-		}
-		for i, row := range results {
-			if len(row.Columns) == 0 {
-				continue
-			}
-			text, _ := row.Columns[0].Value.(string)
-			h := new(head)
-			if err := json.Unmarshal([]byte(text), h); err != nil {
-				return unreadable(jobKey(ids[i]).p, err)
-			}
-			out[ids[i]] = h
-		}
-		return nil
-	})
 }

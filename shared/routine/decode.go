@@ -31,6 +31,24 @@ func Decode(text []byte) (Request, error) {
 		return Request{}, err
 	}
 	d := decoder{fields: fields}
+	return d.request()
+}
+
+// DecodeItem reads one request of a batch, which may have an idempotency key of its own in the member idempotencyKey.
+func DecodeItem(text []byte) (req Request, idempotencyKey string, err error) {
+	fields, err := split(text)
+	if err != nil {
+		return Request{}, "", err
+	}
+	d := decoder{fields: fields}
+	if key := d.text("idempotencyKey"); key != nil {
+		idempotencyKey = *key
+	}
+	req, err = d.request()
+	return req, idempotencyKey, err
+}
+
+func (d *decoder) request() (Request, error) {
 	req := Request{
 		Name:        d.name(),
 		Description: d.text("description"),
@@ -109,7 +127,7 @@ func explain(err error) string {
 // camel maps ESA's spelling to ours; a name that is neither stays as it is.
 func camel(name string) string {
 	switch name {
-	case "Name", "Description", "HasAssets", "SiteId", "RecordName", "IfExists":
+	case "Name", "Description", "HasAssets", "SiteId", "RecordName", "IfExists", "IdempotencyKey":
 		return strings.ToLower(name[:1]) + name[1:]
 	}
 	return name

@@ -65,9 +65,11 @@ type Job struct {
 
 // Attempt is one failed try of a job.
 type Attempt struct {
-	// Number counts from 1.
-	Number int       `json:"number"`
-	At     time.Time `json:"at"`
+	// Number counts from 1, anew after each redrive.
+	Number int `json:"number"`
+	// Redriven is how often the job had been redriven when the attempt was made.
+	Redriven int       `json:"redriven,omitempty"`
+	At       time.Time `json:"at"`
 	// Step is where the attempt failed.
 	Step Step `json:"step,omitempty"`
 	// Kind is the kind of fault, see package fault.
@@ -77,6 +79,16 @@ type Attempt struct {
 	RequestID string `json:"requestId,omitempty"`
 	Message   string `json:"message"`
 	Hint      string `json:"hint,omitempty"`
+}
+
+// Redrive is one time that a job was taken back from the dead letters.
+type Redrive struct {
+	// Number counts from 1.
+	Number int       `json:"number"`
+	At     time.Time `json:"at"`
+	// By and Reason are who did it and why, as far as that was said.
+	By     string `json:"by,omitempty"`
+	Reason string `json:"reason,omitempty"`
 }
 
 // Outcome says how a step came to its end.

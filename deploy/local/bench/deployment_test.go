@@ -43,7 +43,7 @@ func deploy(b *testing.B, cfg stack.Config, jobs int) *deployment {
 	d.http = &http.Client{Transport: transport}
 	binaries := b.TempDir()
 	cfg.Dir, cfg.OnInvocation = b.TempDir(), d.note
-	cfg.Addresses = stack.Addresses{HTTP: "127.0.0.1:0", MNS: "127.0.0.1:0", ESA: "127.0.0.1:0", FC: "127.0.0.1:0"}
+	cfg.Addresses = stack.Addresses{HTTP: "127.0.0.1:0", MNS: "127.0.0.1:0", ESA: "127.0.0.1:0", OTS: "127.0.0.1:0", FC: "127.0.0.1:0"}
 	cfg.Accept, cfg.Provision = build(b, binaries, "functions/accept"), build(b, binaries, "functions/provision")
 	var err error
 	if d.Stack, err = stack.New(cfg); err != nil {

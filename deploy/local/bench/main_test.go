@@ -45,6 +45,10 @@ func atMost(unit string, value, limit float64) measured {
 	return measured{unit, value, fmt.Sprintf("<= %g", limit), value <= limit}
 }
 
+func atLeast(unit string, value, limit float64) measured {
+	return measured{unit, value, fmt.Sprintf(">= %g", limit), value >= limit}
+}
+
 func below(unit string, value, limit float64) measured {
 	return measured{unit, value, fmt.Sprintf("< %g", limit), value < limit}
 }

@@ -57,7 +57,7 @@ func (d *deployment) worker(b *testing.B) (pid int, megabytes float64) {
 		if instance.Function != stack.FunctionWorker {
 			continue
 		}
-		megabytes, err := resident(instance.PID)
+		megabytes, err := memory(instance.PID, "VmRSS:")
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -67,17 +67,18 @@ func (d *deployment) worker(b *testing.B) (pid int, megabytes float64) {
 	return 0, 0
 }
 
-// resident reads the resident memory of a process in MB (proc_pid_status(5): VmRSS, in units of 1024 bytes).
-func resident(pid int) (float64, error) {
+// memory reads a line of a process's status in MB (proc_pid_status(5): VmRSS is what is resident, VmHWM the most that ever was;
+// in units of 1024 bytes).
+func memory(pid int, line string) (float64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, err
 	}
-	for line := range strings.Lines(string(text)) {
-		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+	for given := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(given, line); ok {
 			kilobytes, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 64)
 			return kilobytes * 1024 / 1e6, err
 		}
 	}
-	return 0, fmt.Errorf("process %d: no VmRSS", pid)
+	return 0, fmt.Errorf("process %d: no %s", pid, line)
 }

@@ -71,7 +71,7 @@ func config(dir string, output *bytes.Buffer, progress *watcher) demo.Config {
 	return demo.Config{
 		Stack: stack.Config{
 			Dir: dir, Accept: filepath.Join(binaries, "accept"), Provision: filepath.Join(binaries, "provision"),
-			Addresses:  stack.Addresses{HTTP: free, MNS: free, ESA: free, FC: free},
+			Addresses:  stack.Addresses{HTTP: free, MNS: free, ESA: free, OTS: free, FC: free},
 			ESALatency: 10 * time.Millisecond,
 		},
 		Output: output, Progress: progress,

@@ -180,3 +180,21 @@ func TestDeleteTable(t *testing.T) {
 		}
 	})
 }
+
+func TestCreateTableAtStart(t *testing.T) {
+	b := start(t)
+	for range 2 {
+		if err := b.CreateTable("jobs", "p", "s"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found := must[*tablestore.DescribeTableResponse](t)(describe(b, "jobs"))
+	if len(found.TableMeta.SchemaEntry) != 2 || found.TableOption.TimeToAlive != -1 {
+		t.Errorf("%+v", found)
+	}
+	for _, key := range [][]string{{"p"}, {"s", "p"}, nil, {"p", ""}, {"a", "b", "c", "d", "e"}} {
+		if err := b.CreateTable("jobs", key...); err == nil {
+			t.Errorf("key %q was accepted for a table that has another", key)
+		}
+	}
+}

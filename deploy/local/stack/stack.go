@@ -1,4 +1,4 @@
-// Package stack is the whole of Routinely on one machine: MNS, ESA and Function Compute as local servers, joined as s.yaml
+// Package stack is the whole of Routinely on one machine: MNS, ESA, Tablestore and Function Compute as local servers, joined as s.yaml
 // joins the real ones, running the function binaries as they are deployed.
 package stack
 
@@ -18,6 +18,7 @@ import (
 	"routinely/deploy/local/fcemu"
 	"routinely/deploy/local/mnsclient"
 	"routinely/deploy/local/mnsemu"
+	"routinely/deploy/local/otsemu"
 	"routinely/deploy/local/serve"
 )
 
@@ -29,6 +30,8 @@ const (
 	AccessKeySecret = "local-secret-key"
 	Queue           = "routinely-jobs"
 	DeadLetterQueue = "routinely-jobs-dead"
+	Instance        = "routinely"
+	Table           = "routinely_jobs"
 	FunctionAccept  = "routinely-accept"
 	FunctionWorker  = "routinely-provision"
 )
@@ -42,7 +45,7 @@ const (
 // Times of the local deployment, as in s.yaml but for the queue's visibility timeout: local leases are renewed while a
 // message is being worked on, so a short one brings it back soon after everything was killed.
 const (
-	acceptTimeout     = 15 * time.Second
+	acceptTimeout     = 60 * time.Second
 	workerTimeout     = 300 * time.Second
 	visibilitySeconds = 10
 	retentionSeconds  = 604800
@@ -54,8 +57,8 @@ const (
 type Addresses struct {
 	// HTTP is the HTTP trigger of the function accept.
 	HTTP string
-	// MNS, ESA and FC are the three services.
-	MNS, ESA, FC string
+	// MNS, ESA, OTS (Tablestore) and FC are the services.
+	MNS, ESA, OTS, FC string
 }
 
 // Config is what a Stack needs.
@@ -71,6 +74,8 @@ type Config struct {
 	RoutineQuota, RecordQuota int
 	// BatchSize is the trigger's CountBasedWindow; 0 means 1.
 	BatchSize int
+	// NoLedger leaves the functions without a record of jobs.
+	NoLedger bool
 	// ProvisionEnv is added to the environment of provision.
 	ProvisionEnv map[string]string
 	// Output gets what the functions print; nil drops it.
@@ -86,6 +91,7 @@ type Stack struct {
 	cfg       Config
 	mns       *mnsemu.Server
 	esa       *esaemu.Server
+	ots       *otsemu.Server
 	fc        *fcemu.Server
 	listeners map[string]net.Listener
 	urls      map[string]string
@@ -96,6 +102,7 @@ const (
 	listenHTTP = "http"
 	listenMNS  = "mns"
 	listenESA  = "esa"
+	listenOTS  = "ots"
 	listenFC   = "fc"
 )
 
@@ -131,6 +138,15 @@ func New(cfg Config) (s *Stack, err error) {
 	if err != nil {
 		return s, fmt.Errorf("esa: %w", err)
 	}
+	s.ots, err = otsemu.New(otsemu.Config{
+		InstanceName: Instance, AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret, Dir: filepath.Join(cfg.Dir, "ots"),
+	})
+	if err != nil {
+		return s, fmt.Errorf("ots: %w", err)
+	}
+	if err := s.ots.CreateTable(Table, "p", "s"); err != nil {
+		return s, fmt.Errorf("ots: %w", err)
+	}
 	s.fc, err = fcemu.New(s.functions())
 	if err != nil {
 		return s, fmt.Errorf("fc: %w", err)
@@ -140,7 +156,8 @@ func New(cfg Config) (s *Stack, err error) {
 
 func (s *Stack) listen() error {
 	for name, address := range map[string]string{
-		listenHTTP: s.cfg.Addresses.HTTP, listenMNS: s.cfg.Addresses.MNS, listenESA: s.cfg.Addresses.ESA, listenFC: s.cfg.Addresses.FC,
+		listenHTTP: s.cfg.Addresses.HTTP, listenMNS: s.cfg.Addresses.MNS, listenESA: s.cfg.Addresses.ESA, listenOTS: s.cfg.Addresses.OTS,
+		listenFC: s.cfg.Addresses.FC,
 	} {
 		listener, err := net.Listen("tcp", address)
 		if err != nil {
@@ -156,6 +173,9 @@ func (s *Stack) listen() error {
 func (s *Stack) functions() fcemu.Config {
 	env := map[string]string{
 		"ROUTINELY_MNS_ENDPOINT": s.MNSURL(), "ROUTINELY_QUEUE": Queue, "ROUTINELY_DEAD_LETTER_QUEUE": DeadLetterQueue,
+	}
+	if !s.cfg.NoLedger {
+		env["ROUTINELY_TABLESTORE_ENDPOINT"], env["ROUTINELY_TABLESTORE_INSTANCE"] = s.OTSURL(), Instance
 	}
 	workerEnv := map[string]string{"ROUTINELY_ESA_ENDPOINT": s.ESAURL()}
 	for _, from := range []map[string]string{env, s.cfg.ProvisionEnv} {
@@ -188,14 +208,20 @@ func (s *Stack) MNSURL() string { return s.urls[listenMNS] }
 // ESAURL is the address of ESA.
 func (s *Stack) ESAURL() string { return s.urls[listenESA] }
 
+// OTSURL is the address of Tablestore.
+func (s *Stack) OTSURL() string { return s.urls[listenOTS] }
+
 // FCURL is the address of Function Compute.
 func (s *Stack) FCURL() string { return s.urls[listenFC] }
 
-// MNS, ESA and FC are the servers, for faults, counters and state.
+// MNS is the MNS server, for faults, counters and state.
 func (s *Stack) MNS() *mnsemu.Server { return s.mns }
 
 // ESA is the ESA server.
 func (s *Stack) ESA() *esaemu.Server { return s.esa }
+
+// OTS is the Tablestore server.
+func (s *Stack) OTS() *otsemu.Server { return s.ots }
 
 // FC is the Function Compute server.
 func (s *Stack) FC() *fcemu.Server { return s.fc }
@@ -245,6 +271,7 @@ func (s *Stack) serve(ctx context.Context) (wait func() error) {
 		listenHTTP: {s.fc.HTTP(FunctionAccept), nil},
 		listenMNS:  {s.mns, s.mns.Stop},
 		listenESA:  {s.esa, s.esa.Stop},
+		listenOTS:  {s.ots, s.ots.Stop},
 		listenFC:   {s.fc.API(), nil},
 	}
 	var wg sync.WaitGroup
@@ -293,6 +320,9 @@ func (s *Stack) Close() error {
 	if s.mns != nil {
 		failed = errors.Join(failed, s.mns.Close())
 	}
-	s.listeners, s.esa, s.mns = nil, nil, nil
+	if s.ots != nil {
+		failed = errors.Join(failed, s.ots.Close())
+	}
+	s.listeners, s.esa, s.mns, s.ots = nil, nil, nil, nil
 	return failed
 }

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"routinely/deploy/local/faults"
+	"routinely/shared/api"
+	"routinely/shared/routine"
+)
+
+func batch(body string, headers ...string) map[string]any {
+	return event("POST", "/v1/routines:batch", body, headers...)
+}
+
+// verdicts writes a result in short: status and, of a problem, its code.
+func verdicts(r api.BatchResult) []string {
+	out := make([]string, 0, len(r.Items))
+	for i, v := range r.Items {
+		text := string(v.Status)
+		if v.Problem != nil {
+			text += " " + v.Problem.Code
+			for _, e := range v.Problem.Errors {
+				text += " " + e.Pointer
+			}
+		}
+		if v.Index != i || (v.JobID == "") == (v.Problem == nil) {
+			text += fmt.Sprintf(" ODD %+v", v)
+		}
+		out = append(out, text)
+	}
+	return out
+}
+
+func TestBatch(t *testing.T) {
+	t.Run("gives a verdict on each item, in order", func(t *testing.T) {
+		f := startRecorded(t)
+		f.post(t, wishFor(1), "Idempotency-Key", "old")
+		f.post(t, wishFor(1), "Idempotency-Key", "other")
+		f.queued(t)
+		body := `[` + strings.Join([]string{
+			wishFor(1),
+			`{"name":"X","siteId":true}`,
+			`{"name":"pr-1","siteId":7,"recordName":"pr-1.example.com","idempotencyKey":"old"}`,
+			`{"name":"pr-2","siteId":7,"recordName":"pr-1.example.com","idempotencyKey":"other"}`,
+			`{"name":"pr-3","siteId":7,"recordName":"pr-1.example.com","IdempotencyKey":"` + strings.Repeat("k", 256) + `"}`,
+			`17`,
+			`{"Name":"pr-4","SiteId":"7","RecordName":"PR-4.example.com","idempotencyKey":"twice"}`,
+			`{"name":"pr-4","siteId":7,"recordName":"pr-4.example.com","idempotencyKey":"twice"}`,
+			`{"name":"pr-5","siteId":7,"recordName":"pr-5.example.com","idempotencyKey":7}`,
+		}, ",") + `]`
+		got := read[api.BatchResult](t, f.call(t, batch(body)), 202)
+		want := []string{
+			"accepted", "rejected invalid-request /name /recordName /siteId", "duplicate", "rejected idempotency-key-reused",
+			"rejected invalid-idempotency-key", "rejected malformed-request ", "accepted", "duplicate", "rejected invalid-request /idempotencyKey",
+		}
+		if diff := cmp.Diff(want, verdicts(got)); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+		if got.Accepted != 2 || got.Duplicate != 2 || got.Rejected != 5 || got.Failed != 0 {
+			t.Errorf("counts %+v", got)
+		}
+		ids := map[string]bool{}
+		for _, e := range f.queued(t) {
+			ids[e.JobID] = true
+		}
+		if !ids[got.Items[0].JobID] || !ids[got.Items[6].JobID] || got.Items[6].JobID != got.Items[7].JobID {
+			t.Errorf("queued %v of %+v", ids, got.Items)
+		}
+	})
+	t.Run("reads one request a line", func(t *testing.T) {
+		for _, media := range []string{"application/x-ndjson", "application/jsonl"} {
+			got := read[api.BatchResult](t, start(t).call(t, batch("\n"+wishFor(1)+"\r\n\n{broken\n"+wishFor(2), "Content-Type", media)), 202)
+			if diff := cmp.Diff([]string{"accepted", "rejected malformed-request ", "accepted"}, verdicts(got)); diff != "" {
+				t.Errorf("%s: -want +got:\n%s", media, diff)
+			}
+		}
+	})
+	t.Run("makes an item's key of the batch's", func(t *testing.T) {
+		f := startRecorded(t)
+		body := "[" + wishFor(1) + "," + wishFor(2) + "]"
+		first := read[api.BatchResult](t, f.call(t, batch(body, "Idempotency-Key", "b")), 202)
+		again := read[api.BatchResult](t, f.call(t, batch(body, "Idempotency-Key", "b")), 202)
+		if again.Duplicate != 2 || first.Accepted != 2 || again.Items[1].JobID != first.Items[1].JobID || again.Items[1].State != routine.Queued {
+			t.Errorf("%+v, then %+v", first, again)
+		}
+		alone := read[routine.Job](t, f.call(t, event("POST", "/v1/routines", wishFor(2), "Idempotency-Key", "b/1")), 202)
+		if alone.ID != first.Items[1].JobID {
+			t.Errorf("%s is not %s", alone.ID, first.Items[1].JobID)
+		}
+	})
+	t.Run("takes a thousand requests in as few calls as can be", func(t *testing.T) {
+		f := startRecorded(t)
+		var lines []string
+		for n := range api.MaxBatch {
+			lines = append(lines, wishFor(n))
+		}
+		got := read[api.BatchResult](t, f.call(t, batch("["+strings.Join(lines, ",")+"]")), 202)
+		if calls := f.mns.Faults().Count("BatchSendMessage"); got.Accepted != api.MaxBatch || calls != 63 {
+			t.Errorf("%d accepted in %d calls", got.Accepted, calls)
+		}
+		if calls := len(f.ots.Faults().Calls()); calls > 100 {
+			t.Errorf("%d calls of the ledger", calls)
+		}
+		seen := 0
+		for batch := f.queued(t); len(batch) > 0; batch = f.queued(t) {
+			seen += len(batch)
+		}
+		if seen != api.MaxBatch {
+			t.Errorf("%d jobs on the queue", seen)
+		}
+	})
+}
+
+func TestBatchRefusals(t *testing.T) {
+	many := "[" + strings.Repeat(wishFor(1)+",", api.MaxBatch) + wishFor(2) + "]"
+	for name, test := range map[string]struct {
+		event  map[string]any
+		status int
+		code   string
+	}{
+		"one request":        {batch(wishFor(1)), 400, "malformed-request"},
+		"an empty array":     {batch("[]"), 400, "malformed-request"},
+		"no lines":           {batch("\n\n", "Content-Type", "application/jsonl"), 400, "malformed-request"},
+		"half an array":      {batch("[" + wishFor(1)), 400, "malformed-request"},
+		"too many requests":  {batch(many), 413, "too-large"},
+		"too many bytes":     {batch("[" + strings.Repeat(" ", api.MaxBatchBytes) + "]"), 413, "too-large"},
+		"a table":            {batch("name,siteId", "Content-Type", "text/csv"), 415, "unsupported-media-type"},
+		"a compressed batch": {batch("[]", "Content-Encoding", "gzip"), 415, "unsupported-media-type"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := start(t)
+			refused(t, f.call(t, test.event), test.status, test.code)
+			if got := f.queued(t); got != nil {
+				t.Errorf("queued %+v", got)
+			}
+		})
+	}
+	t.Run("nothing but bad requests", func(t *testing.T) {
+		got := read[api.BatchResult](t, start(t).call(t, batch(`[{},{"name":"x"}]`)), 422)
+		if got.Rejected != 2 {
+			t.Errorf("got %+v", got)
+		}
+	})
+}
+
+func TestBatchInTrouble(t *testing.T) {
+	body := "[{}," + wishFor(1) + "," + wishFor(2) + "]"
+	t.Run("says of each item that MNS did not take", func(t *testing.T) {
+		f := startRecorded(t)
+		if _, err := f.mns.Faults().Add(faults.Rule{Action: "BatchSendMessage", Fault: faults.Fault{Answer: faults.Error, Status: 500, Code: "InternalError"}}); err != nil {
+			t.Fatal(err)
+		}
+		res := f.call(t, batch(body, "Idempotency-Key", "b"))
+		got := read[api.BatchResult](t, res, 503)
+		if diff := cmp.Diff([]string{"rejected invalid-request /name /recordName /siteId", "failed queue-unavailable", "failed queue-unavailable"}, verdicts(got)); diff != "" || res.Headers["Retry-After"] != "5" {
+			t.Errorf("%v, -want +got:\n%s", res.Headers, diff)
+		}
+		if n := strings.Count(f.log.String(), "answered queue-unavailable"); n != 1 {
+			t.Errorf("logged %d times: %s", n, f.log)
+		}
+		// The same batch again loses nothing: what was recorded but not queued is sent.
+		again := read[api.BatchResult](t, f.call(t, batch(body, "Idempotency-Key", "b")), 202)
+		if again.Duplicate != 2 || len(f.queued(t)) != 2 {
+			t.Errorf("got %+v", again)
+		}
+	})
+	t.Run("goes on without the ledger", func(t *testing.T) {
+		f := startRecorded(t)
+		if _, err := f.ots.Faults().Add(faults.Rule{Times: -1, Fault: faults.Fault{Answer: faults.Reset}}); err != nil {
+			t.Fatal(err)
+		}
+		got := read[api.BatchResult](t, f.call(t, batch(body)), 202)
+		if got.Accepted != 2 || len(f.queued(t)) != 2 || strings.Count(f.log.String(), "the ledger fails") != 1 {
+			t.Errorf("got %+v, log %s", got, f.log)
+		}
+	})
+}

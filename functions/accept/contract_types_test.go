@@ -1,0 +1,263 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/google/go-cmp/cmp"
+
+	"routinely/shared/api"
+	"routinely/shared/fault"
+	"routinely/shared/routine"
+)
+
+// bodies names the schemas of the Go types that are written and read as JSON.
+func bodies() map[string]reflect.Type {
+	return map[string]reflect.Type{
+		"Problem":           reflect.TypeFor[api.Problem](),
+		"JobList":           reflect.TypeFor[api.JobList](),
+		"Routine":           reflect.TypeFor[api.Routine](),
+		"Record":            reflect.TypeFor[api.Record](),
+		"BatchResult":       reflect.TypeFor[api.BatchResult](),
+		"Verdict":           reflect.TypeFor[api.Verdict](),
+		"Cancellation":      reflect.TypeFor[api.Cancellation](),
+		"DeadLetter":        reflect.TypeFor[api.DeadLetter](),
+		"Received":          reflect.TypeFor[api.Received](),
+		"DeadLetterList":    reflect.TypeFor[api.DeadLetterList](),
+		"CodeCount":         reflect.TypeFor[api.CodeCount](),
+		"DeadLetterFilter":  reflect.TypeFor[api.DeadLetterFilter](),
+		"RedriveRequest":    reflect.TypeFor[api.Redrive](),
+		"WorkedOff":         reflect.TypeFor[api.WorkedOff](),
+		"DeadLetterFailure": reflect.TypeFor[api.DeadLetterFailure](),
+		"Job":               reflect.TypeFor[routine.Job](),
+		"Request":           reflect.TypeFor[routine.Request](),
+		"FieldProblem":      reflect.TypeFor[routine.Problem](),
+		"Attempt":           reflect.TypeFor[routine.Attempt](),
+		"Progress":          reflect.TypeFor[routine.Progress](),
+		"Result":            reflect.TypeFor[routine.Result](),
+		"Redrive":           reflect.TypeFor[routine.Redrive](),
+	}
+}
+
+func TestContractSchemasAreTheGoTypes(t *testing.T) {
+	schemas := newContract(t).doc.Components.Schemas
+	for name, goType := range bodies() {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(fieldsOf(goType), propertiesOf(schemas[name].Value)); diff != "" {
+				t.Errorf("-%s +%s:\n%s", goType, name, diff)
+			}
+		})
+	}
+	t.Run("RoutineRequest, in which ids may be text", func(t *testing.T) {
+		if diff := cmp.Diff(fieldsOf(reflect.TypeFor[routine.Request]()), propertiesOf(schemas["RoutineRequest"].Value)); diff != "" {
+			t.Errorf("-Go +RoutineRequest:\n%s", diff)
+		}
+	})
+	t.Run("BatchItem is a RoutineRequest with a key", func(t *testing.T) {
+		item := propertiesOf(schemas["BatchItem"].Value)
+		if item["idempotencyKey"] != "string" {
+			t.Errorf("idempotencyKey: %q", item["idempotencyKey"])
+		}
+		delete(item, "idempotencyKey")
+		if diff := cmp.Diff(propertiesOf(schemas["RoutineRequest"].Value), item); diff != "" {
+			t.Errorf("-RoutineRequest +BatchItem:\n%s", diff)
+		}
+	})
+	t.Run("there are no others", func(t *testing.T) {
+		written := slices.AppendSeq([]string{"RoutineRequest", "BatchItem", "RedriveOneRequest", "Health"}, maps.Keys(bodies()))
+		for name, schema := range schemas {
+			if schema.Value.Type.Is("object") && !slices.Contains(written, name) {
+				t.Errorf("no Go type is known to be a %s", name)
+			}
+		}
+	})
+	t.Run("all are closed, so that a field too many is found", func(t *testing.T) {
+		for name, schema := range schemas {
+			s := schema.Value
+			if !s.Type.Is("object") || name == "DeadLetterFilter" { // RedriveRequest includes the filter and is closed itself
+				continue
+			}
+			if !isFalse(s.AdditionalProperties) && !isFalse(s.UnevaluatedProperties) {
+				t.Errorf("%s is open", name)
+			}
+		}
+	})
+}
+
+func isFalse(s openapi3.BoolSchema) bool { return s.Has != nil && !*s.Has }
+
+// fieldsOf describes the members of a struct in JSON: the kind of each, and whether it is always there.
+func fieldsOf(goType reflect.Type) map[string]string {
+	out := map[string]string{}
+	for field := range goType.Fields() {
+		if field.Anonymous {
+			maps.Copy(out, fieldsOf(field.Type))
+			continue
+		}
+		name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
+		out[name] = goKind(field.Type)
+		if !strings.HasPrefix(options, "omit") {
+			out[name] += ", required"
+		}
+	}
+	return out
+}
+
+// goKind is how JSON holds a Go type.
+func goKind(goType reflect.Type) string {
+	switch {
+	case goType == reflect.TypeFor[time.Time]():
+		return "string date-time"
+	case goType.Kind() == reflect.Pointer:
+		return goKind(goType.Elem())
+	case goType.Kind() == reflect.Slice:
+		return "array of " + goKind(goType.Elem())
+	case goType.Kind() == reflect.Int64:
+		return "integer int64"
+	case goType.Kind() == reflect.Int:
+		return "integer"
+	case goType.Kind() == reflect.Bool:
+		return "boolean"
+	case goType.Kind() == reflect.String:
+		return "string"
+	}
+	for name, other := range bodies() {
+		if other == goType {
+			return name
+		}
+	}
+	return "unknown " + goType.String()
+}
+
+// propertiesOf describes the members of a schema as fieldsOf does.
+func propertiesOf(schema *openapi3.Schema) map[string]string {
+	out := map[string]string{}
+	for _, part := range schema.AllOf {
+		maps.Copy(out, propertiesOf(part.Value))
+	}
+	for name, property := range schema.Properties {
+		out[name] = schemaKind(property)
+		if slices.Contains(schema.Required, name) {
+			out[name] += ", required"
+		}
+	}
+	return out
+}
+
+// schemaKind is how a schema's values are held. Of alternatives it is the first: the others become it.
+func schemaKind(ref *openapi3.SchemaRef) string {
+	schema := ref.Value
+	switch {
+	case len(schema.OneOf) > 0:
+		return schemaKind(schema.OneOf[0])
+	case schema.Type.Is("object"):
+		return strings.TrimPrefix(ref.Ref, "#/components/schemas/")
+	case schema.Type.Is("array"):
+		return "array of " + schemaKind(schema.Items)
+	}
+	return strings.TrimSpace(fmt.Sprint(strings.Join(schema.Type.Slice(), " "), " ", dataFormat(schema.Format)))
+}
+
+// dataFormat is a format that says how the value is held; others say what it must look like.
+func dataFormat(format string) string {
+	if format == "uri-reference" {
+		return ""
+	}
+	return format
+}
+
+func TestContractEnumsAreTheGoValues(t *testing.T) {
+	schemas := newContract(t).doc.Components.Schemas
+	for name, want := range map[string][]any{
+		"JobState":      {routine.Queued, routine.Succeeded, routine.DeadLettered, routine.Cancelled},
+		"IfExists":      {routine.Adopt, routine.Fail},
+		"Outcome":       {routine.Created, routine.Adopted},
+		"VerdictStatus": {api.Accepted, api.Duplicate, api.Rejected, api.Failed},
+		"Origin":        {api.Worker, api.Trigger},
+		"Kind": {
+			fault.Invalid, fault.Unauthenticated, fault.Denied, fault.NotFound, fault.Conflict, fault.Operator,
+			fault.Locked, fault.Throttled, fault.Unavailable, fault.Internal,
+		},
+		// The work is the first two; what reads it back fails under its own name.
+		"Step": {routine.CreateRoutine, routine.CreateRoutineRelatedRecord, "GetRoutine", "ListRoutineRelatedRecords"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := fmt.Sprint(schemas[name].Value.Enum...); got != fmt.Sprint(want...) {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+func TestContractProblems(t *testing.T) {
+	doc := newContract(t).doc
+	page, err := os.ReadFile("problems.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	explained := map[string]string{}
+	for _, section := range regexp.MustCompile(`(?m)^## (\S+)\n\n(\d{3})\. `).FindAllStringSubmatch(string(page), -1) {
+		explained[section[1]] = section[2]
+	}
+	t.Run("each code is explained on the page, and no other", func(t *testing.T) {
+		var codes []string
+		for _, code := range doc.Components.Schemas["ProblemCode"].Value.Enum {
+			codes = append(codes, fmt.Sprint(code))
+		}
+		if diff := cmp.Diff(slices.Sorted(slices.Values(codes)), slices.Sorted(maps.Keys(explained))); diff != "" {
+			t.Errorf("-openapi.yaml +problems.md:\n%s", diff)
+		}
+	})
+	for path, item := range doc.Paths.Map() {
+		for method, operation := range item.Operations() {
+			t.Run("the examples of "+method+" "+path+" are those of the codes and statuses", func(t *testing.T) {
+				for status, documented := range operation.Responses.Map() {
+					media := documented.Value.Content["application/problem+json"]
+					if media == nil {
+						continue
+					}
+					for code, example := range media.Examples {
+						want := api.Problem{Type: "/problems#" + code, Code: code, Status: statusOf(t, status)}
+						got := problemIn(t, example.Value.Value)
+						got.Title, got.Detail, got.Errors, got.RequestID = "", "", nil, ""
+						want.Retryable = got.Retryable
+						if diff := cmp.Diff(want, got); diff != "" || explained[code] != status {
+							t.Errorf("%s %s: on the page %q, -want +got:\n%s", status, code, explained[code], diff)
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+func statusOf(t *testing.T, text string) int {
+	t.Helper()
+	status, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return status
+}
+
+func problemIn(t *testing.T, value any) (p api.Problem) {
+	t.Helper()
+	text, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &p); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}

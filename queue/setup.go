@@ -1,0 +1,166 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	mns "github.com/aliyun/aliyun-mns-go-sdk"
+	gogap "github.com/gogap/errors"
+
+	"routinely/shared/fault"
+)
+
+// Attributes are the settings of a queue, named as MNS names them. Times are in seconds, sizes in bytes.
+type Attributes struct {
+	VisibilityTimeout      int
+	MessageRetentionPeriod int
+	MaximumMessageSize     int
+	DelaySeconds           int
+	PollingWaitSeconds     int
+}
+
+const (
+	// retentionSeconds is the longest that MNS keeps messages (limits page of Simple Message Queue).
+	retentionSeconds = 604800
+	// jobLeaseSeconds is above the 300 seconds that an invocation may take, or a job would be delivered again while it is
+	// worked on.
+	jobLeaseSeconds = 600
+	// deadLeaseSeconds is the time between taking a dead letter and deleting it, and how long those stay hidden that a
+	// sweep which was killed has taken.
+	deadLeaseSeconds = 120
+	// jobPollSeconds makes each receive of the trigger a long poll, the longest there is, since each empty answer is billed.
+	jobPollSeconds = 30
+)
+
+// JobQueueAttributes are the settings that the job queue should have.
+func JobQueueAttributes() Attributes {
+	return Attributes{
+		VisibilityTimeout: jobLeaseSeconds, MessageRetentionPeriod: retentionSeconds, MaximumMessageSize: MaxMessageBytes,
+		PollingWaitSeconds: jobPollSeconds,
+	}
+}
+
+// DeadLetterQueueAttributes are the settings that the dead-letter queue should have.
+func DeadLetterQueueAttributes() Attributes {
+	return Attributes{
+		VisibilityTimeout: deadLeaseSeconds, MessageRetentionPeriod: retentionSeconds, MaximumMessageSize: MaxMessageBytes,
+	}
+}
+
+const (
+	stepCreateQueue   = "CreateQueue"
+	stepGetAttributes = "GetQueueAttributes"
+	stepSetAttributes = "SetQueueAttributes"
+)
+
+// Setup makes the two queues if they are missing, corrects their settings, and says what it changed; nothing is left to
+// change the next time. With dryRun it only says what it would change. Messages on the queues stay; a new retention or
+// delay holds for them as MNS sees fit.
+func (c *Client) Setup(ctx context.Context, dryRun bool) (changes []string, err error) {
+	for _, each := range []struct {
+		name   string
+		wanted Attributes
+	}{{c.cfg.Queue, JobQueueAttributes()}, {c.cfg.DeadLetterQueue, DeadLetterQueueAttributes()}} {
+		change, err := c.setUp(ctx, each.name, each.wanted, dryRun)
+		if err != nil {
+			return changes, err
+		}
+		if change != "" {
+			changes = append(changes, change)
+		}
+	}
+	return changes, nil
+}
+
+// setUp makes or corrects one queue and says what it changed.
+func (c *Client) setUp(ctx context.Context, name string, wanted Attributes, dryRun bool) (change string, err error) {
+	found, err := c.attributes(ctx, name)
+	if fault.HasCode(err, "QueueNotExist") {
+		if !dryRun {
+			err = c.createQueue(ctx, name, wanted)
+		}
+		if dryRun || err == nil {
+			return fmt.Sprintf("create queue %s: %s", name, wanted.differences(nil)), nil
+		}
+		if fault.HasCode(err, "QueueAlreadyExist") { // somebody else was setting it up
+			found, err = c.attributes(ctx, name)
+		}
+	}
+	if err != nil {
+		return "", err
+	}
+	have := Attributes{
+		VisibilityTimeout: int(found.VisibilityTimeout), MessageRetentionPeriod: int(found.MessageRetentionPeriod),
+		MaximumMessageSize: int(found.MaxMessageSize), DelaySeconds: int(found.DelaySeconds), PollingWaitSeconds: int(found.PollingWaitSeconds),
+	}
+	if have == wanted {
+		return "", nil
+	}
+	if !dryRun {
+		err = c.setAttributes(ctx, name, wanted, found.LoggingEnabled)
+	}
+	return fmt.Sprintf("change queue %s: %s", name, wanted.differences(&have)), err
+}
+
+// differences lists the settings that are not as they should be, of a queue that is missing all of them.
+func (a Attributes) differences(have *Attributes) string {
+	var out []string
+	for _, each := range []struct {
+		name string
+		of   func(Attributes) int
+	}{
+		{"VisibilityTimeout", func(a Attributes) int { return a.VisibilityTimeout }},
+		{"MessageRetentionPeriod", func(a Attributes) int { return a.MessageRetentionPeriod }},
+		{"MaximumMessageSize", func(a Attributes) int { return a.MaximumMessageSize }},
+		{"DelaySeconds", func(a Attributes) int { return a.DelaySeconds }},
+		{"PollingWaitSeconds", func(a Attributes) int { return a.PollingWaitSeconds }},
+	} {
+		switch {
+		case have == nil:
+			out = append(out, fmt.Sprintf("%s %d", each.name, each.of(a)))
+		case each.of(*have) != each.of(a):
+			out = append(out, fmt.Sprintf("%s %d instead of %d", each.name, each.of(a), each.of(*have)))
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+func (c *Client) attributes(ctx context.Context, queue string) (mns.QueueAttribute, error) {
+	var found mns.QueueAttribute
+	err := c.bounded(ctx, stepGetAttributes, queue, c.cfg.Timeout, func(sdk mns.MNSClient) (err error) {
+		found, err = mns.NewMNSQueueManager(sdk).GetQueueAttributes(queue)
+		return err
+	})
+	if err != nil { // a call that was given up may still be writing
+		return mns.QueueAttribute{}, err
+	}
+	return found, nil
+}
+
+// options are all settings: the SDK sends a zero for some of those that it is not given, which resets them.
+func (a Attributes) options(logging bool) []mns.QueueOption {
+	return []mns.QueueOption{
+		mns.WithVisibilityTimeout(int32(a.VisibilityTimeout)), mns.WithMessageRetentionPeriod(int32(a.MessageRetentionPeriod)),
+		mns.WithMaxMessageSize(int32(a.MaximumMessageSize)), mns.WithDelaySeconds(int32(a.DelaySeconds)),
+		mns.WithPollingWaitSeconds(int32(a.PollingWaitSeconds)), mns.WithLoggingEnabled(logging),
+	}
+}
+
+func (c *Client) createQueue(ctx context.Context, queue string, wanted Attributes) error {
+	return c.bounded(ctx, stepCreateQueue, queue, c.cfg.Timeout, func(sdk mns.MNSClient) error {
+		err := mns.NewMNSQueueManager(sdk).CreateQueueWithOptions(queue, wanted.options(false)...)
+		var known gogap.ErrCode
+		if errors.As(err, &known) && known.Code() == sdkExistsAlready {
+			return nil
+		}
+		return err
+	})
+}
+
+func (c *Client) setAttributes(ctx context.Context, queue string, wanted Attributes, logging bool) error {
+	return c.bounded(ctx, stepSetAttributes, queue, c.cfg.Timeout, func(sdk mns.MNSClient) error {
+		return mns.NewMNSQueueManager(sdk).SetQueueAttributesWithOptions(queue, wanted.options(logging)...)
+	})
+}
