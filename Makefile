@@ -30,8 +30,8 @@ test: ## run all tests
 	$(GO) test $(RACE) -shuffle=on ./...
 
 bench: ## measure, as ratios against a floor or a peer in the same run
-	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./deploy/local/bench ./functions/accept
-	$(GO) test -run '^$$' -bench . ./deploy/local/mnsemu
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./deploy/local/bench ./functions/accept ./functions/deadletters ./shared/ledger
+	$(GO) test -run '^$$' -bench . ./deploy/local/mnsemu ./deploy/local/otsemu
 
 lint: ## check formatting, go vet and staticcheck
 	@unformatted=$$($(GO) run $(GOFUMPT) -l .) && if [ -n "$$unformatted" ]; then echo "not formatted:"; echo "$$unformatted"; exit 1; fi

@@ -104,8 +104,8 @@ func (s *Sweep) hold(messages []Message) []Message {
 	return fresh
 }
 
-// Complete reports whether the sweep has come to the end of the queue: it has seen all that was visible and in nobody else's
-// hands.
+// Complete reports whether the sweep has come to the end of the queue: it has seen all that was visible. What somebody else
+// holds was not, nor what a receive took whose answer never came.
 func (s *Sweep) Complete() bool { return s.complete }
 
 // Held is how many messages the sweep holds.

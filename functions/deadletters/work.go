@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sirupsen/logrus"
+
 	"routinely/queue"
 	"routinely/shared/api"
 	"routinely/shared/fault"
@@ -266,15 +268,16 @@ func (w *work) settle(l *letter, before error, deleted map[string]error) error {
 		w.fail(l, problemOf(before))
 		return before
 	}
-	w.audit(l)
 	for _, id := range l.messages {
 		err := deleted[id]
 		if err == nil || (!w.act.mustDelete && fault.HasKind(err, fault.NotFound)) {
 			continue // a lease that has ended: the letter may be redriven once more, which jobs survive
 		}
+		w.audit(l).WithFields(logging.Fields{logging.Outcome: "not-removed", logging.Error: err.Error()}).Warn("dead letter may still be on the queue")
 		w.fail(l, problemNotRemoved(err))
 		return err
 	}
+	w.audit(l).Info("dead letter " + w.act.done)
 	w.count(l)
 	l.state, l.story = done, nil
 	return nil
@@ -294,12 +297,12 @@ func (w *work) fail(l *letter, p *api.Problem) {
 	}
 }
 
-// audit writes the line that tells who did what to a letter, and why.
-func (w *work) audit(l *letter) {
-	logging.From(w.caller).WithFields(logging.Fields{
+// audit begins the line that tells who did what to a letter, and why.
+func (w *work) audit(l *letter) *logrus.Entry {
+	return logging.From(w.caller).WithFields(logging.Fields{
 		"deadLetterId": l.id, logging.Job: l.story.JobID, logging.Kind: l.story.Kind, logging.Code: l.story.Code,
 		"by": w.order.by, "reason": w.order.reason, logging.Outcome: w.act.done,
-	}).Info("dead letter " + w.act.done)
+	})
 }
 
 // reportIncomplete lists the letters of which a part was not to be seen.

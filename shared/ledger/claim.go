@@ -35,8 +35,8 @@ func (l *Ledger) Claim(ctx context.Context, job routine.Job) (existing *routine.
 // first is claimed and is what the others find existing; if it cannot be claimed, they share its error.
 //
 // A row that is refused is the error of its job alone, a call that fails that of the jobs in it. Once a call has failed as
-// Unavailable no other is made, and its error is that of every job without an answer: a ledger that is down costs one time
-// limit, not one for each call.
+// Unavailable or Operator no other is made, and its error is that of every job without an answer: a ledger that is down costs
+// one time limit, not one for each call.
 func (l *Ledger) ClaimAll(ctx context.Context, jobs []routine.Job) []Claimed {
 	c := &claiming{table: l.table, jobs: jobs, out: make([]Claimed, len(jobs))}
 	for open := range slices.Chunk(c.claims(), maxWrites) {
@@ -178,7 +178,7 @@ func answered[T any](c *claiming, claims []*claim, call func() ([]outcome[T], er
 		if err == nil {
 			outcomes, err = call()
 		}
-		if fault.HasKind(err, fault.Unavailable) {
+		if fault.HasKind(err, fault.Unavailable) || fault.HasKind(err, fault.Operator) {
 			c.down = err
 		}
 		for i, one := range claims {
