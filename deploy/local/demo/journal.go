@@ -122,7 +122,11 @@ func (j *journal) clear() error {
 
 // removeState removes what the servers keep in the directory.
 func (j *journal) removeState() error {
-	return errors.Join(os.RemoveAll(filepath.Join(j.dir, "esa")), os.RemoveAll(filepath.Join(j.dir, "mns")))
+	var failed error
+	for _, server := range []string{"esa", "mns", "ots"} {
+		failed = errors.Join(failed, os.RemoveAll(filepath.Join(j.dir, server)))
+	}
+	return failed
 }
 
 // add writes an entry down before it returns.
