@@ -166,7 +166,7 @@ func (s service) cancelJob(l *ledger.Ledger, r *http.Request) (reply, error) {
 
 // routine tells what the ledger knows of a routine: the latest job of each of its host names.
 func (s service) routine(l *ledger.Ledger, r *http.Request) (reply, error) {
-	name := r.PathValue("name")
+	name := r.PathValue("id")
 	jobs, next, err := l.Jobs(r.Context(), ledger.Filter{Name: name}, ledger.MaxPage, "")
 	if err != nil {
 		return reply{}, ledgerFailed(err)

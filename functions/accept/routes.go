@@ -5,8 +5,10 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,33 +39,63 @@ type service struct {
 	newID   func() (uuid.UUID, error)
 }
 
-// anyPath is the pattern of everything that has no other.
-const anyPath = "/"
-
-// target is the wildcard of patterns whose last segment names a thing and an action, as in /v1/jobs/ID:cancel.
-const target = "{target}"
-
 // newRoutes returns the function's HTTP interface; openapi.yaml describes it.
 func newRoutes(s service) http.Handler {
 	mux := http.NewServeMux()
-	other := unknown(mux)
-	mux.HandleFunc(anyPath, other)
-	mux.HandleFunc("POST /v1/routines", serve(s.createRoutine))
-	mux.HandleFunc("POST /v1/routines:batch", serve(s.createRoutines))
-	mux.HandleFunc("GET /v1/routines/{name}", serve(s.withLedger(s.routine)))
-	mux.HandleFunc("GET /v1/jobs", serve(s.withLedger(s.listJobs)))
-	mux.HandleFunc("GET /v1/jobs/{id}", serve(s.withLedger(s.job)))
-	mux.HandleFunc("POST /v1/jobs/"+target, action("cancel", serve(s.withLedger(s.cancelJob)), other))
-	mux.HandleFunc("GET /v1/dead-letters", serve(s.listDeadLetters))
-	mux.HandleFunc("DELETE /v1/dead-letters", serve(s.deleteDeadLetters))
-	mux.HandleFunc("POST /v1/dead-letters:redrive", serve(s.redriveDeadLetters))
-	mux.HandleFunc("GET /v1/dead-letters/{id}", serve(s.deadLetter))
-	mux.HandleFunc("DELETE /v1/dead-letters/{id}", serve(s.deleteDeadLetter))
-	mux.HandleFunc("POST /v1/dead-letters/"+target, action("redrive", serve(s.redriveDeadLetter), other))
-	mux.HandleFunc("GET /healthz", serve(health))
-	mux.HandleFunc("GET /problems", serve(page("text/markdown; charset=utf-8", problemsPage)))
-	mux.HandleFunc("GET /openapi.yaml", serve(page("application/yaml", contractPage)))
+	mux.Handle("/v1/routines", resource{http.MethodPost: s.createRoutine})
+	mux.Handle("/v1/routines:batch", resource{http.MethodPost: s.createRoutines})
+	mux.Handle("/v1/routines/{id}", resource{http.MethodGet: s.withLedger(s.routine)})
+	mux.Handle("/v1/jobs", resource{http.MethodGet: s.withLedger(s.listJobs)})
+	mux.Handle("/v1/jobs/{id}", thing{
+		resource{http.MethodGet: s.withLedger(s.job)}, map[string]handler{"cancel": s.withLedger(s.cancelJob)},
+	})
+	mux.Handle("/v1/dead-letters", resource{http.MethodGet: s.listDeadLetters, http.MethodDelete: s.deleteDeadLetters})
+	mux.Handle("/v1/dead-letters:redrive", resource{http.MethodPost: s.redriveDeadLetters})
+	mux.Handle("/v1/dead-letters/{id}", thing{
+		resource{http.MethodGet: s.deadLetter, http.MethodDelete: s.deleteDeadLetter}, map[string]handler{"redrive": s.redriveDeadLetter},
+	})
+	mux.Handle("/healthz", resource{http.MethodGet: health})
+	mux.Handle("/problems", resource{http.MethodGet: page("text/markdown; charset=utf-8", problemsPage)})
+	mux.Handle("/openapi.yaml", resource{http.MethodGet: page("application/yaml", contractPage)})
+	mux.HandleFunc("/", noSuchPath)
 	return onlyClean(mux)
+}
+
+// resource is what one path answers, by method; HEAD is answered as GET is.
+type resource map[string]handler
+
+func (res resource) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	if h := res[method]; h != nil {
+		serve(h, w, r)
+		return
+	}
+	allowed := slices.Sorted(maps.Keys(res))
+	if res[http.MethodGet] != nil {
+		allowed = append(allowed, http.MethodHead)
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	writeProblem(r.Context(), w, problemMethod.with(fmt.Sprintf("%s is not possible here; allowed: %s", r.Method, w.Header().Get("Allow"))))
+}
+
+// thing is a resource with an id, which the name of an action may follow, as in /v1/jobs/ID:cancel.
+type thing struct {
+	resource
+	actions map[string]handler
+}
+
+func (t thing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	for name, act := range t.actions {
+		if id, found := strings.CutSuffix(r.PathValue("id"), ":"+name); found && id != "" {
+			r.SetPathValue("id", id)
+			resource{http.MethodPost: act}.ServeHTTP(w, r)
+			return
+		}
+	}
+	t.resource.ServeHTTP(w, r)
 }
 
 // handler answers one request; its error becomes a problem.
@@ -77,24 +109,22 @@ type reply struct {
 	text   []byte
 }
 
-// serve makes an http.HandlerFunc of a handler: the answer is written as JSON, an error as a problem.
-func serve(h handler) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		out, err := h(r)
-		if err != nil {
-			writeProblem(r.Context(), w, problemOf(err))
-			return
-		}
-		for name, value := range out.header {
-			w.Header().Set(name, value)
-		}
-		if out.text != nil {
-			w.WriteHeader(out.status)
-			_, _ = w.Write(out.text)
-			return
-		}
-		writeJSON(w, out.status, "application/json", out.body)
+// serve writes a handler's answer as JSON, an error as a problem.
+func serve(h handler, w http.ResponseWriter, r *http.Request) {
+	out, err := h(r)
+	if err != nil {
+		writeProblem(r.Context(), w, problemOf(err))
+		return
 	}
+	for name, value := range out.header {
+		w.Header().Set(name, value)
+	}
+	if out.text != nil {
+		w.WriteHeader(out.status)
+		_, _ = w.Write(out.text)
+		return
+	}
+	writeJSON(w, out.status, "application/json", out.body)
 }
 
 // withLedger makes a handler of one that reads the ledger.
@@ -114,49 +144,15 @@ func writeJSON(w http.ResponseWriter, status int, contentType string, body any) 
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-// action takes requests whose last segment is ID:name, and leaves the others to other. The id becomes the path value "id".
-func action(name string, act, other http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		id, found := strings.CutSuffix(r.PathValue("target"), ":"+name)
-		if !found || id == "" {
-			other(w, r)
-			return
-		}
-		r.SetPathValue("id", id)
-		act(w, r)
-	}
-}
-
-// unknown answers what no route takes, in place of the router's own 404 and 405.
-func unknown(mux *http.ServeMux) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		p := problemNoSuchPath
-		if allowed := allowedMethods(mux, r); len(allowed) > 0 {
-			w.Header().Set("Allow", strings.Join(allowed, ", "))
-			p = problemMethod.with(fmt.Sprintf("%s is not possible here; allowed: %s", r.Method, strings.Join(allowed, ", ")))
-		}
-		writeProblem(r.Context(), w, p)
-	}
-}
-
-func allowedMethods(mux *http.ServeMux, r *http.Request) []string {
-	var allowed []string
-	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete} {
-		other := r.Clone(r.Context())
-		other.Method = method
-		_, pattern := mux.Handler(other)
-		if pattern != anyPath && !strings.HasSuffix(pattern, target) {
-			allowed = append(allowed, method)
-		}
-	}
-	return allowed
+func noSuchPath(w http.ResponseWriter, r *http.Request) {
+	writeProblem(r.Context(), w, problemNoSuchPath)
 }
 
 // onlyClean keeps paths that are not clean from the router, which would redirect them: no use to an API's clients.
 func onlyClean(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if path.Clean(r.URL.Path) != r.URL.Path {
-			writeProblem(r.Context(), w, problemNoSuchPath)
+			noSuchPath(w, r)
 			return
 		}
 		mux.ServeHTTP(w, r)
