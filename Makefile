@@ -14,11 +14,12 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: ## build the functions and the local servers into .local/bin
+build: ## build the functions, the local servers and the command line tool into .local/bin
 	@mkdir -p $(BIN)
 	@$(BUILD) -o $(BIN)/accept ./functions/accept
 	@$(BUILD) -o $(BIN)/provision ./functions/provision
 	@$(GO) build -o $(BIN)/local ./deploy/local
+	@$(GO) build -o $(BIN)/routinely ./cmd/routinely
 
 run: build ## run everything on this machine until Ctrl-C
 	@$(BIN)/local run $(ARGS)

@@ -19,13 +19,6 @@ import (
 
 const module = "routinely/"
 
-// tool is what the command line tool and its packages may import. The ledger and the queue are for the setup: jobs and dead
-// letters are reached over HTTP.
-var tool = []string{
-	"shared/routine", "shared/fault", "shared/api", "shared/auth", "queue", "shared/config", "shared/ledger", "shared/logging",
-	"deploy/local/...", "cmd/routinely/...",
-}
-
 // mayImport says which packages of the module a package may import. What ends in /... stands for all packages below. A
 // package that is missing here may not exist; one that is here need not exist.
 var mayImport = map[string][]string{
@@ -53,8 +46,18 @@ var mayImport = map[string][]string{
 		"shared/routine", "shared/fault", "shared/retry", "shared/esa", "shared/provision", "shared/ledger", "queue",
 		"shared/config", "shared/logging", "functions/invocation",
 	},
-	"cmd/routinely":     tool,
-	"cmd/routinely/...": tool,
+	// Only the setup reaches queues and table itself: jobs and dead letters are reached over HTTP.
+	"cmd/routinely": {"cmd/routinely/...", "deploy/local/command", "queue", "shared/config", "shared/ledger"},
+	"cmd/routinely/cli": {
+		"cmd/routinely/client", "cmd/routinely/display", "shared/api", "shared/config", "shared/fault", "shared/routine",
+	},
+	"cmd/routinely/client":   {"shared/api", "shared/config", "shared/fault", "shared/routine"},
+	"cmd/routinely/display":  {},
+	"cmd/routinely/requests": {"shared/routine"},
+	"cmd/routinely/...": {
+		"cmd/routinely/cli", "cmd/routinely/client", "cmd/routinely/display", "cmd/routinely/requests", "shared/api", "shared/fault",
+		"shared/routine",
+	},
 
 	"deploy":           {},
 	"deploy/pack":      {},
@@ -79,11 +82,11 @@ var mayUse = map[string][]string{
 	"github.com/sirupsen/logrus":                   {"shared/logging", "functions/..."},
 	"github.com/caarlos0/env/v11":                  {"shared/config"},
 	"golang.org/x/net/idna":                        {"shared/routine"},
-	"github.com/google/uuid":                       {"queue", "functions/accept", "cmd/routinely", "cmd/routinely/..."},
+	"github.com/google/uuid":                       {"queue", "functions/accept"},
 	"github.com/spf13/cobra":                       {"cmd/routinely", "cmd/routinely/..."},
-	"github.com/spf13/pflag":                       {"cmd/routinely", "cmd/routinely/..."},
-	"github.com/jedib0t/go-pretty/v6":              {"cmd/routinely", "cmd/routinely/...", "deploy/local/demo"},
-	"github.com/vbauerster/mpb/v8":                 {"cmd/routinely", "cmd/routinely/...", "deploy/local/demo"},
+	"github.com/spf13/pflag":                       {"cmd/routinely/deadletters"},
+	"github.com/jedib0t/go-pretty/v6":              {"cmd/routinely/display", "deploy/local/demo"},
+	"github.com/vbauerster/mpb/v8":                 {"cmd/routinely/display", "deploy/local/demo"},
 }
 
 // mayRead says who may ask package os for the environment: the commands, which hand all of it to whoever needs it.

@@ -114,6 +114,7 @@ func (d DeadLetter) Encode() ([][]byte, error) {
 		return bodies, err
 	}
 	d.JobID, d.Code, d.RequestID, d.Caller, d.Attempts = cut(d.JobID), cut(d.Code), cut(d.RequestID), "", nil
+	d.Redrives = nil
 	return d.encodeParts()
 }
 

@@ -108,6 +108,7 @@ func TestDeadLetterAlwaysFits(t *testing.T) {
 						Caller: text, DeadAt: now, Request: &routine.Request{Name: "ab", Description: &text},
 						Problems: []routine.Problem{{Pointer: text, Detail: text}},
 						Attempts: []routine.Attempt{{Code: text, RequestID: text}},
+						Redrives: []routine.Redrive{{By: text, Reason: text}},
 						Received: queue.ReceivedBody(text, body),
 					}
 					bodies, err := letter.Encode()
@@ -130,6 +131,7 @@ func TestDeadLetterTellsTheStory(t *testing.T) {
 		Step: routine.CreateRoutine, Hint: "activate it", Reason: "not retryable", Caller: "ci", AcceptedAt: now, Attempt: 2,
 		Request: &request, Progress: routine.Progress{RoutineUnknown: true}, DeadAt: now,
 		Attempts: []routine.Attempt{{Number: 1, At: now, Kind: "unavailable", Message: "no answer"}},
+		Redriven: 1, Redrives: []routine.Redrive{{Number: 1, At: now, By: "ops", Reason: "bill paid"}},
 		Received: queue.ReceivedBody("M1", []byte(bare)),
 	}
 	bodies, err := want.Encode()

@@ -56,8 +56,7 @@ const (
 )
 
 // Setup makes the two queues if they are missing, corrects their settings, and says what it changed; nothing is left to
-// change the next time. With dryRun it only says what it would change. Messages on the queues stay; a new retention or
-// delay holds for them as MNS sees fit.
+// change the next time. With dryRun it only says what it would change.
 func (c *Client) Setup(ctx context.Context, dryRun bool) (changes []string, err error) {
 	for _, each := range []struct {
 		name   string

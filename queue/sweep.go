@@ -126,7 +126,7 @@ func (s *Sweep) Delete(ctx context.Context, ids []string) []error {
 		if handle, ok := s.held[id]; ok {
 			handles, at = append(handles, handle), append(at, i)
 		} else {
-			failed[i] = classify(stepDeleteBatch, s.client.cfg.DeadLetterQueue, lookUp(0, errorBody{Code: "MessageNotExist", Message: "the sweep does not hold message " + id}))
+			failed[i] = itemFault(stepDeleteBatch, s.client.cfg.DeadLetterQueue, "MessageNotExist", "the sweep does not hold message "+id)
 		}
 	}
 	s.mu.Unlock()

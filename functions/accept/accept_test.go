@@ -48,6 +48,8 @@ type function struct {
 	queue  *mnsclient.Client
 	log    *bytes.Buffer
 	clock  *clock.Manual
+	// mnsClock is MNS's own.
+	mnsClock *clock.Manual
 	// contract checks every answer.
 	contract *contract
 	// ots and ledger are nil for a function that keeps no record.
@@ -82,7 +84,8 @@ func startRecorded(t testing.TB) *function {
 
 func startWith(t testing.TB, book *ledger.Ledger) *function {
 	t.Helper()
-	mns, url := localtest.MNS(t, nil, "jobs", "jobs-dead")
+	mnsClock := clock.NewManual(time.Now())
+	mns, url := localtest.MNS(t, mnsClock, "jobs", "jobs-dead")
 	jobs, err := queue.New(queue.Config{
 		Endpoint: url, Queue: "jobs", DeadLetterQueue: "jobs-dead", Credentials: localtest.Credentials, Timeout: 10 * time.Second,
 	})
@@ -99,7 +102,7 @@ func startWith(t testing.TB, book *ledger.Ledger) *function {
 	}
 	return &function{
 		service: s, routes: newRoutes(s),
-		mns: mns, queue: localtest.MNSClient(t, url), log: &bytes.Buffer{}, clock: manual, contract: newContract(t),
+		mns: mns, queue: localtest.MNSClient(t, url), log: &bytes.Buffer{}, clock: manual, mnsClock: mnsClock, contract: newContract(t),
 	}
 }
 

@@ -36,10 +36,7 @@ func (p problem) with(detail string) problem {
 }
 
 func newProblem(status int, code, title, detail string) problem {
-	return problem{Problem: api.Problem{
-		Code: code, Title: title, Status: status, Detail: detail, Type: "/problems#" + code,
-		Retryable: status >= http.StatusInternalServerError && status != http.StatusNotImplemented,
-	}}
+	return problem{Problem: api.NewProblem(status, code, title, detail)}
 }
 
 // The problems there are, each explained in problems.md.

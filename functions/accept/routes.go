@@ -81,7 +81,7 @@ func (res resource) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	writeProblem(r.Context(), w, problemMethod.with(fmt.Sprintf("%s is not possible here; allowed: %s", r.Method, w.Header().Get("Allow"))))
 }
 
-// thing is a resource with an id, which the name of an action may follow, as in /v1/jobs/ID:cancel.
+// thing is a resource with an id, which the name of an action may follow, as in POST /v1/jobs/ID:cancel.
 type thing struct {
 	resource
 	actions map[string]handler
@@ -89,9 +89,9 @@ type thing struct {
 
 func (t thing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for name, act := range t.actions {
-		if id, found := strings.CutSuffix(r.PathValue("id"), ":"+name); found && id != "" {
+		if id, found := strings.CutSuffix(r.PathValue("id"), ":"+name); found && id != "" && r.Method == http.MethodPost {
 			r.SetPathValue("id", id)
-			resource{http.MethodPost: act}.ServeHTTP(w, r)
+			serve(act, w, r)
 			return
 		}
 	}

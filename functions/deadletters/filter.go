@@ -14,7 +14,6 @@ const (
 	CodeInvalidCursor  = "InvalidCursor"
 	CodeInvalidFilter  = "InvalidFilter"
 	CodeInvalidLimit   = "InvalidLimit"
-	CodeInvalidReason  = "InvalidReason"
 	CodeInvalidRedrive = "InvalidRedrive"
 	CodeUnknown        = "UnknownDeadLetter"
 )

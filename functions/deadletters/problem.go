@@ -28,8 +28,7 @@ func problemIncomplete(seen, parts int) *api.Problem {
 }
 
 func problem(code, title string, status int, detail string) *api.Problem {
-	return &api.Problem{
-		Type: "/problems#" + code, Title: title, Status: status, Detail: detail, Code: code,
-		Retryable: status != http.StatusUnprocessableEntity,
-	}
+	p := api.NewProblem(status, code, title, detail)
+	p.Retryable = p.Retryable || status == http.StatusConflict // the rest of a letter comes into sight by itself
+	return &p
 }

@@ -197,6 +197,7 @@ func (w *work) workOff(letters []*letter) {
 		case w.order.dryRun:
 			for _, l := range letters[:n] {
 				w.count(l)
+				l.story = nil
 			}
 		case w.order.rate > 0:
 			w.paced(letters[:n])

@@ -3,6 +3,7 @@
 package api
 
 import (
+	"net/http"
 	"time"
 
 	"routinely/shared/routine"
@@ -29,6 +30,14 @@ type Problem struct {
 	RequestID string `json:"requestId,omitempty"`
 	// Errors lists everything wrong with a routine request.
 	Errors []routine.Problem `json:"errors,omitempty"`
+}
+
+// NewProblem returns a problem of a code. It is retryable if something failed that can work again, a status from 500 on.
+func NewProblem(status int, code, title, detail string) Problem {
+	return Problem{
+		Type: "/problems#" + code, Title: title, Status: status, Detail: detail, Code: code,
+		Retryable: status >= http.StatusInternalServerError && status != http.StatusNotImplemented,
+	}
 }
 
 // JobList is a page of jobs, those accepted latest first, without their attempts.

@@ -6,7 +6,8 @@
 //
 // A demo survives kill -9 of any of its processes. Function instances are started again by the local platform. A demo that is
 // killed itself leaves its data directory, and the next one resumes: ESA and the queues are on disk, and all requests are
-// submitted again with their idempotency keys, so that they are the same jobs. What the first run made, the second finds and
+// submitted again with their idempotency keys, so that they are the same jobs. The ledger is thrown away, or accept would
+// answer with what it knows of them: the jobs are to be done again without it. What the first run made, the second finds and
 // adopts. So a line is accounted for by its job, and the job's last word counts: after a kill "adopted" is right where
 // "created" is expected, and a job may have several dead letters that say the same. Only two things have to be written down,
 // in a journal: how ESA looked before, and which messages went to the job queue without a key.
@@ -119,6 +120,11 @@ func (d *demo) run(ctx context.Context) (list []check, err error) {
 	defer d.progress.close()
 	cfg := d.cfg.Stack
 	cfg.RoutineQuota, cfg.ProvisionEnv, cfg.OnInvocation = quota(d.lines), provisionEnv(), d.book.note
+	if d.journal.earlier > 0 {
+		if err := d.journal.forget(); err != nil {
+			return nil, err
+		}
+	}
 	if d.stack, err = stack.New(cfg); err != nil {
 		return nil, err
 	}

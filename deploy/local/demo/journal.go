@@ -122,12 +122,11 @@ func (j *journal) clear() error {
 
 // removeState removes what the servers keep in the directory.
 func (j *journal) removeState() error {
-	var failed error
-	for _, server := range []string{"esa", "mns", "ots"} {
-		failed = errors.Join(failed, os.RemoveAll(filepath.Join(j.dir, server)))
-	}
-	return failed
+	return errors.Join(os.RemoveAll(filepath.Join(j.dir, "esa")), os.RemoveAll(filepath.Join(j.dir, "mns")), j.forget())
 }
+
+// forget removes the ledger.
+func (j *journal) forget() error { return os.RemoveAll(filepath.Join(j.dir, "ots")) }
 
 // add writes an entry down before it returns.
 func (j *journal) add(e entry) error {

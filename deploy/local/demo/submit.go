@@ -26,7 +26,7 @@ func (s submission) shown() string {
 	switch s.status {
 	case 0:
 		return "put on the queue"
-	case http.StatusAccepted:
+	case http.StatusAccepted, http.StatusOK: // the latter for a job that has ended already
 		return "accepted  job " + short(s.jobID)
 	}
 	return fmt.Sprintf("refused %d %s", s.status, s.code)
@@ -114,15 +114,18 @@ func (s *submitter) post(ctx context.Context, l *line) (submission, error) {
 	if err := json.Unmarshal(body, &said); err != nil {
 		return submission{}, fmt.Errorf("answer %d is not JSON: %.100q", res.StatusCode, body)
 	}
-	got := submission{status: res.StatusCode, code: said.Code, detail: said.Detail, jobID: said.ID}
+	if res.StatusCode < http.StatusBadRequest { // a job, whose code is that of its latest failure
+		if said.ID == "" {
+			return submission{}, fmt.Errorf("answer %d names no job: %.100q", res.StatusCode, body)
+		}
+		return submission{status: res.StatusCode, jobID: said.ID}, nil
+	}
+	got := submission{status: res.StatusCode, code: said.Code, detail: said.Detail}
 	for i, e := range said.Errors {
 		if i == 0 {
 			got.detail = ""
 		}
 		got.detail = strings.TrimSpace(got.detail + "\n" + e.Pointer + " " + e.Detail)
-	}
-	if got.status == http.StatusAccepted && got.jobID == "" {
-		return got, fmt.Errorf("answer %d names no job: %.100q", res.StatusCode, body)
 	}
 	return got, nil
 }

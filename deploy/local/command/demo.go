@@ -1,11 +1,10 @@
-package main
+package command
 
 import (
 	"context"
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,12 +16,12 @@ import (
 
 // runDemo submits a file of requests with faults injected and checks what became of each. The report goes to stdout, progress
 // to stderr.
-func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+func runDemo(ctx context.Context, args []string, plain bool, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("local demo", flag.ContinueOnError)
 	flags.SetOutput(stdout)
 	cfg := demo.Config{
 		Stack:    stack.Config{Dir: filepath.FromSlash(".local/demo"), ESALatency: 50 * time.Millisecond},
-		NoColour: noColour(os.Environ()), Output: stdout, Progress: stderr,
+		NoColour: plain, Output: stdout, Progress: stderr,
 	}
 	const free = "127.0.0.1:0"
 	stackFlags(flags, &cfg.Stack, free, free, free, free, free)
@@ -32,6 +31,9 @@ func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	}
 	if flags.NArg() > 0 {
 		return fmt.Errorf("demo takes no argument %q", flags.Arg(0))
+	}
+	if err := checkBinaries(cfg.Stack); err != nil {
+		return err
 	}
 	return demo.Run(ctx, cfg)
 }

@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -26,6 +27,16 @@ func stackFlags(flags *flag.FlagSet, cfg *stack.Config, http, mns, esa, fc, ots 
 	flags.DurationVar(&cfg.ESALatency, "latency", cfg.ESALatency, "`time` that each ESA write takes and holds the account lock")
 }
 
+// checkBinaries says what to do about a function binary that is not there.
+func checkBinaries(cfg stack.Config) error {
+	for _, path := range []string{cfg.Accept, cfg.Provision} {
+		if _, err := os.Stat(path); err != nil {
+			return fmt.Errorf("a function's binary is missing: %w; run make build, or name it with -accept and -provision", err)
+		}
+	}
+	return nil
+}
+
 func runStack(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("local run", flag.ContinueOnError)
 	flags.SetOutput(stdout)
@@ -38,6 +49,9 @@ func runStack(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	}
 	if flags.NArg() > 0 {
 		return fmt.Errorf("run takes no argument %q", flags.Arg(0))
+	}
+	if err := checkBinaries(cfg); err != nil {
+		return err
 	}
 	cfg.Output = stdout
 	if !*raw {

@@ -1,0 +1,197 @@
+// Package cli is what the commands of routinely have in common: the global flags, results on standard output, everything else
+// on standard error, and exit codes.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"routinely/cmd/routinely/client"
+	"routinely/cmd/routinely/display"
+	"routinely/shared/config"
+	"routinely/shared/fault"
+)
+
+// Streams are the three of a process.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
+
+// App is one run of the command line tool.
+type App struct {
+	Streams
+	// Environ is the environment, as NAME=value pairs.
+	Environ []string
+
+	// The global flags.
+	url, token, output, color string
+	timeout                   time.Duration
+
+	// started is set once the flags and arguments are known to be right.
+	started bool
+	// closers end what was opened.
+	closers []func()
+}
+
+const about = `routinely asks for Alibaba Cloud ESA edge routines, tells what became of the jobs, and works on dead letters.
+
+Results go to standard output, everything else to standard error. "routinely help exit-codes" lists the exit codes.`
+
+// Run carries out one command line and returns the exit code.
+func (a *App) Run(ctx context.Context, args []string, commands ...*cobra.Command) int {
+	root := a.root()
+	root.AddCommand(commands...)
+	root.AddCommand(a.version(), exitCodesTopic())
+	root.SetArgs(args)
+	root.SetIn(a.In)
+	root.SetOut(a.Out)
+	root.SetErr(a.Err)
+	cmd, err := root.ExecuteContextC(ctx)
+	for _, end := range a.closers {
+		end()
+	}
+	var known *fault.Error
+	if err != nil && !a.started && !errors.As(err, &known) {
+		err = &fault.Error{Kind: fault.Invalid, Message: oneLine(err), Hint: cmd.CommandPath() + " --help explains it."}
+	}
+	if err != nil {
+		a.Explain(err)
+	}
+	return exitCode(err)
+}
+
+func (a *App) root() *cobra.Command {
+	root := &cobra.Command{
+		Use: "routinely", Short: "Ask for edge routines and follow them", Long: about,
+		SilenceUsage: true, SilenceErrors: true, PersistentPreRunE: a.start,
+	}
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.url, "url", "", "`address` of the function accept; default: ROUTINELY_URL, else "+defaultURL)
+	flags.StringVar(&a.token, "token", "", "bearer `token`; better given as ROUTINELY_TOKEN, where other users do not see it")
+	flags.StringVarP(&a.output, "output", "o", outputTable, "`format` of the results: table, or json for one JSON object a line")
+	flags.StringVar(&a.color, "color", "auto", "`when` to colour tables: auto, always or never; NO_COLOR means never")
+	flags.DurationVar(&a.timeout, "timeout", 0, "longest `time` for everything, such as 90s or 10m; 0 means none")
+	return root
+}
+
+const (
+	defaultURL  = "http://127.0.0.1:18082"
+	outputTable = "table"
+	outputJSON  = "json"
+)
+
+// JSON reports whether results are for programs.
+func (a *App) JSON() bool { return a.output == outputJSON }
+
+// start checks the global flags. What fails before it is a mistake of the command line.
+func (a *App) start(cmd *cobra.Command, _ []string) error {
+	switch {
+	case a.output != outputTable && a.output != outputJSON:
+		return fmt.Errorf("-o %q: want table or json", a.output)
+	case !slices.Contains([]string{"auto", "always", "never"}, a.color):
+		return fmt.Errorf("--color %q: want auto, always or never", a.color)
+	case a.timeout < 0:
+		return fmt.Errorf("--timeout %s: want a time that is not negative", a.timeout)
+	}
+	if a.timeout > 0 {
+		ctx, cancel := context.WithTimeout(cmd.Context(), a.timeout)
+		a.closers = append(a.closers, cancel)
+		cmd.SetContext(ctx)
+	}
+	a.started = true
+	return nil
+}
+
+// variable returns the value of an environment variable.
+func (a *App) variable(name string) string {
+	for _, pair := range slices.Backward(a.Environ) {
+		if value, found := strings.CutPrefix(pair, name+"="); found {
+			return value
+		}
+	}
+	return ""
+}
+
+// Connect returns the client that flags and environment describe.
+func (a *App) Connect() (*client.Client, error) {
+	address, token := a.url, a.token
+	if address == "" {
+		address = a.variable("ROUTINELY_URL")
+	}
+	if address == "" {
+		address = defaultURL
+	}
+	if token == "" {
+		token = a.variable("ROUTINELY_TOKEN")
+	}
+	c, err := client.New(client.Config{
+		URL: address, Token: config.Secret(token), Agent: fmt.Sprintf("routinely/%s (%s; %s)", versionOf().Version, runtime.GOOS, runtime.GOARCH),
+		Repeating: func(err error, after time.Duration) {
+			a.Note("%s: once more in %s", oneLine(err), after.Round(100*time.Millisecond))
+		},
+	})
+	if err != nil {
+		return nil, Usage("%s", err)
+	}
+	a.closers = append(a.closers, c.Close)
+	return c, nil
+}
+
+// Call makes what a command runs of a function that talks to accept.
+func (a *App) Call(do func(ctx context.Context, c *client.Client, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		c, err := a.Connect()
+		if err != nil {
+			return err
+		}
+		return do(cmd.Context(), c, args)
+	}
+}
+
+// Note writes a line for people. That nobody can see it is no reason to fail.
+func (a *App) Note(format string, args ...any) {
+	for line := range strings.SplitSeq(fmt.Sprintf(format, args...), "\n") {
+		_, _ = fmt.Fprintln(a.Err, display.Clean(line))
+	}
+}
+
+func (a *App) paint() display.Paint {
+	switch a.color {
+	case "always":
+		return true
+	case "never":
+		return false
+	}
+	return display.Paint(a.variable("NO_COLOR") == "" && display.IsTerminal(a.Out))
+}
+
+// Usage is a mistake of the command line or in the input.
+func Usage(format string, args ...any) error {
+	return &fault.Error{Kind: fault.Invalid, Message: fmt.Sprintf(format, args...)}
+}
+
+// Group is a noun, whose verbs are commands.
+func Group(use, short string, verbs ...*cobra.Command) *cobra.Command {
+	noun := &cobra.Command{Use: use, Short: short, RunE: func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		text := fmt.Sprintf("there is no %q in routinely %s", args[0], use)
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			text += "; did you mean " + strings.Join(near, " or ") + "?"
+		}
+		return Usage("%s", text)
+	}}
+	noun.SuggestionsMinimumDistance = 2
+	noun.AddCommand(verbs...)
+	return noun
+}

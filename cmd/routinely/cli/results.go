@@ -1,0 +1,179 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"routinely/cmd/routinely/display"
+	"routinely/shared/api"
+	"routinely/shared/fault"
+	"routinely/shared/routine"
+)
+
+// Fields are what is to be seen of one thing, by name. Empty ones are left out.
+type Fields [][2]string
+
+// Show writes one thing: an object, or its fields for people.
+func (a *App) Show(object any, f Fields) error {
+	var b strings.Builder
+	for _, pair := range f {
+		if strings.TrimSpace(pair[1]) != "" {
+			fmt.Fprintf(&b, "%-12s %s\n", pair[0], a.Fit(pair[0], pair[1]))
+		}
+	}
+	return a.WriteLine(strings.TrimSuffix(b.String(), "\n"), object)
+}
+
+// writeJSON writes an object on a line.
+func (a *App) writeJSON(object any) error {
+	encoder := json.NewEncoder(a.Out)
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(object)
+}
+
+// WriteLine writes a line for people, or an object.
+func (a *App) WriteLine(text string, object any) error {
+	if a.JSON() {
+		return a.writeJSON(object)
+	}
+	_, err := fmt.Fprintln(a.Out, text)
+	return err
+}
+
+// List writes many things: an object a line, or a table with a row for each.
+func List[T any](a *App, things []T, header []string, row func(T) []string) error {
+	if a.JSON() {
+		for _, thing := range things {
+			if err := a.writeJSON(thing); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	rows := make([][]string, len(things))
+	for i, thing := range things {
+		rows[i] = row(thing)
+		for column, text := range rows[i] {
+			rows[i][column] = a.Fit(header[column], text)
+		}
+	}
+	return display.Table(a.Out, header, rows)
+}
+
+// Fit makes a value fit for a terminal, and colours states.
+func (a *App) Fit(name, value string) string {
+	value = display.Clean(value)
+	if name == "state" {
+		return a.paint().Word(value)
+	}
+	return value
+}
+
+// Clock is a moment as people read it; the zero time is empty.
+func Clock(at time.Time) string {
+	if at.IsZero() {
+		return ""
+	}
+	return at.Local().Format(time.DateTime)
+}
+
+// Number is a count; 0 is empty.
+func Number[N int | int64](n N) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatInt(int64(n), 10)
+}
+
+// Pointed is a mistake with its place.
+func Pointed(p routine.Problem) string {
+	return strings.TrimPrefix(p.Pointer+": "+p.Detail, ": ")
+}
+
+// Told is a problem in short.
+func Told(p *api.Problem) string {
+	if p == nil {
+		return ""
+	}
+	if len(p.Errors) == 0 {
+		return strings.TrimSuffix(p.Code+": "+p.Detail, ": ")
+	}
+	parts := make([]string, len(p.Errors))
+	for i, e := range p.Errors {
+		parts[i] = Pointed(e)
+	}
+	return p.Code + ": " + strings.Join(parts, "; ")
+}
+
+// Outcome says in short what a job has achieved, or why it has not.
+func Outcome(job routine.Job) string {
+	if job.State == routine.Succeeded && job.Result != nil {
+		return fmt.Sprintf("routine %s, record %s", job.Result.Routine, job.Result.Record)
+	}
+	why := strings.TrimSpace(job.Kind + " " + job.Code)
+	rest := job.Hint
+	if job.State == routine.Cancelled {
+		rest = job.Reason
+	}
+	return strings.Trim(why+": "+rest, ": ")
+}
+
+// Several explains what has failed of actions on several things, and sums it up.
+func (a *App) Several(all int, failed []error) error {
+	switch {
+	case len(failed) == 0:
+		return nil
+	case all == 1:
+		return failed[0]
+	}
+	for _, err := range failed {
+		a.Explain(err)
+	}
+	end := &Ending{Code: ExitPartly, Text: fmt.Sprintf("%d of %d failed", len(failed), all)}
+	if len(failed) == all {
+		end.Code = exitCode(failed[0])
+	}
+	return end
+}
+
+// Stopped reports whether an error is an interrupt, or the end of the time of --timeout.
+func Stopped(err error) bool {
+	var failed *fault.Error
+	return err != nil && !errors.As(err, &failed)
+}
+
+// Plural counts things.
+func Plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// Attempts tells of failed tries, a line for each.
+func Attempts(list []routine.Attempt) Fields {
+	f := make(Fields, len(list))
+	for i, try := range list {
+		name := fmt.Sprintf("attempt %d", try.Number)
+		if try.Redriven > 0 {
+			name = fmt.Sprintf("  %d.%d", try.Redriven, try.Number)
+		}
+		f[i] = [2]string{name, fmt.Sprintf("%s  %s %s  %s", Clock(try.At), try.Kind, try.Code, WithID(try.Message, try.RequestID))}
+	}
+	return f
+}
+
+// WithID adds the id of the cloud's answer to a message that does not name it.
+func WithID(message, id string) string {
+	if strings.Contains(message, id) {
+		return message
+	}
+	return message + " (request id " + id + ")"
+}
+
+// DefaultLimit is how many things a list shows unless it is told otherwise.
+const DefaultLimit = 50

@@ -1,0 +1,298 @@
+// Package client speaks accept's HTTP interface. Every failure is a *fault.Error that says what was asked, with the problem's
+// code, request id and what to do next; a call that ends because its context is over returns the context's error as it is.
+//
+// Calls that may be made again are: after a lost connection, 429, 502, 503, 504, and what accept calls retryable, with
+// full-jitter exponential backoff or as long as Retry-After asks, a few times.
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"routinely/shared/api"
+	"routinely/shared/config"
+	"routinely/shared/fault"
+)
+
+// callLimit is the longest time for one call: more than accept may wait for a job or work on dead letters.
+const callLimit = 70 * time.Second
+
+// Config is what a Client needs.
+type Config struct {
+	// URL is the address of accept, http or https, with the path of a gateway if there is one. Required.
+	URL string
+	// Token is sent as a bearer token; empty for none.
+	Token config.Secret
+	// Agent is the User-Agent; empty means Go's.
+	Agent string
+	// Pause waits between two calls and returns early with the error of its context; nil means real time.
+	Pause func(context.Context, time.Duration) error
+	// Repeating is told of each call that is to be made again, and after how long; nil for nobody.
+	Repeating func(err error, after time.Duration)
+}
+
+// Client is safe for concurrent use.
+type Client struct {
+	cfg  Config
+	base string
+	http *http.Client
+}
+
+// New checks the configuration and returns a client. It makes no call.
+func New(cfg Config) (*Client, error) {
+	u, err := url.Parse(cfg.URL)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("url %q: not a URL", cfg.URL)
+	case (u.Scheme != "http" && u.Scheme != "https") || u.Host == "":
+		return nil, fmt.Errorf("url %q: want http://HOST or https://HOST", cfg.URL)
+	case u.RawQuery != "" || u.Fragment != "" || u.User != nil:
+		return nil, fmt.Errorf("url of %s: no user, query or fragment is possible", u.Host)
+	case strings.ContainsFunc(cfg.Token.Reveal(), func(c rune) bool { return c <= ' ' || c > '~' }):
+		return nil, errors.New("token: want printable ASCII without spaces")
+	}
+	if cfg.Pause == nil {
+		cfg.Pause = Pause
+	}
+	if cfg.Repeating == nil {
+		cfg.Repeating = func(error, time.Duration) {}
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	return &Client{cfg: cfg, base: strings.TrimSuffix(cfg.URL, "/"), http: &http.Client{
+		Transport: transport, Timeout: callLimit,
+		// A redirected POST would become a GET, and the token could reach another host.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}, nil
+}
+
+// Close drops the idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Pause returns after d, or early with the error of ctx.
+func Pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// call is one HTTP request.
+type call struct {
+	method, path string
+	query        url.Values
+	header       map[string]string
+	body         []byte
+	// also is a status outside of 2xx whose body may be a result and not a problem.
+	also []int
+}
+
+func (c call) String() string { return c.method + " " + c.path }
+
+// answer is a successful one.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// into reads the body as JSON. Members that are new are none of our business.
+func (a answer) into(step call, out any) error {
+	if err := json.Unmarshal(a.body, out); err != nil {
+		return foreign(step, a, fmt.Sprintf("the answer is not what Routinely sends: %v", err))
+	}
+	return nil
+}
+
+// get makes a call until it succeeds, cannot succeed, or was made often enough, and reads the answer into out.
+func (c *Client) get(ctx context.Context, do call, out any) (got answer, err error) {
+	err = c.again(ctx, func(ctx context.Context) error {
+		got, err = c.once(ctx, do)
+		return err
+	})
+	if err != nil {
+		return answer{}, err
+	}
+	return got, got.into(do, out)
+}
+
+// maxAnswer bounds what is read of an answer; a page of dead letters with everything they say fits.
+const maxAnswer = 64 << 20
+
+// once makes a call one time.
+func (c *Client) once(ctx context.Context, do call) (answer, error) {
+	target := c.base + do.path
+	if len(do.query) > 0 {
+		target += "?" + do.query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, do.method, target, bytes.NewReader(do.body))
+	if err != nil {
+		return answer{}, c.unreachable(do, err)
+	}
+	c.describe(req, do)
+	res, err := c.http.Do(req)
+	if err != nil {
+		if ctx.Err() != nil {
+			return answer{}, ctx.Err()
+		}
+		return answer{}, c.unreachable(do, err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	if ctx.Err() != nil {
+		return answer{}, ctx.Err()
+	}
+	if err != nil {
+		return answer{}, c.unreachable(do, err)
+	}
+	return c.judge(do, answer{res.StatusCode, res.Header, body})
+}
+
+func (c *Client) describe(req *http.Request, do call) {
+	if do.body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	req.Header.Set("Accept", "application/json, application/problem+json")
+	if c.cfg.Agent != "" {
+		req.Header.Set("User-Agent", c.cfg.Agent)
+	}
+	if token := c.cfg.Token.Reveal(); token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	for name, value := range do.header {
+		req.Header.Set(name, value)
+	}
+}
+
+// judge tells results from problems.
+func (c *Client) judge(do call, a answer) (answer, error) {
+	media, _, _ := mime.ParseMediaType(a.header.Get("Content-Type"))
+	switch {
+	case a.status/100 == 2:
+		return a, nil
+	case media == "application/problem+json":
+		return a, c.refused(do, a)
+	case media == "application/json" && isOneOf(a.status, do.also):
+		return a, nil
+	}
+	return a, foreign(do, a, fmt.Sprintf("the answer is %d and no problem of Routinely's: %s", a.status, clip(a.body)))
+}
+
+func isOneOf(status int, list []int) bool {
+	for _, s := range list {
+		if s == status {
+			return true
+		}
+	}
+	return false
+}
+
+// Refusal is a problem that accept answered with, the cause of a fault.
+type Refusal struct {
+	api.Problem
+	// More is the address of the text that explains the problem.
+	More string
+}
+
+// Error is the problem's code and detail.
+func (r *Refusal) Error() string { return r.Code + ": " + r.text() }
+
+func (r *Refusal) text() string {
+	// The list of errors says more than the detail, which sums it up.
+	if r.Detail == "" || len(r.Errors) > 0 {
+		return r.Title
+	}
+	return r.Detail
+}
+
+// refused makes a fault of a problem.
+func (c *Client) refused(do call, a answer) error {
+	var p api.Problem
+	if json.Unmarshal(a.body, &p) != nil || p.Code == "" {
+		return foreign(do, a, "the answer is not a problem of Routinely's: "+clip(a.body))
+	}
+	r := &Refusal{Problem: p}
+	if strings.HasPrefix(p.Type, "/") {
+		r.More = c.base + p.Type
+	}
+	return &fault.Error{
+		Kind: kindOf(a.status), Step: do.String(), Code: p.Code, Message: r.text(), RequestID: p.RequestID,
+		RetryAfter: retryAfter(a.header), Err: r,
+	}
+}
+
+// kindOf is fault.Kind.HTTPStatus read backwards, with what a gateway may answer.
+func kindOf(status int) fault.Kind {
+	switch status {
+	case http.StatusUnauthorized:
+		return fault.Unauthenticated
+	case http.StatusForbidden:
+		return fault.Denied
+	case http.StatusNotFound, http.StatusGone:
+		return fault.NotFound
+	case http.StatusConflict:
+		return fault.Conflict
+	case http.StatusTooManyRequests:
+		return fault.Throttled
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return fault.Unavailable
+	case http.StatusNotImplemented: // the deployment lacks something
+		return fault.Operator
+	}
+	if status/100 == 4 {
+		return fault.Invalid
+	}
+	return fault.Internal
+}
+
+// foreign is an answer that accept does not give: another server is at the address, or something between.
+func foreign(do call, a answer, message string) error {
+	return &fault.Error{
+		Kind: kindOf(max(a.status, http.StatusBadRequest)), Step: do.String(), Code: "UnexpectedAnswer", Message: message,
+		RequestID: a.header.Get("X-Fc-Request-Id"), RetryAfter: retryAfter(a.header),
+		Hint: "Check that --url or ROUTINELY_URL is the address of Routinely's function accept.",
+	}
+}
+
+func (c *Client) unreachable(do call, err error) error {
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		err = wrapped.Err
+	}
+	return &fault.Error{
+		Kind: fault.Unavailable, Step: do.String(), Code: "NoAnswer", Message: err.Error(), OutcomeUnknown: true, Err: err,
+		Hint: "Check that Routinely runs at " + c.base + ", or give --url or ROUTINELY_URL.",
+	}
+}
+
+// retryAfter reads the header, in seconds as accept and gateways write it.
+func retryAfter(h http.Header) time.Duration {
+	seconds, err := strconv.Atoi(h.Get("Retry-After"))
+	if err != nil || seconds < 0 {
+		return 0
+	}
+	return time.Duration(seconds) * time.Second
+}
+
+// clip keeps a quoted answer readable.
+func clip(body []byte) string {
+	const most = 200
+	text := strings.Join(strings.Fields(strings.ToValidUTF8(string(body), "?")), " ")
+	if runes := []rune(text); len(runes) > most {
+		return string(runes[:most]) + "…"
+	}
+	return text
+}

@@ -1,0 +1,221 @@
+package client_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"routinely/cmd/routinely/client"
+	"routinely/shared/api"
+	"routinely/shared/fault"
+	"routinely/shared/routine"
+)
+
+// book is a deployment's list of jobs, the latest first, of which some end with each round.
+type book struct {
+	ids []string
+	// ended is how many of the oldest have ended.
+	ended int
+}
+
+func newBook(count int) *book {
+	b := &book{}
+	for i := range count {
+		b.ids = append(b.ids, fmt.Sprintf("job-%d", i))
+	}
+	slices.Reverse(b.ids)
+	return b
+}
+
+func (b *book) job(id string) routine.Job {
+	if at := slices.Index(b.ids, id); at >= 0 && at < len(b.ids)-b.ended {
+		return job(id, routine.Queued)
+	}
+	return job(id, routine.Succeeded)
+}
+
+// serve answers pages of the list and single jobs.
+func (b *book) serve(w http.ResponseWriter, r *http.Request) {
+	if id, single := strings.CutPrefix(r.URL.Path, "/v1/jobs/"); single {
+		says(http.StatusOK, b.job(id))(w, r)
+		return
+	}
+	from, _ := strconv.Atoi(r.URL.Query().Get("cursor"))
+	size, _ := strconv.Atoi(r.URL.Query().Get("limit"))
+	to := min(from+size, len(b.ids))
+	page := api.JobList{}
+	for _, id := range b.ids[from:to] {
+		page.Jobs = append(page.Jobs, b.job(id))
+	}
+	if to < len(b.ids) {
+		page.Next = strconv.Itoa(to)
+	}
+	says(http.StatusOK, page)(w, r)
+}
+
+// kinds counts the calls for pages and for single jobs.
+func (f *far) kinds() (pages, singles int) {
+	for _, r := range f.calls {
+		if r.URL.Path == "/v1/jobs" {
+			pages++
+		} else {
+			singles++
+		}
+	}
+	return pages, singles
+}
+
+func TestWait(t *testing.T) {
+	wait := func(t *testing.T, f *far, ids []string) (ended []string) {
+		t.Helper()
+		if err := f.Wait(t.Context(), ids, func(job routine.Job) { ended = append(ended, job.ID) }); err != nil {
+			t.Fatal(err)
+		}
+		return ended
+	}
+	t.Run("lets accept wait for one job", func(t *testing.T) {
+		f := play(t,
+			says(http.StatusOK, job("j", routine.Queued), "Preference-Applied", "wait=20"), says(http.StatusOK, job("j", routine.Cancelled)))
+		wait(t, f, []string{"j"})
+		if len(f.calls) != 2 || f.calls[0].Header.Get("Prefer") != "wait=20" || len(f.pauses) != 0 {
+			t.Errorf("%d calls, pauses %v", len(f.calls), f.pauses)
+		}
+	})
+	t.Run("pauses itself when accept cannot wait, longer the longer it takes", func(t *testing.T) {
+		answers := make([]http.HandlerFunc, 60)
+		for i := range answers {
+			answers[i] = says(http.StatusOK, job("j", routine.Queued))
+		}
+		f := play(t, append(answers, says(http.StatusOK, job("j", routine.Succeeded)))...)
+		wait(t, f, []string{"j"})
+		if f.pauses[0] != 200*time.Millisecond || !slices.IsSorted(f.pauses) || f.pauses[59] != 5*time.Second {
+			t.Errorf("pauses %v", f.pauses)
+		}
+	})
+	t.Run("reads many from the list, as far back as needed", func(t *testing.T) {
+		b := newBook(1250) // the first 1000 are those of others
+		b.ended = 1000
+		f := play(t, func(w http.ResponseWriter, r *http.Request) {
+			b.serve(w, r)
+			b.ended += 60
+		})
+		ids := b.ids[:250]
+		ended := wait(t, f, ids)
+		slices.Sort(ended)
+		if diff := cmp.Diff(slices.Sorted(slices.Values(ids)), ended); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+		if pages, singles := f.kinds(); pages > 8 || singles > 3 {
+			t.Errorf("%d pages and %d single calls", pages, singles)
+		}
+	})
+	t.Run("asks for those one by one that are not on the first pages", func(t *testing.T) {
+		b := newBook(1000)
+		b.ended = 1000
+		f := play(t, b.serve)
+		if ended := wait(t, f, b.ids[900:910]); len(ended) != 10 {
+			t.Errorf("ended %v", ended)
+		}
+		if pages, singles := f.kinds(); pages != 2 || singles != 10 {
+			t.Errorf("%d pages and %d single calls", pages, singles)
+		}
+	})
+	t.Run("asks for few one by one", func(t *testing.T) {
+		b := newBook(8)
+		b.ended = 8
+		f := play(t, b.serve)
+		wait(t, f, b.ids)
+		if pages, singles := f.kinds(); pages != 0 || singles != 8 {
+			t.Errorf("%d pages and %d single calls", pages, singles)
+		}
+	})
+	t.Run("ends when a job is not there", func(t *testing.T) {
+		f := play(t, says(http.StatusNotFound, api.Problem{Code: "unknown-job"}))
+		err := f.Wait(t.Context(), []string{"a", "b"}, func(routine.Job) {})
+		if !fault.HasKind(err, fault.NotFound) {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+func TestWatch(t *testing.T) {
+	started := time.Unix(1, 0)
+	f := play(t,
+		says(http.StatusOK, job("j", routine.Queued)), says(http.StatusOK, job("j", routine.Queued)),
+		says(http.StatusOK, routine.Job{ID: "j", State: routine.Queued, StartedAt: started}),
+		says(http.StatusOK, routine.Job{ID: "j", State: routine.Queued, StartedAt: started, Attempt: 2}),
+		says(http.StatusOK, job("j", routine.Succeeded)))
+	var seen []string
+	err := f.Watch(t.Context(), "j", func(job routine.Job) error {
+		seen = append(seen, fmt.Sprint(job.State, job.Attempt, job.StartedAt.IsZero()))
+		return nil
+	})
+	want := []string{"queued0 true", "queued0 false", "queued2 false", "succeeded0 true"}
+	if diff := cmp.Diff(want, seen); diff != "" || err != nil {
+		t.Errorf("%v, -want +got:\n%s", err, diff)
+	}
+}
+
+func TestLists(t *testing.T) {
+	t.Run("of jobs go on to the limit and ask for no more", func(t *testing.T) {
+		b := newBook(300)
+		f := play(t, b.serve)
+		var ids []string
+		for job, err := range f.Jobs(t.Context(), client.JobFilter{State: routine.Queued, Name: "n", Record: "r", Caller: "c"}, 130) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, job.ID)
+		}
+		if diff := cmp.Diff(b.ids[:130], ids); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+		want := []string{"caller=c&limit=100&name=n&record=r&state=queued", "caller=c&cursor=100&limit=30&name=n&record=r&state=queued"}
+		if diff := cmp.Diff(want, []string{f.calls[0].URL.RawQuery, f.calls[1].URL.RawQuery}); diff != "" || len(f.calls) != 2 {
+			t.Errorf("%d calls, -want +got:\n%s", len(f.calls), diff)
+		}
+	})
+	t.Run("go on over pages that are short or empty", func(t *testing.T) {
+		page := func(next string, jobs ...routine.Job) http.HandlerFunc {
+			return says(http.StatusOK, api.JobList{Jobs: jobs, Next: next})
+		}
+		f := play(t, page("1"), page("2", job("a", routine.Queued)), page("", job("b", routine.Queued)))
+		count := 0
+		for _, err := range f.Jobs(t.Context(), client.JobFilter{}, 0) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			count++
+		}
+		if count != 2 {
+			t.Errorf("%d jobs", count)
+		}
+	})
+	t.Run("of dead letters name all that a filter holds", func(t *testing.T) {
+		f := play(t, says(http.StatusOK, api.DeadLetterList{DeadLetters: []api.DeadLetter{{ID: "a"}}, Total: 7, Complete: true}))
+		filter := api.DeadLetterFilter{
+			IDs: []string{"a", "b"}, JobID: "j", Kind: "k", Code: "c", Step: "s", Origin: "o", Name: "n", RecordName: "r", SiteID: 9, Caller: "w",
+		}
+		letters, found, err := f.DeadLetters(t.Context(), filter, 5)
+		if err != nil || len(letters) != 1 || found.Total != 7 {
+			t.Errorf("%+v, %+v, %v", letters, found, err)
+		}
+		want := "caller=w&code=c&id=a%2Cb&jobId=j&kind=k&limit=5&name=n&origin=o&record=r&siteId=9&step=s"
+		if got := f.calls[0].URL.RawQuery; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	})
+	t.Run("of dead letters to drop are chosen by the address", func(t *testing.T) {
+		f := play(t, says(http.StatusOK, api.WorkedOff{Count: 1}))
+		done, err := f.Drop(t.Context(), api.Redrive{All: true, DryRun: true, Reason: "a b"})
+		if err != nil || done.Count != 1 || f.calls[0].Method != http.MethodDelete || f.calls[0].RequestURI != "/v1/dead-letters?all=true&dryRun=true&reason=a+b" {
+			t.Errorf("%+v, %s %s, %v", done, f.calls[0].Method, f.calls[0].RequestURI, err)
+		}
+	})
+}

@@ -1,0 +1,58 @@
+package display_test
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"routinely/cmd/routinely/display"
+)
+
+// terminal opens a pseudo-terminal (man 4 pts) and returns its two ends: what a person sees, and what a program writes to.
+func terminal(t *testing.T) (person, program *os.File) {
+	t.Helper()
+	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Skipf("no pseudo-terminal: %v", err)
+	}
+	t.Cleanup(func() { _ = person.Close() })
+	if err := unix.IoctlSetPointerInt(int(person.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.IoctlSetWinsize(int(person.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80}); err != nil {
+		t.Fatal(err)
+	}
+	number, err := unix.IoctlGetInt(int(person.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = program.Close() })
+	return person, program
+}
+
+func TestProgressOnATerminal(t *testing.T) {
+	person, program := terminal(t)
+	if !display.IsTerminal(program) {
+		t.Fatal("a terminal is not taken for one")
+	}
+	seen := make(chan string)
+	go func() {
+		text, _ := io.ReadAll(person) // ends with an error when the program's end is closed
+		seen <- string(text)
+	}()
+	bar := display.NewProgress(program, "ended", 30)
+	bar.Set(7)
+	bar.Close()
+	_ = program.Close()
+	if text := <-seen; !strings.Contains(text, "ended") || !strings.Contains(text, "7/30") {
+		t.Errorf("seen %q", text)
+	}
+}

@@ -1,0 +1,197 @@
+// Package requests reads routine requests from files: JSON, newline-delimited JSON and CSV. What is wrong with one request
+// does not spoil the others; it is kept beside it, with its line.
+package requests
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"routinely/shared/routine"
+)
+
+// Format is how a file holds requests.
+type Format string
+
+// The formats.
+const (
+	// JSON is one object, or an array of objects.
+	JSON Format = "json"
+	// NDJSON has an object on each line. Empty lines are skipped.
+	NDJSON Format = "ndjson"
+	// CSV has a header with the names of fields, in any order.
+	CSV Format = "csv"
+)
+
+// Formats are all there are.
+func Formats() []Format { return []Format{JSON, NDJSON, CSV} }
+
+// Item is one request of a file.
+type Item struct {
+	// Line is where it begins, counted from 1.
+	Line int
+	// Key is its idempotency key, empty if it has none.
+	Key string
+	// Request is valid and normalised, unless Invalid is set.
+	Request routine.Request
+	Invalid *routine.Invalid
+}
+
+// FormatOf tells the format by a file's name; empty if that says nothing.
+func FormatOf(name string) Format {
+	switch strings.ToLower(filepath.Ext(name)) {
+	case ".json":
+		return JSON
+	case ".ndjson", ".jsonl":
+		return NDJSON
+	case ".csv":
+		return CSV
+	}
+	return ""
+}
+
+// Read reads all requests. An empty format is found out by looking. The error is about the whole file: it names the line, and
+// nothing of the file can be used.
+func Read(r io.Reader, format Format) ([]Item, error) {
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return nil, err
+	}
+	if bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) {
+		return nil, errors.New("the text is UTF-16: save it as UTF-8")
+	}
+	text = bytes.TrimPrefix(text, []byte("\ufeff"))
+	if len(bytes.TrimSpace(text)) == 0 {
+		return nil, errors.New("there is no request in it")
+	}
+	if format == "" {
+		if format = look(text); format == "" {
+			return nil, fmt.Errorf("it looks neither like JSON nor like CSV with a header of fields (%s)", strings.Join(columns, ","))
+		}
+	}
+	var items []Item
+	switch format {
+	case JSON:
+		items, err = readJSON(text)
+	case NDJSON:
+		items = readLines(text)
+	case CSV:
+		items, err = readCSV(text)
+	default:
+		return nil, fmt.Errorf("format %q: want json, ndjson or csv", format)
+	}
+	if err == nil && len(items) == 0 {
+		err = errors.New("there is no request in it")
+	}
+	return items, err
+}
+
+// look finds out the format of a text that is not empty.
+func look(text []byte) Format {
+	trimmed := bytes.TrimSpace(text)
+	switch trimmed[0] {
+	case '[':
+		return JSON
+	case '{':
+		if first, _, more := bytes.Cut(trimmed, newline); more && json.Valid(first) {
+			return NDJSON
+		}
+		return JSON
+	}
+	first, _, _ := bytes.Cut(trimmed, newline)
+	for cell := range strings.SplitSeq(string(first), ",") {
+		if fieldOf(strings.Trim(cell, "\" \r")) != "" {
+			return CSV
+		}
+	}
+	return ""
+}
+
+var newline = []byte("\n")
+
+// readJSON reads an object or an array.
+func readJSON(text []byte) ([]Item, error) {
+	if bytes.TrimSpace(text)[0] != '[' {
+		if !json.Valid(text) {
+			var ignored json.RawMessage
+			return nil, atLine(text, json.Unmarshal(text, &ignored))
+		}
+		return []Item{decode(text, 1)}, nil
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	_, _ = decoder.Token() // the bracket
+	var items []Item
+	for line, seen := 1, int64(0); decoder.More(); {
+		var value json.RawMessage
+		if err := decoder.Decode(&value); err != nil {
+			return nil, atLine(text, err)
+		}
+		begin := decoder.InputOffset() - int64(len(value))
+		line, seen = line+bytes.Count(text[seen:begin], newline), begin
+		items = append(items, decode(value, line))
+	}
+	if _, err := decoder.Token(); err != nil {
+		return nil, atLine(text, err)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("line %d: there is more behind the array", lineOf(text, decoder.InputOffset()))
+	}
+	return items, nil
+}
+
+func lineOf(text []byte, offset int64) int { return 1 + bytes.Count(text[:offset], newline) }
+
+// atLine says where a JSON text is broken.
+func atLine(text []byte, err error) error {
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) {
+		return fmt.Errorf("line %d: not JSON: %w", lineOf(text, min(syntax.Offset, int64(len(text)))), err)
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("line %d: the JSON text ends too early", lineOf(text, int64(len(bytes.TrimSpace(text)))))
+	}
+	return fmt.Errorf("not JSON: %w", err)
+}
+
+func readLines(text []byte) []Item {
+	var items []Item
+	number := 0
+	for line := range bytes.Lines(text) {
+		number++
+		if line = bytes.TrimSpace(line); len(line) > 0 {
+			items = append(items, decode(line, number))
+		}
+	}
+	return items
+}
+
+// decode reads one request, which may have a member for its key.
+func decode(text []byte, line int) Item {
+	item := Item{Line: line}
+	var err error
+	item.Request, item.Key, err = routine.DecodeItem(text)
+	if err != nil && !errors.As(err, &item.Invalid) {
+		item.Invalid = &routine.Invalid{Problems: []routine.Problem{{Code: "syntax", Detail: err.Error()}}}
+	}
+	return item
+}
+
+// maxKey is the longest idempotency key, in bytes.
+const maxKey = 255
+
+// CheckKey refuses a key that is too long or cannot be sent in a header.
+func CheckKey(key string) error {
+	if len(key) > maxKey {
+		return fmt.Errorf("idempotency key: it has %d bytes, at most %d are possible", len(key), maxKey)
+	}
+	for _, c := range []byte(key) {
+		if c < ' ' || c > '~' {
+			return errors.New("idempotency key: it holds characters other than printable ASCII")
+		}
+	}
+	return nil
+}

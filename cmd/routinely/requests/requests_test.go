@@ -1,0 +1,141 @@
+package requests_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"routinely/cmd/routinely/requests"
+)
+
+// shown is an item in a line: its place, key and name, or what is wrong.
+func shown(items []requests.Item) []string {
+	var out []string
+	for _, item := range items {
+		text := fmt.Sprintf("%d %q %s", item.Line, item.Key, item.Request.Name)
+		if item.Invalid != nil {
+			text = fmt.Sprintf("%d %s", item.Line, item.Invalid.Problems[0].Pointer+" "+item.Invalid.Problems[0].Code)
+		}
+		out = append(out, text)
+	}
+	return out
+}
+
+const (
+	good = `{"name":"one","siteId":1,"recordName":"a.example.com"}`
+	also = `{"Name":"two","SiteId":"2","RecordName":"b.example.com","idempotencyKey":"k"}`
+)
+
+func TestRead(t *testing.T) {
+	for _, test := range []struct {
+		name, text string
+		format     requests.Format
+		want       []string
+	}{
+		{"reads an object", good, "", []string{`1 "" one`}},
+		{"reads an array", "\n[" + good + ",\n\n" + also + "]\n", "", []string{`2 "" one`, `4 "k" two`}},
+		{"reads lines", good + "\n\r\n" + also + "\r\n", "", []string{`1 "" one`, `3 "k" two`}},
+		{"reads a single line that is called lines", good, requests.NDJSON, []string{`1 "" one`}},
+		{"leaves out a byte order mark", "\ufeff" + good, "", []string{`1 "" one`}},
+		{"leaves out the byte order mark of a table", "\ufeffname,siteId,recordName\none,1,a.example.com\n", "", []string{`2 "" one`}},
+		{"reads a table in any order", "IdempotencyKey, RecordName ,siteId,Name\r\nk, a.example.com,1,one\r\n", "", []string{`2 "k" one`}},
+		{"reads a table with quotes", "name,siteId,recordName,description\n\"one\",\"1\",a.example.com,\"x\n\"\"y\"\", z\"\ntwo,2,b.example.com,\n", "", []string{`2 "" one`, `4 "" two`}},
+		{"skips empty rows of a table", "name,siteId,recordName\n,,\n\none,1,a.example.com\n , ,\n", "", []string{`4 "" one`}},
+		{"tells of a row that is too short", "name,siteId,recordName\none,1\ntwo,2,b.example.com\n", "", []string{`2  syntax`, `3 "" two`}},
+		{"names a cell by its column", "name,siteId,RecordName,HasAssets\none,1,a.example.com,maybe\n", "", []string{`2 /HasAssets type`}},
+		{"takes the truth values of spreadsheets", "name,siteId,recordName,hasAssets\none,1,a.example.com,TRUE\n", "", []string{`2 "" one`}},
+		{"keeps what is wrong with one line beside it", "{\"name\":\n" + good, requests.NDJSON, []string{`1  syntax`, `2 "" one`}},
+		{"keeps repeated members for the rules to refuse", `[{"name":"a","name":"b","siteId":1,"recordName":"a.example.com"}]`, "", []string{`1 /name duplicate`}},
+		{"keeps what is no object", `[7]`, "", []string{`1  syntax`}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			items, err := requests.Read(strings.NewReader(test.text), test.format)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, shown(items)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestReadRefuses(t *testing.T) {
+	for _, test := range []struct {
+		name, text string
+		format     requests.Format
+		want       string
+	}{
+		{"nothing", " \n", "", "there is no request in it"},
+		{"an empty array", "[]", "", "there is no request in it"},
+		{"a header without rows", "name,siteId,recordName\n", "", "there is no request in it"},
+		{"what is nothing known", "hello, world", "", "neither like JSON nor like CSV"},
+		{"UTF-16", "\xff\xfea\x00", "", "the text is UTF-16: save it as UTF-8"},
+		{"a table that is not UTF-8", "name,siteId,recordName\none,1,\xe9.example.com\n", "", "line 2: the text is not UTF-8"},
+		{"an unknown column", "name,siteid\n", requests.CSV, `line 1: "siteid" is not a field`},
+		{"an empty column", "name,,siteId\n", requests.CSV, `line 1: "" is not a field`},
+		{"a column that is there twice", "name,Name\n", requests.CSV, `line 1: the column "Name" is there twice`},
+		{"a quote that does not end", "name\n\"a\nb", requests.CSV, "line 2: not CSV"},
+		{"an array that does not end", "[" + good + ",\n", "", "line 1: the JSON text ends too early"},
+		{"an array with a broken object", "[\n{]", "", "line 2: not JSON"},
+		{"more behind an array", "[" + good + "]\n[]", "", "line 2: there is more behind the array"},
+		{"a broken object", "{\n\"name\": }", "", "line 2: not JSON"},
+		{"a format that there is not", good, "xml", `format "xml"`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			items, err := requests.Read(strings.NewReader(test.text), test.format)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, %v, want %q", shown(items), err, test.want)
+			}
+		})
+	}
+	t.Run("what cannot be read", func(t *testing.T) {
+		broken := errors.New("broken")
+		if _, err := requests.Read(failing{broken}, ""); !errors.Is(err, broken) {
+			t.Errorf("%v", err)
+		}
+	})
+	t.Run("never breaks", func(t *testing.T) {
+		rapid.Check(t, func(t *rapid.T) {
+			text := rapid.StringMatching(`[\[\]{}",:a-e\n0 ]{0,40}`).Draw(t, "text")
+			format := rapid.SampledFrom([]requests.Format{"", requests.JSON, requests.NDJSON, requests.CSV}).Draw(t, "format")
+			items, err := requests.Read(strings.NewReader(text), format)
+			for _, item := range items {
+				if item.Line < 1 || item.Line > 1+strings.Count(text, "\n") || item.Invalid == nil {
+					t.Fatalf("item %+v of %q", item, text)
+				}
+			}
+			if err == nil && len(items) == 0 {
+				t.Fatalf("%q holds neither a request nor a mistake", text)
+			}
+		})
+	})
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+func TestFormatOf(t *testing.T) {
+	for name, want := range map[string]requests.Format{
+		"a.json": requests.JSON, "a.ndjson": requests.NDJSON, "a.JSONL": requests.NDJSON, "dir/a.CSV": requests.CSV, "a.txt": "", "a": "",
+	} {
+		if got := requests.FormatOf(name); got != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+}
+
+func TestCheckKey(t *testing.T) {
+	for key, want := range map[string]bool{
+		"": true, "a b~": true, strings.Repeat("k", 255): true, strings.Repeat("k", 256): false, "a\nb": false, "é": false, "\x7f": false,
+	} {
+		if got := requests.CheckKey(key) == nil; got != want {
+			t.Errorf("%.10q: %t, want %t", key, got, want)
+		}
+	}
+}

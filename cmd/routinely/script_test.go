@@ -1,0 +1,291 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"routinely/deploy/local/stack"
+)
+
+// TestScripts runs the scripts of testdata. With UPDATE set in the environment it corrects their golden files.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata", UpdateScripts: os.Getenv("UPDATE") != "", RequireUniqueNames: true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("TZ", "UTC")
+			env.Setenv("ACCEPT", binary("accept"))
+			env.Setenv("PROVISION", binary("provision"))
+			// The race detector makes each process sleep a second at its end.
+			env.Setenv("GORACE", "atexit_sleep_ms=0")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"stack": startStack, "exits": exits, "until": until, "interrupts": interrupts, "http": sendHTTP, "tidy": tidy, "pick": pick, "let": let, "sortlines": sortLines,
+			"tally": tally, "customers": customers, "records": records,
+		},
+	})
+}
+
+// limit bounds each wait for something that does not come.
+const limit = time.Minute
+
+// startStack starts a deployment of the script's own: stack [noledger]. The addresses are in variables.
+func startStack(ts *testscript.TestScript, _ bool, args []string) {
+	const free = "127.0.0.1:0"
+	s, err := stack.New(stack.Config{
+		Addresses: stack.Addresses{HTTP: free, MNS: free, ESA: free, OTS: free, FC: free},
+		Dir:       ts.MkAbs("data"), Accept: binary("accept"), Provision: binary("provision"), ESALatency: time.Millisecond,
+		RoutineQuota: 1000, RecordQuota: 1000, NoLedger: len(args) > 0 && args[0] == "noledger",
+	})
+	ts.Check(err)
+	ctx, stop := context.WithCancel(context.Background())
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		ended <- s.Run(ctx, func(context.Context) error {
+			close(ready)
+			return nil
+		})
+	}()
+	ts.Defer(func() {
+		stop()
+		ts.Check(<-ended)
+	})
+	select {
+	case <-ready:
+	case err := <-ended:
+		ended <- err
+		ts.Fatalf("the stack did not start: %v", err)
+	}
+	for name, value := range map[string]string{
+		"ROUTINELY_URL": s.HTTPURL(), "ESA": s.ESAURL(), "MNS": s.MNSURL(), "OTS": s.OTSURL(), "SITE": strconv.Itoa(stack.SiteID),
+		"KEY_ID": stack.AccessKeyID, "KEY_SECRET": stack.AccessKeySecret,
+	} {
+		ts.Setenv(name, value)
+	}
+}
+
+// exits runs a command that must end with an exit code: exits CODE COMMAND...
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	if got := code(ts.Exec(args[1], args[2:]...)); strconv.Itoa(got) != args[0] {
+		ts.Fatalf("exit code %d, want %s", got, args[0])
+	}
+}
+
+// code is the exit code in the error of a command.
+func code(err error) int {
+	var exited *exec.ExitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exited):
+		return exited.ExitCode()
+	}
+	return -1
+}
+
+// until runs a command again and again until its output matches: until PATTERN COMMAND...
+func until(ts *testscript.TestScript, _ bool, args []string) {
+	pattern := regexp.MustCompile(args[0])
+	for began := time.Now(); ; {
+		err := ts.Exec(args[1], args[2:]...)
+		if err == nil && pattern.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		if time.Since(began) > limit {
+			ts.Fatalf("%q did not come: %v", args[0], err)
+		}
+	}
+}
+
+// interrupts starts a command, interrupts it when it has written a line, and wants an exit code: interrupts CODE COMMAND... Its first
+// line is then in the file first, and what it wrote to stderr in the file last.
+func interrupts(ts *testscript.TestScript, _ bool, args []string) {
+	ctx, stop := context.WithTimeout(context.Background(), limit)
+	defer stop()
+	cmd := exec.CommandContext(ctx, args[1], args[2:]...)
+	cmd.Dir, cmd.Env = ts.MkAbs("."), os.Environ()
+	for _, name := range []string{"ROUTINELY_URL", "GORACE"} {
+		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
+	}
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	stdout, err := cmd.StdoutPipe()
+	ts.Check(err)
+	ts.Check(cmd.Start())
+	first, err := bufio.NewReader(stdout).ReadString('\n')
+	ts.Check(err)
+	ts.Check(cmd.Process.Signal(os.Interrupt))
+	_, _ = io.Copy(io.Discard, stdout)
+	if got := code(cmd.Wait()); strconv.Itoa(got) != args[0] {
+		ts.Fatalf("exit code %d after %q, want %s: %s", got, first, args[0], &stderr)
+	}
+	for name, text := range map[string]string{"first": first, "last": stderr.String()} {
+		ts.Check(os.WriteFile(ts.MkAbs(name), []byte(text), 0o600))
+	}
+}
+
+// sendHTTP makes a call that must succeed: http METHOD URL [BODY].
+func sendHTTP(ts *testscript.TestScript, _ bool, args []string) {
+	body := ""
+	if len(args) > 2 {
+		body = args[2]
+	}
+	req, err := http.NewRequest(args[0], args[1], strings.NewReader(body))
+	ts.Check(err)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	res, err := client.Do(req)
+	ts.Check(err)
+	defer res.Body.Close()
+	answer, err := io.ReadAll(res.Body)
+	ts.Check(err)
+	if res.StatusCode >= http.StatusBadRequest {
+		ts.Fatalf("%s: %s", res.Status, answer)
+	}
+	_, err = ts.Stdout().Write(answer)
+	ts.Check(err)
+}
+
+// changing are texts that differ from run to run, and what stands for them. Widths stay, so that tables do.
+var changing = []struct {
+	pattern *regexp.Regexp
+	stands  string
+}{
+	{regexp.MustCompile(`\b1-[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{12}\b`), "1-REQUEST"},
+	{regexp.MustCompile(`(?i)\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b`), "00000000-0000-0000-0000-000000000000"},
+	{regexp.MustCompile(`\b[0-9A-F]{32}\b`), "MESSAGE-ID"},
+	{regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`), "2006-01-02 15:04:05"},
+	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "2006-01-02T15:04:05Z"},
+	{regexp.MustCompile(`\b\d\d:\d\d:\d\d\b`), "15:04:05"},
+	{regexp.MustCompile(`\b3\d{15}\b`), "3000000000000000"},
+	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "127.0.0.1:PORT"},
+	{regexp.MustCompile(`\b[A-Z2-7]{26}/`), "MADE-KEY/"},
+}
+
+// tidy writes an output, stdout or stderr, to a file of its name with what differs from run to run made the same.
+func tidy(ts *testscript.TestScript, _ bool, args []string) {
+	for _, name := range args {
+		text := ts.ReadFile(name)
+		for _, c := range changing {
+			text = c.pattern.ReplaceAllString(text, c.stands)
+		}
+		ts.Check(os.WriteFile(ts.MkAbs(name+".tidy"), []byte(text), 0o600))
+	}
+}
+
+// pick writes the values of some members of each JSON object in stdout to the file picked: pick MEMBER...
+func pick(ts *testscript.TestScript, _ bool, args []string) {
+	var out strings.Builder
+	for line := range strings.Lines(ts.ReadFile("stdout")) {
+		values := make([]string, len(args))
+		for i, path := range args {
+			values[i] = member(ts, line, path)
+		}
+		out.WriteString(strings.Join(values, " ") + "\n")
+	}
+	ts.Check(os.WriteFile(ts.MkAbs("picked"), []byte(out.String()), 0o600))
+}
+
+// let sets a variable to a member of the first JSON object in stdout: let NAME MEMBER.
+func let(ts *testscript.TestScript, _ bool, args []string) {
+	first, _, _ := strings.Cut(ts.ReadFile("stdout"), "\n")
+	value := member(ts, first, args[1])
+	if value == "-" {
+		ts.Fatalf("no %s in %s", args[1], first)
+	}
+	ts.Setenv(args[0], value)
+}
+
+// member finds a value by its path, such as job.request.name; what is not there is a hyphen.
+func member(ts *testscript.TestScript, object, path string) string {
+	decoder := json.NewDecoder(strings.NewReader(object))
+	decoder.UseNumber()
+	var value any
+	if err := decoder.Decode(&value); err != nil {
+		ts.Fatalf("%v: %s", err, object)
+	}
+	for name := range strings.SplitSeq(path, ".") {
+		inner, _ := value.(map[string]any)
+		value = inner[name]
+	}
+	if value == nil {
+		return "-"
+	}
+	return fmt.Sprint(value)
+}
+
+// sortLines sorts the lines of a file.
+func sortLines(ts *testscript.TestScript, _ bool, args []string) {
+	lines := strings.SplitAfter(ts.ReadFile(args[0]), "\n")
+	slices.Sort(lines)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Join(lines, "")), 0o600))
+}
+
+// tally replaces the lines of a file by the different ones, each with how often it was there.
+func tally(ts *testscript.TestScript, _ bool, args []string) {
+	counts := map[string]int{}
+	for line := range strings.Lines(ts.ReadFile(args[0])) {
+		counts[line]++
+	}
+	var out strings.Builder
+	for _, line := range slices.Sorted(maps.Keys(counts)) {
+		fmt.Fprintf(&out, "%d times %s", counts[line], line)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(out.String()), 0o600))
+}
+
+// customers writes a CSV file with so many requests: customers FILE COUNT. One in twenty is for site 7.
+func customers(ts *testscript.TestScript, _ bool, args []string) {
+	count, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	var out strings.Builder
+	out.WriteString("name,siteId,recordName\r\n")
+	for i := range count {
+		site, zone := strconv.Itoa(stack.SiteID), stack.SiteName
+		if i%20 == 7 {
+			site, zone = "7", "customers.example"
+		}
+		fmt.Fprintf(&out, "customer-%d,%s,customer-%d.%s\r\n", i, site, i, zone)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(out.String()), 0o600))
+}
+
+// records writes a line for each routine of ESA's state in stdout to the file picked: what kind of name it has, and its
+// records, which must have the same.
+func records(ts *testscript.TestScript, _ bool, _ []string) {
+	var state struct {
+		Routines []struct {
+			Name    string
+			Records []struct{ RecordName string }
+		}
+	}
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &state))
+	var out strings.Builder
+	for _, r := range state.Routines {
+		zones := make([]string, len(r.Records))
+		for i, record := range r.Records {
+			zone, own := strings.CutPrefix(record.RecordName, r.Name+".")
+			if !own {
+				ts.Fatalf("routine %s has the record %s", r.Name, record.RecordName)
+			}
+			zones[i] = zone
+		}
+		fmt.Fprintf(&out, "a customer in %s\n", strings.Join(zones, " and "))
+	}
+	ts.Check(os.WriteFile(ts.MkAbs("picked"), []byte(out.String()), 0o600))
+}

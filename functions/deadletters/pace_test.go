@@ -1,0 +1,80 @@
+package deadletters_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"routinely/deploy/local/localtest"
+	"routinely/functions/deadletters"
+	"routinely/queue"
+	"routinely/shared/api"
+)
+
+func TestPace(t *testing.T) {
+	t.Run("keeps to the rate", func(t *testing.T) {
+		s := newStage(t)
+		s.die(t, 90)
+		began := s.clock.Now()
+		if done := s.redrive(t, api.Redrive{All: true, Rate: 10}); done.Count != 90 || done.More {
+			t.Errorf("got %+v", done)
+		}
+		if took := s.clock.Now().Sub(began); took != 8*time.Second { // the last ten are sent when nine seconds begin
+			t.Errorf("took %s", took)
+		}
+	})
+	t.Run("stops when the time is over and goes on in the next call", func(t *testing.T) {
+		s := newStage(t)
+		s.die(t, 50)
+		var counts []int
+		for range 5 {
+			began := s.clock.Now()
+			done := s.redrive(t, api.Redrive{All: true, Rate: 1})
+			counts = append(counts, done.Count)
+			if took := s.clock.Now().Sub(began); took > 20*time.Second || done.More != (len(counts) < 3) {
+				t.Errorf("took %s, more %t", took, done.More)
+			}
+			s.clock.Advance(time.Second)
+			if !done.More {
+				break
+			}
+		}
+		if counts[0] < 15 || counts[0] > 20 || s.letters(t) != 0 {
+			t.Errorf("counts %v", counts)
+		}
+		if diff := cmp.Diff(once(50), s.jobs(t)); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+	})
+	t.Run("goes on behind what does not fit the filter when the time was over", func(t *testing.T) {
+		var s *stage
+		s = newStage(t, func(c *deadletters.Config) {
+			c.Now = func() time.Time { s.clock.Advance(time.Second / 2); return s.clock.Now() }
+		})
+		// With leases as deployed: they must outlast the calls.
+		if _, err := client(t, s.url, localtest.Credentials, "jobs", "jobs-dead").Setup(t.Context(), false); err != nil {
+			t.Fatal(err)
+		}
+		s.die(t, 300, func(i int, l *queue.DeadLetter) {
+			if i >= 290 {
+				l.Code = "Odd"
+			}
+		})
+		count, calls := 0, 0
+		for more := true; more; calls++ {
+			if calls == 10 {
+				t.Fatal("it never comes to the end")
+			}
+			done := s.redrive(t, api.Redrive{DeadLetterFilter: api.DeadLetterFilter{Code: "Odd"}, Rate: 16})
+			count, more = count+done.Count, done.More
+		}
+		if calls < 2 || count != 10 {
+			t.Errorf("%d letters in %d calls", count, calls)
+		}
+		s.clock.Advance(2 * time.Minute)
+		if n := s.letters(t); n != 290 {
+			t.Errorf("%d letters are left", n)
+		}
+	})
+}
