@@ -77,7 +77,7 @@ func TestList(t *testing.T) {
 		}
 	})
 	t.Run("pages through everything exactly once", func(t *testing.T) {
-		for _, limit := range []int{7, 1000} {
+		for _, limit := range []int{16, 1000} {
 			s := newStage(t)
 			want := mixed(t, s)
 			var got []string

@@ -18,7 +18,7 @@ import (
 )
 
 // many is a count of letters that takes a few seconds with the race detector.
-const many = 1_000
+const many = 300
 
 // once is what the job queue holds when each of n jobs was redriven once.
 func once(n int) map[string]int {

@@ -173,7 +173,7 @@ func TestRedriveKilled(t *testing.T) {
 }
 
 func TestTwoRedrives(t *testing.T) {
-	const n = 500
+	const n = 200
 	s := newStage(t)
 	s.die(t, n)
 	second := s.calling(t, func() {})
