@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/aliyun/fc-runtime-go-sdk/fc"
@@ -38,11 +40,14 @@ func run(environ []string, stdout io.Writer, start func(handler any)) error {
 	desk := deadletters.New(deadletters.Config{
 		Queue: parts.Jobs, Record: parts.Record.Note, Now: time.Now, Sleep: invocation.Sleep, LastLook: time.Second,
 	})
-	routes := newRoutes(service{
-		jobs: parts.Jobs, record: parts.Record, letters: desk, now: time.Now, sleep: invocation.Sleep, newID: uuid.NewV7,
+	routes := sync.OnceValue(func() http.Handler {
+		return newRoutes(service{
+			jobs: parts.Jobs, record: parts.Record, letters: desk, now: time.Now, sleep: invocation.Sleep, newID: uuid.NewV7,
+		})
 	})
+	go routes() // while the first event is asked for
 	start(func(ctx context.Context, event json.RawMessage) (response, error) {
-		return serveEvent(parts.Credentials.Begin(ctx, parts.Log), event, routes), nil
+		return serveEvent(parts.Credentials.Begin(ctx, parts.Log), event, routes()), nil
 	})
 	return nil
 }

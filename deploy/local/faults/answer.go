@@ -84,6 +84,8 @@ func (s *Set) carryOut(w *watcher, r *http.Request, f Fault, execute func(http.R
 		answer = page("", cmp.Or(f.Status, http.StatusOK), "")
 	case WrongType:
 		answer = page("text/plain", http.StatusOK, "this is not the answer you are looking for\n")
+	case Document:
+		answer = page("", cmp.Or(f.Status, http.StatusOK), f.Body)
 	case Slow:
 		s.pause(r.Context(), f.DelayMillis)
 	case Hang:

@@ -37,13 +37,15 @@ const (
 	Truncated Answer = "truncated"
 	// WrongType is a 200 whose body is plain text.
 	WrongType Answer = "wrong-type"
+	// Document is a 200, or the fault's status, with the fault's body: a well-formed document that answers something else.
+	Document Answer = "document"
 	// Drip is the real answer, a few bytes at a time with the fault's delay between them.
 	Drip Answer = "drip"
 	// Slow is the real answer after the fault's delay.
 	Slow Answer = "slow"
 )
 
-var answers = []Answer{Error, Reset, Hang, HTML, Empty, Truncated, WrongType, Drip, Slow}
+var answers = []Answer{Error, Reset, Hang, HTML, Empty, Truncated, WrongType, Document, Drip, Slow}
 
 // Fault is one way to break one call.
 type Fault struct {
@@ -51,12 +53,14 @@ type Fault struct {
 	Answer Answer `json:"answer"`
 	// Execute makes the operation take effect before the answer is broken. Truncated, Drip and Slow always execute.
 	Execute bool `json:"execute,omitempty"`
-	// Status is the HTTP status of Error (400 when 0), HTML (502) and Empty (200).
+	// Status is the HTTP status of Error (400 when 0), HTML (502), Empty and Document (200).
 	Status int `json:"status,omitempty"`
 	// Code is the protocol's error code, for Error.
 	Code string `json:"code,omitempty"`
 	// Message is the error's text, for Error; a standard text when empty.
 	Message string `json:"message,omitempty"`
+	// Body is the body of Document, which may need Headers for its type.
+	Body string `json:"body,omitempty"`
 	// Headers are set on the answer, over its own of the same name; a broken connection has none.
 	Headers map[string]string `json:"headers,omitempty"`
 	// DelayMillis is the pause of Slow (before the answer) and Drip (between its pieces), in milliseconds.
@@ -117,8 +121,8 @@ type Set struct {
 	once     sync.Once
 }
 
-// Add puts a rule behind the others and returns its ID. It refuses an unknown answer, negative counts and an Error
-// without a code.
+// Add puts a rule behind the others and returns its ID. It refuses an unknown answer, negative counts, an Error
+// without a code and a Document without a body.
 func (s *Set) Add(r Rule) (string, error) {
 	if err := r.check(); err != nil {
 		return "", err
@@ -198,6 +202,8 @@ func (r *Rule) check() error {
 		return fmt.Errorf("fault answer %q: want one of %v", r.Fault.Answer, answers)
 	case r.Fault.Answer == Error && r.Fault.Code == "":
 		return errors.New("fault answer error: a code is needed")
+	case (r.Fault.Answer == Document) != (r.Fault.Body != ""):
+		return errors.New("body: answer document needs it, no other may have it")
 	case r.Skip < 0 || r.Times < -1 || r.Fault.DelayMillis < 0:
 		return errors.New("skip, times and delayMillis must not be negative (times -1: for ever)")
 	case r.Fault.Status != 0 && (r.Fault.Status < 200 || r.Fault.Status > 599):

@@ -183,7 +183,12 @@ func TestServe(t *testing.T) {
 		}
 		s.wantAnswer(t, "/Empty", answer{Status: 200})
 		s.wantAnswer(t, "/Type", answer{200, "text/plain", "this is not the answer you are looking for\n"})
-		s.wantLog(t, record("Proxy", 502, "", "html"), record("Empty", 200, "", "empty"), record("Type", 200, "", "wrong-type"))
+		s.breaks(t, faults.Rule{Action: "Other", Fault: faults.Fault{
+			Answer: faults.Document, Status: 201, Body: `{"pear":1}`, Headers: map[string]string{"Content-Type": "application/json"},
+		}})
+		s.wantAnswer(t, "/Other", answer{201, "application/json", `{"pear":1}`})
+		s.wantLog(t, record("Proxy", 502, "", "html"), record("Empty", 200, "", "empty"), record("Type", 200, "", "wrong-type"),
+			record("Other", 201, "", "document"))
 		if s.executed.Load() != 1 {
 			t.Errorf("executed %d times, want 1: the empty answer's call", s.executed.Load())
 		}

@@ -92,6 +92,8 @@ func TestRules(t *testing.T) {
 			{},
 			{Fault: faults.Fault{Answer: "explode"}},
 			{Fault: faults.Fault{Answer: faults.Error}},
+			{Fault: faults.Fault{Answer: faults.Document}},
+			{Fault: faults.Fault{Answer: faults.Empty, Body: "x"}},
 			{Skip: -1, Fault: lost},
 			{Times: -2, Fault: lost},
 			{Fault: faults.Fault{Answer: faults.Slow, DelayMillis: -1}},
