@@ -1,0 +1,211 @@
+package deploy_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+
+	"routinely/deploy/local/localtest"
+)
+
+// inlined is a piece of code in a line, or a line of a block.
+var inlined = regexp.MustCompile("`([^`\n]+)`|(?m)^(.+)$")
+
+// codeLines returns every line of a document's code, inline or in blocks.
+func codeLines(document string) []string {
+	var out []string
+	for _, code := range inCode.FindAllString(document, -1) {
+		for _, match := range inlined.FindAllStringSubmatch(strings.Trim(code, "`"), -1) {
+			out = append(out, strings.TrimSpace(match[1]+match[2]))
+		}
+	}
+	return out
+}
+
+// endpoint is a request as documents write it; what follows a question mark or a parameter's braces is not compared.
+var endpoint = regexp.MustCompile(`^(GET|POST|DELETE) (/[^\s?]*)`)
+
+// missingEndpoints returns the requests that a document names and the contract does not have.
+func missingEndpoints(document string, operations map[string]bool) []string {
+	var out []string
+	for _, line := range codeLines(document) {
+		if match := endpoint.FindStringSubmatch(line); match != nil && !operations[match[1]+" "+match[2]] {
+			out = append(out, match[1]+" "+match[2])
+		}
+	}
+	return distinct(out)
+}
+
+// operations are the requests of openapi.yaml.
+func operations(t *testing.T) map[string]bool {
+	t.Helper()
+	var contract struct {
+		Paths map[string]map[string]any `yaml:"paths"`
+	}
+	if err := yaml.Unmarshal(read(t, "functions/accept/openapi.yaml"), &contract); err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]bool{}
+	for path, methods := range contract.Paths {
+		for method := range methods {
+			if method != "parameters" { // of all methods of the path
+				out[strings.ToUpper(method)+" "+path] = true
+			}
+		}
+	}
+	if len(out) < 15 {
+		t.Fatalf("%d operations were found", len(out))
+	}
+	return out
+}
+
+func TestEndpoints(t *testing.T) {
+	known := operations(t)
+	for _, name := range append(readmes, "deploy/README.md") {
+		t.Run(name+" names requests of the contract", func(t *testing.T) {
+			if missing := missingEndpoints(readIfThere(t, name), known); len(missing) > 0 {
+				t.Errorf("openapi.yaml has no %q", missing)
+			}
+		})
+	}
+	for _, name := range readmes {
+		t.Run(name+" leaves no request out", func(t *testing.T) {
+			named := strings.Join(codeLines(readIfThere(t, name)), "\n")
+			for operation := range known {
+				if !strings.Contains(named, operation) {
+					t.Errorf("%s is not named", operation)
+				}
+			}
+		})
+	}
+	t.Run("are looked for in code", func(t *testing.T) {
+		document := "GET /x and `GET /healthz` and `GET /nowhere?a=b`\n```sh\nPOST /gone\n```\n"
+		if got := missingEndpoints(document, known); !slices.Equal(got, []string{"GET /nowhere", "POST /gone"}) {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
+// tool is the command line tool, asked for its help.
+type tool struct {
+	binary string
+	helps  map[string]string
+}
+
+func newTool(t *testing.T) *tool {
+	t.Helper()
+	dir, err := localtest.Build("cmd/routinely")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return &tool{filepath.Join(dir, "routinely"), map[string]string{}}
+}
+
+// help is what a command says of itself.
+func (c *tool) help(words ...string) (string, error) {
+	key := strings.Join(words, " ")
+	if text, known := c.helps[key]; known {
+		return text, nil
+	}
+	out, err := exec.Command(c.binary, append(words, "--help")...).CombinedOutput()
+	c.helps[key] = string(out)
+	return string(out), err
+}
+
+// flag is a flag on a command line.
+var flag = regexp.MustCompile(`^(--?[a-z][a-z-]*)`)
+
+// check returns what is wrong with a command line of the tool: a command or a flag that it does not have.
+func (c *tool) check(line string) string {
+	words := strings.Fields(line)
+	var command []string
+	for _, word := range words {
+		text, err := c.help(command...)
+		if err != nil {
+			return fmt.Sprintf("%q: %v", line, err)
+		}
+		if !strings.Contains(text, "\n  "+word+" ") {
+			break
+		}
+		command = append(command, word)
+	}
+	if len(command) == 0 {
+		return fmt.Sprintf("%q: there is no such command", line)
+	}
+	text, err := c.help(command...)
+	if err != nil {
+		return fmt.Sprintf("%q: %v", line, err)
+	}
+	for _, word := range words[len(command):] {
+		if match := flag.FindString(word); match != "" && !strings.Contains(text, match+" ") {
+			return fmt.Sprintf("%q: %s has no flag %s", line, strings.Join(command, " "), match)
+		}
+	}
+	return ""
+}
+
+// commandLine is a call of the tool in a document's code.
+var commandLine = regexp.MustCompile(`(?:^|\s)(?:go run \./cmd/routinely|routinely) ([a-z][^|#]*)`)
+
+// toolCalls are the calls of the tool in a document.
+func toolCalls(document string) []string {
+	var out []string
+	for _, line := range codeLines(document) {
+		if match := commandLine.FindStringSubmatch(strings.TrimPrefix(line, "$ ")); match != nil {
+			out = append(out, match[1])
+		}
+	}
+	return out
+}
+
+func TestCommandLines(t *testing.T) {
+	c := newTool(t)
+	for _, name := range append(readmes, "deploy/README.md") {
+		t.Run(name+" calls the tool as it is", func(t *testing.T) {
+			lines := toolCalls(readIfThere(t, name))
+			if len(lines) < 3 {
+				t.Errorf("only %q were found", lines)
+			}
+			for _, line := range lines {
+				if wrong := c.check(line); wrong != "" {
+					t.Error(wrong)
+				}
+			}
+		})
+	}
+	for _, name := range readmes {
+		t.Run(name+" lists the exit codes", func(t *testing.T) {
+			text, err := c.help("exit-codes")
+			if err != nil {
+				t.Fatal(err)
+			}
+			document := readIfThere(t, name)
+			codes := regexp.MustCompile(`(?m)^ +(\d+)  `).FindAllStringSubmatch(text, -1)
+			for _, code := range codes {
+				if !strings.Contains(document, "\n| "+code[1]+" | ") {
+					t.Errorf("exit code %s is missing", code[1])
+				}
+			}
+			if len(codes) < 10 {
+				t.Errorf("%d codes were found in %s", len(codes), text)
+			}
+		})
+	}
+	t.Run("that are wrong are found", func(t *testing.T) {
+		for line, want := range map[string]string{
+			"submit --nome x": "submit has no flag --nome", "dead-letters list --code x": "", "dance": "no such command",
+		} {
+			if wrong := c.check(line); (want == "") != (wrong == "") || !strings.Contains(wrong, want) {
+				t.Errorf("%q: %q, want %q", line, wrong, want)
+			}
+		}
+	})
+}

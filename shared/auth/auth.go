@@ -1,0 +1,186 @@
+// Package auth says who is calling, what they may do, and how fast. It fails closed: what cannot be proved, read or
+// understood is refused, and only the word none, said out loud in the configuration, lets everybody in.
+//
+// A caller is shown by a bearer token, by a signature of Standard Webhooks 1.0, or by one of GitHub's webhooks. A token stands
+// for its caller. A signature vouches for the body alone and says nothing of method, path or query: whoever sees a signed
+// request could send its body elsewhere. So a signature gives the scope submit and no other.
+//
+// Nothing here prints, logs or returns a secret: keys live inside functions, and errors quote nothing of what was sent.
+package auth
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"routinely/shared/fault"
+)
+
+// Scope is one thing that a caller may do.
+type Scope string
+
+// The scopes.
+const (
+	// Submit: ask for routines, one or many, and cancel one's own jobs.
+	Submit Scope = "submit"
+	// Read: see jobs, routines and dead letters.
+	Read Scope = "read"
+	// Operate: redrive and delete dead letters, and cancel anybody's jobs.
+	Operate Scope = "operate"
+)
+
+// Anonymous is the name of the caller that everybody is if the configuration says none.
+const Anonymous = "anonymous"
+
+// Codes of the faults.
+const (
+	// CodeMissingCredentials: the request carries none.
+	CodeMissingCredentials = "MissingCredentials"
+	// CodeMalformedCredentials: credentials that are not of the form they should have.
+	CodeMalformedCredentials = "MalformedCredentials"
+	// CodeBadToken: a bearer token that belongs to no caller.
+	CodeBadToken = "BadToken"
+	// CodeBadSignature: no signature fits body and secret of one caller.
+	CodeBadSignature = "BadSignature"
+	// CodeStaleTimestamp: a webhook that was rightly signed too long ago, or in the future.
+	CodeStaleTimestamp = "StaleTimestamp"
+	// CodeConflictingCredentials: several kinds of credentials that belong to different callers.
+	CodeConflictingCredentials = "ConflictingCredentials"
+	// CodeMissingScope: the caller is known and may not do this.
+	CodeMissingScope = "MissingScope"
+	// CodeTooManyRequests: the caller has used up what it may send for now.
+	CodeTooManyRequests = "TooManyRequests"
+)
+
+// Caller is who sent a request. The zero Caller may do nothing.
+type Caller struct {
+	// Name is the caller's name in the configuration.
+	Name string
+	// Key is the id of the webhook or of GitHub's delivery, the same each time it is sent again: the request's idempotency key
+	// if it has no other. Empty if there is none. It has at most 200 letters, digits and - _ : alone.
+	//
+	// A webhook's id is signed with the body. GitHub does not sign its delivery id, nor the time.
+	Key string
+
+	scopes []Scope
+	// signed means that nothing but signatures shows who the caller is.
+	signed bool
+}
+
+// May returns nil if the caller has the scope, else a fault of kind Denied that names it.
+func (c Caller) May(scope Scope) error {
+	usable := scope == Submit || !c.signed
+	if usable && slices.Contains(c.scopes, scope) {
+		return nil
+	}
+	hint := "Use a caller that has the scope, or give it to this one in " + variable + "."
+	if !usable {
+		hint = "A signature shows who wrote the body, not what is asked for, and gives the scope submit alone: send a bearer token."
+	}
+	return &fault.Error{
+		Kind: fault.Denied, Code: CodeMissingScope, Message: fmt.Sprintf("this needs the scope %s", scope), Hint: hint,
+	}
+}
+
+// MayCancel returns nil if the caller may cancel a job of the owner, a caller's name: its own with a token and the scope
+// Submit, anybody's with Operate. A signature does not do, since it could be that of another request.
+func (c Caller) MayCancel(owner string) error {
+	if c.Name == owner && !c.signed && c.May(Submit) == nil {
+		return nil
+	}
+	return c.May(Operate)
+}
+
+// account is a caller as configured.
+type account struct {
+	name   string
+	scopes []Scope
+	limit  *bucket // nil if there is no limit
+}
+
+// Guard knows the callers. It is safe for concurrent use. The zero Guard knows nobody and refuses every request.
+type Guard struct {
+	everybody bool
+	accounts  []account
+	// Everything that a caller can be known by.
+	tokens, webhooks, github []candidate
+}
+
+// Format writes how many callers there are, whatever the verb: nothing else of a guard may be seen. As JSON, a guard is {}.
+func (g Guard) Format(f fmt.State, _ rune) {
+	text := fmt.Sprintf("guard of %d callers", len(g.accounts))
+	if g.everybody {
+		text = "guard that lets everybody in"
+	}
+	_, _ = f.Write([]byte(text))
+}
+
+// Authenticate finds out who sent a request, of which it takes the header and the body as they were received. If the request
+// carries several kinds of credentials, all must be valid and belong to one caller. Errors are faults of kind Unauthenticated.
+//
+// Checking a signature reads the body once for each secret there is: limit the body's length before.
+func (g *Guard) Authenticate(header http.Header, body []byte, now time.Time) (Caller, error) {
+	if g.everybody {
+		key, err := deliveryID(header, headerWebhookID, headerGitHubDelivery)
+		if err != nil {
+			return Caller{}, err
+		}
+		return Caller{Name: Anonymous, Key: key, scopes: []Scope{Submit, Read, Operate}}, nil
+	}
+	var shown []*proof
+	for _, check := range []func() (*proof, error){
+		func() (*proof, error) { return g.bearer(header) },
+		func() (*proof, error) { return g.webhook(header, body, now) },
+		func() (*proof, error) { return g.delivery(header, body) },
+	} {
+		found, err := check()
+		if err != nil {
+			return Caller{}, err
+		}
+		if found != nil {
+			shown = append(shown, found)
+		}
+	}
+	return g.agreed(shown)
+}
+
+// agreed makes a caller of valid credentials, which must be those of one account.
+func (g *Guard) agreed(shown []*proof) (Caller, error) {
+	if len(shown) == 0 {
+		return Caller{}, refusal(CodeMissingCredentials, "the request says nothing of who sends it",
+			"Send the header Authorization: Bearer with a token, or sign the request as a webhook.")
+	}
+	owner := &g.accounts[shown[0].account]
+	caller := Caller{Name: owner.name, scopes: owner.scopes, signed: true}
+	for _, p := range shown {
+		if p.account != shown[0].account {
+			return Caller{}, refusal(CodeConflictingCredentials, "the credentials are those of different callers",
+				"Send those of one caller, or only one kind.")
+		}
+		caller.signed = caller.signed && p.signed
+		if caller.Key == "" {
+			caller.Key = p.key
+		}
+	}
+	return caller, nil
+}
+
+// Challenge is the value of the header WWW-Authenticate of the answer to a fault of this package that is Unauthenticated or
+// Denied, as RFC 6750 section 3 has it.
+func Challenge(err error) string {
+	const challenge = `Bearer realm="routinely"`
+	switch {
+	case fault.HasCode(err, CodeBadToken):
+		return challenge + `, error="invalid_token"`
+	case fault.HasCode(err, CodeMissingScope):
+		return challenge + `, error="insufficient_scope"`
+	}
+	return challenge
+}
+
+func refusal(code, message, hint string) error {
+	return &fault.Error{Kind: fault.Unauthenticated, Code: code, Message: message, Hint: hint}
+}
+
+func malformed(message, hint string) error { return refusal(CodeMalformedCredentials, message, hint) }

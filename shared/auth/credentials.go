@@ -1,0 +1,234 @@
+package auth
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/hex"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Headers that carry credentials.
+const (
+	headerAuthorization    = "Authorization"
+	headerWebhookID        = "Webhook-Id"
+	headerWebhookTimestamp = "Webhook-Timestamp"
+	headerWebhookSignature = "Webhook-Signature"
+	headerGitHubSignature  = "X-Hub-Signature-256"
+	headerGitHubDelivery   = "X-GitHub-Delivery"
+)
+
+const (
+	// tolerance is how far a webhook's timestamp may be off, either way: that of the reference libraries.
+	tolerance = 5 * time.Minute
+	// maxSignatures bounds the signatures of one webhook: there is more than one only while secrets are being replaced.
+	maxSignatures = 16
+	// maxID leaves room in an idempotency key for the index of a batch's item.
+	maxID = 200
+)
+
+// digest is what a sender must show for some content. It hides a secret better than a field could: however it is printed, a
+// function is an address.
+type digest func(content ...[]byte) [sha256.Size]byte
+
+// candidate is something that a caller can be known by.
+type candidate struct {
+	account int
+	digest  digest
+}
+
+// hmacOf is the digest of both kinds of signature, HMAC-SHA256.
+func hmacOf(secret []byte) digest {
+	return func(content ...[]byte) (sum [sha256.Size]byte) {
+		mac := hmac.New(sha256.New, secret)
+		for _, part := range content {
+			mac.Write(part)
+		}
+		mac.Sum(sum[:0])
+		return sum
+	}
+}
+
+// proof is what valid credentials of one kind show.
+type proof struct {
+	account int
+	key     string
+	signed  bool
+}
+
+// match returns the account whose candidate was shown, or -1. Every candidate is compared with everything that was shown,
+// whatever has matched before. Digests of two accounts at once are as good as none.
+func (g *Guard) match(candidates []candidate, shown [][sha256.Size]byte, content ...[]byte) int {
+	hits := make([]int, len(g.accounts))
+	for _, c := range candidates {
+		want := c.digest(content...)
+		for i := range shown {
+			hits[c.account] |= subtle.ConstantTimeCompare(want[:], shown[i][:])
+		}
+	}
+	found, total := -1, 0
+	for account, hit := range hits {
+		total += hit
+		found = subtle.ConstantTimeSelect(hit, account, found)
+	}
+	if total != 1 {
+		return -1
+	}
+	return found
+}
+
+// bearer checks a bearer token (RFC 6750 section 2.1). Only what NewToken makes is a token: of anything weaker, the plain hash
+// in the configuration could be guessed.
+func (g *Guard) bearer(header http.Header) (*proof, error) {
+	value, there, err := only(header, headerAuthorization)
+	if !there || err != nil {
+		return nil, err
+	}
+	scheme, token, _ := strings.Cut(value, " ")
+	if token = strings.TrimLeft(token, " "); !strings.EqualFold(scheme, "Bearer") || !isToken(token) {
+		return nil, malformed("the header Authorization holds no token of Routinely",
+			"Send Authorization: Bearer and a token as it was made: rtly_ and 43 letters, digits, - or _.")
+	}
+	found := g.match(g.tokens, [][sha256.Size]byte{sha256.Sum256([]byte(token))})
+	if found < 0 {
+		return nil, refusal(CodeBadToken, "the bearer token is that of no caller", "Check that the token is still in use by this deployment.")
+	}
+	return &proof{account: found}, nil
+}
+
+// webhook checks the signatures of Standard Webhooks 1.0
+// (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md), of which v1, the symmetric
+// one, is understood.
+func (g *Guard) webhook(header http.Header, body []byte, now time.Time) (*proof, error) {
+	id, withID, errID := only(header, headerWebhookID)
+	timestamp, withTimestamp, errTimestamp := only(header, headerWebhookTimestamp)
+	signatures, withSignatures, errSignatures := only(header, headerWebhookSignature)
+	if !withID && !withTimestamp && !withSignatures {
+		return nil, nil
+	}
+	sent, errSent := strconv.ParseUint(timestamp, 10, 63)
+	shown := signaturesV1(signatures)
+	if errID != nil || errTimestamp != nil || errSignatures != nil || !isID(id) || errSent != nil || shown == nil {
+		return nil, malformed("the headers webhook-id, webhook-timestamp and webhook-signature are not those of a signed webhook",
+			"Send each once: an id of at most 200 letters, digits, - _ or :, the time in Unix seconds, and v1 signatures in base64 "+
+				"with single spaces between them.")
+	}
+	found := g.match(g.webhooks, shown, []byte(id+"."+timestamp+"."), body)
+	if found < 0 {
+		return nil, refusal(CodeBadSignature, "the webhook's signature fits no caller",
+			"Sign webhook-id.webhook-timestamp.body, the body byte for byte as it is sent, with a secret that this deployment knows.")
+	}
+	// Only who can sign learns anything of our clock.
+	if age := now.Unix() - int64(sent); age > int64(tolerance.Seconds()) || -age > int64(tolerance.Seconds()) {
+		return nil, refusal(CodeStaleTimestamp, "the webhook's timestamp is more than five minutes off",
+			"Sign each attempt anew, and check the sender's clock.")
+	}
+	return &proof{account: found, key: id, signed: true}, nil
+}
+
+// signaturesV1 returns the v1 signatures of a list, or nil if there is none or the list is malformed. Signatures of other
+// versions are skipped, as senders may add them.
+func signaturesV1(list string) [][sha256.Size]byte {
+	entries := strings.Split(list, " ")
+	if len(entries) > maxSignatures {
+		return nil
+	}
+	var out [][sha256.Size]byte
+	for _, entry := range entries {
+		version, text, found := strings.Cut(entry, ",")
+		if !found {
+			return nil
+		}
+		if version != "v1" {
+			continue
+		}
+		signature, ok := decode(text)
+		if !ok || len(signature) != sha256.Size {
+			return nil
+		}
+		out = append(out, [sha256.Size]byte(signature))
+	}
+	return out
+}
+
+// delivery checks the signature of GitHub's webhooks
+// (https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries). The older X-Hub-Signature, of SHA-1, does
+// not count.
+func (g *Guard) delivery(header http.Header, body []byte) (*proof, error) {
+	value, there, err := only(header, headerGitHubSignature)
+	if !there || err != nil {
+		return nil, err
+	}
+	text, found := strings.CutPrefix(value, "sha256=")
+	signature, err := hex.DecodeString(text)
+	if !found || err != nil || len(signature) != sha256.Size {
+		return nil, malformed("the header X-Hub-Signature-256 holds no signature", "Send sha256= and 64 hexadecimal digits, as GitHub does.")
+	}
+	id, err := deliveryID(header, headerGitHubDelivery)
+	if err != nil {
+		return nil, err
+	}
+	if id == "" {
+		return nil, malformed("the header X-GitHub-Delivery is missing", "GitHub sends it with each delivery: do not take it out on the way.")
+	}
+	account := g.match(g.github, [][sha256.Size]byte{[sha256.Size]byte(signature)}, body)
+	if account < 0 {
+		return nil, refusal(CodeBadSignature, "the signature in X-Hub-Signature-256 fits no caller",
+			"Give GitHub's webhook a secret that this deployment knows, and leave the body as it is on the way.")
+	}
+	return &proof{account: account, key: id, signed: true}, nil
+}
+
+// deliveryID returns the first id that there is in the headers named, or none. What is not an id is refused: ids end up in
+// logs and as idempotency keys.
+func deliveryID(header http.Header, names ...string) (string, error) {
+	for _, name := range names {
+		value, there, err := only(header, name)
+		switch {
+		case err != nil:
+			return "", err
+		case there && !isID(value):
+			return "", malformed("the header "+name+" holds no id", "An id has at most 200 letters, digits, - _ or :.")
+		case there:
+			return value, nil
+		}
+	}
+	return "", nil
+}
+
+// isID reports whether a text can be a webhook's id. A full stop cannot be in it: with one, the same signature would fit
+// another id, timestamp and body.
+func isID(text string) bool { return len(text) > 0 && len(text) <= maxID && consistsOf(text, "-_:") }
+
+// consistsOf reports whether there is nothing in a text but ASCII letters, digits and the others given.
+func consistsOf(text, others string) bool {
+	for i := range len(text) {
+		c := text[i]
+		letter, digit := c|0x20 >= 'a' && c|0x20 <= 'z', c >= '0' && c <= '9'
+		if !letter && !digit && strings.IndexByte(others, c) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// only returns a header's value. One that is given twice is refused: two readers would take different ones.
+func only(header http.Header, name string) (value string, there bool, err error) {
+	switch values := header.Values(name); len(values) {
+	case 0:
+		return "", false, nil
+	case 1:
+		return values[0], true, nil
+	}
+	return "", true, malformed("the header "+name+" is there more than once", "Send it once.")
+}
+
+// decode reads base64 in the one form that encoding gives. The decoder alone would ignore line breaks.
+func decode(text string) ([]byte, bool) {
+	out, err := base64.StdEncoding.DecodeString(text)
+	return out, err == nil && base64.StdEncoding.EncodeToString(out) == text
+}

@@ -1,0 +1,276 @@
+package auth
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// variable is where the configuration comes from, for the texts that tell what to change.
+const variable = "ROUTINELY_AUTH"
+
+const (
+	// minSecret is 192 bits, the least that Standard Webhooks allows; GitHub asks for high entropy and sets no bound.
+	minSecret = 24
+	// maxWebhookSecret is the most that Standard Webhooks allows, in bytes.
+	maxWebhookSecret = 64
+	maxGitHubSecret  = 256
+	// minDifferent is how many different bytes a secret must have. Random ones have more; those typed to fill a form have not.
+	minDifferent = 8
+	maxName      = 64
+	secretPrefix = "whsec_"
+)
+
+// Parse reads the configuration of the callers. It is either the word none, which makes everybody the caller Anonymous with
+// all scopes, or a JSON object:
+//
+//	{"callers": [{
+//	  "name": "ci",
+//	  "scopes": ["submit", "read"],
+//	  "tokens": ["sha256:..."],
+//	  "webhookSecrets": ["whsec_..."],
+//	  "githubSecrets": ["..."],
+//	  "requestsPerMinute": 600
+//	}]}
+//
+// A name has 1 to 64 letters, digits and . _ - in it, and is shown and logged. Tokens are hashes made by NewToken; a webhook
+// secret is whsec_ and 24 to 64 bytes in base64; a GitHub secret has 24 to 256 characters of ASCII. There may be several of
+// each, so that one can take the place of another. A limit of 0, or none, means as many requests as the caller likes.
+//
+// The error names every problem with its caller and field, and never quotes a secret.
+func Parse(text string) (*Guard, error) {
+	text = strings.TrimSpace(text)
+	switch {
+	case text == "":
+		return nil, errors.New(variable + " is empty: set it to the callers, as JSON, or to the word none to let everybody in")
+	case text == "none":
+		return &Guard{everybody: true}, nil
+	case !utf8.ValidString(text) || !json.Valid([]byte(text)):
+		// What encoding/json says of it can quote a part of a secret.
+		return nil, errors.New(variable + " is neither JSON nor the word none")
+	}
+	p := parser{guard: &Guard{}, owners: map[string]int{}}
+	p.callers(json.RawMessage(text))
+	if len(p.problems) > 0 {
+		return nil, fmt.Errorf("%s: %s", variable, strings.Join(p.problems, "; "))
+	}
+	return p.guard, nil
+}
+
+// parser collects the callers and all problems with them.
+type parser struct {
+	guard    *Guard
+	problems []string
+	// owners tells which account has a credential, by kind and value.
+	owners map[string]int
+}
+
+func (p *parser) add(place, problem string, args ...any) {
+	p.problems = append(p.problems, place+": "+fmt.Sprintf(problem, args...))
+}
+
+func (p *parser) callers(text json.RawMessage) {
+	members := p.object("the text", text, "callers")
+	if members == nil {
+		return
+	}
+	var callers []json.RawMessage
+	if json.Unmarshal(members["callers"], &callers) != nil || len(callers) == 0 {
+		p.add("callers", "must be a list of one caller or more")
+		return
+	}
+	for i, caller := range callers {
+		p.caller(fmt.Sprintf("callers[%d]", i), caller)
+	}
+}
+
+func (p *parser) caller(place string, text json.RawMessage) {
+	members := p.object(place, text, "name", "scopes", "tokens", "webhookSecrets", "githubSecrets", "requestsPerMinute")
+	if members == nil {
+		return
+	}
+	name := p.name(place, members["name"])
+	if name != "" {
+		place = fmt.Sprintf("caller %q", name)
+	}
+	scopes := p.scopes(place, members["scopes"])
+	p.guard.accounts = append(p.guard.accounts, account{name: name, scopes: scopes, limit: p.limit(place, members["requestsPerMinute"])})
+	tokens, webhooks, github := members["tokens"], members["webhookSecrets"], members["githubSecrets"]
+	p.credentials(&p.guard.tokens, place, "tokens", tokens, tokenDigest)
+	p.credentials(&p.guard.webhooks, place, "webhookSecrets", webhooks, webhookDigest)
+	p.credentials(&p.guard.github, place, "githubSecrets", github, githubDigest)
+	switch {
+	case tokens == nil && webhooks == nil && github == nil:
+		p.add(place, "has no credential: give it tokens, webhookSecrets or githubSecrets")
+	case tokens == nil && slices.ContainsFunc(scopes, func(s Scope) bool { return s != Submit }):
+		p.add(place+" scopes", "%s and %s need a token: a signature gives the scope %s alone", Read, Operate, Submit)
+	}
+}
+
+func (p *parser) name(place string, value json.RawMessage) string {
+	var name string
+	_ = json.Unmarshal(value, &name) // what is not a text stays empty
+	switch {
+	case name == "" || len(name) > maxName || !consistsOf(name, "._-"):
+		p.add(place+" name", "must have 1 to %d letters, digits, full stops, underscores and hyphens", maxName)
+		return ""
+	case isToken(name) || strings.HasPrefix(name, secretPrefix):
+		p.add(place+" name", "looks like a secret; names are logged")
+		return ""
+	case strings.EqualFold(name, Anonymous):
+		p.add(place+" name", "%s is reserved", Anonymous)
+	case slices.ContainsFunc(p.guard.accounts, func(a account) bool { return a.name == name }):
+		p.add(place+" name", "there is another caller %q", name)
+	}
+	return name
+}
+
+func (p *parser) scopes(place string, value json.RawMessage) []Scope {
+	var out []Scope
+	for i, text := range p.texts(place, "scopes", value) {
+		switch scope := Scope(text); {
+		case scope != Submit && scope != Read && scope != Operate:
+			p.add(fmt.Sprintf("%s scopes[%d]", place, i), "%s is not a scope; possible: %s, %s, %s", harmless(text), Submit, Read, Operate)
+		case slices.Contains(out, scope):
+			p.add(fmt.Sprintf("%s scopes[%d]", place, i), "%s is given twice", scope)
+		default:
+			out = append(out, scope)
+		}
+	}
+	if value == nil {
+		p.add(place+" scopes", "are missing; possible: %s, %s, %s", Submit, Read, Operate)
+	}
+	return out
+}
+
+func (p *parser) limit(place string, value json.RawMessage) *bucket {
+	perMinute := 0
+	if value != nil && json.Unmarshal(value, &perMinute) != nil || perMinute < 0 || perMinute > maxPerMinute {
+		p.add(place+" requestsPerMinute", "must be a whole number from 0, for no limit, to %d", maxPerMinute)
+		return nil
+	}
+	if perMinute == 0 {
+		return nil
+	}
+	return newBucket(perMinute)
+}
+
+// texts reads a list that, if it is there, has at least one text.
+func (p *parser) texts(place, field string, value json.RawMessage) []string {
+	if value == nil {
+		return nil
+	}
+	var out []string
+	if json.Unmarshal(value, &out) != nil || len(out) == 0 {
+		p.add(place+" "+field, "must be a list of one text or more")
+		return nil
+	}
+	return out
+}
+
+// reader makes a candidate's digest and the value that tells it from others; the problem it returns quotes neither.
+type reader func(text string) (made digest, value, problem string)
+
+// credentials makes candidates for the caller that came last.
+func (p *parser) credentials(candidates *[]candidate, place, field string, list json.RawMessage, read reader) {
+	self := len(p.guard.accounts) - 1
+	for i, text := range p.texts(place, field, list) {
+		at := fmt.Sprintf("%s %s[%d]", place, field, i)
+		made, value, problem := read(text)
+		if problem != "" {
+			p.add(at, "%s", problem)
+			continue
+		}
+		if owner, taken := p.owners[field+" "+value]; taken {
+			p.add(at, "caller %q has it already: each is for one caller, once", p.guard.accounts[owner].name)
+			continue
+		}
+		p.owners[field+" "+value] = self
+		*candidates = append(*candidates, candidate{account: self, digest: made})
+	}
+}
+
+func tokenDigest(text string) (made digest, value, problem string) {
+	digits, found := strings.CutPrefix(text, hashPrefix)
+	sum, err := hex.DecodeString(digits)
+	if !found || err != nil || len(sum) != sha256.Size {
+		return nil, "", "must be sha256: and 64 hexadecimal digits, the hash of a token and not the token"
+	}
+	return func(...[]byte) [sha256.Size]byte { return [sha256.Size]byte(sum) }, string(sum), ""
+}
+
+func webhookDigest(text string) (made digest, value, problem string) {
+	encoded, found := strings.CutPrefix(text, secretPrefix)
+	secret, ok := decode(encoded)
+	switch {
+	case !found || !ok || len(secret) < minSecret || len(secret) > maxWebhookSecret:
+		return nil, "", fmt.Sprintf("must be %s and %d to %d bytes in base64", secretPrefix, minSecret, maxWebhookSecret)
+	case weak(secret):
+		return nil, "", "is too weak: use random bytes"
+	}
+	return hmacOf(secret), string(secret), ""
+}
+
+func githubDigest(text string) (made digest, value, problem string) {
+	printable := !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' })
+	switch {
+	case len(text) < minSecret || len(text) > maxGitHubSecret || !printable || strings.TrimSpace(text) != text:
+		return nil, "", fmt.Sprintf("must have %d to %d characters of ASCII and no space around it", minSecret, maxGitHubSecret)
+	case weak([]byte(text)):
+		return nil, "", "is too weak: use a random text"
+	}
+	return hmacOf([]byte(text)), text, ""
+}
+
+func weak(secret []byte) bool {
+	different := map[byte]bool{}
+	for _, b := range secret {
+		different[b] = true
+	}
+	return len(different) < minDifferent
+}
+
+// object returns the members of a JSON object, of which the text must be valid JSON; nil if there is a problem. The decoder
+// that fills a struct would take a name for another that differs in case, and the last of two alike.
+func (p *parser) object(place string, text json.RawMessage, known ...string) map[string]json.RawMessage {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	if open, _ := decoder.Token(); open != json.Delim('{') {
+		p.add(place, "must be an object")
+		return nil
+	}
+	before := len(p.problems)
+	members := map[string]json.RawMessage{}
+	for decoder.More() {
+		token, _ := decoder.Token()
+		name, _ := token.(string)
+		var value json.RawMessage
+		_ = decoder.Decode(&value) // the text is valid
+		switch _, twice := members[name]; {
+		case !slices.Contains(known, name):
+			p.add(place, "%s is not a field; possible: %s", harmless(name), strings.Join(known, ", "))
+		case twice:
+			p.add(place, "%s is given twice", name)
+		case string(value) == "null":
+			p.add(place, "%s must not be null", name)
+		}
+		members[name] = value
+	}
+	if len(p.problems) > before {
+		return nil
+	}
+	return members
+}
+
+// harmless quotes a text that cannot be a secret, not even a misplaced one: too short, and of letters alone.
+func harmless(text string) string {
+	if len(text) < minSecret && consistsOf(text, "") && !strings.ContainsAny(text, "0123456789") {
+		return fmt.Sprintf("%q", text)
+	}
+	return "what is given there"
+}

@@ -1,0 +1,285 @@
+package auth_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"routinely/shared/auth"
+)
+
+func TestNewToken(t *testing.T) {
+	t.Run("makes another token each time, and the hash of the whole token", func(t *testing.T) {
+		token, hash := auth.NewToken()
+		other, _ := auth.NewToken()
+		if token == other || len(token) != len("rtly_")+43 {
+			t.Errorf("made tokens of %d bytes, equal: %v", len(token), token == other)
+		}
+		h := newHolder("ci")
+		h.token, h.config["tokens"] = token, []string{hash}
+		known(t, parse(t, configure(h.config)), h.bearer(), nil, "ci", "")
+	})
+}
+
+func TestParse(t *testing.T) {
+	t.Run("says what to set if nothing is", func(t *testing.T) {
+		for _, text := range []string{"", " \n"} {
+			guard, err := auth.Parse(text)
+			if guard != nil || err == nil || !strings.Contains(err.Error(), "ROUTINELY_AUTH is empty") || !strings.Contains(err.Error(), "none") {
+				t.Errorf("got %v, %v", guard, err)
+			}
+		}
+	})
+	t.Run("takes only the word none itself for none", func(t *testing.T) {
+		for _, text := range []string{
+			"None", "none,", `"none"`, "null", "[]", "{}", `{"callers":[]}`, `{"callers":null}`, `{"callers":{}}`, "{", "{} {}", "\xff",
+		} {
+			if guard, err := auth.Parse(text); guard != nil || err == nil {
+				t.Errorf("%q: got %v, %v", text, guard, err)
+			}
+		}
+	})
+	t.Run("reads names of every form there is", func(t *testing.T) {
+		for _, name := range []string{"a", "Z-9_.x", strings.Repeat("n", 64)} {
+			h := newHolder(name)
+			known(t, parse(t, configure(h.config)), h.bearer(), nil, name, "")
+		}
+	})
+	t.Run("reads webhook secrets of 24 and of 64 bytes", func(t *testing.T) {
+		for _, size := range []int{24, 64} {
+			h := newHolder("ci")
+			h.webhookSecret = "whsec_" + base64.StdEncoding.EncodeToString([]byte(h.token + h.token)[:size])
+			h.config["webhookSecrets"] = []string{h.webhookSecret}
+			known(t, parse(t, configure(h.config)), h.webhook("msg_1", now, body), body, "ci", "msg_1")
+		}
+	})
+	t.Run("lets a caller without a token submit", func(t *testing.T) {
+		h := newHolder("ci")
+		delete(h.config, "tokens")
+		h.config["scopes"] = []string{"submit"}
+		known(t, parse(t, configure(h.config)), h.webhook("msg_1", now, body), body, "ci", "msg_1")
+	})
+	t.Run("names all problems at once", func(t *testing.T) {
+		a, b := newHolder("a"), newHolder("b")
+		a.config["scopes"], a.config["tokens"] = []string{"write"}, []string{"x"}
+		b.config["requestsPerMinute"] = -1
+		_, err := auth.Parse(configure(a.config, b.config))
+		want := `ROUTINELY_AUTH: caller "a" scopes[0]: "write" is not a scope; possible: submit, read, operate; ` +
+			`caller "a" tokens[0]: must be sha256: and 64 hexadecimal digits, the hash of a token and not the token; ` +
+			`caller "b" requestsPerMinute: must be a whole number from 0, for no limit, to 1000000`
+		if diff := cmp.Diff(want, fmt.Sprint(err)); diff != "" {
+			t.Errorf("error (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestParseRefuses(t *testing.T) {
+	const place = `caller "ci" `
+	whsec := func(size int) string {
+		return "whsec_" + base64.StdEncoding.EncodeToString([]byte(strings.Repeat("0123456789abcdef", 5)[:size]))
+	}
+	tests := map[string]struct {
+		field string
+		value any
+		want  string
+	}{
+		"no name":                        {"name", "", "callers[0] name: must have 1 to 64"},
+		"a name of 65 letters":           {"name", strings.Repeat("n", 65), "callers[0] name: must have 1 to 64"},
+		"a name with a line break":       {"name", "a\nb", "callers[0] name: must have 1 to 64"},
+		"a name that is no text":         {"name", 1, "callers[0] name: must have 1 to 64"},
+		"a token as name":                {"name", newHolder("x").token, "callers[0] name: looks like a secret"},
+		"a secret as name":               {"name", "whsec_abc", "callers[0] name: looks like a secret"},
+		"the reserved name":              {"name", "Anonymous", "callers[0] name: anonymous is reserved"},
+		"no scopes":                      {"scopes", []string{}, place + "scopes: must be a list"},
+		"scopes that are a text":         {"scopes", "submit", place + "scopes: must be a list"},
+		"an unknown scope":               {"scopes", []string{"read", "Submit"}, place + `scopes[1]: "Submit" is not a scope`},
+		"a scope twice":                  {"scopes", []string{"read", "read"}, place + "scopes[1]: read is given twice"},
+		"a scope that is null":           {"scopes", []any{nil}, place + `scopes[0]: "" is not a scope`},
+		"a null":                         {"tokens", nil, "callers[0]: tokens must not be null"},
+		"an empty list of tokens":        {"tokens", []string{}, place + "tokens: must be a list"},
+		"a list of numbers":              {"tokens", []int{1}, place + "tokens: must be a list"},
+		"a token":                        {"tokens", []string{newHolder("x").token}, place + "tokens[0]: must be sha256:"},
+		"a hash without its name":        {"tokens", []string{strings.Repeat("0", 64)}, place + "tokens[0]: must be sha256:"},
+		"a hash of 63 digits":            {"tokens", []string{"sha256:" + strings.Repeat("0", 63)}, place + "tokens[0]: must be sha256:"},
+		"a hash of 66 digits":            {"tokens", []string{"sha256:" + strings.Repeat("0", 66)}, place + "tokens[0]: must be sha256:"},
+		"an empty webhook secret":        {"webhookSecrets", []string{""}, place + "webhookSecrets[0]: must be whsec_"},
+		"a webhook secret of 23 bytes":   {"webhookSecrets", []string{whsec(23)}, place + "webhookSecrets[0]: must be whsec_"},
+		"a webhook secret of 65 bytes":   {"webhookSecrets", []string{whsec(65)}, place + "webhookSecrets[0]: must be whsec_"},
+		"no prefix of a webhook secret":  {"webhookSecrets", []string{whsec(24)[6:]}, place + "webhookSecrets[0]: must be whsec_"},
+		"base64 that was cut":            {"webhookSecrets", []string{whsec(32)[:48]}, place + "webhookSecrets[0]: must be whsec_"},
+		"base64 with a line break":       {"webhookSecrets", []string{whsec(24) + "\n"}, place + "webhookSecrets[0]: must be whsec_"},
+		"a webhook secret of zeros":      {"webhookSecrets", []string{"whsec_" + strings.Repeat("A", 32)}, place + "webhookSecrets[0]: is too weak"},
+		"a short secret of GitHub":       {"githubSecrets", []string{strings.Repeat("0123456789abcdef", 2)[:23]}, place + "githubSecrets[0]: must have 24"},
+		"a long secret of GitHub":        {"githubSecrets", []string{strings.Repeat("0123456789abcdef", 17)}, place + "githubSecrets[0]: must have 24"},
+		"a space behind GitHub's secret": {"githubSecrets", []string{"It's a Secret to Everybody "}, place + "githubSecrets[0]: must have 24"},
+		"GitHub's secret not in ASCII":   {"githubSecrets", []string{"It's a Secret to Everybödy"}, place + "githubSecrets[0]: must have 24"},
+		"a weak secret of GitHub":        {"githubSecrets", []string{strings.Repeat("secret", 5)}, place + "githubSecrets[0]: is too weak"},
+		"a negative limit":               {"requestsPerMinute", -1, place + "requestsPerMinute: must be a whole number"},
+		"a fraction as limit":            {"requestsPerMinute", 1.5, place + "requestsPerMinute: must be a whole number"},
+		"a limit in quotes":              {"requestsPerMinute", "60", place + "requestsPerMinute: must be a whole number"},
+		"too large a limit":              {"requestsPerMinute", 1_000_001, place + "requestsPerMinute: must be a whole number"},
+		"an unknown field":               {"scope", "submit", `callers[0]: "scope" is not a field; possible: name,`},
+		"a field in other letters":       {"Tokens", []string{"x"}, `callers[0]: "Tokens" is not a field`},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			config := maps.Clone(newHolder("ci").config)
+			config[tt.field] = tt.value
+			guard, err := auth.Parse(configure(config))
+			if guard != nil || !strings.Contains(fmt.Sprint(err), "ROUTINELY_AUTH: "+tt.want) {
+				t.Errorf("got %v, %v, want %q", guard, err, tt.want)
+			}
+		})
+	}
+	t.Run("missing scopes and credentials", func(t *testing.T) {
+		_, err := auth.Parse(`{"callers":[{"name":"ci"}]}`)
+		for _, want := range []string{place + "scopes: are missing", `caller "ci": has no credential`} {
+			if !strings.Contains(fmt.Sprint(err), want) {
+				t.Errorf("got %v, want %q", err, want)
+			}
+		}
+	})
+	t.Run("scopes that signatures do not give, without a token", func(t *testing.T) {
+		h := newHolder("ci")
+		delete(h.config, "tokens")
+		if _, err := auth.Parse(configure(h.config)); !strings.Contains(fmt.Sprint(err), place+"scopes: read and operate need a token") {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("a name twice", func(t *testing.T) {
+		_, err := auth.Parse(configure(newHolder("ci").config, newHolder("ci").config))
+		if !strings.Contains(fmt.Sprint(err), `callers[1] name: there is another caller "ci"`) {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("a field twice, and what is no object", func(t *testing.T) {
+		for text, want := range map[string]string{
+			`{"callers":[{"name":"a","name":"b"}]}`:      "callers[0]: name is given twice",
+			`{"callers":[],"callers":[]}`:                "the text: callers is given twice",
+			`{"callers":[[]]}`:                           "callers[0]: must be an object",
+			`{"callers":[{"na\u006de":"a","name":"b"}]}`: "callers[0]: name is given twice",
+		} {
+			if _, err := auth.Parse(text); !strings.Contains(fmt.Sprint(err), want) {
+				t.Errorf("%s: got %v, want %q", text, err, want)
+			}
+		}
+	})
+	for _, field := range []string{"tokens", "webhookSecrets", "githubSecrets"} {
+		t.Run("what two callers have, or one has twice: "+field, func(t *testing.T) {
+			a, b := newHolder("a"), newHolder("b")
+			b.config[field] = a.config[field]
+			_, err := auth.Parse(configure(a.config, b.config))
+			if !strings.Contains(fmt.Sprint(err), fmt.Sprintf(`caller "b" %s[0]: caller "a" has it already`, field)) {
+				t.Errorf("got %v", err)
+			}
+			one := a.config[field].([]string)[0]
+			a.config[field] = []string{one, one}
+			if _, err := auth.Parse(configure(a.config)); !strings.Contains(fmt.Sprint(err), field+`[1]: caller "a" has it already`) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// spellings are the forms in which a secret could show.
+func spellings(secrets ...string) []string {
+	var out []string
+	for _, s := range secrets {
+		out = append(out, s, fmt.Sprintf("%x", s), fmt.Sprintf("%X", s), strings.Trim(fmt.Sprint([]byte(s)), "[]"),
+			strings.TrimSuffix(strings.TrimPrefix(fmt.Sprintf("%#v", []byte(s)), "[]byte{"), "}"), base64.StdEncoding.EncodeToString([]byte(s)))
+	}
+	return out
+}
+
+// secrets is all of a caller that must not be seen, the key of its webhooks as bytes too, and the hash of its token.
+func (h holder) secrets() []string {
+	key, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(h.webhookSecret, "whsec_"))
+	hash := strings.TrimPrefix(h.config["tokens"].([]string)[0], "sha256:")
+	var sum []byte
+	_, _ = fmt.Sscanf(hash, "%x", &sum)
+	return spellings(h.token, h.webhookSecret, strings.TrimPrefix(h.webhookSecret, "whsec_"), string(key), h.githubSecret, hash, string(sum))
+}
+
+func showsNone(t *testing.T, secrets []string, text string) {
+	t.Helper()
+	for _, secret := range secrets {
+		if strings.Contains(text, secret) {
+			t.Errorf("%q shows %q", text, secret)
+		}
+	}
+}
+
+func TestSecrecy(t *testing.T) {
+	ci, shop := newHolder("ci"), newHolder("shop")
+	guard := parse(t, configure(ci.config, shop.config))
+	secrets := append(ci.secrets(), shop.secrets()...)
+
+	t.Run("no way to print a guard shows a secret", func(t *testing.T) {
+		type outer struct {
+			Exported   auth.Guard
+			unexported auth.Guard
+			pointer    *auth.Guard
+		}
+		o := outer{*guard, *guard, guard}
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%T", "%p"} {
+			for _, value := range []any{guard, *guard, o, &o, []any{guard}, errors.New(fmt.Sprint(o.pointer))} {
+				showsNone(t, secrets, fmt.Sprintf(verb, value))
+			}
+		}
+		text, err := json.Marshal(map[string]any{"guard": guard, "value": *guard, "outer": o})
+		if err != nil {
+			t.Fatal(err)
+		}
+		showsNone(t, secrets, string(text))
+		if got := fmt.Sprintf("%+v, %s", guard, parse(t, "none")); got != "guard of 2 callers, guard that lets everybody in" {
+			t.Errorf("got %q", got)
+		}
+	})
+	t.Run("neither a caller nor a refusal shows a secret or what was sent", func(t *testing.T) {
+		stranger := newHolder("stranger")
+		secrets := append(secrets, stranger.secrets()...)
+		for _, header := range []http.Header{
+			ci.bearer(), ci.webhook("msg_1", now, body), ci.github("d-1", body), stranger.bearer(), stranger.webhook("msg_1", now, body),
+			stranger.github("d-1", body), merge(ci.bearer(), shop.github("d-1", body)), headers("Authorization", "Basic "+ci.token),
+			headers("Authorization", ci.token), headers("Webhook-Id", ci.token), headers("X-Hub-Signature-256", ci.githubSecret),
+			ci.webhook("msg_1", now.Add(-1e12), body),
+		} {
+			caller, err := guard.Authenticate(header, body, now)
+			showsNone(t, secrets, fmt.Sprintf("%v %+v %#v %v %+v %#v", caller, caller, caller, err, err, err))
+		}
+	})
+	t.Run("no error of the configuration shows a secret, wherever it was put", func(t *testing.T) {
+		config := configure(ci.config, shop.config)
+		for _, secret := range []string{ci.token, ci.webhookSecret, ci.githubSecret} {
+			for _, place := range []string{
+				"%s", "%q", "[%q]", "{%q:1}", `{"callers":%q}`, `{"callers":[%q]}`, `{"callers":[{%q:1}]}`, `{"callers":[{"name":%q}]}`,
+				`{"callers":[{"name":"a","scopes":[%q]}]}`, `{"callers":[{"name":"a","scopes":%q}]}`, `{"callers":[{"name":"a","tokens":[%q]}]}`,
+				`{"callers":[{"name":"a","webhookSecrets":[" %s"]}]}`, `{"callers":[{"name":"a","githubSecrets":[" %s"]}]}`,
+				`{"callers":[{"name":"a","requestsPerMinute":%q}]}`, `{"callers":[{"name":"a","tokens":["%s]}]}`,
+			} {
+				_, err := auth.Parse(fmt.Sprintf(place, secret))
+				showsNone(t, secrets, fmt.Sprintf("%v %#v", err, err))
+				if err == nil {
+					t.Errorf("%s is accepted", place)
+				}
+			}
+		}
+		for _, secret := range []string{"CorrectHorseBatteryStaple", "whsec_cut", "abc123"} {
+			for _, place := range []string{`{%q:1}`, `{"callers":[{"name":"a","scopes":[%q]}]}`} {
+				_, err := auth.Parse(fmt.Sprintf(place, secret))
+				showsNone(t, []string{secret}, fmt.Sprint(err))
+			}
+		}
+		for cut := range len(config) {
+			_, err := auth.Parse(config[:cut])
+			showsNone(t, secrets, fmt.Sprint(err))
+		}
+	})
+}

@@ -1,0 +1,158 @@
+package auth_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"routinely/shared/auth"
+)
+
+func TestWebhook(t *testing.T) {
+	ci, shop := newHolder("ci"), newHolder("shop")
+	older := newHolder("older")
+	ci.config["webhookSecrets"] = []string{older.webhookSecret, ci.webhookSecret}
+	guard := parse(t, configure(ci.config, shop.config))
+
+	t.Run("accepts the vector of the reference libraries", func(t *testing.T) {
+		svix := newHolder("svix")
+		svix.config["webhookSecrets"] = []string{"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}
+		known(t, parse(t, configure(svix.config)), headers(
+			"webhook-id", "msg_p5jXN8AQM9LWM0D4loKWxJek", "webhook-timestamp", "1614265330",
+			"webhook-signature", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+		), []byte(`{"test": 2432232314}`), "svix", "msg_p5jXN8AQM9LWM0D4loKWxJek")
+	})
+	t.Run("accepts what the reference library signs", func(t *testing.T) {
+		library, err := standardwebhooks.NewWebhook(shop.webhookSecret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		signature, err := library.Sign("msg_2", now, []byte("\x00\xff.body"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		header := headers("webhook-id", "msg_2", "webhook-timestamp", "1614265330", "webhook-signature", signature)
+		known(t, guard, header, []byte("\x00\xff.body"), "shop", "msg_2")
+	})
+	t.Run("accepts timestamps up to five minutes off, and no others", func(t *testing.T) {
+		for _, off := range []time.Duration{-5 * time.Minute, 5 * time.Minute} {
+			known(t, guard, ci.webhook("msg_1", now.Add(off), body), body, "ci", "msg_1")
+			refused(t, guard, ci.webhook("msg_1", now.Add(off+off/300), body), body, auth.CodeStaleTimestamp)
+		}
+	})
+	t.Run("tells nothing of its clock to who cannot sign", func(t *testing.T) {
+		refused(t, guard, newHolder("stranger").webhook("msg_1", now.Add(time.Hour), body), body, auth.CodeBadSignature)
+	})
+	t.Run("accepts one right signature among others, of any of the caller's secrets", func(t *testing.T) {
+		right, wrong := older.signature("msg_1", now, body), newHolder("stranger").signature("msg_1", now, body)
+		for _, list := range []string{
+			right, right + " " + wrong, wrong + " " + right, "v1a,hnO3f9T8 " + right, right + " v2,", right + " " + ci.signature("msg_1", now, body),
+		} {
+			header := ci.webhook("msg_1", now, body)
+			header.Set("webhook-signature", list)
+			known(t, guard, header, body, "ci", "msg_1")
+		}
+	})
+	// A check that stopped at the first match would take these for its caller.
+	t.Run("refuses signatures of two callers, whichever comes first", func(t *testing.T) {
+		a, b := ci.signature("msg_1", now, body), shop.signature("msg_1", now, body)
+		for _, list := range []string{a + " " + b, b + " " + a} {
+			header := ci.webhook("msg_1", now, body)
+			header.Set("webhook-signature", list)
+			refused(t, guard, header, body, auth.CodeBadSignature)
+			refused(t, parse(t, configure(shop.config, ci.config)), header, body, auth.CodeBadSignature)
+		}
+	})
+	t.Run("refuses another body, id or timestamp than was signed", func(t *testing.T) {
+		refused(t, guard, ci.webhook("msg_1", now, body), []byte(`{"test": 2432232315}`), auth.CodeBadSignature)
+		for name, value := range map[string]string{"webhook-id": "msg_2", "webhook-timestamp": "1614265331"} {
+			header := ci.webhook("msg_1", now, body)
+			header.Set(name, value)
+			refused(t, guard, header, body, auth.CodeBadSignature)
+		}
+	})
+	t.Run("does not take one kind of secret for the other", func(t *testing.T) {
+		mixed := newHolder("mixed")
+		mixed.githubSecret, mixed.webhookSecret = ci.webhookSecret, shop.webhookSecret
+		refused(t, guard, mixed.github("d-1", body), body, auth.CodeBadSignature)
+	})
+	right := ci.webhook("msg_1", now, body)
+	signature := right.Get("webhook-signature")
+	for name, change := range map[string][2]string{
+		"no id": {"webhook-id", ""}, "a long id": {"webhook-id", strings.Repeat("x", 201)}, "a full stop in the id": {"webhook-id", "msg.1"},
+		"a line break in the id": {"webhook-id", "msg_1\n"}, "an id that is not ASCII": {"webhook-id", "msg_ü"},
+		"a sign": {"webhook-timestamp", "+1614265330"}, "a fraction": {"webhook-timestamp", "1614265330.0"},
+		"a space": {"webhook-timestamp", " 1614265330"}, "no timestamp": {"webhook-timestamp", ""},
+		"too large a timestamp": {"webhook-timestamp", "9223372036854775808"}, "no signature": {"webhook-signature", ""},
+		"a signature of no version": {"webhook-signature", strings.TrimPrefix(signature, "v1,")},
+		"another version alone":     {"webhook-signature", "v1a" + strings.TrimPrefix(signature, "v1")},
+		"two spaces":                {"webhook-signature", signature + "  " + signature}, "a tab": {"webhook-signature", signature + "\t" + signature},
+		"a comma between signatures": {"webhook-signature", signature + ", " + signature},
+		"base64 cut short":           {"webhook-signature", signature[:len(signature)-1]},
+		"a line break in base64":     {"webhook-signature", signature[:9] + "\n" + signature[9:]},
+		"too short a signature":      {"webhook-signature", "v1,AAAA"},
+		"too many signatures":        {"webhook-signature", signature + strings.Repeat(" "+signature, 16)},
+	} {
+		t.Run("refuses "+name, func(t *testing.T) {
+			header := merge(right)
+			header.Set(change[0], change[1])
+			refused(t, guard, header, body, auth.CodeMalformedCredentials)
+		})
+	}
+	t.Run("refuses a header that is missing or there twice", func(t *testing.T) {
+		for name, values := range right {
+			header := merge(right)
+			header.Del(name)
+			refused(t, guard, header, body, auth.CodeMalformedCredentials)
+			refused(t, guard, merge(right, http.Header{name: values}), body, auth.CodeMalformedCredentials)
+		}
+	})
+}
+
+func TestGitHub(t *testing.T) {
+	ci, shop := newHolder("ci"), newHolder("shop")
+	guard := parse(t, configure(ci.config, shop.config))
+	const delivery = "72d3162e-cc78-11e3-81ab-4c9367dc0958"
+
+	t.Run("accepts the vector of GitHub's documentation", func(t *testing.T) {
+		github := newHolder("github")
+		github.config["githubSecrets"] = []string{"It's a Secret to Everybody"}
+		known(t, parse(t, configure(github.config)), headers(
+			"X-GitHub-Delivery", delivery,
+			"X-Hub-Signature-256", "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17",
+		), []byte("Hello, World!"), "github", delivery)
+	})
+	t.Run("knows whose secret it is", func(t *testing.T) {
+		known(t, guard, ci.github(delivery, nil), nil, "ci", delivery)
+		known(t, guard, shop.github(delivery, body), body, "shop", delivery)
+	})
+	t.Run("refuses another body or a strange secret", func(t *testing.T) {
+		refused(t, guard, ci.github(delivery, body), append([]byte(" "), body...), auth.CodeBadSignature)
+		refused(t, guard, newHolder("stranger").github(delivery, body), body, auth.CodeBadSignature)
+	})
+	signature := ci.github(delivery, body).Get("X-Hub-Signature-256")
+	for name, change := range map[string][2]string{
+		"no signature": {"X-Hub-Signature-256", ""}, "no prefix": {"X-Hub-Signature-256", strings.TrimPrefix(signature, "sha256=")},
+		"SHA-1":            {"X-Hub-Signature-256", "sha1=126f2c800419c60137ce748d7672e77b65cf16d6"},
+		"a digit too few":  {"X-Hub-Signature-256", signature[:len(signature)-1]},
+		"what is not hex":  {"X-Hub-Signature-256", signature[:len(signature)-1] + "g"},
+		"a byte too many":  {"X-Hub-Signature-256", signature + "00"},
+		"an empty id":      {"X-GitHub-Delivery", ""},
+		"an id with space": {"X-GitHub-Delivery", "a b"},
+		"a long id":        {"X-GitHub-Delivery", strings.Repeat("x", 201)},
+	} {
+		t.Run("refuses "+name, func(t *testing.T) {
+			header := ci.github(delivery, body)
+			header.Set(change[0], change[1])
+			refused(t, guard, header, body, auth.CodeMalformedCredentials)
+		})
+	}
+	t.Run("refuses a delivery without an id, or with a header twice", func(t *testing.T) {
+		refused(t, guard, headers("X-Hub-Signature-256", signature), body, auth.CodeMalformedCredentials)
+		refused(t, guard, merge(ci.github(delivery, body), headers("X-Hub-Signature-256", signature)), body, auth.CodeMalformedCredentials)
+		refused(t, guard, merge(ci.github(delivery, body), headers("X-GitHub-Delivery", delivery)), body, auth.CodeMalformedCredentials)
+	})
+}
