@@ -47,8 +47,10 @@ func checkVariables(props map[string]any, known []config.Variable) []string {
 		switch {
 		case i < 0:
 			out = append(out, name+": the function does not read it")
-		case known[i].Secret || strings.HasPrefix(name, "ALIBABA_CLOUD_"):
+		case strings.HasPrefix(name, "ALIBABA_CLOUD_"):
 			out = append(out, name+": the platform sets it, and a secret does not belong into the file")
+		case known[i].Secret && given[name] != account[name]:
+			out = append(out, name+": a secret does not belong into the file, but into the environment of whoever deploys")
 		}
 	}
 	for _, variable := range known {
@@ -187,7 +189,7 @@ func TestServiceFileFitsTheCode(t *testing.T) {
 		// The lines that s.yaml tells to delete.
 		lines := regexp.MustCompile(`(?m)^ *(tablestoreInstance|tablestoreEndpoint|ROUTINELY_TABLESTORE_ENDPOINT): .*\n`)
 		file := lines.ReplaceAll(read(t, "s.yaml"), nil)
-		accept, provision := properties(t, file, map[string]string{"ACCOUNT_ID": account["ACCOUNT_ID"]})
+		accept, provision := properties(t, file, map[string]string{"ACCOUNT_ID": account["ACCOUNT_ID"], "ROUTINELY_AUTH": account["ROUTINELY_AUTH"]})
 		for _, line := range checkFunctions(accept, provision, wait) {
 			t.Error(line)
 		}
@@ -249,10 +251,11 @@ func TestServiceFileCodeChecksFail(t *testing.T) {
 		{"on a variable nobody reads", "ROUTINELY_ESA_ENDPOINT: $", "ROUTINELY_ESA_HOST: $", "provision: ROUTINELY_ESA_HOST: the function does not read it"},
 		{"on a variable of the other function", "      triggers:\n        - triggerName: http", "        ROUTINELY_ESA_TIMEOUT: 30s\n      triggers:\n        - triggerName: http", "accept: ROUTINELY_ESA_TIMEOUT: the function does not read it"},
 		{"on a missing variable", "ROUTINELY_MNS_ENDPOINT: ${vars.mnsEndpoint}\n", "ROUTINELY_LOG_LEVEL: debug\n", "accept: ROUTINELY_MNS_ENDPOINT: missing"},
+		{"on a secret that stands in the file", "ROUTINELY_AUTH: \"${env('ROUTINELY_AUTH')}\"", "ROUTINELY_AUTH: open", "accept: ROUTINELY_AUTH: a secret does not belong into the file, but into the environment of whoever deploys"},
 		{"on a secret", "ROUTINELY_ESA_ENDPOINT: $", "ALIBABA_CLOUD_SECURITY_TOKEN: $", "provision: ALIBABA_CLOUD_SECURITY_TOKEN: the platform sets it, and a secret does not belong into the file"},
 		{"on too little time for a job", "timeout: 300", "timeout: 70", "provision: timeout 1m10s, two steps and the reserve take 1m10s"},
 		{"on too little time for a caller who waits", "timeout: 60", "timeout: 50", "accept: timeout 50s, an MNS call and the longest wait take 58s"},
-		{"on a ledger that only one function has", "        ROUTINELY_TABLESTORE_ENDPOINT: ${vars.tablestoreEndpoint}\n      triggers:", "      triggers:", "the functions are configured with different ledgers: {Endpoint: Instance: Table:routinely_jobs Timeout:2s}, {Endpoint:https://routinely-test.cn-hangzhou.ots.aliyuncs.com Instance:routinely-test Table:routinely_jobs Timeout:2s}"},
+		{"on a ledger that only one function has", "        ROUTINELY_TABLESTORE_ENDPOINT: ${vars.tablestoreEndpoint}\n        # Who", "        # Who", "the functions are configured with different ledgers: {Endpoint: Instance: Table:routinely_jobs Timeout:2s}, {Endpoint:https://routinely-test.cn-hangzhou.ots.aliyuncs.com Instance:routinely-test Table:routinely_jobs Timeout:2s}"},
 		{"on a ledger in another region", "${vars.tablestoreInstance}.${vars.region}.", "${vars.tablestoreInstance}.cn-beijing.", "provision: the Tablestore endpoint is https://routinely-test.cn-beijing.ots.aliyuncs.com, want https://routinely-test.cn-hangzhou.ots.aliyuncs.com"},
 		{"on another job queue", "QueueName: ${vars.queue}", "QueueName: jobs", "provision: takes jobs from jobs and sends them to routinely-jobs"},
 		{"on another region", "RegionId: ${vars.region}", "RegionId: cn-beijing", "provision: the queue's region is cn-beijing, the function's cn-hangzhou"},

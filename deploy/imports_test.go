@@ -29,6 +29,7 @@ var mayImport = map[string][]string{
 	"shared/api":       {"shared/routine"},
 	"shared/retry":     {"shared/fault"},
 	"shared/auth":      {"shared/fault"},
+	"shared/callback":  {"shared/fault", "shared/routine"},
 	"shared/esa":       {"shared/fault"},
 	"shared/ledger":    {"shared/routine", "shared/fault"},
 	"shared/provision": {"shared/routine", "shared/fault", "shared/esa"},
@@ -47,7 +48,7 @@ var mayImport = map[string][]string{
 		"shared/config", "shared/logging", "functions/invocation",
 	},
 	// Only the setup reaches queues and table itself: jobs and dead letters are reached over HTTP.
-	"cmd/routinely": {"cmd/routinely/...", "deploy/local/command", "queue", "shared/config", "shared/ledger"},
+	"cmd/routinely": {"cmd/routinely/...", "deploy/local/command", "queue", "shared/auth", "shared/config", "shared/ledger"},
 	"cmd/routinely/cli": {
 		"cmd/routinely/client", "cmd/routinely/display", "shared/api", "shared/config", "shared/fault", "shared/routine",
 	},
@@ -81,7 +82,7 @@ var mayUse = map[string][]string{
 	"go.etcd.io/bbolt":                             {"deploy/local", "deploy/local/..."},
 	"github.com/sirupsen/logrus":                   {"shared/logging", "functions/..."},
 	"github.com/caarlos0/env/v11":                  {"shared/config"},
-	"golang.org/x/net/idna":                        {"shared/routine"},
+	"golang.org/x/net/idna":                        {"shared/routine", "shared/callback"},
 	"github.com/google/uuid":                       {"queue", "functions/accept"},
 	"github.com/spf13/cobra":                       {"cmd/routinely", "cmd/routinely/..."},
 	"github.com/spf13/pflag":                       {"cmd/routinely/deadletters"},

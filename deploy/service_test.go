@@ -14,7 +14,7 @@ import (
 )
 
 // account is a complete environment for s.yaml.
-var account = map[string]string{"ACCOUNT_ID": "1234567890123456", "TABLESTORE_INSTANCE": "routinely-test"}
+var account = map[string]string{"ACCOUNT_ID": "1234567890123456", "TABLESTORE_INSTANCE": "routinely-test", "ROUTINELY_AUTH": "none"}
 
 // checkService returns what is wrong with a rendered file of Serverless Devs.
 func checkService(c component, doc map[string]any) []string {

@@ -27,6 +27,7 @@ import (
 	"routinely/functions/invocation"
 	"routinely/queue"
 	"routinely/shared/api"
+	"routinely/shared/auth"
 	"routinely/shared/ledger"
 	"routinely/shared/logging"
 	"routinely/shared/routine"
@@ -96,8 +97,12 @@ func startWith(t testing.TB, book *ledger.Ledger) *function {
 	manual := clock.NewManual(now)
 	record := invocation.NewRecord(book, manual.Now)
 	sleep := func(_ context.Context, d time.Duration) { manual.Advance(d) }
+	guard, err := auth.Parse("none")
+	if err != nil {
+		t.Fatal(err)
+	}
 	s := service{
-		jobs: jobs, record: record, now: manual.Now, sleep: sleep, newID: uuid.NewV7,
+		guard: guard, jobs: jobs, record: record, now: manual.Now, sleep: sleep, newID: uuid.NewV7,
 		letters: deadletters.New(deadletters.Config{Queue: jobs, Record: record.Note, Now: manual.Now, Sleep: sleep}),
 	}
 	return &function{
@@ -155,6 +160,8 @@ func (f *function) queued(t *testing.T) []queue.Envelope {
 	}
 	return out
 }
+
+const anonymous = auth.Anonymous
 
 const good = `{"name":"pr-1","siteId":"7","recordName":"PR-1.example.com","description":"<b>&"}`
 
@@ -355,7 +362,7 @@ func TestPages(t *testing.T) {
 	t.Run("every problem is explained on its page", func(t *testing.T) {
 		res := start(t).call(t, event("GET", "/problems", ""))
 		for _, p := range []problem{
-			problemMalformed, problemInvalid, problemParameter, problemKey, problemKeyReused, problemNoSuchPath, problemMethod,
+			problemUnauthenticated, problemDenied, problemTooMany, problemMalformed, problemInvalid, problemParameter, problemKey, problemKeyReused, problemNoSuchPath, problemMethod,
 			problemTooLarge, problemMediaType, problemNoLedger, problemLedger, problemUnknownJob, problemNotCancellable,
 			problemUnknownRoutine, problemUnknownLetter, problemRedrive, problemQueue, problemInternal, problemNotHTTP,
 		} {
@@ -371,7 +378,7 @@ func TestRun(t *testing.T) {
 		_, url := localtest.MNS(t, nil, "routinely-jobs")
 		var res response
 		err := run([]string{
-			"ROUTINELY_MNS_ENDPOINT=" + url, "ALIBABA_CLOUD_ACCESS_KEY_ID=" + localtest.AccessKeyID,
+			"ROUTINELY_AUTH=none", "ROUTINELY_MNS_ENDPOINT=" + url, "ALIBABA_CLOUD_ACCESS_KEY_ID=" + localtest.AccessKeyID,
 			"ALIBABA_CLOUD_ACCESS_KEY_SECRET=" + localtest.AccessKeySecret,
 		}, io.Discard, func(handler any) {
 			text, err := json.Marshal(event("POST", "/v1/routines", good))
@@ -385,12 +392,14 @@ func TestRun(t *testing.T) {
 		}
 	})
 	for name, environ := range map[string][]string{
-		"no endpoint":        nil,
-		"a bad endpoint":     {"ROUTINELY_MNS_ENDPOINT=nowhere"},
-		"a bad log level":    {"ROUTINELY_MNS_ENDPOINT=http://localhost", "ROUTINELY_LOG_LEVEL=loud"},
-		"a bad queue name":   {"ROUTINELY_MNS_ENDPOINT=http://localhost", "ROUTINELY_QUEUE=a/b"},
-		"a bad time limit":   {"ROUTINELY_MNS_ENDPOINT=http://localhost", "ROUTINELY_MNS_TIMEOUT=soon"},
-		"the same two names": {"ROUTINELY_MNS_ENDPOINT=http://localhost", "ROUTINELY_QUEUE=a", "ROUTINELY_DEAD_LETTER_QUEUE=a"},
+		"no endpoint":        {"ROUTINELY_AUTH=none"},
+		"no authentication":  {"ROUTINELY_MNS_ENDPOINT=http://localhost"},
+		"a bad one":          {"ROUTINELY_MNS_ENDPOINT=http://localhost", "ROUTINELY_AUTH=open"},
+		"a bad endpoint":     {"ROUTINELY_AUTH=none", "ROUTINELY_MNS_ENDPOINT=nowhere"},
+		"a bad log level":    {"ROUTINELY_AUTH=none", "ROUTINELY_MNS_ENDPOINT=http://localhost", "ROUTINELY_LOG_LEVEL=loud"},
+		"a bad queue name":   {"ROUTINELY_AUTH=none", "ROUTINELY_MNS_ENDPOINT=http://localhost", "ROUTINELY_QUEUE=a/b"},
+		"a bad time limit":   {"ROUTINELY_AUTH=none", "ROUTINELY_MNS_ENDPOINT=http://localhost", "ROUTINELY_MNS_TIMEOUT=soon"},
+		"the same two names": {"ROUTINELY_AUTH=none", "ROUTINELY_MNS_ENDPOINT=http://localhost", "ROUTINELY_QUEUE=a", "ROUTINELY_DEAD_LETTER_QUEUE=a"},
 	} {
 		t.Run("refuses "+name, func(t *testing.T) {
 			if err := run(environ, io.Discard, func(any) { t.Error("started") }); err == nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -103,13 +104,13 @@ func envelope(job routine.Job) (string, error) {
 }
 
 // newJob is the job of a request under an idempotency key; without a key its id is random.
-func (s service) newJob(req routine.Request, key string) (routine.Job, error) {
-	job := routine.Job{State: routine.Queued, Request: req, Caller: anonymous, AcceptedAt: s.now().UTC(), Attempt: 1}
+func (s service) newJob(caller string, req routine.Request, key string) (routine.Job, error) {
+	job := routine.Job{State: routine.Queued, Request: req, Caller: caller, AcceptedAt: s.now().UTC(), Attempt: 1}
 	if len(key) > maxKey {
 		return job, problemKey.with(fmt.Sprintf("the idempotency key has %d bytes, at most %d are possible", len(key), maxKey))
 	}
 	if key != "" {
-		job.ID = queue.KeyedJobID(anonymous, key)
+		job.ID = queue.KeyedJobID(caller, key)
 		return job, nil
 	}
 	id, err := s.newID()
@@ -122,8 +123,5 @@ const maxKey = 255
 
 // keyOf is the request's idempotency key, or the id of the webhook that it is.
 func keyOf(r *http.Request) string {
-	if key := r.Header.Get("Idempotency-Key"); key != "" {
-		return key
-	}
-	return r.Header.Get("Webhook-Id")
+	return cmp.Or(r.Header.Get("Idempotency-Key"), callerOf(r.Context()).Key)
 }

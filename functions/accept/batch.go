@@ -28,11 +28,14 @@ func (s service) createRoutines(r *http.Request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	if err := s.spend(r.Context(), len(items)); err != nil {
+		return reply{}, err
+	}
 	admissions := make([]admission, len(items))
 	var jobs []routine.Job
 	var places []int
 	for i, item := range items {
-		job, err := s.batchJob(item, i, keyOf(r))
+		job, err := s.batchJob(callerOf(r.Context()).Name, item, i, keyOf(r))
 		if err != nil {
 			admissions[i].err = err
 			continue
@@ -70,7 +73,7 @@ func batchItems(body []byte, array bool) ([]json.RawMessage, error) {
 
 // batchJob is the job of one item. An item without a key of its own has one if the whole batch has: sending the batch again
 // is then safe.
-func (s service) batchJob(item []byte, index int, batchKey string) (routine.Job, error) {
+func (s service) batchJob(caller string, item []byte, index int, batchKey string) (routine.Job, error) {
 	req, key, err := routine.DecodeItem(item)
 	if err != nil {
 		return routine.Job{}, err
@@ -78,7 +81,7 @@ func (s service) batchJob(item []byte, index int, batchKey string) (routine.Job,
 	if key == "" && batchKey != "" {
 		key = batchKey + "/" + strconv.Itoa(index)
 	}
-	return s.newJob(req, key)
+	return s.newJob(caller, req, key)
 }
 
 // answerBatch gives a verdict on each item. The status is that of the best of them.

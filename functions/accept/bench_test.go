@@ -18,6 +18,7 @@ import (
 	"routinely/deploy/local/localtest"
 	"routinely/functions/invocation"
 	"routinely/queue"
+	"routinely/shared/auth"
 	"routinely/shared/logging"
 )
 
@@ -111,7 +112,11 @@ func newAcceptSide(b *testing.B, url string) (side, string) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	routes := newRoutes(service{jobs: jobs, record: invocation.NewRecord(nil, time.Now), now: time.Now, newID: uuid.NewV7})
+	guard, err := auth.Parse("none")
+	if err != nil {
+		b.Fatal(err)
+	}
+	routes := newRoutes(service{guard: guard, jobs: jobs, record: invocation.NewRecord(nil, time.Now), now: time.Now, newID: uuid.NewV7})
 	text, err := json.Marshal(event("POST", "/v1/routines", good))
 	if err != nil {
 		b.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"mime"
 	"net/http"
+	"net/textproto"
 	"slices"
 	"strings"
 	"sync"
@@ -90,7 +91,7 @@ func (c *contract) violation(ctx context.Context, event []byte, res response) er
 	if head {
 		req.Method = http.MethodGet
 	}
-	options := &openapi3filter.Options{IncludeResponseStatus: true, SkipSettingDefaults: true}
+	options := &openapi3filter.Options{IncludeResponseStatus: true, SkipSettingDefaults: true, AuthenticationFunc: openapi3filter.NoopAuthenticationFunc}
 	in := &openapi3filter.RequestValidationInput{Request: req, Options: options}
 	if find := c.routers[req.Method]; find != nil {
 		in.Route, in.PathParams, _ = find.FindRoute(req)
@@ -166,6 +167,9 @@ func (c *contract) fits(schema string, text []byte) error {
 	return c.doc.Components.Schemas[schema].Value.VisitJSON(value, openapi3.EnableJSONSchema2020())
 }
 
+// everywhere are the headers that any answer can have, as the description says.
+var everywhere = []string{"Content-Type", "Ratelimit", "Ratelimit-Policy"}
+
 // answered checks the answer of an operation: status, headers, media type and body; of a problem the code too, for which each
 // response has an example.
 func (c *contract) answered(ctx context.Context, in *openapi3filter.RequestValidationInput, got clientAnswer, head bool) error {
@@ -179,7 +183,7 @@ func (c *contract) answered(ctx context.Context, in *openapi3filter.RequestValid
 		return fmt.Errorf("status %d has no content type %q", got.status, given)
 	}
 	for name := range got.header {
-		if _, known := documented.Value.Headers[name]; !known && name != "Content-Type" {
+		if !hasHeader(documented.Value.Headers, name) && !slices.Contains(everywhere, name) {
 			return fmt.Errorf("status %d has no header %s", got.status, name)
 		}
 	}
@@ -196,6 +200,15 @@ func (c *contract) answered(ctx context.Context, in *openapi3filter.RequestValid
 		return err
 	}
 	return c.problem(got, slices.Collect(maps.Keys(media.Examples))...)
+}
+
+func hasHeader(documented openapi3.Headers, name string) bool {
+	for known := range documented {
+		if textproto.CanonicalMIMEHeaderKey(known) == name {
+			return true
+		}
+	}
+	return false
 }
 
 // mediaOf is a content type without its parameters; empty if it is none.
@@ -229,6 +242,7 @@ func (c *contract) asked(ctx context.Context, in *openapi3filter.RequestValidati
 		in.Request.Header.Set("Content-Type", "application/json")
 		body = camelCase(body)
 	}
+	in.Request.GetBody = nil // the one from before
 	if in.Request.Body = http.NoBody; len(body) > 0 {
 		in.Request.Body = io.NopCloser(bytes.NewReader(body))
 	}

@@ -26,7 +26,7 @@ func (s service) createRoutine(r *http.Request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	job, err := s.newJob(req, keyOf(r))
+	job, err := s.newJob(callerOf(r.Context()).Name, req, keyOf(r))
 	if err != nil {
 		return reply{}, err
 	}
@@ -150,8 +150,12 @@ func (s service) cancelJob(l *ledger.Ledger, r *http.Request) (reply, error) {
 	if err != nil {
 		return reply{}, ledgerFailed(err)
 	}
+	caller := callerOf(r.Context())
+	if err := caller.MayCancel(known.Caller); err != nil {
+		return reply{}, notAllowed(problemDenied, err)
+	}
 	done, err := l.Append(r.Context(), known, ledger.Entry{
-		Kind: ledger.Cancelled, Redriven: known.Redriven, By: anonymous, Reason: given.Reason, At: s.now().UTC(),
+		Kind: ledger.Cancelled, Redriven: known.Redriven, By: caller.Name, Reason: given.Reason, At: s.now().UTC(),
 	})
 	switch {
 	case err != nil:

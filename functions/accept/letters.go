@@ -74,7 +74,7 @@ func (s service) redriveDeadLetter(r *http.Request) (reply, error) {
 }
 
 func (s service) redrive(r *http.Request, wanted api.Redrive) (reply, error) {
-	done, err := s.letters.Redrive(r.Context(), wanted, anonymous)
+	done, err := s.letters.Redrive(r.Context(), wanted, callerOf(r.Context()).Name)
 	return workedOff(r, done, err)
 }
 
@@ -94,7 +94,7 @@ func (s service) drop(r *http.Request, f api.DeadLetterFilter, all bool, q *quer
 	if err := q.end(); err != nil {
 		return reply{}, err
 	}
-	done, err := s.letters.Delete(r.Context(), f, all, dryRun, anonymous, reason)
+	done, err := s.letters.Delete(r.Context(), f, all, dryRun, callerOf(r.Context()).Name, reason)
 	return workedOff(r, done, err)
 }
 

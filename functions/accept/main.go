@@ -17,6 +17,7 @@ import (
 
 	"routinely/functions/deadletters"
 	"routinely/functions/invocation"
+	"routinely/shared/auth"
 	"routinely/shared/config"
 )
 
@@ -33,6 +34,10 @@ func run(environ []string, stdout io.Writer, start func(handler any)) error {
 	if err != nil {
 		return err
 	}
+	guard, err := auth.Parse(cfg.Auth.Reveal())
+	if err != nil {
+		return err
+	}
 	parts, err := invocation.NewParts(cfg.Base, stdout, "accept")
 	if err != nil {
 		return err
@@ -42,7 +47,8 @@ func run(environ []string, stdout io.Writer, start func(handler any)) error {
 	})
 	routes := sync.OnceValue(func() http.Handler {
 		return newRoutes(service{
-			jobs: parts.Jobs, record: parts.Record, letters: desk, now: time.Now, sleep: invocation.Sleep, newID: uuid.NewV7,
+			guard: guard,
+			jobs:  parts.Jobs, record: parts.Record, letters: desk, now: time.Now, sleep: invocation.Sleep, newID: uuid.NewV7,
 		})
 	})
 	go routes() // while the first event is asked for

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"strconv"
 	"time"
@@ -18,6 +19,8 @@ import (
 // problem is an RFC 9457 problem on its way to the client.
 type problem struct {
 	api.Problem
+	// header are the answer's own fields.
+	header     http.Header
 	retryAfter time.Duration
 	// cause is for the log alone.
 	cause error
@@ -41,16 +44,19 @@ func newProblem(status int, code, title, detail string) problem {
 
 // The problems there are, each explained in problems.md.
 var (
-	problemMalformed  = newProblem(http.StatusBadRequest, "malformed-request", "The body is not what it should be", "")
-	problemInvalid    = newProblem(http.StatusUnprocessableEntity, "invalid-request", "The request breaks the rules for routines", "")
-	problemParameter  = newProblem(http.StatusBadRequest, "invalid-parameter", "A parameter of the address cannot be used", "")
-	problemKey        = newProblem(http.StatusBadRequest, "invalid-idempotency-key", "The idempotency key cannot be used", "")
-	problemKeyReused  = newProblem(http.StatusUnprocessableEntity, "idempotency-key-reused", "The idempotency key belongs to another request", "")
-	problemNoSuchPath = newProblem(http.StatusNotFound, "no-such-path", "There is nothing at this path", "")
-	problemMethod     = newProblem(http.StatusMethodNotAllowed, "method-not-allowed", "The method is not possible here", "")
-	problemTooLarge   = newProblem(http.StatusRequestEntityTooLarge, "too-large", "The request is too large", "")
-	problemMediaType  = newProblem(http.StatusUnsupportedMediaType, "unsupported-media-type", "The body is not plain JSON", "")
-	problemNoLedger   = newProblem(http.StatusNotImplemented, "no-ledger", "Jobs cannot be read",
+	problemMalformed       = newProblem(http.StatusBadRequest, "malformed-request", "The body is not what it should be", "")
+	problemInvalid         = newProblem(http.StatusUnprocessableEntity, "invalid-request", "The request breaks the rules for routines", "")
+	problemParameter       = newProblem(http.StatusBadRequest, "invalid-parameter", "A parameter of the address cannot be used", "")
+	problemKey             = newProblem(http.StatusBadRequest, "invalid-idempotency-key", "The idempotency key cannot be used", "")
+	problemKeyReused       = newProblem(http.StatusUnprocessableEntity, "idempotency-key-reused", "The idempotency key belongs to another request", "")
+	problemUnauthenticated = newProblem(http.StatusUnauthorized, "unauthenticated", "The caller is not known", "")
+	problemDenied          = newProblem(http.StatusForbidden, "denied", "The caller may not do this", "")
+	problemTooMany         = newProblem(http.StatusTooManyRequests, "too-many-requests", "The caller sends too many requests", "")
+	problemNoSuchPath      = newProblem(http.StatusNotFound, "no-such-path", "There is nothing at this path", "")
+	problemMethod          = newProblem(http.StatusMethodNotAllowed, "method-not-allowed", "The method is not possible here", "")
+	problemTooLarge        = newProblem(http.StatusRequestEntityTooLarge, "too-large", "The request is too large", "")
+	problemMediaType       = newProblem(http.StatusUnsupportedMediaType, "unsupported-media-type", "The body is not plain JSON", "")
+	problemNoLedger        = newProblem(http.StatusNotImplemented, "no-ledger", "Jobs cannot be read",
 		"this deployment keeps no record of jobs: read the logs of the function provision, or set ROUTINELY_TABLESTORE_ENDPOINT")
 	problemLedger = newProblem(http.StatusServiceUnavailable, "ledger-unavailable", "The record of jobs does not answer",
 		"jobs go on; ask again later")
@@ -153,6 +159,7 @@ func seconds(d time.Duration) string { return strconv.Itoa(int(d.Seconds())) }
 func writeProblem(ctx context.Context, w http.ResponseWriter, p problem) {
 	logCause(ctx, p)
 	p.RequestID = requestID(ctx)
+	maps.Copy(w.Header(), p.header)
 	if p.retryAfter > 0 {
 		w.Header().Set("Retry-After", seconds(p.retryAfter))
 	}

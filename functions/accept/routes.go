@@ -17,11 +17,9 @@ import (
 	"routinely/functions/deadletters"
 	"routinely/functions/invocation"
 	"routinely/queue"
+	"routinely/shared/auth"
 	"routinely/shared/ledger"
 )
-
-// anonymous is the caller's name as long as requests are not authenticated.
-const anonymous = "anonymous"
 
 //go:embed problems.md
 var problemsPage []byte
@@ -31,6 +29,7 @@ var contractPage []byte
 
 // service holds what the handlers need.
 type service struct {
+	guard   *auth.Guard
 	jobs    *queue.Client
 	record  *invocation.Record
 	letters *deadletters.Desk
@@ -42,17 +41,21 @@ type service struct {
 // newRoutes returns the function's HTTP interface; openapi.yaml describes it.
 func newRoutes(s service) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/v1/routines", resource{http.MethodPost: s.createRoutine})
-	mux.Handle("/v1/routines:batch", resource{http.MethodPost: s.createRoutines})
-	mux.Handle("/v1/routines/{id}", resource{http.MethodGet: s.withLedger(s.routine)})
-	mux.Handle("/v1/jobs", resource{http.MethodGet: s.withLedger(s.listJobs)})
+	mux.Handle("/v1/routines", resource{http.MethodPost: s.allow(auth.Submit, 1, s.createRoutine)})
+	mux.Handle("/v1/routines:batch", resource{http.MethodPost: s.allow(auth.Submit, 0, s.createRoutines)})
+	mux.Handle("/v1/routines/{id}", resource{http.MethodGet: s.allow(auth.Read, 1, s.withLedger(s.routine))})
+	mux.Handle("/v1/jobs", resource{http.MethodGet: s.allow(auth.Read, 1, s.withLedger(s.listJobs))})
 	mux.Handle("/v1/jobs/{id}", thing{
-		resource{http.MethodGet: s.withLedger(s.job)}, map[string]handler{"cancel": s.withLedger(s.cancelJob)},
+		resource{http.MethodGet: s.allow(auth.Read, 1, s.withLedger(s.job))},
+		map[string]handler{"cancel": s.allow(ownRule, 1, s.withLedger(s.cancelJob))},
 	})
-	mux.Handle("/v1/dead-letters", resource{http.MethodGet: s.listDeadLetters, http.MethodDelete: s.deleteDeadLetters})
-	mux.Handle("/v1/dead-letters:redrive", resource{http.MethodPost: s.redriveDeadLetters})
+	mux.Handle("/v1/dead-letters", resource{
+		http.MethodGet: s.allow(auth.Read, 1, s.listDeadLetters), http.MethodDelete: s.allow(auth.Operate, 1, s.deleteDeadLetters),
+	})
+	mux.Handle("/v1/dead-letters:redrive", resource{http.MethodPost: s.allow(auth.Operate, 1, s.redriveDeadLetters)})
 	mux.Handle("/v1/dead-letters/{id}", thing{
-		resource{http.MethodGet: s.deadLetter, http.MethodDelete: s.deleteDeadLetter}, map[string]handler{"redrive": s.redriveDeadLetter},
+		resource{http.MethodGet: s.allow(auth.Read, 1, s.deadLetter), http.MethodDelete: s.allow(auth.Operate, 1, s.deleteDeadLetter)},
+		map[string]handler{"redrive": s.allow(auth.Operate, 1, s.redriveDeadLetter)},
 	})
 	mux.Handle("/healthz", resource{http.MethodGet: health})
 	mux.Handle("/problems", resource{http.MethodGet: page("text/markdown; charset=utf-8", problemsPage)})
@@ -107,6 +110,14 @@ type reply struct {
 	header map[string]string
 	body   any
 	text   []byte
+	// more are header fields beside header.
+	more http.Header
+}
+
+// with adds header fields.
+func (r reply) with(more http.Header) reply {
+	r.more = more
+	return r
 }
 
 // serve writes a handler's answer as JSON, an error as a problem.
@@ -116,6 +127,7 @@ func serve(h handler, w http.ResponseWriter, r *http.Request) {
 		writeProblem(r.Context(), w, problemOf(err))
 		return
 	}
+	maps.Copy(w.Header(), out.more)
 	for name, value := range out.header {
 		w.Header().Set(name, value)
 	}

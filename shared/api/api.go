@@ -32,11 +32,12 @@ type Problem struct {
 	Errors []routine.Problem `json:"errors,omitempty"`
 }
 
-// NewProblem returns a problem of a code. It is retryable if something failed that can work again, a status from 500 on.
+// NewProblem returns a problem of a code. It is retryable if something failed that can work again: a status from 500 on, and 429.
 func NewProblem(status int, code, title, detail string) Problem {
 	return Problem{
 		Type: "/problems#" + code, Title: title, Status: status, Detail: detail, Code: code,
-		Retryable: status >= http.StatusInternalServerError && status != http.StatusNotImplemented,
+		Retryable: status == http.StatusTooManyRequests ||
+			status >= http.StatusInternalServerError && status != http.StatusNotImplemented,
 	}
 }
 

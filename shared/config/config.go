@@ -63,6 +63,7 @@ type Base struct {
 // Accept is the configuration of the function accept.
 type Accept struct {
 	Base
+	Auth Secret `env:"ROUTINELY_AUTH,required,notEmpty" doc:"Who may call: a JSON document of callers, see SECURITY.md; or the word none, which lets everybody in"`
 }
 
 // Setup is the configuration of the setup, which makes the queues and the table.

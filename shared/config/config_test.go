@@ -34,6 +34,7 @@ func TestLoad(t *testing.T) {
 		}
 	})
 	t.Run("names the dead-letter queue after the job queue unless told otherwise", func(t *testing.T) {
+		least := append(least, "ROUTINELY_AUTH=none")
 		got, err := config.LoadAccept(append(least, "ROUTINELY_QUEUE=q"))
 		if err != nil || got.DeadLetter != "q-dead" {
 			t.Errorf("%q, %v", got.DeadLetter, err)
@@ -44,7 +45,7 @@ func TestLoad(t *testing.T) {
 		}
 	})
 	t.Run("takes Tablestore's instance from the endpoint unless told otherwise", func(t *testing.T) {
-		given := append(least, "ROUTINELY_TABLESTORE_ENDPOINT=https://jobs.cn-hangzhou.ots.aliyuncs.com")
+		given := append(least, "ROUTINELY_AUTH=none", "ROUTINELY_TABLESTORE_ENDPOINT=https://jobs.cn-hangzhou.ots.aliyuncs.com")
 		got, err := config.LoadAccept(given)
 		if err != nil || got.Ledger.Instance != "jobs" {
 			t.Errorf("%q, %v", got.Ledger.Instance, err)
@@ -83,7 +84,7 @@ func TestSecret(t *testing.T) {
 func TestVariables(t *testing.T) {
 	seen := map[string]bool{}
 	for _, v := range append(config.Variables(config.Accept{}), config.Variables(config.Provision{})...) {
-		if v.Name == "" || v.Doc == "" || v.Type == "" || v.Secret != (strings.HasSuffix(v.Name, "SECRET") || strings.HasSuffix(v.Name, "TOKEN")) {
+		if v.Name == "" || v.Doc == "" || v.Type == "" || v.Secret != (strings.HasSuffix(v.Name, "SECRET") || strings.HasSuffix(v.Name, "TOKEN") || strings.HasSuffix(v.Name, "AUTH")) {
 			t.Errorf("got %+v", v)
 		}
 		seen[v.Name] = true

@@ -14,6 +14,7 @@ import (
 const (
 	Function     = "function"
 	RequestID    = "requestId" // of the invocation
+	Caller       = "caller"
 	Job          = "jobId"
 	Attempt      = "attempt"
 	MessageID    = "messageId"

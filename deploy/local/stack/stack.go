@@ -3,11 +3,13 @@
 package stack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -74,6 +76,8 @@ type Config struct {
 	RoutineQuota, RecordQuota int
 	// BatchSize is the trigger's CountBasedWindow; 0 means 1.
 	BatchSize int
+	// Auth says who may call accept; empty means everybody.
+	Auth string
 	// NoLedger leaves the functions without a record of jobs.
 	NoLedger bool
 	// ProvisionEnv is added to the environment of provision.
@@ -177,6 +181,8 @@ func (s *Stack) functions() fcemu.Config {
 	if !s.cfg.NoLedger {
 		env["ROUTINELY_TABLESTORE_ENDPOINT"], env["ROUTINELY_TABLESTORE_INSTANCE"] = s.OTSURL(), Instance
 	}
+	acceptEnv := map[string]string{"ROUTINELY_AUTH": cmp.Or(s.cfg.Auth, "none")}
+	maps.Copy(acceptEnv, env)
 	workerEnv := map[string]string{"ROUTINELY_ESA_ENDPOINT": s.ESAURL()}
 	for _, from := range []map[string]string{env, s.cfg.ProvisionEnv} {
 		for name, value := range from {
@@ -186,7 +192,7 @@ func (s *Stack) functions() fcemu.Config {
 	return fcemu.Config{
 		AccountID: AccountID, Region: Region, AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret, SecurityToken: "local-security-token",
 		Functions: []fcemu.Function{
-			{Name: FunctionAccept, Command: []string{s.cfg.Accept}, Env: env, Timeout: acceptTimeout, MaxInstances: acceptInstances, MemoryMB: 128},
+			{Name: FunctionAccept, Command: []string{s.cfg.Accept}, Env: acceptEnv, Timeout: acceptTimeout, MaxInstances: acceptInstances, MemoryMB: 128},
 			{Name: FunctionWorker, Command: []string{s.cfg.Provision}, Env: workerEnv, Timeout: workerTimeout, MaxInstances: 1, MemoryMB: 128},
 		},
 		Triggers: []fcemu.QueueTrigger{{
