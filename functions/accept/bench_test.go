@@ -1,11 +1,15 @@
 package main
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -58,6 +62,53 @@ func BenchmarkAccept(b *testing.B) {
 	}
 }
 
+// BenchmarkCallers measures what it adds to the time of a request to find out who sends it: by the signature of a webhook, for
+// which the secrets of ten callers are tried, and by a bearer token, each against a function that lets everybody in.
+func BenchmarkCallers(b *testing.B) {
+	_, url := localtest.MNS(b, nil, "jobs", "jobs-dead")
+	document, headers := benchCallersDocument()
+	open, _ := newAcceptSide(b, url)
+	for name, header := range headers {
+		b.Run(name, func(b *testing.B) {
+			proven := newGuardedSide(b, url, document, header...)
+			for b.Loop() {
+				proven.round(b)
+				var ratios []float64
+				for range benchRounds {
+					free, asked := open.round(b), proven.round(b)
+					ratios = append(ratios, free/asked)
+				}
+				b.ReportMetric(middle(ratios), "ratio")
+				b.ReportMetric(0, "ns/op")
+				verdict := ""
+				if middle(ratios) > 1.05 {
+					verdict = " MISSED"
+				}
+				b.Logf("\nratio  %.4g  <= 1.05%s", middle(ratios), verdict)
+			}
+		})
+	}
+}
+
+// benchCallersDocument is a configuration of ten callers, with the header fields that show one of them.
+func benchCallersDocument() (document string, headers map[string][]string) {
+	var callers []string
+	headers = map[string][]string{}
+	for n := range 10 {
+		digest := sha256.Sum256([]byte{byte(n)}) // any bytes that look random
+		secret := digest[:]
+		token, hash := auth.NewToken()
+		callers = append(callers, fmt.Sprintf(`{"name":"caller-%d","scopes":["submit"],"tokens":[%q],"webhookSecrets":["whsec_%s"]}`,
+			n, hash, base64.StdEncoding.EncodeToString(secret)))
+		now := strconv.FormatInt(time.Now().Unix(), 10)
+		mac := hmac.New(sha256.New, secret)
+		mac.Write([]byte("msg_1." + now + "." + good))
+		headers["webhook"] = []string{"webhook-id", "msg_1", "webhook-timestamp", now, "webhook-signature", "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))}
+		headers["token"] = []string{"Authorization", "Bearer " + token}
+	}
+	return `{"callers":[` + strings.Join(callers, ",") + `]}`, headers
+}
+
 func middle(values []float64) float64 {
 	slices.Sort(values)
 	return values[len(values)/2]
@@ -98,8 +149,22 @@ func (s side) round(b *testing.B) float64 {
 	return benchRequests / took.Seconds()
 }
 
-// newAcceptSide calls the function as the platform does. It also returns the message that the function makes of the request.
+// newAcceptSide calls a function that lets everybody in. It also returns the message that the function makes of the request.
 func newAcceptSide(b *testing.B, url string) (side, string) {
+	b.Helper()
+	accept := newGuardedSide(b, url, "none")
+	if err := accept()(); err != nil {
+		b.Fatal(err)
+	}
+	messages, err := localtest.MNSClient(b, url).Receive(b.Context(), "jobs", 1, 0)
+	if err != nil || len(messages) != 1 {
+		b.Fatalf("%d messages, %v", len(messages), err)
+	}
+	return accept, messages[0].Body
+}
+
+// newGuardedSide calls the function as the platform does.
+func newGuardedSide(b *testing.B, url, callers string, headers ...string) side {
 	b.Helper()
 	jobs, err := queue.New(queue.Config{
 		Endpoint: url, Queue: "jobs", DeadLetterQueue: "jobs-dead", Credentials: localtest.Credentials, Timeout: 10 * time.Second,
@@ -112,12 +177,12 @@ func newAcceptSide(b *testing.B, url string) (side, string) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	guard, err := auth.Parse("none")
+	guard, err := auth.Parse(callers)
 	if err != nil {
 		b.Fatal(err)
 	}
 	routes := newRoutes(service{guard: guard, jobs: jobs, record: invocation.NewRecord(nil, time.Now), now: time.Now, newID: uuid.NewV7})
-	text, err := json.Marshal(event("POST", "/v1/routines", good))
+	text, err := json.Marshal(event("POST", "/v1/routines", good, headers...))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -128,14 +193,7 @@ func newAcceptSide(b *testing.B, url string) (side, string) {
 		}
 		return nil
 	}
-	if err := request(); err != nil {
-		b.Fatal(err)
-	}
-	messages, err := localtest.MNSClient(b, url).Receive(b.Context(), "jobs", 1, 0)
-	if err != nil || len(messages) != 1 {
-		b.Fatalf("%d messages, %v", len(messages), err)
-	}
-	return func() func() error { return request }, messages[0].Body
+	return func() func() error { return request }
 }
 
 // newBareSide sends with the SDK alone. The client may be shared; a queue object is one caller's.
