@@ -39,11 +39,14 @@ func Run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	if len(args) > 0 && args[0] != "" && (args[0][0] != '-' || args[0] == "-h" || args[0] == "-help" || args[0] == "--help") {
 		command, args = args[0], args[1:]
 	}
+	whole := func(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+		return runStack(ctx, args, callers(environ), stdout, stderr)
+	}
 	demo := func(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return runDemo(ctx, args, noColour(environ), stdout, stderr)
 	}
 	commands := map[string]func(context.Context, []string, io.Writer, io.Writer) error{
-		"run": runStack, "demo": demo, "mns": mnsemu.Command, "esa": esaemu.Command, "fc": fcemu.Command, "ots": otsemu.Command,
+		"run": whole, "demo": demo, "mns": mnsemu.Command, "esa": esaemu.Command, "fc": fcemu.Command, "ots": otsemu.Command,
 	}
 	switch do, known := commands[command]; {
 	case known:

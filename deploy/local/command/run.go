@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"routinely/deploy/local/console"
@@ -37,10 +38,20 @@ func checkBinaries(cfg stack.Config) error {
 	return nil
 }
 
-func runStack(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+// callers is who may call accept: everybody, unless the environment says otherwise. It is no flag, since others can see those.
+func callers(environ []string) string {
+	for _, pair := range environ {
+		if value, found := strings.CutPrefix(pair, "ROUTINELY_AUTH="); found {
+			return value
+		}
+	}
+	return ""
+}
+
+func runStack(ctx context.Context, args []string, auth string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("local run", flag.ContinueOnError)
 	flags.SetOutput(stdout)
-	cfg := stack.Config{Dir: filepath.FromSlash(".local/data"), ESALatency: 200 * time.Millisecond}
+	cfg := stack.Config{Dir: filepath.FromSlash(".local/data"), ESALatency: 200 * time.Millisecond, Auth: auth}
 	stackFlags(flags, &cfg, "127.0.0.1:18082", "127.0.0.1:18080", "127.0.0.1:18081", "127.0.0.1:18083", "127.0.0.1:18084")
 	flags.IntVar(&cfg.RoutineQuota, "routine-quota", 1000, "`number` of routines that the ESA account may have")
 	raw := flags.Bool("json", false, "show the functions' log lines as they are")
