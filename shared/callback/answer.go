@@ -1,0 +1,158 @@
+package callback
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"routinely/shared/fault"
+)
+
+// minHidden is the length of the shortest part of a query that may be a secret.
+const minHidden = 4
+
+// verdict is what an answer comes to.
+func (t target) verdict(res *http.Response, answer []byte, now time.Time) error {
+	status := res.StatusCode
+	if status >= 200 && status <= 299 {
+		return nil
+	}
+	failure := &fault.Error{Step: Step, Message: fmt.Sprintf("%s answered %d", t, status), RetryAfter: retryAfter(res.Header, now)}
+	if text := t.presentable(answer); text != "" {
+		failure.Message += ": " + text
+	}
+	switch {
+	case status == http.StatusGone:
+		failure.Kind, failure.Code = fault.NotFound, CodeGone
+		failure.Hint = "The receiver wants no more callbacks at this URL: ask without it, or with another one."
+	case status >= 300 && status <= 399:
+		failure.Kind, failure.Code = fault.Invalid, CodeRedirected
+		failure.Message = fmt.Sprintf("%s answered %d, a redirect, which callbacks do not follow", t, status)
+		failure.Hint = "Give the URL that the redirect leads to."
+	case status == http.StatusTooManyRequests:
+		failure.Kind, failure.Code = fault.Throttled, CodeThrottled
+		failure.Hint = "The receiver wants fewer requests; the callback is sent again later."
+	case status >= 400 && status <= 499 && status != http.StatusRequestTimeout && status != http.StatusTooEarly:
+		failure.Kind, failure.Code = fault.Invalid, CodeRefused
+		failure.Hint = "The receiver does not take callbacks like this one: check the URL, and the receiver's log and signing secret."
+	default:
+		failure.Kind, failure.Code, failure.OutcomeUnknown = fault.Unavailable, CodeUnavailable, status >= 500
+		failure.Hint = "The receiver cannot take the callback now; it is sent again later."
+	}
+	return failure
+}
+
+// unreachable is what the lack of an answer comes to. sent means that the receiver may have got the callback.
+func (t target) unreachable(ctx context.Context, err error, sent bool) error {
+	var denied notAllowed
+	if errors.As(err, &denied) {
+		return t.forbidden(string(denied))
+	}
+	return &fault.Error{
+		Kind: fault.Unavailable, Step: Step, Code: CodeUnreachable, OutcomeUnknown: sent,
+		Message: fmt.Sprintf("%s did not answer: %s", t, t.reason(ctx, err)),
+		Hint:    "Check that the URL can be reached from the internet; the callback is sent again later.",
+		Err:     ctx.Err(), // other causes can hold what must not be shown
+	}
+}
+
+// reason is the cause in words that tell nothing of this side: the errors of package net name name servers and own addresses.
+func (t target) reason(ctx context.Context, err error) string {
+	var timed net.Error
+	var lookup *net.DNSError
+	var network *net.OpError
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		return "the request was called off"
+	case ctx.Err() != nil || errors.As(err, &timed) && timed.Timeout():
+		return "the time for it is over"
+	case errors.As(err, &lookup) && lookup.IsNotFound:
+		return "there is no such host name"
+	case errors.As(err, &lookup):
+		return "the host name could not be looked up"
+	case errors.As(err, &network):
+		err = network.Err
+	}
+	return t.presentable([]byte(err.Error()))
+}
+
+func (t target) forbidden(what string) error {
+	return &fault.Error{
+		Kind: fault.Denied, Step: Step, Code: CodeForbidden, Message: fmt.Sprintf("%s leads to %s, where callbacks may not go", t, what),
+		Hint: "Give a URL with a public host. Whoever runs Routinely can allow callbacks into a private network.",
+	}
+}
+
+// retryAfter reads the header Retry-After (RFC 9110 section 10.2.3), seconds or a date; 0 if there is none that can be followed.
+// Nothing waits longer than the longest delay of the schedule.
+func retryAfter(header http.Header, now time.Time) time.Duration {
+	text := header.Get("Retry-After")
+	if seconds, err := strconv.ParseUint(text, 10, 32); err == nil {
+		return min(time.Duration(seconds)*time.Second, maxDelay)
+	}
+	at, err := http.ParseTime(text)
+	if err != nil {
+		return 0
+	}
+	return min(max(at.Sub(now), 0), maxDelay)
+}
+
+// presentable makes a text of the receiver fit for errors and logs: short, on one line, and without the URL's query, which
+// receivers like to repeat.
+func (t target) presentable(text []byte) string {
+	shown := t.withoutQuery(string(text))
+	shown = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, shown)
+	return shorten(strings.Join(strings.Fields(shown), " "), maxShown)
+}
+
+// withoutQuery hides the query, and each value in it, in both spellings.
+func (t target) withoutQuery(text string) string {
+	parts := []string{t.url.RawQuery}
+	for pair := range strings.SplitSeq(t.url.RawQuery, "&") {
+		_, value, found := strings.Cut(pair, "=")
+		if !found {
+			value = pair
+		}
+		parts = append(parts, value)
+	}
+	for _, part := range parts {
+		if plain, err := url.QueryUnescape(part); err == nil {
+			parts = append(parts, plain)
+		}
+	}
+	// The longest first, so that none is left in pieces.
+	slices.SortFunc(parts, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
+	for _, part := range parts {
+		if len(part) >= minHidden {
+			text = strings.ReplaceAll(text, part, "***")
+		}
+	}
+	return text
+}
+
+// shorten cuts a text to so many bytes, without splitting a character, and says so with an ellipsis.
+func shorten(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	end := most
+	for end > 0 && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + "…"
+}

@@ -1,0 +1,143 @@
+package callback_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"routinely/shared/callback"
+	"routinely/shared/fault"
+)
+
+// answering returns what comes of a callback to a receiver with the handler.
+func answering(t *testing.T, query string, handler http.HandlerFunc) error {
+	t.Helper()
+	r := newReceiver(t, handler)
+	return r.sender(t).Post(t.Context(), r.URL+"/hook"+query, newEvent(t, job()))
+}
+
+func TestVerdict(t *testing.T) {
+	type verdict struct {
+		Kind    fault.Kind
+		Code    string
+		Unknown bool
+	}
+	refused := verdict{fault.Invalid, callback.CodeRefused, false}
+	redirected := verdict{fault.Invalid, callback.CodeRedirected, false}
+	unavailable := verdict{fault.Unavailable, callback.CodeUnavailable, true}
+	for status, want := range map[int]verdict{
+		200: {}, 201: {}, 202: {}, 204: {}, 299: {},
+		300: redirected, 301: redirected, 302: redirected, 303: redirected, 304: redirected, 307: redirected, 308: redirected, 399: redirected,
+		400: refused, 401: refused, 403: refused, 404: refused, 405: refused, 409: refused, 413: refused, 422: refused, 499: refused,
+		408: {fault.Unavailable, callback.CodeUnavailable, false}, 425: {fault.Unavailable, callback.CodeUnavailable, false},
+		410: {fault.NotFound, callback.CodeGone, false}, 429: {fault.Throttled, callback.CodeThrottled, false},
+		500: unavailable, 501: unavailable, 502: unavailable, 503: unavailable, 504: unavailable, 599: unavailable, 600: unavailable, 999: unavailable,
+	} {
+		t.Run(fmt.Sprintf("knows what %d comes to", status), func(t *testing.T) {
+			err := answering(t, "", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
+			var got verdict
+			if err != nil {
+				f := failed(t, err, want.Kind, want.Code)
+				got = verdict{f.Kind, f.Code, f.OutcomeUnknown}
+				if !strings.Contains(f.Message, fmt.Sprintf("answered %d", status)) {
+					t.Errorf("the message does not name the status: %s", f.Message)
+				}
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+	t.Run("takes an answer that switches protocols for none", func(t *testing.T) {
+		err := answering(t, "", func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				panic(err)
+			}
+			_, _ = conn.Write([]byte("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"))
+			_ = conn.Close()
+		})
+		failed(t, err, fault.Unavailable, callback.CodeUnavailable)
+	})
+}
+
+func TestRedirect(t *testing.T) {
+	t.Run("is not followed, wherever it leads", func(t *testing.T) {
+		inner := newReceiver(t, nil)
+		for _, location := range []string{"http://100.100.100.200/latest/meta-data/", inner.URL, "/other", "https://%zz", ""} {
+			r := newReceiver(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Location", location)
+				w.WriteHeader(http.StatusTemporaryRedirect)
+			})
+			err := r.sender(t).Post(t.Context(), r.URL, newEvent(t, job()))
+			got := failed(t, err, fault.Invalid, callback.CodeRedirected)
+			if !strings.Contains(got.Message, "redirect") || len(r.requests()) != 1 || len(inner.requests()) != 0 {
+				t.Errorf("%q: got %s; %d and %d requests", location, got.Message, len(r.requests()), len(inner.requests()))
+			}
+		}
+	})
+}
+
+func TestMessage(t *testing.T) {
+	message := func(t *testing.T, query, answer string) string {
+		t.Helper()
+		err := answering(t, query, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = w.Write([]byte(answer))
+		})
+		text := failed(t, err, fault.Invalid, callback.CodeRefused).Message
+		_, text, _ = strings.Cut(text, "/hook answered 400")
+		return text
+	}
+	t.Run("quotes the beginning of the answer, on one line and without control characters", func(t *testing.T) {
+		want := ": no such tenant � [31mred txt"
+		if got := message(t, "", "no such\r\n\ttenant \xff \x1b[31mred\u202e\u2028txt\x00 "); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		if got := message(t, "", " \n"); got != "" {
+			t.Errorf("got %q of an empty answer", got)
+		}
+	})
+	t.Run("cuts a long answer between two characters", func(t *testing.T) {
+		if got, want := message(t, "", "x"+strings.Repeat("ü", 5000)), ": x"+strings.Repeat("ü", 99)+"…"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+	t.Run("hides the query that the receiver repeats, whole or in part, encoded or plain", func(t *testing.T) {
+		got := message(t, "?tenant=7&token=hu%2Fsh+er&bare-secret", "bad /hook?tenant=7&token=hu%2Fsh+er&bare-secret: hu%2Fsh+er, hu/sh er, bare-secret")
+		if want := ": bad /hook?***: ***, ***, ***"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+	t.Run("hides the query that makes an answer unreadable", func(t *testing.T) {
+		url := strings.Replace(rawServer(t, writing("what is token=hushhush?\r\n\r\n")), "/hook", "/hook?token=hushhush", 1)
+		err := newSender(t, senderConfig()).Post(t.Context(), url, newEvent(t, job()))
+		got := failed(t, err, fault.Unavailable, callback.CodeUnreachable)
+		if strings.Contains(got.Message, "hush") || !strings.Contains(got.Message, "malformed HTTP") || !got.OutcomeUnknown {
+			t.Errorf("got %+v", got)
+		}
+	})
+}
+
+func TestRetryAfter(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		"": 0, "0": 0, "120": 2 * time.Minute, "-5": 0, "1.5": 0, "soon": 0, "120, 5": 0,
+		"86400": 24 * time.Hour, "86401": 24 * time.Hour, "4294967295": 24 * time.Hour, "99999999999999999999": 0,
+		"Sun, 01 Mar 2026 12:00:30 GMT": 30 * time.Second, "Sun, 01 Mar 2026 11:00:00 GMT": 0,
+		"Sunday, 01-Mar-26 12:01:00 GMT": time.Minute, "Fri, 01 Mar 2199 12:00:00 GMT": 24 * time.Hour,
+	} {
+		t.Run(fmt.Sprintf("reads %q", text), func(t *testing.T) {
+			err := answering(t, "", func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Retry-After", text)
+				w.WriteHeader(http.StatusServiceUnavailable)
+			})
+			if got := failed(t, err, fault.Unavailable, callback.CodeUnavailable).RetryAfter; got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		})
+	}
+}

@@ -1,0 +1,178 @@
+package callback_test
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"routinely/shared/callback"
+	"routinely/shared/fault"
+)
+
+func senderConfig() callback.Config { return callback.Config{Policy: thisMachine()} }
+
+// writing answers with the text.
+func writing(text string) func(net.Conn) {
+	return func(conn net.Conn) { _, _ = io.WriteString(conn, text) }
+}
+
+// flooding answers with the head and then the part again and again, until the client hangs up.
+func flooding(head, part string) func(net.Conn) {
+	return func(conn net.Conn) {
+		_, err := io.WriteString(conn, head)
+		for err == nil {
+			_, err = io.WriteString(conn, part)
+		}
+	}
+}
+
+// dripping answers with the head and then a byte every few milliseconds, until the client hangs up.
+func dripping(head string) func(net.Conn) {
+	return func(conn net.Conn) {
+		ticks := time.NewTicker(5 * time.Millisecond)
+		defer ticks.Stop()
+		_, err := io.WriteString(conn, head)
+		for err == nil {
+			<-ticks.C
+			_, err = io.WriteString(conn, "x")
+		}
+	}
+}
+
+func TestBounds(t *testing.T) {
+	post := func(t *testing.T, timeout time.Duration, serve func(net.Conn)) error {
+		t.Helper()
+		cfg := senderConfig()
+		cfg.Timeout = timeout
+		return newSender(t, cfg).Post(t.Context(), rawServer(t, serve), newEvent(t, job()))
+	}
+	const short, long = 100 * time.Millisecond, time.Minute
+
+	t.Run("gives up on a receiver that never answers, or whose head never ends in time", func(t *testing.T) {
+		for _, serve := range []func(net.Conn){untilClosed, dripping("HTTP/1.1 200 OK\r\nX-Slow: ")} {
+			got := failed(t, post(t, short, serve), fault.Unavailable, callback.CodeUnreachable)
+			if !strings.Contains(got.Message, "time") || !got.OutcomeUnknown {
+				t.Errorf("got %+v", got)
+			}
+		}
+	})
+	t.Run("believes a status whose body never ends", func(t *testing.T) {
+		if err := post(t, short, dripping("HTTP/1.1 200 OK\r\n\r\n")); err != nil {
+			t.Error(err)
+		}
+		got := failed(t, post(t, short, dripping("HTTP/1.1 404 Not Found\r\n\r\nno such hook ")), fault.Invalid, callback.CodeRefused)
+		if !strings.Contains(got.Message, "no such hook x") {
+			t.Errorf("got %s", got.Message)
+		}
+	})
+	t.Run("hangs up on an answer that is too long", func(t *testing.T) {
+		for _, head := range []string{"HTTP/1.1 500 No\r\n\r\n", "HTTP/1.1 500 No\r\nContent-Length: 99999999999\r\n\r\n"} {
+			failed(t, post(t, long, flooding(head, strings.Repeat("x", 1000))), fault.Unavailable, callback.CodeUnavailable)
+		}
+		if err := post(t, long, flooding("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "5\r\nxxxxx\r\n")); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("reads no more of an answer than it may", func(t *testing.T) {
+		cfg := senderConfig()
+		cfg.MaxAnswerBytes = 5
+		err := newSender(t, cfg).Post(t.Context(), rawServer(t, writing("HTTP/1.1 400 No\r\n\r\n1234567")), newEvent(t, job()))
+		if got := failed(t, err, fault.Invalid, callback.CodeRefused); !strings.HasSuffix(got.Message, ": 12345") {
+			t.Errorf("got %s", got.Message)
+		}
+	})
+	t.Run("hangs up on endless headers, interim answers and trailers", func(t *testing.T) {
+		for name, serve := range map[string]func(net.Conn){
+			"headers": flooding("HTTP/1.1 200 OK\r\n", "X-Flood: 1\r\n"),
+			"line":    flooding("HTTP/1.1 200 OK\r\nX-Flood: ", "xxxxxxxxxx"),
+			"status":  flooding("HTTP/1.1 200 ", "OK"),
+			"interim": flooding("", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"),
+			"bare":    flooding("", "HTTP/1.1 100 Continue\r\n\r\n"),
+		} {
+			got := failed(t, post(t, long, serve), fault.Unavailable, callback.CodeUnreachable)
+			if !strings.Contains(got.Message, "exceeded 65536 bytes") {
+				t.Errorf("%s: got %s", name, got.Message)
+			}
+		}
+		if err := post(t, long, flooding("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", "X-Flood: 1\r\n")); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("does not unpack what is packed", func(t *testing.T) {
+		got := failed(t, post(t, long, writing("HTTP/1.1 400 No\r\nContent-Encoding: gzip\r\n\r\nplain")), fault.Invalid, callback.CodeRefused)
+		if !strings.HasSuffix(got.Message, ": plain") {
+			t.Errorf("got %s", got.Message)
+		}
+	})
+	t.Run("tells neither side's addresses when the connection breaks", func(t *testing.T) {
+		got := failed(t, post(t, long, func(conn net.Conn) {
+			if tcp, ok := conn.(*net.TCPConn); ok {
+				_ = tcp.SetLinger(0) // so that closing resets
+			}
+		}), fault.Unavailable, callback.CodeUnreachable)
+		if !got.OutcomeUnknown || strings.Contains(got.Message, "->") || !strings.Contains(got.Message, "reset") {
+			t.Errorf("got %+v", got)
+		}
+	})
+	t.Run("says that nothing was sent when nobody listens", func(t *testing.T) {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = listener.Close()
+		err = newSender(t, senderConfig()).Post(t.Context(), "https://"+listener.Addr().String(), newEvent(t, job()))
+		got := failed(t, err, fault.Unavailable, callback.CodeUnreachable)
+		if got.OutcomeUnknown || !strings.Contains(got.Message, "refused") {
+			t.Errorf("got %+v", got)
+		}
+	})
+}
+
+func TestTLS(t *testing.T) {
+	refused := func(t *testing.T, r *receiver, s *callback.Sender, url string) {
+		t.Helper()
+		got := failed(t, s.Post(t.Context(), url, newEvent(t, job())), fault.Unavailable, callback.CodeUnreachable)
+		if !strings.Contains(got.Message, "tls: ") || got.OutcomeUnknown || len(r.requests()) != 0 {
+			t.Errorf("got %+v and %d requests", got, len(r.requests()))
+		}
+	}
+	t.Run("sends nothing to a receiver whose certificate nobody known has signed", func(t *testing.T) {
+		r := newReceiver(t, nil)
+		refused(t, r, newSender(t, senderConfig()), r.URL)
+	})
+	t.Run("sends nothing to a receiver with the certificate of another", func(t *testing.T) {
+		r := newReceiver(t, nil)
+		s := newSender(t, callback.Config{Policy: thisMachine(), RootCAs: r.roots(), Resolver: &names{answers: [][]string{{"127.0.0.1"}}}})
+		refused(t, r, s, "https://hooks.example.org:"+r.port())
+	})
+	t.Run("speaks TLS 1.2 and later, not before", func(t *testing.T) {
+		for version, works := range map[uint16]bool{tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
+			r := newReceiverTLS(t, nil, &tls.Config{MinVersion: version, MaxVersion: version})
+			if works {
+				if err := r.sender(t).Post(t.Context(), r.URL, newEvent(t, job())); err != nil {
+					t.Errorf("%s: %v", tls.VersionName(version), err)
+				}
+				continue
+			}
+			refused(t, r, r.sender(t), r.URL)
+		}
+	})
+	t.Run("gives up on a handshake that never ends", func(t *testing.T) {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = listener.Close() }()
+		cfg := senderConfig()
+		cfg.Timeout = 100 * time.Millisecond
+		err = newSender(t, cfg).Post(t.Context(), "https://"+listener.Addr().String(), newEvent(t, job()))
+		got := failed(t, err, fault.Unavailable, callback.CodeUnreachable)
+		if got.OutcomeUnknown || errors.Unwrap(got) == nil {
+			t.Errorf("got %+v", got)
+		}
+	})
+}

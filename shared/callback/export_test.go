@@ -1,0 +1,21 @@
+package callback
+
+import (
+	"context"
+	"net"
+	"time"
+)
+
+// Dial dials whatever it is given, names included, as if nothing had been looked up and checked before.
+func (s *Sender) Dial(ctx context.Context, address string) (net.Conn, error) {
+	return s.dialer.DialContext(ctx, "tcp", address)
+}
+
+// Sign returns the signatures of any text.
+func (s *Sender) Sign(id string, at time.Time, body []byte) string { return s.sign(id, at, body) }
+
+// Target is the host and port that a callback to the URL connects to, and the URL that it asks for.
+func Target(text string, policy Policy) (host string, port uint16, normal string, err error) {
+	t, err := parse(text, policy)
+	return t.host, t.port, t.url.String(), err
+}
