@@ -148,13 +148,15 @@ func tooLarge(size int) error {
 // call runs one SDK call on a queue. A queue object is made for each call, because the SDK's is not safe for concurrent use,
 // with its request counter's limit out of reach: past the limit it would make callers sleep for seconds.
 func (c *Client) call(ctx context.Context, step, queue string, limit time.Duration, do func(mns.AliMNSQueue) error) error {
-	return c.bounded(ctx, step, queue, limit, func(sdk mns.MNSClient) error {
-		return do(mns.NewMNSQueue(queue, sdk, math.MaxInt32))
-	})
+	return c.bounded(ctx, step, queue, limit, func(sdk *call) error { return do(queueOf(queue, sdk)) })
+}
+
+func queueOf(name string, sdk *call) mns.AliMNSQueue {
+	return mns.NewMNSQueue(name, sdk, math.MaxInt32)
 }
 
 // bounded runs one SDK call under a time limit and classifies its failure.
-func (c *Client) bounded(ctx context.Context, step, queue string, limit time.Duration, do func(mns.MNSClient) error) error {
+func (c *Client) bounded(ctx context.Context, step, queue string, limit time.Duration, do func(*call) error) error {
 	if err := ctx.Err(); err != nil {
 		return classify(step, queue, err)
 	}

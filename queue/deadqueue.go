@@ -33,6 +33,13 @@ const maxWait = 30 * time.Second
 // and waits for the first one at most wait (whole seconds, rounded up, at most 30 s; 0 means the queue's own setting). None is
 // not an error. MNS may return fewer than there are.
 func (c *Client) ReceiveDead(ctx context.Context, limit int, wait time.Duration) ([]Message, error) {
+	messages, _, err := c.receiveDead(ctx, limit, wait)
+	return messages, err
+}
+
+// receiveDead is ReceiveDead. It also tells whether the request had to be sent twice: then the first may have taken messages
+// that nobody will see until their leases end.
+func (c *Client) receiveDead(ctx context.Context, limit int, wait time.Duration) (messages []Message, twice bool, err error) {
 	seconds := int64(math.Ceil(min(max(wait, 0), maxWait).Seconds()))
 	return c.read(ctx, stepReceiveBatch, time.Duration(seconds)*time.Second, func(q mns.AliMNSQueue, got chan mns.BatchMessageReceiveResponse, failed chan error) {
 		if seconds == 0 { // the SDK answers nothing at all when it is told to wait for 0
@@ -46,15 +53,20 @@ func (c *Client) ReceiveDead(ctx context.Context, limit int, wait time.Duration)
 // PeekDead looks at up to limit (at most MaxBatch) messages of the dead-letter queue without taking them from anybody. MNS
 // chooses which; there is no way to see the ones behind.
 func (c *Client) PeekDead(ctx context.Context, limit int) ([]Message, error) {
-	return c.read(ctx, stepPeekBatch, 0, func(q mns.AliMNSQueue, got chan mns.BatchMessageReceiveResponse, failed chan error) {
+	messages, _, err := c.read(ctx, stepPeekBatch, 0, func(q mns.AliMNSQueue, got chan mns.BatchMessageReceiveResponse, failed chan error) {
 		q.BatchPeekMessage(got, failed, int32(min(limit, MaxBatch)))
 	})
+	return messages, err
 }
 
 // read runs a receive or a peek. The SDK answers on channels and blocks for ever on one that nobody reads, so both have room.
-func (c *Client) read(ctx context.Context, step string, wait time.Duration, do func(mns.AliMNSQueue, chan mns.BatchMessageReceiveResponse, chan error)) ([]Message, error) {
+func (c *Client) read(ctx context.Context, step string, wait time.Duration, do func(mns.AliMNSQueue, chan mns.BatchMessageReceiveResponse, chan error)) ([]Message, bool, error) {
 	var out []Message
-	err := c.call(ctx, step, c.cfg.DeadLetterQueue, c.cfg.Timeout+wait, func(q mns.AliMNSQueue) error {
+	var twice bool
+	queue := c.cfg.DeadLetterQueue
+	err := c.bounded(ctx, step, queue, c.cfg.Timeout+wait, func(sdk *call) error {
+		q := queueOf(queue, sdk)
+		defer func() { twice = sdk.repeated }()
 		got, failed := make(chan mns.BatchMessageReceiveResponse, 1), make(chan error, 1)
 		do(q, got, failed)
 		select {
@@ -74,11 +86,11 @@ func (c *Client) read(ctx context.Context, step string, wait time.Duration, do f
 	})
 	switch {
 	case fault.HasCode(err, "MessageNotExist"):
-		return nil, nil
+		return nil, twice, nil
 	case err != nil: // a call that was given up may still be writing
-		return nil, err
+		return nil, false, err
 	}
-	return out, nil
+	return out, twice, nil
 }
 
 func message(m mns.MessageReceiveResponse) Message {

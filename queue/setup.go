@@ -128,7 +128,7 @@ func (a Attributes) differences(have *Attributes) string {
 
 func (c *Client) attributes(ctx context.Context, queue string) (mns.QueueAttribute, error) {
 	var found mns.QueueAttribute
-	err := c.bounded(ctx, stepGetAttributes, queue, c.cfg.Timeout, func(sdk mns.MNSClient) (err error) {
+	err := c.bounded(ctx, stepGetAttributes, queue, c.cfg.Timeout, func(sdk *call) (err error) {
 		found, err = mns.NewMNSQueueManager(sdk).GetQueueAttributes(queue)
 		return err
 	})
@@ -148,7 +148,7 @@ func (a Attributes) options(logging bool) []mns.QueueOption {
 }
 
 func (c *Client) createQueue(ctx context.Context, queue string, wanted Attributes) error {
-	return c.bounded(ctx, stepCreateQueue, queue, c.cfg.Timeout, func(sdk mns.MNSClient) error {
+	return c.bounded(ctx, stepCreateQueue, queue, c.cfg.Timeout, func(sdk *call) error {
 		err := mns.NewMNSQueueManager(sdk).CreateQueueWithOptions(queue, wanted.options(false)...)
 		var known gogap.ErrCode
 		if errors.As(err, &known) && known.Code() == sdkExistsAlready {
@@ -159,7 +159,7 @@ func (c *Client) createQueue(ctx context.Context, queue string, wanted Attribute
 }
 
 func (c *Client) setAttributes(ctx context.Context, queue string, wanted Attributes, logging bool) error {
-	return c.bounded(ctx, stepSetAttributes, queue, c.cfg.Timeout, func(sdk mns.MNSClient) error {
+	return c.bounded(ctx, stepSetAttributes, queue, c.cfg.Timeout, func(sdk *call) error {
 		return mns.NewMNSQueueManager(sdk).SetQueueAttributesWithOptions(queue, wanted.options(logging)...)
 	})
 }

@@ -36,6 +36,8 @@ type Sweep struct {
 	failed   error
 	ended    bool
 	complete bool
+	// doubtful is set once a receive was sent twice: the first may have hidden messages.
+	doubtful bool
 }
 
 // SweepDead begins a sweep of the dead-letter queue. It makes no call. Storage at MNS is striped, and a short receive that
@@ -51,15 +53,18 @@ func (s *Sweep) Next(ctx context.Context, limit int) ([]Message, error) {
 	for !s.ended {
 		taken, err := s.receive(ctx, limit)
 		if err == nil && len(taken) == 0 {
-			taken, err = s.client.ReceiveDead(ctx, min(limit, MaxBatch), s.lastLook)
-			s.complete = err == nil && len(taken) == 0
+			var twice bool
+			taken, twice, err = s.client.receiveDead(ctx, min(limit, MaxBatch), s.lastLook)
+			s.doubtful = s.doubtful || twice
+			s.complete = err == nil && len(taken) == 0 && !s.doubtful
+			s.ended = err == nil && len(taken) == 0
 		}
 		fresh := s.hold(taken)
 		s.failed = err
 		// Only messages seen before: their leases have ended meanwhile, and what is still unseen cannot be told from what
 		// comes back. It may be nothing, and the sweep must not go round in circles.
 		again := len(taken) > 0 && len(fresh) == 0
-		s.ended = err != nil || again || s.complete
+		s.ended = s.ended || err != nil || again
 		if len(fresh) > 0 {
 			return fresh, nil
 		}
@@ -72,16 +77,17 @@ func (s *Sweep) Next(ctx context.Context, limit int) ([]Message, error) {
 // receive takes what several receives at a time bring. A queue that holds little is not asked by many.
 func (s *Sweep) receive(ctx context.Context, limit int) ([]Message, error) {
 	calls := min(s.width, (limit+MaxBatch-1)/MaxBatch)
-	got, failed := make([][]Message, calls), make([]error, calls)
+	got, twice, failed := make([][]Message, calls), make([]bool, calls), make([]error, calls)
 	var running sync.WaitGroup
 	for i := range calls {
-		running.Go(func() { got[i], failed[i] = s.client.ReceiveDead(ctx, min(limit-i*MaxBatch, MaxBatch), 0) })
+		running.Go(func() { got[i], twice[i], failed[i] = s.client.receiveDead(ctx, min(limit-i*MaxBatch, MaxBatch), 0) })
 	}
 	running.Wait()
 	var taken []Message
 	var err error
 	for i := range calls {
 		taken = append(taken, got[i]...)
+		s.doubtful = s.doubtful || twice[i]
 		if failed[i] != nil {
 			err = failed[i]
 		}
