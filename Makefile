@@ -2,6 +2,7 @@
 
 GO ?= go
 BIN := .local/bin
+FUZZTIME ?= 5s
 # The functions are built as they are deployed: static, without paths and symbols.
 BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w'
 # The race detector needs a C compiler.
@@ -9,7 +10,7 @@ RACE := $(shell command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
 GOFUMPT := mvdan.cc/gofumpt@v0.12.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help run demo test bench lint dist build clean
+.PHONY: help run demo test bench fuzz lint dist build clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +30,12 @@ demo: build ## submit a file of requests with faults injected, and check what be
 
 test: ## run all tests
 	$(GO) test $(RACE) -shuffle=on ./...
+
+fuzz: ## fuzz every target for some seconds each
+	@grep -rl --include=*_test.go '^func Fuzz' . | sort | while read -r file; do \
+	  for target in $$(sed -nE 's/^func (Fuzz[A-Za-z]+)\(.*/\1/p' $$file); do \
+	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 50x $$(dirname $$file) || exit 1; \
+	  done; done
 
 bench: ## measure, as ratios against a floor or a peer in the same run
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./deploy/local/bench ./functions/accept ./functions/deadletters ./shared/ledger

@@ -138,7 +138,7 @@ func readBody(messageID string, body []byte, now time.Time) (Envelope, error) {
 		return readEnvelope(e.Data())
 	}
 	accepted := now
-	if !e.Time().IsZero() {
+	if !e.Time().IsZero() && writable(e.Time()) {
 		accepted = e.Time()
 	}
 	return foreign(e.Source()+"\x00"+e.ID(), e.Data(), accepted)
@@ -174,7 +174,7 @@ func readEnvelope(data []byte) (Envelope, error) {
 	switch {
 	case e.JobID == "" || len(e.JobID) > maxJobID:
 		return Envelope{}, fmt.Errorf("not a job of %s: jobId must have 1 to %d characters", TypeJob, maxJobID)
-	case e.Attempt < 1 || e.AcceptedAt.IsZero():
+	case e.Attempt < 1 || e.AcceptedAt.IsZero() || !writable(e.AcceptedAt):
 		return Envelope{}, fmt.Errorf("not a job of %s: attempt and acceptedAt are required", TypeJob)
 	}
 	req, err := routine.Decode(parts.Request)
@@ -186,6 +186,9 @@ func readEnvelope(data []byte) (Envelope, error) {
 }
 
 const maxJobID = 128
+
+// writable reports whether a time can be written in UTC (RFC 3339): a time of another zone can lie in the year 10000.
+func writable(t time.Time) bool { return t.UTC().Year() >= 0 && t.UTC().Year() <= 9999 }
 
 // KeyedJobID is the id of the job a caller's idempotency key stands for.
 func KeyedJobID(caller, key string) string {

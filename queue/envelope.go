@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -102,20 +103,29 @@ func cut(text string) string { return cutTo(text, maxText) }
 
 // cutTo shortens a text for people without splitting a character, and replaces what XML cannot carry.
 func cutTo(text string, limit int) string {
-	text = strings.Map(func(r rune) rune {
+	var out strings.Builder
+	written := 0
+	for _, r := range text {
 		if notXML(r) {
-			return utf8.RuneError
+			r = utf8.RuneError
 		}
-		return r
-	}, text)
-	if len(text) <= limit {
-		return text
+		if written += width(r); written > limit {
+			return out.String() + "…"
+		}
+		out.WriteRune(r)
 	}
-	end := limit
-	for end > 0 && text[end]&0xC0 == 0x80 {
-		end--
+	return out.String()
+}
+
+// width is how many bytes JSON needs for a character.
+func width(r rune) int {
+	switch r {
+	case '"', '\\', '\t', '\n', '\r':
+		return 2
+	case '\u2028', '\u2029':
+		return 6
 	}
-	return text[:end] + "…"
+	return utf8.RuneLen(r)
 }
 
 // Encode returns the message body.
@@ -139,7 +149,10 @@ type cloudEvent struct {
 // encode writes an event. The CloudEvents SDK, which reads other programs' events, takes three times as long to write one,
 // and accept writes one for each request.
 func encode(eventType, id, subject string, at time.Time, data any) ([]byte, error) {
-	body, err := json.Marshal(cloudEvent{
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false) // XML has its own way with < and &; six bytes for each would break the bounds of the history
+	err := encoder.Encode(cloudEvent{
 		SpecVersion: event.CloudEventsVersionV1, ID: id, Source: source, Type: eventType, Subject: subject, Time: at.UTC(),
 		DataContentType: event.ApplicationJSON, Data: data,
 	})
@@ -148,5 +161,12 @@ func encode(eventType, id, subject string, at time.Time, data any) ([]byte, erro
 			Kind: fault.Internal, Code: "Encoding", Message: fmt.Sprintf("encode %s: %v", eventType, err), Err: err, Hint: hintOurs,
 		}
 	}
-	return body, nil
+	return escapeNonCharacters(bytes.TrimRight(out.Bytes(), "\n")), nil
+}
+
+// escapeNonCharacters writes the two characters that JSON leaves as they are and XML cannot carry: Base64 for the whole message
+// would make it a third longer.
+func escapeNonCharacters(body []byte) []byte {
+	body = bytes.ReplaceAll(body, []byte("\ufffe"), []byte(`\ufffe`))
+	return bytes.ReplaceAll(body, []byte("\uffff"), []byte(`\uffff`))
 }

@@ -32,7 +32,8 @@ type Letter struct {
 // ReadLetter reads any message of the dead-letter queue.
 func ReadLetter(m Message) Letter {
 	id, letter, err := DecodeDeadLetter(m.Body)
-	if r := letter.Received; err != nil || id == "" || letter.DeadAt.IsZero() || (r.Parts > 1 && (r.Part < 1 || r.Part > r.Parts)) {
+	odd := letter.DeadAt.IsZero() || !writable(letter.DeadAt) || !writable(letter.AcceptedAt)
+	if r := letter.Received; err != nil || id == "" || odd || (r.Parts > 1 && (r.Part < 1 || r.Part > r.Parts)) {
 		return Letter{ID: m.ID, MessageID: m.ID, Undelivered: true, DeadLetter: undelivered(m)}
 	}
 	if letter.Request == nil && letter.JobID != "" && letter.Received.Parts <= 1 {
@@ -108,14 +109,23 @@ func (r Received) Bytes() ([]byte, error) {
 		return nil, unreadable(fmt.Errorf("this is part %d of %d", r.Part, r.Parts))
 	}
 	if r.Encoding == Text {
+		if len(r.Body) > maxReceived {
+			return nil, unreadable(tooLong())
+		}
 		return []byte(r.Body), nil
 	}
 	if r.Encoding != Base64 && r.Encoding != GzipBase64 {
 		return nil, unreadable(fmt.Errorf("unknown encoding %q", cut(r.Encoding)))
 	}
 	raw, err := base64.StdEncoding.DecodeString(r.Body)
-	if err != nil || r.Encoding == Base64 {
-		return raw, unreadable(err)
+	if err == nil && len(raw) > maxReceived {
+		err = tooLong()
+	}
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	if r.Encoding == Base64 {
+		return raw, nil
 	}
 	z, err := gzip.NewReader(bytes.NewReader(raw))
 	if err != nil {
@@ -123,13 +133,15 @@ func (r Received) Bytes() ([]byte, error) {
 	}
 	body, err := io.ReadAll(io.LimitReader(z, maxReceived+1))
 	if err == nil && len(body) > maxReceived {
-		err = fmt.Errorf("more than %d bytes", maxReceived)
+		err = tooLong()
 	}
 	if err != nil {
 		return nil, unreadable(err)
 	}
 	return body, nil
 }
+
+func tooLong() error { return fmt.Errorf("more than %d bytes", maxReceived) }
 
 func unreadable(err error) error {
 	if err == nil {

@@ -43,10 +43,11 @@ func readCursor(cursor string) (*position, error) {
 	text, err := base64.RawURLEncoding.DecodeString(cursor)
 	when, id, ok := strings.Cut(string(text), " ")
 	at, timeErr := time.Parse(time.RFC3339Nano, when)
-	if err != nil || !ok || timeErr != nil {
+	p := &position{at, id}
+	if err != nil || !ok || timeErr != nil || p.cursor() != cursor {
 		return nil, invalid(CodeInvalidCursor, "cursor %.100q is not one that a list has given", cursor)
 	}
-	return &position{at, id}, nil
+	return p, nil
 }
 
 // List returns a page of 1 to 1000 dead letters that fit the filter, the latest first, and counts all that do. The cursor is

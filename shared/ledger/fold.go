@@ -157,7 +157,8 @@ func (r record) judgeAttempt(e Entry) verdict {
 			return isKnown
 		}
 	case HandedBack:
-		if e.Attempt == r.head.Attempt && e.HandedBack <= r.head.HandedBack {
+		shared, found := r.find(func(o Entry) bool { return sameAttempt(o, e) && !o.Late })
+		if found && e.HandedBack <= r.entries[shared].HandedBack {
 			return isKnown
 		}
 	case Failed, Queued, Cancelled, Redriven:

@@ -60,9 +60,9 @@ func (p Policy) Next(failure *fault.Error, attempt int, age time.Duration, draw 
 	}
 	delay := time.Duration(draw * float64(p.bound(attempt)))
 	if failure.RetryAfter > 0 {
-		delay = min(failure.RetryAfter+delay, p.Cap)
+		delay = min(min(failure.RetryAfter, p.Cap)+delay, p.Cap)
 	}
-	if age+delay >= p.MaxAge {
+	if age >= p.MaxAge-delay { // a sum would overflow: a message can claim any age
 		return Decision{Reason: fmt.Sprintf("older than %s", p.MaxAge)}
 	}
 	return Decision{Again: true, Delay: delay}

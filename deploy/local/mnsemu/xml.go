@@ -7,6 +7,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // element is a parsed request. Namespaces are dropped: SDKs send the right one, one with a slash too many, or none.
@@ -175,20 +176,23 @@ func (d *document) indent() {
 	}
 }
 
-// escape keeps carriage returns as references, else every XML parser turns them into line feeds.
+// escape keeps carriage returns as references, else every XML parser turns them into line feeds, and replaces what XML cannot
+// carry: a refusal quotes what was sent.
 func (d *document) escape(text string) {
-	for i := range len(text) {
-		switch c := text[i]; c {
-		case '&':
+	for _, c := range text {
+		switch {
+		case c == '&':
 			d.buf = append(d.buf, "&amp;"...)
-		case '<':
+		case c == '<':
 			d.buf = append(d.buf, "&lt;"...)
-		case '>':
+		case c == '>':
 			d.buf = append(d.buf, "&gt;"...)
-		case '\r':
+		case c == '\r':
 			d.buf = append(d.buf, "&#13;"...)
+		case c < ' ' && c != '\t' && c != '\n' || c == 0xFFFE || c == 0xFFFF:
+			d.buf = utf8.AppendRune(d.buf, utf8.RuneError)
 		default:
-			d.buf = append(d.buf, c)
+			d.buf = utf8.AppendRune(d.buf, c)
 		}
 	}
 }

@@ -8,8 +8,10 @@
 package matrix
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -44,8 +46,11 @@ type Stand struct {
 	wanted  map[string]wanted
 	checked map[string]bool
 
-	mu    sync.Mutex
-	order []*Seam
+	running sync.WaitGroup
+
+	mu        sync.Mutex
+	order     []*Seam
+	instances []*Instance
 }
 
 // newStand starts the services of a stand. table is the ledger's.
@@ -115,6 +120,25 @@ func (s *Stand) begin() error {
 	return errors.Join(errs...)
 }
 
+// clean takes what a trial that failed has left off the queues.
+func (s *Stand) clean(t testing.TB) {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context())
+	s.Heal(t)
+	s.Clock.Advance(time.Hour)
+	for _, name := range []string{"jobs", "jobs-dead"} {
+		for {
+			messages, err := s.Queues.Receive(ctx, name, 16, 0)
+			if err != nil || len(messages) == 0 {
+				break
+			}
+			for _, m := range messages {
+				_ = s.Queues.Delete(ctx, name, m.ReceiptHandle)
+			}
+		}
+	}
+}
+
 // Heal ends every fault.
 func (s *Stand) Heal(t testing.TB) {
 	t.Helper()
@@ -161,9 +185,11 @@ func (s *Stand) Limit(seam *Seam, c Cell) time.Duration {
 	return patience
 }
 
-// Calls are the calls that instances of the function have made since the trial began, in their order. own are the actions
-// of calls that the test itself makes.
-func (s *Stand) Calls(own ...string) []Call {
+// Calls are the calls that instances of the function have made since the trial began, in their order, none of which may have
+// been refused. own are the actions of calls that the test itself makes.
+func (s *Stand) Calls(t testing.TB, own ...string) []Call {
+	t.Helper()
+	s.Settled(t, own...)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	left := map[*Seam][]string{}
@@ -173,9 +199,6 @@ func (s *Stand) Calls(own ...string) []Call {
 	at, nth := map[*Seam]int{}, map[string]int{}
 	var out []Call
 	for _, seam := range s.order {
-		if len(left[seam]) == 0 {
-			continue // it never arrived
-		}
 		action := left[seam][0]
 		left[seam] = left[seam][1:]
 		out = append(out, Call{Seam: seam.Name, Action: action, Nth: nth[action], At: at[seam]})
@@ -183,6 +206,25 @@ func (s *Stand) Calls(own ...string) []Call {
 		nth[action]++
 	}
 	return out
+}
+
+// Settled returns once the calls that instances have made so far are answered and logged, which comes after the answer. A killed instance can have left some under way.
+func (s *Stand) Settled(t testing.TB, own ...string) {
+	t.Helper()
+	for began := time.Now(); ; runtime.Gosched() {
+		s.mu.Lock()
+		made, arrived := len(s.order), 0
+		for _, seam := range s.seams() {
+			arrived += len(seam.actions(own))
+		}
+		s.mu.Unlock()
+		if arrived >= made {
+			return
+		}
+		if time.Since(began) > patience {
+			t.Fatalf("%d calls made, %d arrived", made, arrived)
+		}
+	}
 }
 
 // Instance is one instance of a function, as its calls see it.
@@ -194,11 +236,26 @@ type Instance struct {
 }
 
 // Instance returns a new instance, which is killed before its call of that number, counted from 0; with -1 it lives.
-func (s *Stand) Instance(t testing.TB, dieAt int) *Instance {
-	t.Helper()
+func (s *Stand) Instance(dieAt int) *Instance {
 	i := &Instance{stand: s, dieAt: dieAt, died: make(chan struct{}), buried: make(chan struct{})}
-	t.Cleanup(func() { close(i.buried) })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.instances = append(s.instances, i)
 	return i
+}
+
+// Go runs an invocation, whose instance may be killed in it. The trial ends with it.
+func (s *Stand) Go(invocation func()) { s.running.Go(invocation) }
+
+// bury ends all instances, and what is left of their invocations.
+func (s *Stand) bury() {
+	s.mu.Lock()
+	for _, i := range s.instances {
+		close(i.buried)
+	}
+	s.instances = nil
+	s.mu.Unlock()
+	s.running.Wait()
 }
 
 // Died is closed when the instance is killed. It makes no call from then on.
