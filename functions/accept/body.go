@@ -23,9 +23,9 @@ func isJSON(media string) bool {
 	return media == "application/json" || strings.HasSuffix(media, "+json")
 }
 
-// readBody checks the headers that describe the body and reads at most limit bytes of it. Media types beside JSON's are
-// possible if they are in others.
-func readBody(r *http.Request, limit int64, others ...string) (body []byte, media string, err error) {
+// readBody checks the headers that describe the body, and returns the body unless it is longer than limit. Media types beside
+// JSON's are possible if they are in others.
+func readBody(r *http.Request, limit int, others ...string) (body []byte, media string, err error) {
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return nil, "", problemMediaType.with(fmt.Sprintf("Content-Encoding %q: send the body as it is", encoding))
 	}
@@ -38,13 +38,9 @@ func readBody(r *http.Request, limit int64, others ...string) (body []byte, medi
 	if charset := params["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
 		return nil, "", problemMediaType.with(fmt.Sprintf("charset %q: JSON is UTF-8", charset))
 	}
-	body, err = io.ReadAll(http.MaxBytesReader(nil, r.Body, limit))
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
+	body = visitOf(r.Context()).body
+	if len(body) > limit {
 		return nil, "", problemTooLarge.with(fmt.Sprintf("the body is longer than %d bytes", limit))
-	}
-	if err != nil {
-		return nil, "", problemMalformed.with("the body could not be read: " + err.Error())
 	}
 	return body, media, nil
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -16,17 +15,22 @@ import (
 // visit is one request of a caller who is known.
 type visit struct {
 	auth.Caller
+	// body is that of the request.
+	body []byte
 	// header is that of the answer.
 	header http.Header
 }
 
 type visitKey struct{}
 
-// callerOf is who sent the request. Without allow before it, that is a caller who may do nothing.
-func callerOf(ctx context.Context) auth.Caller {
+// visitOf is the visit that allow has begun. Without it, that is one of a caller who may do nothing.
+func visitOf(ctx context.Context) visit {
 	v, _ := ctx.Value(visitKey{}).(visit)
-	return v.Caller
+	return v
 }
+
+// callerOf is who sent the request.
+func callerOf(ctx context.Context) auth.Caller { return visitOf(ctx).Caller }
 
 // ownRule is the scope of a handler that looks itself at what the caller may do.
 const ownRule auth.Scope = ""
@@ -54,23 +58,21 @@ func (s service) allow(scope auth.Scope, cost int, h handler) handler {
 			}
 		}
 		out := http.Header{}
-		ctx := context.WithValue(r.Context(), visitKey{}, visit{caller, out})
+		ctx := context.WithValue(r.Context(), visitKey{}, visit{caller, body, out})
 		ctx = logging.Into(ctx, logging.From(ctx).WithField(logging.Caller, caller.Name))
 		if cost > 0 {
 			if err := s.spend(ctx, cost); err != nil {
 				return reply{}, err
 			}
 		}
-		r = r.WithContext(ctx)
-		r.Body = io.NopCloser(bytes.NewReader(body))
-		answer, err := h(r)
+		answer, err := h(r.WithContext(ctx))
 		return answer.with(out), err
 	}
 }
 
 // spend counts requests against the caller's rate.
 func (s service) spend(ctx context.Context, n int) error {
-	v, _ := ctx.Value(visitKey{}).(visit)
+	v := visitOf(ctx)
 	limit := s.guard.Admit(v.Caller, n, s.now())
 	limit.SetHeaders(v.header)
 	if err := limit.Err(); err != nil {
