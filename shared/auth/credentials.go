@@ -4,12 +4,13 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base64"
 	"encoding/hex"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
+
+	"routinely/shared/webhook"
 )
 
 // Headers that carry credentials.
@@ -146,7 +147,7 @@ func signaturesV1(list string) [][sha256.Size]byte {
 		if version != "v1" {
 			continue
 		}
-		signature, ok := decode(text)
+		signature, ok := webhook.Decode(text)
 		if !ok || len(signature) != sha256.Size {
 			return nil
 		}
@@ -225,10 +226,4 @@ func only(header http.Header, name string) (value string, there bool, err error)
 		return values[0], true, nil
 	}
 	return "", true, malformed("the header "+name+" is there more than once", "Send it once.")
-}
-
-// decode reads base64 in the one form that encoding gives. The decoder alone would ignore line breaks.
-func decode(text string) ([]byte, bool) {
-	out, err := base64.StdEncoding.DecodeString(text)
-	return out, err == nil && base64.StdEncoding.EncodeToString(out) == text
 }

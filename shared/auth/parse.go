@@ -10,21 +10,20 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"routinely/shared/webhook"
 )
 
 // variable is where the configuration comes from, for the texts that tell what to change.
 const variable = "ROUTINELY_AUTH"
 
 const (
-	// minSecret is 192 bits, the least that Standard Webhooks allows; GitHub asks for high entropy and sets no bound.
-	minSecret = 24
-	// maxWebhookSecret is the most that Standard Webhooks allows, in bytes.
-	maxWebhookSecret = 64
-	maxGitHubSecret  = 256
+	// minGitHubSecret is what Standard Webhooks wants too; GitHub asks for high entropy and sets no bound.
+	minGitHubSecret = webhook.MinSecret
+	maxGitHubSecret = 256
 	// minDifferent is how many different bytes a secret must have. Random ones have more; those typed to fill a form have not.
 	minDifferent = 8
 	maxName      = 64
-	secretPrefix = "whsec_"
 )
 
 // Parse reads the configuration of the callers. It is either the word none, which makes everybody the caller Anonymous with
@@ -120,7 +119,7 @@ func (p *parser) name(place string, value json.RawMessage) string {
 	case name == "" || len(name) > maxName || !consistsOf(name, "._-"):
 		p.add(place+" name", "must have 1 to %d letters, digits, full stops, underscores and hyphens", maxName)
 		return ""
-	case isToken(name) || strings.HasPrefix(name, secretPrefix):
+	case isToken(name) || strings.HasPrefix(name, webhook.SecretPrefix):
 		p.add(place+" name", "looks like a secret; names are logged")
 		return ""
 	case strings.EqualFold(name, Anonymous):
@@ -206,11 +205,10 @@ func tokenDigest(text string) (made digest, value, problem string) {
 }
 
 func webhookDigest(text string) (made digest, value, problem string) {
-	encoded, found := strings.CutPrefix(text, secretPrefix)
-	secret, ok := decode(encoded)
+	secret, ok := webhook.ReadSecret(text)
 	switch {
-	case !found || !ok || len(secret) < minSecret || len(secret) > maxWebhookSecret:
-		return nil, "", fmt.Sprintf("must be %s and %d to %d bytes in base64", secretPrefix, minSecret, maxWebhookSecret)
+	case !ok:
+		return nil, "", fmt.Sprintf("must be %s and %d to %d bytes in base64", webhook.SecretPrefix, webhook.MinSecret, webhook.MaxSecret)
 	case weak(secret):
 		return nil, "", "is too weak: use random bytes"
 	}
@@ -220,8 +218,8 @@ func webhookDigest(text string) (made digest, value, problem string) {
 func githubDigest(text string) (made digest, value, problem string) {
 	printable := !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' })
 	switch {
-	case len(text) < minSecret || len(text) > maxGitHubSecret || !printable || strings.TrimSpace(text) != text:
-		return nil, "", fmt.Sprintf("must have %d to %d characters of ASCII and no space around it", minSecret, maxGitHubSecret)
+	case len(text) < minGitHubSecret || len(text) > maxGitHubSecret || !printable || strings.TrimSpace(text) != text:
+		return nil, "", fmt.Sprintf("must have %d to %d characters of ASCII and no space around it", minGitHubSecret, maxGitHubSecret)
 	case weak([]byte(text)):
 		return nil, "", "is too weak: use a random text"
 	}
@@ -269,7 +267,7 @@ func (p *parser) object(place string, text json.RawMessage, known ...string) map
 
 // harmless quotes a text that cannot be a secret, not even a misplaced one: too short, and of letters alone.
 func harmless(text string) string {
-	if len(text) < minSecret && consistsOf(text, "") && !strings.ContainsAny(text, "0123456789") {
+	if len(text) < webhook.MinSecret && consistsOf(text, "") && !strings.ContainsAny(text, "0123456789") {
 		return fmt.Sprintf("%q", text)
 	}
 	return "what is given there"

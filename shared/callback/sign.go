@@ -9,15 +9,12 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"routinely/shared/webhook"
 )
 
-const (
-	secretPrefix = "whsec_"
-	// minSecret and maxSecret are the bounds of Standard Webhooks, 192 and 512 bits, in bytes.
-	minSecret, maxSecret = 24, 64
-	// maxSecrets keeps the header short; there is more than one only while secrets are being replaced.
-	maxSecrets = 8
-)
+// maxSecrets keeps the header short; there is more than one only while secrets are being replaced.
+const maxSecrets = 8
 
 // signer returns the value of the header webhook-signature. It hides the secrets better than a field could: however it is
 // printed, a function is an address.
@@ -30,10 +27,10 @@ func newSigner(secrets []string) (signer, error) {
 	}
 	keys, errs := make([][]byte, len(secrets)), make([]error, len(secrets))
 	for i, secret := range secrets {
-		key, ok := readSecret(secret)
+		key, ok := webhook.ReadSecret(secret)
 		switch {
 		case !ok:
-			errs[i] = fmt.Errorf("callback secret %d: want %s and %d to %d bytes in base64", i+1, secretPrefix, minSecret, maxSecret)
+			errs[i] = fmt.Errorf("callback secret %d: want %s and %d to %d bytes in base64", i+1, webhook.SecretPrefix, webhook.MinSecret, webhook.MaxSecret)
 		case slices.Contains(secrets[:i], secret):
 			errs[i] = fmt.Errorf("callback secret %d: is there already", i+1)
 		}
@@ -48,12 +45,4 @@ func newSigner(secrets []string) (signer, error) {
 		}
 		return strings.Join(signatures, " ")
 	}, errors.Join(errs...)
-}
-
-// readSecret takes a secret in one spelling only: base64 with line breaks or stray bits would be read by some libraries of
-// the receivers and not by others.
-func readSecret(text string) (key []byte, ok bool) {
-	encoded, ok := strings.CutPrefix(text, secretPrefix)
-	key, err := base64.StdEncoding.DecodeString(encoded)
-	return key, ok && err == nil && len(key) >= minSecret && len(key) <= maxSecret && base64.StdEncoding.EncodeToString(key) == encoded
 }
