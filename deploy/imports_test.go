@@ -40,6 +40,7 @@ var mayImport = map[string][]string{
 	"functions/deadletters": {
 		"shared/routine", "shared/fault", "shared/api", "shared/ledger", "queue", "shared/logging",
 	},
+	"functions/functiontest": {"queue", "shared/ledger", "deploy/local/..."},
 	"functions/accept": {
 		"shared/routine", "shared/fault", "shared/api", "shared/auth", "shared/ledger", "queue", "shared/config", "shared/logging",
 		"functions/invocation", "functions/deadletters",

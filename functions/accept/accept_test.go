@@ -24,6 +24,7 @@ import (
 	"routinely/deploy/local/mnsemu"
 	"routinely/deploy/local/otsemu"
 	"routinely/functions/deadletters"
+	"routinely/functions/functiontest"
 	"routinely/functions/invocation"
 	"routinely/queue"
 	"routinely/shared/api"
@@ -69,15 +70,7 @@ func start(t testing.TB) *function {
 // startRecorded returns a function with a ledger.
 func startRecorded(t testing.TB) *function {
 	t.Helper()
-	server, url := localtest.OTS(t, nil)
-	if err := server.CreateTable(ledger.DefaultTable, "p", "s"); err != nil {
-		t.Fatal(err)
-	}
-	book, err := ledger.New(ledger.Config{Endpoint: url, Instance: localtest.Instance, Credentials: localtest.Credentials, Timeout: 10 * time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(book.Close)
+	server, book := functiontest.NewLedger(t)
 	f := startWith(t, book)
 	f.ots, f.ledger = server, book
 	return f
@@ -87,13 +80,7 @@ func startWith(t testing.TB, book *ledger.Ledger) *function {
 	t.Helper()
 	mnsClock := clock.NewManual(time.Now())
 	mns, url := localtest.MNS(t, mnsClock, "jobs", "jobs-dead")
-	jobs, err := queue.New(queue.Config{
-		Endpoint: url, Queue: "jobs", DeadLetterQueue: "jobs-dead", Credentials: localtest.Credentials, Timeout: 10 * time.Second,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(jobs.Close)
+	jobs := functiontest.Queue(t, queue.Config{Endpoint: url})
 	manual := clock.NewManual(now)
 	record := invocation.NewRecord(book, manual.Now)
 	sleep := func(_ context.Context, d time.Duration) { manual.Advance(d) }

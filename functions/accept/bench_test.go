@@ -20,6 +20,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"routinely/deploy/local/localtest"
+	"routinely/functions/functiontest"
 	"routinely/functions/invocation"
 	"routinely/queue"
 	"routinely/shared/auth"
@@ -166,13 +167,7 @@ func newAcceptSide(b *testing.B, url string) (side, string) {
 // newGuardedSide calls the function as the platform does.
 func newGuardedSide(b *testing.B, url, callers string, headers ...string) side {
 	b.Helper()
-	jobs, err := queue.New(queue.Config{
-		Endpoint: url, Queue: "jobs", DeadLetterQueue: "jobs-dead", Credentials: localtest.Credentials, Timeout: 10 * time.Second,
-	})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(jobs.Close)
+	jobs := functiontest.Queue(b, queue.Config{Endpoint: url})
 	log, err := logging.New(io.Discard, "info", "accept")
 	if err != nil {
 		b.Fatal(err)

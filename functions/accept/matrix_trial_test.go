@@ -15,6 +15,7 @@ import (
 	"routinely/deploy/local/faults/matrix"
 	"routinely/deploy/local/localtest"
 	"routinely/functions/deadletters"
+	"routinely/functions/functiontest"
 	"routinely/functions/invocation"
 	"routinely/queue"
 	"routinely/shared/auth"
@@ -45,8 +46,8 @@ type trial struct {
 func newTrial(t *testing.T, s *matrix.Stand, f flow, c matrix.Cell) *trial {
 	t.Helper()
 	x := &trial{stand: s, flow: f, cell: c, key: uuid.NewString()}
-	x.jobs = newQueue(t, s.MNS.URL, localtest.Credentials, 10*time.Second)
-	x.book = newLedger(t, s, s.LedgerURL, localtest.Credentials, 10*time.Second)
+	x.jobs = functiontest.Queue(t, queue.Config{Endpoint: s.MNS.URL})
+	x.book = functiontest.Ledger(t, ledger.Config{Endpoint: s.LedgerURL, Now: s.Clock.Now})
 	account, err := esa.New(esa.Config{Endpoint: s.ESAURL, Credentials: localtest.Credentials, Timeout: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)
@@ -67,35 +68,15 @@ func newTrial(t *testing.T, s *matrix.Stand, f flow, c matrix.Cell) *trial {
 	return x
 }
 
-func newQueue(t *testing.T, url string, credentials func() (string, string, string), limit time.Duration) *queue.Client {
-	t.Helper()
-	jobs, err := queue.New(queue.Config{Endpoint: url, Queue: "jobs", DeadLetterQueue: "jobs-dead", Credentials: credentials, Timeout: limit})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(jobs.Close)
-	return jobs
-}
-
-func newLedger(t *testing.T, s *matrix.Stand, url string, credentials func() (string, string, string), limit time.Duration) *ledger.Ledger {
-	t.Helper()
-	book, err := ledger.New(ledger.Config{
-		Endpoint: url, Instance: localtest.Instance, Credentials: credentials, Timeout: limit, Now: s.Clock.Now,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(book.Close)
-	return book
-}
-
 // start gives the trial a new instance, which is killed before its call number dieAt.
 func (x *trial) start(t *testing.T, dieAt int) {
 	t.Helper()
 	s, c := x.stand, x.cell
 	x.instance = s.Instance(dieAt)
-	jobs := newQueue(t, s.MNS.URL, x.instance.Credentials(s.MNS), s.Limit(s.MNS, c))
-	book := newLedger(t, s, s.Ledger.URL, x.instance.Credentials(s.Ledger), s.Limit(s.Ledger, c))
+	jobs := functiontest.Queue(t, queue.Config{Endpoint: s.MNS.URL, Credentials: x.instance.Credentials(s.MNS), Timeout: s.Limit(s.MNS, c)})
+	book := functiontest.Ledger(t, ledger.Config{
+		Endpoint: s.Ledger.URL, Credentials: x.instance.Credentials(s.Ledger), Timeout: s.Limit(s.Ledger, c), Now: s.Clock.Now,
+	})
 	s.MNS.Drop(jobs.Close)
 	s.Ledger.Drop(book.Close)
 	record := invocation.NewRecord(book, s.Clock.Now)

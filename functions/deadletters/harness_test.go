@@ -17,6 +17,7 @@ import (
 	"routinely/deploy/local/localtest"
 	"routinely/deploy/local/mnsemu"
 	"routinely/functions/deadletters"
+	"routinely/functions/functiontest"
 	"routinely/queue"
 	"routinely/shared/api"
 	"routinely/shared/ledger"
@@ -58,7 +59,7 @@ func newStage(t testing.TB, change ...func(*deadletters.Config)) *stage {
 	s := &stage{clock: clock.NewManual(time.Now().Truncate(time.Second)), log: &bytes.Buffer{}}
 	s.server, s.url = localtest.MNS(t, s.clock, "jobs", "jobs-dead")
 	cfg := deadletters.Config{
-		Queue: client(t, s.url, localtest.Credentials, "jobs", "jobs-dead"), Record: s.record, Now: s.clock.Now,
+		Queue: functiontest.Queue(t, queue.Config{Endpoint: s.url}), Record: s.record, Now: s.clock.Now,
 		Sleep: func(_ context.Context, d time.Duration) { s.clock.Advance(d) },
 	}
 	for _, c := range change {
@@ -82,20 +83,8 @@ func (s *stage) calling(t testing.TB, before func()) *deadletters.Desk {
 		return localtest.Credentials()
 	}
 	return deadletters.New(deadletters.Config{
-		Queue: client(t, s.url, credentials, "jobs", "jobs-dead"), Now: s.clock.Now, Sleep: func(context.Context, time.Duration) {},
+		Queue: functiontest.Queue(t, queue.Config{Endpoint: s.url, Credentials: credentials}), Now: s.clock.Now, Sleep: func(context.Context, time.Duration) {},
 	})
-}
-
-func client(t testing.TB, url string, credentials func() (string, string, string), jobs, dead string) *queue.Client {
-	t.Helper()
-	c, err := queue.New(queue.Config{
-		Endpoint: url, Queue: jobs, DeadLetterQueue: dead, Credentials: credentials, Timeout: 10 * time.Second,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Close)
-	return c
 }
 
 // ctx carries the logger.
@@ -125,7 +114,7 @@ func (s *stage) lines(t testing.TB) []map[string]any {
 // put sends bodies to the dead-letter queue as they are.
 func (s *stage) put(t testing.TB, bodies ...string) {
 	t.Helper()
-	filler := client(t, s.url, localtest.Credentials, "jobs-dead", "unused")
+	filler := functiontest.Queue(t, queue.Config{Endpoint: s.url, Queue: "jobs-dead", DeadLetterQueue: "unused"})
 	for _, err := range filler.SendBatch(t.Context(), bodies) {
 		if err != nil {
 			t.Fatal(err)

@@ -6,8 +6,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"routinely/deploy/local/localtest"
 	"routinely/functions/deadletters"
+	"routinely/functions/functiontest"
 	"routinely/queue"
 	"routinely/shared/api"
 )
@@ -53,7 +53,7 @@ func TestPace(t *testing.T) {
 			c.Now = func() time.Time { s.clock.Advance(time.Second / 2); return s.clock.Now() }
 		})
 		// With leases as deployed: they must outlast the calls.
-		if _, err := client(t, s.url, localtest.Credentials, "jobs", "jobs-dead").Setup(t.Context(), false); err != nil {
+		if _, err := functiontest.Queue(t, queue.Config{Endpoint: s.url}).Setup(t.Context(), false); err != nil {
 			t.Fatal(err)
 		}
 		s.die(t, 300, func(i int, l *queue.DeadLetter) {

@@ -10,8 +10,8 @@ import (
 
 	"routinely/deploy/local/clock"
 	"routinely/deploy/local/faults"
-	"routinely/deploy/local/localtest"
 	"routinely/deploy/local/otsemu"
+	"routinely/functions/functiontest"
 	"routinely/functions/invocation"
 	"routinely/shared/ledger"
 	"routinely/shared/logging"
@@ -29,16 +29,8 @@ type book struct {
 func open(t *testing.T) *book {
 	t.Helper()
 	b := &book{clock: clock.NewManual(time.Date(2026, 1, 15, 6, 28, 17, 0, time.UTC))}
-	server, url := localtest.OTS(t, nil)
+	server, l := functiontest.NewLedger(t)
 	b.ots = server
-	if err := server.CreateTable(ledger.DefaultTable, "p", "s"); err != nil {
-		t.Fatal(err)
-	}
-	l, err := ledger.New(ledger.Config{Endpoint: url, Instance: localtest.Instance, Credentials: localtest.Credentials, Timeout: 10 * time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(l.Close)
 	b.Record = invocation.NewRecord(l, b.clock.Now)
 	return b
 }

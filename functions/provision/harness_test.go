@@ -15,6 +15,7 @@ import (
 	"routinely/deploy/local/mnsclient"
 	"routinely/deploy/local/mnsemu"
 	"routinely/deploy/local/otsemu"
+	"routinely/functions/functiontest"
 	"routinely/functions/invocation"
 	"routinely/queue"
 	"routinely/shared/esa"
@@ -45,15 +46,7 @@ func start(t *testing.T) *lane {
 // startRecorded returns a worker with a ledger.
 func startRecorded(t *testing.T) *lane {
 	t.Helper()
-	server, url := localtest.OTS(t, nil)
-	if err := server.CreateTable(ledger.DefaultTable, "p", "s"); err != nil {
-		t.Fatal(err)
-	}
-	book, err := ledger.New(ledger.Config{Endpoint: url, Instance: localtest.Instance, Credentials: localtest.Credentials, Timeout: 10 * time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(book.Close)
+	server, book := functiontest.NewLedger(t)
 	l := startWith(t, clock.NewManual(time.Now()), book)
 	l.ots, l.ledger = server, book
 	return l
@@ -63,13 +56,7 @@ func startWith(t *testing.T, manual *clock.Manual, book *ledger.Ledger) *lane {
 	t.Helper()
 	mns, mnsURL := localtest.MNS(t, manual, "jobs", "jobs-dead")
 	account, esaURL := localtest.ESA(t, nil, 0)
-	jobs, err := queue.New(queue.Config{
-		Endpoint: mnsURL, Queue: "jobs", DeadLetterQueue: "jobs-dead", Credentials: localtest.Credentials, Timeout: 10 * time.Second,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(jobs.Close)
+	jobs := functiontest.Queue(t, queue.Config{Endpoint: mnsURL})
 	client, err := esa.New(esa.Config{Endpoint: esaURL, Credentials: localtest.Credentials, Timeout: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"routinely/deploy/local/faults/matrix"
-	"routinely/deploy/local/localtest"
+	"routinely/functions/functiontest"
 	"routinely/functions/invocation"
 	"routinely/queue"
 	"routinely/shared/esa"
@@ -44,33 +44,11 @@ type trial struct {
 func newTrial(t *testing.T, s *matrix.Stand, f flow, c matrix.Cell) *trial {
 	t.Helper()
 	x := &trial{stand: s, flow: f, cell: c, work: 5 * time.Minute}
-	x.book = newLedger(t, s, s.LedgerURL, localtest.Credentials, 10*time.Second)
+	x.book = functiontest.Ledger(t, ledger.Config{Endpoint: s.LedgerURL, Now: s.Clock.Now})
 	x.job = x.accept(t, f.site)
 	s.Restart()
 	x.start(t, -1)
 	return x
-}
-
-func newQueue(t *testing.T, url string, credentials func() (string, string, string), limit time.Duration) *queue.Client {
-	t.Helper()
-	jobs, err := queue.New(queue.Config{Endpoint: url, Queue: "jobs", DeadLetterQueue: "jobs-dead", Credentials: credentials, Timeout: limit})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(jobs.Close)
-	return jobs
-}
-
-func newLedger(t *testing.T, s *matrix.Stand, url string, credentials func() (string, string, string), limit time.Duration) *ledger.Ledger {
-	t.Helper()
-	book, err := ledger.New(ledger.Config{
-		Endpoint: url, Instance: localtest.Instance, Credentials: credentials, Timeout: limit, Now: s.Clock.Now,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(book.Close)
-	return book
 }
 
 // accept records a new job and puts it on the queue.
@@ -97,8 +75,8 @@ func (x *trial) start(t *testing.T, dieAt int) {
 	s, c := x.stand, x.cell
 	x.instance = s.Instance(dieAt)
 	limit := func(seam *matrix.Seam) time.Duration { return max(x.limit, s.Limit(seam, c)) }
-	jobs := newQueue(t, s.MNS.URL, x.instance.Credentials(s.MNS), limit(s.MNS))
-	book := newLedger(t, s, s.Ledger.URL, x.instance.Credentials(s.Ledger), limit(s.Ledger))
+	jobs := functiontest.Queue(t, queue.Config{Endpoint: s.MNS.URL, Credentials: x.instance.Credentials(s.MNS), Timeout: limit(s.MNS)})
+	book := functiontest.Ledger(t, ledger.Config{Endpoint: s.Ledger.URL, Credentials: x.instance.Credentials(s.Ledger), Timeout: limit(s.Ledger), Now: s.Clock.Now})
 	account, err := esa.New(esa.Config{Endpoint: s.ESA.URL, Credentials: x.instance.Credentials(s.ESA), Timeout: limit(s.ESA)})
 	if err != nil {
 		t.Fatal(err)
