@@ -83,7 +83,7 @@ func (in *instance) watch() {
 
 // awaitReady waits for the first `next` and runs the initializer. The instance is gone when it fails.
 func (in *instance) awaitReady() *Error {
-	late := in.function.server.after(startLimit)
+	late := in.function.server.after(startLimit - in.function.server.clock.Now().Sub(in.started))
 	defer late.stop()
 	select {
 	case <-in.ready:
@@ -174,9 +174,9 @@ func (in *instance) stop() {
 		c.kind = kindPreStop
 		_, _ = in.run(c, in.function.config.Timeout)
 	}
-	in.process.terminate()
 	late := in.function.server.after(terminateLimit)
 	defer late.stop()
+	in.process.terminate()
 	select {
 	case <-in.removed:
 	case <-late.fired:
