@@ -18,6 +18,7 @@ const (
 	hintUnavailable = "Tablestore or the network failed. Try again; jobs go on without their history meanwhile."
 	hintEndpoint    = "Check the ledger's endpoint and the function's network access to it."
 	hintCredentials = "Tablestore refused the credentials or the instance. Check the instance's name and its network access rules, and the function's role and its RAM policy (deploy/ram)."
+	hintNetwork     = "The instance does not let this network in; a new one refuses the internet. Allow the internet among its network types in the Tablestore console."
 	hintClock       = "Tablestore refused the request's time stamp. Check the clock of the machine."
 	hintTable       = "The table does not exist in this instance, or is not ready yet. Set it up, or check its name."
 	hintSchema      = "The table was not made by Routinely. Choose another name for the ledger's table."
@@ -60,11 +61,15 @@ func classOf(code string) (kind fault.Kind, unknown bool, hint string) {
 	return "", false, ""
 }
 
+// lookUp classifies an answer. What an instance says to a network it does not let in has the code of wrong credentials:
+// https://help.aliyun.com/en/tablestore/support/request-rejected-by-instance-acl-policies-exception-when-using-the-sdk-to-access-tablestore
 func lookUp(status int, code, message string) fault.Error {
 	kind, unknown, hint := classOf(code)
 	switch {
 	case code == "OTSAuthFailed" && strings.Contains(message, "x-ots-date"):
 		hint = hintClock
+	case code == "OTSAuthFailed" && strings.Contains(message, "instance ACL"):
+		hint = hintNetwork
 	case kind != "":
 	case status >= http.StatusInternalServerError:
 		kind, unknown, hint = fault.Unavailable, true, hintUnavailable

@@ -143,15 +143,20 @@ func TestRefusals(t *testing.T) {
 		})
 		wantEvery(t, t.Context(), l, "operator OTSAuthFailed", false)
 	})
-	t.Run("name the clock", func(t *testing.T) {
-		breakNext(t, server, faults.Rule{Fault: faults.Fault{
-			Answer: faults.Error, Status: 403, Code: "OTSAuthFailed", Message: "Mismatch between system time and x-ots-date: 2001.",
-		}})
-		_, err := connect(t, url, nil).Job(t.Context(), "x")
-		if !strings.Contains(fault.From(err).Hint, "clock") {
-			t.Errorf("hint %q", fault.From(err).Hint)
-		}
-	})
+	for _, test := range []struct{ name, message, hint string }{
+		{"name the clock", "Mismatch between system time and x-ots-date: 2001.", "clock"},
+		{"name the network", "Request denied by instance ACL policies.", "the internet"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			breakNext(t, server, faults.Rule{Fault: faults.Fault{
+				Answer: faults.Error, Status: 403, Code: "OTSAuthFailed", Message: test.message,
+			}})
+			_, err := connect(t, url, nil).Job(t.Context(), "x")
+			if codeOf(err) != "operator OTSAuthFailed" || !strings.Contains(fault.From(err).Hint, test.hint) {
+				t.Errorf("%s, hint %q", codeOf(err), fault.From(err).Hint)
+			}
+		})
+	}
 	t.Run("do not come for a session's token", func(t *testing.T) {
 		l := connect(t, url, func(c *ledger.Config) {
 			c.Credentials = func() (string, string, string) { return localtest.AccessKeyID, localtest.AccessKeySecret, "token" }

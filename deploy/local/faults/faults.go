@@ -77,6 +77,8 @@ type Rule struct {
 	Match map[string]string `json:"match,omitempty"`
 	// Skip lets that many fitting calls pass first.
 	Skip int `json:"skip,omitempty"`
+	// Every hits the first of each so many fitting calls after Skip; 0 and 1 mean all of them.
+	Every int `json:"every,omitempty"`
 	// Times is how many calls are hit: 0 means one, -1 all.
 	Times int `json:"times,omitempty"`
 	// Fault is what happens to them.
@@ -204,8 +206,8 @@ func (r *Rule) check() error {
 		return errors.New("fault answer error: a code is needed")
 	case (r.Fault.Answer == Document) != (r.Fault.Body != ""):
 		return errors.New("body: answer document needs it, no other may have it")
-	case r.Skip < 0 || r.Times < -1 || r.Fault.DelayMillis < 0:
-		return errors.New("skip, times and delayMillis must not be negative (times -1: for ever)")
+	case r.Skip < 0 || r.Every < 0 || r.Times < -1 || r.Fault.DelayMillis < 0:
+		return errors.New("skip, every, times and delayMillis must not be negative (times -1: for ever)")
 	case r.Fault.Status != 0 && (r.Fault.Status < 200 || r.Fault.Status > 599):
 		return fmt.Errorf("fault status %d: want 200 to 599", r.Fault.Status)
 	}
@@ -236,6 +238,7 @@ func (s *Set) pick(call Call) (Fault, bool) {
 			rule.Skip--
 			continue
 		}
+		rule.Skip = max(rule.Every-1, 0)
 		if rule.Times > 0 {
 			rule.Times--
 			if rule.Times == 0 {

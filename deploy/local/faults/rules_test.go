@@ -51,6 +51,19 @@ func TestRules(t *testing.T) {
 		}
 	})
 
+	t.Run("hits the first of each so many calls", func(t *testing.T) {
+		s := openShop(t)
+		s.breaks(t, faults.Rule{Action: "Buy", Skip: 1, Every: 3, Times: 2, Fault: lost})
+		got := statuses(t, s, "/Buy", "/Buy", "/Buy", "/Sell", "/Buy", "/Buy", "/Buy", "/Buy", "/Buy")
+		if diff := cmp.Diff([]int{200, 299, 200, 200, 200, 299, 200, 200, 200}, got); diff != "" {
+			t.Errorf("twice (-want +got):\n%s", diff)
+		}
+		s.breaks(t, faults.Rule{Every: 2, Times: -1, Fault: lost})
+		if diff := cmp.Diff([]int{299, 200, 299, 200, 299}, statuses(t, s, "/Buy", "/Buy", "/Buy", "/Buy", "/Buy")); diff != "" {
+			t.Errorf("for ever (-want +got):\n%s", diff)
+		}
+	})
+
 	t.Run("asks the rules in the order they were added", func(t *testing.T) {
 		s := openShop(t)
 		for _, status := range []int{291, 292} {
@@ -95,6 +108,7 @@ func TestRules(t *testing.T) {
 			{Fault: faults.Fault{Answer: faults.Document}},
 			{Fault: faults.Fault{Answer: faults.Empty, Body: "x"}},
 			{Skip: -1, Fault: lost},
+			{Every: -1, Fault: lost},
 			{Times: -2, Fault: lost},
 			{Fault: faults.Fault{Answer: faults.Slow, DelayMillis: -1}},
 			{Fault: faults.Fault{Answer: faults.Empty, Status: 100}},

@@ -51,18 +51,25 @@ func (s *Server) receive(ctx context.Context, name string, limit int, wait int64
 	q.polls = append(q.polls, p)
 	s.arm(q, now)
 	s.mu.Unlock()
+	over := false
 	select {
 	case <-p.done:
 	case <-p.over:
+		over = true
 	case <-ctx.Done():
 	case <-s.stopping:
 	}
-	return s.endPoll(q, p)
+	return s.endPoll(q, p, over)
 }
 
-func (s *Server) endPoll(q *queue, p *poll) (*queue, []delivery, error) {
+// endPoll is the answer to a long poll. One whose time is over looks once more: what became visible at the very same time has not
+// been given to anybody.
+func (s *Server) endPoll(q *queue, p *poll, over bool) (*queue, []delivery, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if over && s.queues[q.Name] == q {
+		s.settle(q)
+	}
 	q.endPoll(p)
 	switch {
 	case len(p.taken) > 0:

@@ -17,11 +17,18 @@ type element struct {
 	children []*element
 }
 
+// unclosed is an element whose end has not come. Its text is collected apart, since a comment or a CDATA section cuts it, and
+// putting the pieces of a long one together one by one would take the square of their number.
+type unclosed struct {
+	*element
+	text []byte
+}
+
 // parseXML reads one document with nothing behind it.
 func parseXML(body []byte) (*element, error) {
 	decoder := xml.NewDecoder(bytes.NewReader(body))
 	var root *element
-	var open []*element
+	var open []unclosed
 	for {
 		token, err := decoder.Token()
 		if err == io.EOF && root != nil {
@@ -44,12 +51,15 @@ func parseXML(body []byte) (*element, error) {
 			} else {
 				root = child
 			}
-			open = append(open, child)
+			open = append(open, unclosed{element: child})
 		case xml.EndElement:
+			closed := open[len(open)-1]
+			closed.element.text = string(closed.text)
 			open = open[:len(open)-1]
 		case xml.CharData:
 			if len(open) > 0 {
-				open[len(open)-1].text += string(t)
+				innermost := &open[len(open)-1]
+				innermost.text = append(innermost.text, t...)
 			} else if len(bytes.TrimSpace(t)) > 0 {
 				return nil, errors.New("there is text outside the root element")
 			}

@@ -29,7 +29,7 @@ func Command(ctx context.Context, args []string, stdout, _ io.Writer) error {
 		},
 		Check: func() error {
 			if !validInstance(c.InstanceName) {
-				return errors.New("-instance: want 3 to 16 letters, digits and inner hyphens, a letter first")
+				return errors.New("-instance: want " + instanceRule)
 			}
 			return nil
 		},

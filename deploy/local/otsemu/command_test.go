@@ -167,6 +167,9 @@ func TestConfig(t *testing.T) {
 			`InstanceName "1abc"`:         func(c *otsemu.Config) { c.InstanceName = "1abc" },
 			`InstanceName "abc-"`:         func(c *otsemu.Config) { c.InstanceName = "abc-" },
 			`InstanceName "a_bc"`:         func(c *otsemu.Config) { c.InstanceName = "a_bc" },
+			`InstanceName "my-OTS"`:       func(c *otsemu.Config) { c.InstanceName = "my-OTS" },
+			`InstanceName "alina"`:        func(c *otsemu.Config) { c.InstanceName = "alina" },
+			`InstanceName "Kab"`:          func(c *otsemu.Config) { c.InstanceName = "Kab" },
 		} {
 			c := config(t.TempDir())
 			edit(&c)

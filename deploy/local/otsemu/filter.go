@@ -4,6 +4,10 @@ package otsemu
 // updates says 32, and a program that stays below 10 works under both.
 const maxFilters = 10
 
+// maxFilterDepth is how many filters may be inside each other. No page has such a limit. Ten conditions, each negated, joined one
+// by one, and each join negated, come to twenty; what is deeper only negates negations.
+const maxFilterDepth = 2 * maxFilters
+
 // Types of filters.
 const (
 	filterSingle    = 1
@@ -45,11 +49,14 @@ func readFilter(b []byte) (*filter, error) {
 		return nil, nil
 	}
 	budget := maxFilters
-	return decodeFilter(b, &budget)
+	return decodeFilter(b, &budget, 1)
 }
 
-// decodeFilter reads a filter that may have budget single conditions.
-func decodeFilter(b []byte, budget *int) (*filter, error) {
+// decodeFilter reads a filter that may have budget single conditions, with depth-1 others around it.
+func decodeFilter(b []byte, budget *int, depth int) (*filter, error) {
+	if depth > maxFilterDepth {
+		return nil, invalid("The depth of filter exceeds the max:%d.", maxFilterDepth)
+	}
 	m, err := parseMessage(b)
 	if err != nil {
 		return nil, invalid("Deserialize filter failed.")
@@ -67,7 +74,7 @@ func decodeFilter(b []byte, budget *int) (*filter, error) {
 		}
 		return decodeSingle(body)
 	case filterComposite:
-		return decodeComposite(body, budget)
+		return decodeComposite(body, budget, depth)
 	}
 	return nil, unsupported("A filter that is neither of one column's value nor composite")
 }
@@ -93,7 +100,7 @@ func decodeSingle(m *message) (*filter, error) {
 	return f, checkAttribute(cell{name: f.column, value: f.constant})
 }
 
-func decodeComposite(m *message, budget *int) (*filter, error) {
+func decodeComposite(m *message, budget *int, depth int) (*filter, error) {
 	m.require(1)
 	f := &filter{logic: m.number(1, 0)}
 	inner := m.all(2)
@@ -108,7 +115,7 @@ func decodeComposite(m *message, budget *int) (*filter, error) {
 		return nil, invalid("Invalid AND/OR operator: the number of sub-filters must be 2.")
 	}
 	for _, b := range inner {
-		g, err := decodeFilter(b, budget)
+		g, err := decodeFilter(b, budget, depth+1)
 		if err != nil {
 			return nil, err
 		}

@@ -99,9 +99,18 @@ func TestFilter(t *testing.T) {
 	})
 
 	t.Run("is refused when the service would refuse it", func(t *testing.T) {
+		// nested is a condition that does not hold, with so many negations around it.
+		nested := func(negations int) tablestore.ColumnFilter {
+			var f tablestore.ColumnFilter = six
+			for range negations {
+				f = composite(tablestore.LO_NOT, f)
+			}
+			return f
+		}
 		many := composite(tablestore.LO_AND, five, five, five, five, five, five, five, five, five, five)
 		for message, f := range map[string]tablestore.ColumnFilter{
 			"The count of filter exceeds the max:10.":                      composite(tablestore.LO_AND, many, five),
+			"The depth of filter exceeds the max:20.":                      nested(20),
 			"Invalid NOT operator: the number of sub-filters must be 1.":   composite(tablestore.LO_NOT, five, five),
 			"Invalid AND/OR operator: the number of sub-filters must be 2": composite(tablestore.LO_OR, five),
 			"NaN can't be set to double value.":                            single("d", tablestore.CT_EQUAL, math.NaN()),
@@ -113,9 +122,11 @@ func TestFilter(t *testing.T) {
 			_, err := b.get(&tablestore.SingleRowQueryCriteria{TableName: "jobs", PrimaryKey: pk("id", "a"), Filter: f})
 			invalid(t, err, message)
 		}
-		got := must[*tablestore.GetRowResponse](t)(b.get(&tablestore.SingleRowQueryCriteria{
-			TableName: "jobs", PrimaryKey: pk("id", "a"), Filter: many,
-		}))
-		same(t, "ten are allowed", attributesOf(got) != nil, true)
+		for name, f := range map[string]tablestore.ColumnFilter{"ten conditions are allowed": many, "twenty levels are allowed": nested(19)} {
+			got := must[*tablestore.GetRowResponse](t)(b.get(&tablestore.SingleRowQueryCriteria{
+				TableName: "jobs", PrimaryKey: pk("id", "a"), Filter: f,
+			}))
+			same(t, name, attributesOf(got) != nil, true)
+		}
 	})
 }

@@ -19,6 +19,7 @@
 //   - A table can be used at once. The service may answer OTSTableNotReady for some seconds; a fault rule can too.
 //   - Writes of one row wait for each other, so OTSRowOperationConflict comes from fault rules only.
 //   - A filter's constant fits no value of another type, not even with "not equal".
+//   - Filters may be inside each other twenty deep.
 //   - A row that a read narrows to no attribute is not answered, unless a column of its primary key was asked for by name.
 //   - In a batch, what is wrong with a request in itself fails the batch; what depends on a table fails the row.
 //   - The limit of a GetRange counts rows that are answered; 5000 rows and 4 MB count what is scanned.
@@ -29,6 +30,7 @@ package otsemu
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,7 +40,8 @@ import (
 
 // Config is what New needs.
 type Config struct {
-	// InstanceName is the one instance there is; required. It has 3 to 16 letters, digits and inner hyphens, a letter first.
+	// InstanceName is the one instance there is; required. It has 3 to 16 letters, digits and inner hyphens, a letter first,
+	// and none of ali, ay, ots, taobao and admin in it.
 	InstanceName string
 	// AccessKeyID and AccessKeySecret are the one pair of credentials that is accepted; required. A security token may come
 	// with them; it is part of what is signed and not checked otherwise.
@@ -68,7 +71,7 @@ func New(c Config) (*Server, error) {
 		}
 	}
 	if !validInstance(c.InstanceName) {
-		return nil, fmt.Errorf("InstanceName %q: want 3 to 16 letters, digits and inner hyphens, a letter first", c.InstanceName)
+		return nil, fmt.Errorf("InstanceName %q: want %s", c.InstanceName, instanceRule)
 	}
 	if c.Clock == nil {
 		c.Clock = clock.System()
@@ -82,11 +85,18 @@ func New(c Config) (*Server, error) {
 	return s, nil
 }
 
-// validInstance applies the service's rule for names of instances.
+// instanceRule is what validInstance asks for.
+const instanceRule = "3 to 16 letters, digits and inner hyphens, a letter first, without ali, ay, ots, taobao or admin in it"
+
+// validInstance applies the service's rule for names of instances, for which upper and lower case are the same
+// (https://help.aliyun.com/zh/tablestore/developer-reference/api-tablestore-2020-12-09-createinstance).
 func validInstance(name string) bool {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	taken := slices.ContainsFunc([]string{"ali", "ay", "ots", "taobao", "admin"}, func(word string) bool {
+		return strings.Contains(strings.ToLower(name), word)
+	})
 	return len(name) >= 3 && len(name) <= 16 && strings.Contains(letters, name[:1]) && !strings.HasSuffix(name, "-") &&
-		strings.Trim(name, letters+"0123456789-") == ""
+		strings.Trim(name, letters+"0123456789-") == "" && !taken
 }
 
 // now is the time of data.
