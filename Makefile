@@ -10,7 +10,7 @@ RACE := $(shell command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
 GOFUMPT := mvdan.cc/gofumpt@v0.12.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help run demo test bench fuzz lint dist build clean
+.PHONY: help run demo test soak bench fuzz lint dist build clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,7 @@ build: ## build the functions, the local servers and the command line tool into 
 	@mkdir -p $(BIN)
 	@$(BUILD) -o $(BIN)/accept ./functions/accept
 	@$(BUILD) -o $(BIN)/provision ./functions/provision
+	@$(BUILD) -o $(BIN)/notify ./functions/notify
 	@$(GO) build -o $(BIN)/local ./deploy/local
 	@$(GO) build -o $(BIN)/routinely ./cmd/routinely
 
@@ -28,8 +29,11 @@ run: build ## run everything on this machine until Ctrl-C
 demo: build ## submit a file of requests with faults injected, and check what became of each
 	@$(BIN)/local demo $(ARGS)
 
-test: ## run all tests
-	$(GO) test $(RACE) -shuffle=on ./...
+test: ## run all tests, of the long ones a choice
+	$(GO) test $(RACE) -short -shuffle=on ./...
+
+soak: ## run the long tests whole: every cell of the matrices, and SOAK_JOBS=10000 jobs with faults and kills
+	$(GO) test -v -p 1 -timeout 60m -run 'Matrix|Soak' ./functions/accept ./functions/provision ./deploy/local/fcemu ./deploy/local
 
 fuzz: ## fuzz every target for some seconds each
 	@grep -rl --include=*_test.go '^func Fuzz' . | sort | while read -r file; do \
@@ -46,7 +50,7 @@ lint: ## check formatting, go vet and staticcheck
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 
-dist: ## build the two function zips into dist
+dist: ## build the three function zips into dist
 	$(GO) run ./deploy/pack -out dist
 
 clean: ## remove what was built and the local state

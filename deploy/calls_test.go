@@ -253,7 +253,7 @@ func (p *program) grants(command string) []grant {
 // configuration that are named on the way. RAM has one action for a method and its batch form.
 func mnsGrants(reached map[types.Object]bool) []grant {
 	var out []grant
-	for field, queue := range map[string]string{"Queue": jobQueue, "DeadLetterQueue": deadQueue} {
+	for field, queue := range map[string]string{"Queue": jobQueue, "DeadLetterQueue": deadQueue, "CallbackQueue": callbackQueue} {
 		named := slices.ContainsFunc(slices.Collect(maps.Keys(reached)), func(object types.Object) bool {
 			v, ok := object.(*types.Var)
 			return ok && v.IsField() && v.Name() == field && v.Pkg().Path() == queuePackage
@@ -290,9 +290,11 @@ func (*TableStoreClient) GetRange() {}
 func (*TableStoreClient) DeleteTable() {}`},
 	{queuePackage, `package queue
 import mns "` + sdkMNS + `"
-type Config struct { Queue, DeadLetterQueue string }
+type Config struct { Queue, DeadLetterQueue, CallbackQueue string }
 type Client struct { cfg Config; sdk mns.AliMNSQueue; manager mns.AliQueueManager }
 func (c *Client) Put() { c.write(c.cfg.Queue) }
+func (c *Client) Tell() { if c.Told() { c.write(c.cfg.CallbackQueue) } }
+func (c *Client) Told() bool { return c.cfg.CallbackQueue != "" }
 func (c *Client) Bury() { c.write(c.cfg.DeadLetterQueue) }
 func (c *Client) Take() { _ = c.cfg.DeadLetterQueue; c.sdk.BatchReceiveMessage(); c.sdk.ChangeMessageVisibility(); c.sdk.QPSMonitor() }
 func (c *Client) Setup() { _ = c.cfg.Queue; c.manager.CreateQueueWithOptions() }
@@ -309,7 +311,7 @@ import ("routinely/queue"; "routinely/shared/ledger"; "` + sdkESA + `")
 type taker interface { Take() }
 var jobs queue.Client
 var account = new(client.Client)
-func main() { start(jobs.Put); look(&jobs); new(ledger.Ledger).Job(); account.GetRoutineWithContext(); account.PurgeCachesWithOptions() }
+func main() { start(jobs.Put); start(jobs.Tell); look(&jobs); new(ledger.Ledger).Job(); account.GetRoutineWithContext(); account.PurgeCachesWithOptions() }
 func start(do func()) { do() }
 func look(at taker) { at.Take() }
 func unused() { jobs.Bury(); new(ledger.Ledger).List(); account.DeleteRoutine() }`},
@@ -336,6 +338,7 @@ func TestCallsAreFound(t *testing.T) {
 		want := []grant{
 			{"mns:ChangeMessageVisibility", deadMessages},
 			{"mns:ReceiveMessage", deadMessages},
+			{"mns:SendMessage", callbackMessages},
 			{"mns:SendMessage", jobMessages},
 			{"ots:GetRow", jobTable},
 		}

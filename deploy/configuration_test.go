@@ -14,19 +14,28 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"routinely/queue"
+	"routinely/shared/callback"
 	"routinely/shared/config"
 	"routinely/shared/ledger"
 )
 
-// properties renders s.yaml and returns the props of both functions.
-func properties(t *testing.T, file []byte, environ map[string]string) (accept, provision map[string]any) {
+// functions are the props of the functions in s.yaml. Those of notify are empty where callbacks are left out.
+type functions struct{ accept, provision, notify map[string]any }
+
+// all are the props of each function that is there.
+func (f functions) all() []map[string]any {
+	return slices.DeleteFunc([]map[string]any{f.accept, f.provision, f.notify}, func(props map[string]any) bool { return len(props) == 0 })
+}
+
+// properties renders s.yaml and returns the props of the functions.
+func properties(t *testing.T, file []byte, environ map[string]string) functions {
 	t.Helper()
 	doc, err := render(file, environ)
 	if err != nil {
 		t.Fatal(err)
 	}
-	resources := object(doc["resources"])
-	return object(at(resources, "accept", "props")), object(at(resources, "provisioner", "props"))
+	props := func(resource string) map[string]any { return object(at(doc["resources"], resource, "props")) }
+	return functions{props("accept"), props("provisioner"), props("notify")}
 }
 
 // environment returns the variables of a function as the process sees them.
@@ -63,30 +72,55 @@ func checkVariables(props map[string]any, known []config.Variable) []string {
 
 // checkFunctions returns where s.yaml and the code disagree. longestWait is how long accept lets a caller wait, the time to
 // answer included.
-func checkFunctions(accept, provision map[string]any, longestWait time.Duration) []string {
+func checkFunctions(f functions, longestWait time.Duration) []string {
 	var out report
-	for _, line := range checkVariables(accept, config.Variables(config.Accept{})) {
+	for _, line := range checkVariables(f.accept, config.Variables(config.Accept{})) {
 		out = append(out, "accept: "+line)
 	}
-	for _, line := range checkVariables(provision, config.Variables(config.Provision{})) {
+	for _, line := range checkVariables(f.provision, config.Variables(config.Provision{})) {
 		out = append(out, "provision: "+line)
 	}
-	sender, err := config.LoadAccept(environment(accept))
+	sender, err := config.LoadAccept(environment(f.accept))
 	out.want(err == nil, "accept: %v", err)
-	worker, err := config.LoadProvision(environment(provision))
+	worker, err := config.LoadProvision(environment(f.provision))
 	out.want(err == nil, "provision: %v", err)
 	out.want(sender.Queue == worker.Queue, "the functions are configured with different queues: %+v, %+v", sender.Queue, worker.Queue)
 	out.want(sender.Ledger == worker.Ledger, "the functions are configured with different ledgers: %+v, %+v", sender.Ledger, worker.Ledger)
 	// A caller may wait for a job that is put on the queue first.
 	waiting := sender.Queue.Timeout + longestWait
-	out.want(seconds(accept) >= waiting, "accept: timeout %s, an MNS call and the longest wait take %s", seconds(accept), waiting)
+	out.want(seconds(f.accept) >= waiting, "accept: timeout %s, an MNS call and the longest wait take %s", seconds(f.accept), waiting)
 	// A job that begins must be able to take both steps and still be handed over.
 	needed := worker.Reserve + 2*worker.ESATimeout
-	out.want(seconds(provision) > needed, "provision: timeout %s, two steps and the reserve take %s", seconds(provision), needed)
-	// The reserve is for one send, to either queue, with time to answer.
+	out.want(seconds(f.provision) > needed, "provision: timeout %s, two steps and the reserve take %s", seconds(f.provision), needed)
+	// The reserve is for one send, to any queue, with time to answer. What follows a dead letter, the callback, is made up for when
+	// the job comes again.
 	out.want(worker.Reserve > worker.Queue.Timeout, "provision: reserve %s, one MNS call may take %s", worker.Reserve, worker.Queue.Timeout)
-	out = append(out, checkLedger(provision, worker.Ledger)...)
-	return append(out, checkTrigger(provision, worker)...)
+	out = append(out, checkLedger(f.provision, worker.Ledger)...)
+	out = append(out, checkTrigger("provision", f.provision, worker.Name, worker.Queue)...)
+	return append(out, checkCallbacks(f, sender, worker)...)
+}
+
+// checkCallbacks returns where s.yaml and the code disagree about callbacks. Without notify nobody may ask for any.
+func checkCallbacks(f functions, sender config.Accept, worker config.Provision) []string {
+	var out report
+	out.want(sender.CallbackQueue == worker.CallbackQueue, "callbacks go to %q after a redrive and to %q otherwise", sender.CallbackQueue, worker.CallbackQueue)
+	if len(f.notify) == 0 {
+		out.want(sender.CallbackQueue == "", "notify is left out, and accept takes requests for callbacks")
+		return out
+	}
+	for _, line := range checkVariables(f.notify, config.Variables(config.Notify{})) {
+		out = append(out, "notify: "+line)
+	}
+	bell, err := config.LoadNotify(environment(f.notify))
+	out.want(err == nil, "notify: %v", err)
+	out.want(sender.CallbackQueue == bell.CallbackQueue, "callbacks go to %q, notify has %q", sender.CallbackQueue, bell.CallbackQueue)
+	out.want(sender.Queue == bell.Queue, "notify is configured with different queues: %+v, %+v", sender.Queue, bell.Queue)
+	same := sender.Receivers.HTTP == bell.Receivers.HTTP && slices.Equal(sender.Receivers.Networks, bell.Receivers.Networks)
+	out.want(same, "accept lets callbacks go to %+v, notify to %+v", sender.Receivers, bell.Receivers)
+	// A callback that takes its whole time must still be put back, or on the dead letters.
+	needed := bell.Timeout + bell.Queue.Timeout
+	out.want(seconds(f.notify) > needed, "notify: timeout %s, a callback and an MNS call take %s", seconds(f.notify), needed)
+	return append(out, checkTrigger("notify", f.notify, bell.CallbackQueue, bell.Queue)...)
 }
 
 // checkLedger compares the ledger's endpoint with the region, if there is one.
@@ -100,21 +134,22 @@ func checkLedger(props map[string]any, record config.Ledger) []string {
 	return out
 }
 
-func checkTrigger(provision map[string]any, worker config.Provision) []string {
+// checkTrigger compares the trigger of a function with the queue it is for, and with the queues that the function knows.
+func checkTrigger(name string, props map[string]any, from string, queues config.Queue) []string {
 	var out report
-	triggers := list(provision["triggers"])
-	out.want(len(triggers) == 1, "provision: %d triggers", len(triggers))
+	triggers := list(props["triggers"])
+	out.want(len(triggers) == 1, "%s: %d triggers", name, len(triggers))
 	for _, trigger := range triggers {
 		settings := object(at(trigger, "triggerConfig"))
 		source := object(at(settings, "eventSourceConfig", "eventSourceParameters", "sourceMNSParameters"))
-		out.want(source["QueueName"] == worker.Name, "provision: takes jobs from %v and sends them to %s", source["QueueName"], worker.Name)
-		out.want(source["RegionId"] == provision["region"], "provision: the queue's region is %v, the function's %v", source["RegionId"], provision["region"])
+		out.want(source["QueueName"] == from, "%s: takes messages from %v and sends them to %s", name, source["QueueName"], from)
+		out.want(source["RegionId"] == props["region"], "%s: the queue's region is %v, the function's %v", name, source["RegionId"], props["region"])
 		letters := fmt.Sprint(at(settings, "runOptions", "deadLetterQueue", "Arn"))
-		want := fmt.Sprintf("acs:mns:%v:%s:/queues/%s", provision["region"], account["ACCOUNT_ID"], worker.DeadLetter)
-		out.want(letters == want, "provision: EventBridge's dead letters go to %s, the function's to %s", letters, want)
+		want := fmt.Sprintf("acs:mns:%v:%s:/queues/%s", props["region"], account["ACCOUNT_ID"], queues.DeadLetter)
+		out.want(letters == want, "%s: EventBridge's dead letters go to %s, the function's to %s", name, letters, want)
 		// MNS's host names carry account and region (endpoints page of Simple Message Queue).
-		host := fmt.Sprintf("%s.mns.%v", account["ACCOUNT_ID"], provision["region"])
-		out.want(strings.Contains(worker.Queue.Endpoint, "//"+host), "provision: the MNS endpoint %s is not of %s", worker.Queue.Endpoint, host)
+		host := fmt.Sprintf("%s.mns.%v", account["ACCOUNT_ID"], props["region"])
+		out.want(strings.Contains(queues.Endpoint, "//"+host), "%s: the MNS endpoint %s is not of %s", name, queues.Endpoint, host)
 	}
 	return out
 }
@@ -163,6 +198,19 @@ func interfaceMethods(t *testing.T) []string {
 	return out
 }
 
+// The lines that s.yaml tells to delete where there is to be no ledger, and no callbacks.
+var (
+	withoutLedger    = regexp.MustCompile(`(?m)^ *(tablestoreInstance|tablestoreEndpoint|ROUTINELY_TABLESTORE_ENDPOINT): .*\n`)
+	withoutCallbacks = regexp.MustCompile(`(?s) *ROUTINELY_CALLBACK_QUEUE: [^\n]*\n|\n  notify:\n.*`)
+)
+
+// lacking is the environment of somebody who does not set a variable.
+func lacking(name string) map[string]string {
+	environ := maps.Clone(account)
+	delete(environ, name)
+	return environ
+}
+
 func TestServiceFileFitsTheCode(t *testing.T) {
 	wait := acceptWait(t)
 	for _, test := range []struct {
@@ -178,27 +226,35 @@ func TestServiceFileFitsTheCode(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			environ := maps.Clone(account)
 			maps.Copy(environ, test.environ)
-			accept, provision := properties(t, read(t, "s.yaml"), environ)
-			for _, line := range checkFunctions(accept, provision, wait) {
+			deployed := properties(t, read(t, "s.yaml"), environ)
+			for _, line := range checkFunctions(deployed, wait) {
 				t.Error(line)
 			}
-			checkAccepted(t, provision)
+			checkAccepted(t, deployed)
 		})
 	}
 	t.Run("without the ledger", func(t *testing.T) {
-		// The lines that s.yaml tells to delete.
-		lines := regexp.MustCompile(`(?m)^ *(tablestoreInstance|tablestoreEndpoint|ROUTINELY_TABLESTORE_ENDPOINT): .*\n`)
-		file := lines.ReplaceAll(read(t, "s.yaml"), nil)
-		accept, provision := properties(t, file, map[string]string{"ACCOUNT_ID": account["ACCOUNT_ID"], "ROUTINELY_AUTH": account["ROUTINELY_AUTH"]})
-		for _, line := range checkFunctions(accept, provision, wait) {
+		deployed := properties(t, withoutLedger.ReplaceAll(read(t, "s.yaml"), nil), lacking("TABLESTORE_INSTANCE"))
+		for _, line := range checkFunctions(deployed, wait) {
 			t.Error(line)
 		}
-		if cfg, err := config.LoadAccept(environment(accept)); err != nil || cfg.Ledger.Endpoint != "" {
+		if cfg, err := config.LoadAccept(environment(deployed.accept)); err != nil || cfg.Ledger.Endpoint != "" {
 			t.Errorf("the ledger is still there: %+v, %v", cfg.Ledger, err)
 		}
 	})
+	t.Run("without callbacks", func(t *testing.T) {
+		deployed := properties(t, withoutCallbacks.ReplaceAll(read(t, "s.yaml"), nil), lacking("ROUTINELY_CALLBACK_SECRETS"))
+		for _, line := range checkFunctions(deployed, wait) {
+			t.Error(line)
+		}
+		if len(deployed.all()) != 2 || slices.ContainsFunc(deployed.all(), func(props map[string]any) bool {
+			return strings.Contains(fmt.Sprint(props), "callback")
+		}) {
+			t.Errorf("callbacks are still there: %v", deployed)
+		}
+	})
 	t.Run("lets the HTTP trigger take every method of the interface", func(t *testing.T) {
-		accept, _ := properties(t, read(t, "s.yaml"), account)
+		accept := properties(t, read(t, "s.yaml"), account).accept
 		allowed := list(at(list(accept["triggers"])[0], "triggerConfig", "methods"))
 		for _, method := range interfaceMethods(t) {
 			if !slices.Contains(allowed, any(method)) {
@@ -207,11 +263,11 @@ func TestServiceFileFitsTheCode(t *testing.T) {
 		}
 	})
 	t.Run("says nothing that is a default anyway", func(t *testing.T) {
-		accept, provision := properties(t, read(t, "s.yaml"), account)
+		deployed := properties(t, read(t, "s.yaml"), account)
 		// These follow a value that s.yaml uses elsewhere too, so they are spelt out.
 		shared := []string{"ROUTINELY_QUEUE", "ROUTINELY_ESA_ENDPOINT"}
-		for _, variable := range append(config.Variables(config.Accept{}), config.Variables(config.Provision{})...) {
-			for _, props := range []map[string]any{accept, provision} {
+		for _, variable := range slices.Concat(config.Variables(config.Accept{}), config.Variables(config.Provision{}), config.Variables(config.Notify{})) {
+			for _, props := range deployed.all() {
 				value, given := object(props["environmentVariables"])[variable.Name]
 				if given && !slices.Contains(shared, variable.Name) && value == variable.Default {
 					t.Errorf("%v: %s is set to its default", props["functionName"], variable.Name)
@@ -222,15 +278,16 @@ func TestServiceFileFitsTheCode(t *testing.T) {
 }
 
 // checkAccepted hands the configuration to the clients that will read it.
-func checkAccepted(t *testing.T, provision map[string]any) {
+func checkAccepted(t *testing.T, deployed functions) {
 	t.Helper()
-	cfg, err := config.LoadProvision(environment(provision))
+	cfg, err := config.LoadProvision(environment(deployed.provision))
 	if err != nil {
 		t.Fatal(err)
 	}
 	noKey := func() (string, string, string) { return "", "", "" }
 	jobs, err := queue.New(queue.Config{
-		Endpoint: cfg.Queue.Endpoint, Queue: cfg.Name, DeadLetterQueue: cfg.DeadLetter, Timeout: cfg.Queue.Timeout, Credentials: noKey,
+		Endpoint: cfg.Queue.Endpoint, Queue: cfg.Name, DeadLetterQueue: cfg.DeadLetter, CallbackQueue: cfg.CallbackQueue,
+		Timeout: cfg.Queue.Timeout, Credentials: noKey,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -243,6 +300,17 @@ func checkAccepted(t *testing.T, provision map[string]any) {
 		t.Fatal(err)
 	}
 	record.Close()
+	bell, err := config.LoadNotify(environment(deployed.notify))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sender := callback.Config{Timeout: bell.Timeout, Policy: callback.Policy{AllowHTTP: bell.Receivers.HTTP, Networks: bell.Receivers.Networks}}
+	for _, secret := range bell.Secrets {
+		sender.Secrets = append(sender.Secrets, secret.Reveal())
+	}
+	if _, err := callback.New(sender); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestServiceFileCodeChecksFail(t *testing.T) {
@@ -257,26 +325,37 @@ func TestServiceFileCodeChecksFail(t *testing.T) {
 		{"on too little time for a caller who waits", "timeout: 60", "timeout: 50", "accept: timeout 50s, an MNS call and the longest wait take 58s"},
 		{"on a ledger that only one function has", "        ROUTINELY_TABLESTORE_ENDPOINT: ${vars.tablestoreEndpoint}\n        # Who", "        # Who", "the functions are configured with different ledgers: {Endpoint: Instance: Table:routinely_jobs Timeout:2s}, {Endpoint:https://routinely-test.cn-hangzhou.ots.aliyuncs.com Instance:routinely-test Table:routinely_jobs Timeout:2s}"},
 		{"on a ledger in another region", "${vars.tablestoreInstance}.${vars.region}.", "${vars.tablestoreInstance}.cn-beijing.", "provision: the Tablestore endpoint is https://routinely-test.cn-beijing.ots.aliyuncs.com, want https://routinely-test.cn-hangzhou.ots.aliyuncs.com"},
-		{"on another job queue", "QueueName: ${vars.queue}", "QueueName: jobs", "provision: takes jobs from jobs and sends them to routinely-jobs"},
+		{"on another job queue", "QueueName: ${vars.queue}", "QueueName: jobs", "provision: takes messages from jobs and sends them to routinely-jobs"},
 		{"on another region", "RegionId: ${vars.region}", "RegionId: cn-beijing", "provision: the queue's region is cn-beijing, the function's cn-hangzhou"},
 		{"on another dead-letter queue", "${vars.queue}-dead\n", "${vars.queue}-lost\n", "provision: EventBridge's dead letters go to acs:mns:cn-hangzhou:1234567890123456:/queues/routinely-jobs-lost, the function's to acs:mns:cn-hangzhou:1234567890123456:/queues/routinely-jobs-dead"},
 		{"on an endpoint of another region", "mns.${vars.region}.", "mns.cn-beijing.", "provision: the MNS endpoint https://1234567890123456.mns.cn-beijing.aliyuncs.com is not of 1234567890123456.mns.cn-hangzhou"},
+		{"on a callback queue that only notify has", "        ROUTINELY_CALLBACK_QUEUE: ${vars.queue}-callbacks\n        ROUTINELY_TABLESTORE", "        ROUTINELY_TABLESTORE", `callbacks go to "", notify has "routinely-jobs-callbacks"`},
+		{"on a callback queue that provision does not know", "-callbacks\n        ROUTINELY_TABLESTORE_ENDPOINT: ${vars.tablestoreEndpoint}\n        ROUTINELY_ESA", "-news\n        ROUTINELY_TABLESTORE_ENDPOINT: ${vars.tablestoreEndpoint}\n        ROUTINELY_ESA", `callbacks go to "routinely-jobs-callbacks" after a redrive and to "routinely-jobs-news" otherwise`},
+		{"on callbacks without notify", "\n  notify:", "\n  nobody:", "notify is left out, and accept takes requests for callbacks"},
+		{"on a notify without a queue", "        ROUTINELY_CALLBACK_QUEUE: ${vars.queue}-callbacks\n        # What", "        # What", `notify: configuration: required environment variable "ROUTINELY_CALLBACK_QUEUE" is not set`},
+		{"on a notify without a secret", "ROUTINELY_CALLBACK_SECRETS: \"${env('ROUTINELY_CALLBACK_SECRETS')}\"", "ROUTINELY_LOG_LEVEL: debug", "notify: ROUTINELY_CALLBACK_SECRETS: missing"},
+		{"on a signing secret that stands in the file", "\"${env('ROUTINELY_CALLBACK_SECRETS')}\"", "whsec_ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=", "notify: ROUTINELY_CALLBACK_SECRETS: a secret does not belong into the file, but into the environment of whoever deploys"},
+		{"on a variable that notify does not read", "        # What", "        ROUTINELY_AUTH: \"${env('ROUTINELY_AUTH')}\"\n        # What", "notify: ROUTINELY_AUTH: the function does not read it"},
+		{"on other dead letters than those of the job queue", "ROUTINELY_QUEUE: ${vars.queue}\n        ROUTINELY_CALLBACK_QUEUE: ${vars.queue}-callbacks\n        # What", "ROUTINELY_QUEUE: jobs\n        ROUTINELY_CALLBACK_QUEUE: ${vars.queue}-callbacks\n        # What", "notify: EventBridge's dead letters go to acs:mns:cn-hangzhou:1234567890123456:/queues/routinely-jobs-dead, the function's to acs:mns:cn-hangzhou:1234567890123456:/queues/jobs-dead"},
+		{"on receivers that accept refuses", "        # What", "        ROUTINELY_CALLBACK_NETWORKS: 10.0.0.0/8\n        # What", "accept lets callbacks go to {HTTP:false Networks:[]}, notify to {HTTP:false Networks:[10.0.0.0/8]}"},
+		{"on too little time for a callback", "        # What", "        ROUTINELY_CALLBACK_TIMEOUT: 55s\n        # What", "notify: timeout 1m0s, a callback and an MNS call take 1m0s"},
+		{"on a trigger of the job queue", "QueueName: ${vars.queue}-callbacks", "QueueName: ${vars.queue}", "notify: takes messages from routinely-jobs and sends them to routinely-jobs-callbacks"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			good := string(read(t, "s.yaml"))
 			if !strings.Contains(good, test.from) {
 				t.Fatalf("s.yaml has no %q to break", test.from)
 			}
-			accept, provision := properties(t, []byte(strings.Replace(good, test.from, test.to, 1)), account)
-			if got := checkFunctions(accept, provision, wait); !slices.Contains(got, test.want) {
+			deployed := properties(t, []byte(strings.Replace(good, test.from, test.to, 1)), account)
+			if got := checkFunctions(deployed, wait); !slices.Contains(got, test.want) {
 				t.Errorf("differences %q lack %q", got, test.want)
 			}
 		})
 	}
 	t.Run("on a value that cannot be read", func(t *testing.T) {
 		file := strings.Replace(string(read(t, "s.yaml")), "ROUTINELY_ESA_ENDPOINT: $", "ROUTINELY_ESA_TIMEOUT: soon # $", 1)
-		accept, provision := properties(t, []byte(file), account)
-		if got := strings.Join(checkFunctions(accept, provision, wait), "\n"); !strings.Contains(got, "ESATimeout") {
+		deployed := properties(t, []byte(file), account)
+		if got := strings.Join(checkFunctions(deployed, wait), "\n"); !strings.Contains(got, "ESATimeout") {
 			t.Errorf("differences: %s", got)
 		}
 	})

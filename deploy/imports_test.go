@@ -42,15 +42,20 @@ var mayImport = map[string][]string{
 	},
 	"functions/functiontest": {"queue", "shared/ledger", "deploy/local/..."},
 	"functions/accept": {
-		"shared/routine", "shared/fault", "shared/api", "shared/auth", "shared/ledger", "queue", "shared/config", "shared/logging",
-		"functions/invocation", "functions/deadletters",
+		"shared/routine", "shared/fault", "shared/api", "shared/auth", "shared/callback", "shared/ledger", "queue", "shared/config",
+		"shared/logging", "functions/invocation", "functions/deadletters",
 	},
 	"functions/provision": {
-		"shared/routine", "shared/fault", "shared/retry", "shared/esa", "shared/provision", "shared/ledger", "queue",
+		"shared/routine", "shared/fault", "shared/retry", "shared/esa", "shared/provision", "shared/callback", "shared/ledger", "queue",
 		"shared/config", "shared/logging", "functions/invocation",
 	},
+	"functions/notify": {
+		"shared/routine", "shared/fault", "shared/callback", "queue", "shared/config", "shared/logging", "functions/invocation",
+	},
 	// Only the setup reaches queues and table itself: jobs and dead letters are reached over HTTP.
-	"cmd/routinely": {"cmd/routinely/...", "deploy/local/command", "queue", "shared/auth", "shared/config", "shared/ledger"},
+	"cmd/routinely": {
+		"cmd/routinely/...", "deploy/local/command", "queue", "shared/auth", "shared/callback", "shared/config", "shared/ledger",
+	},
 	"cmd/routinely/cli": {
 		"cmd/routinely/client", "cmd/routinely/display", "shared/api", "shared/config", "shared/fault", "shared/routine",
 	},
@@ -96,6 +101,7 @@ var mayUse = map[string][]string{
 var mayRead = map[string][]string{
 	"functions/accept":    {"Environ"},
 	"functions/provision": {"Environ"},
+	"functions/notify":    {"Environ"},
 	"cmd/routinely":       {"Environ"},
 	"deploy/local":        {"Environ"},
 	"deploy/pack":         {"Environ"},
@@ -228,7 +234,7 @@ func TestImportGraph(t *testing.T) {
 		}
 	})
 	t.Run("is seen whole", func(t *testing.T) {
-		for _, path := range []string{"queue", "shared/esa", "functions/accept", "functions/provision", "cmd/routinely", "deploy/local/mnsemu"} {
+		for _, path := range []string{"queue", "shared/esa", "functions/accept", "functions/provision", "functions/notify", "cmd/routinely", "deploy/local/mnsemu"} {
 			i := slices.IndexFunc(packages, func(p goPackage) bool { return p.path() == path })
 			if i < 0 || len(packages[i].Imports) == 0 {
 				t.Errorf("%s: no imports were found", path)
@@ -255,6 +261,7 @@ func TestImportChecksFail(t *testing.T) {
 		name, path, imported, want string
 	}{
 		{"when accept calls ESA", "functions/accept", "routinely/shared/esa", "functions/accept imports shared/esa"},
+		{"when notify calls ESA", "functions/notify", "routinely/shared/esa", "functions/notify imports shared/esa"},
 		{"when the steps know the queue", "shared/provision", "routinely/queue", "shared/provision imports queue"},
 		{"when the command line tool calls ESA", "cmd/routinely/client", "routinely/shared/esa", "cmd/routinely/client imports shared/esa"},
 		{"when the product imports the command line tool", "functions/accept", "routinely/cmd/routinely/client", "functions/accept imports cmd/routinely/client"},

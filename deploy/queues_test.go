@@ -2,6 +2,7 @@ package deploy_test
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"reflect"
 	"regexp"
@@ -13,22 +14,37 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"routinely/queue"
+	"routinely/shared/callback"
 	"routinely/shared/config"
+	"routinely/shared/fault"
 	"routinely/shared/ledger"
 )
 
 // longestRetention is the upper end of MessageRetentionPeriod, in seconds (limits page of Simple Message Queue).
 const longestRetention = 604800
 
-// checkQueues returns where the queues, as the setup makes them, do not fit the functions.
-func checkQueues(jobs, letters queue.Attributes, accept, provision time.Duration, worker config.Provision) []string {
+// queues are the settings of the three queues.
+type queues struct{ jobs, callbacks, letters queue.Attributes }
+
+// asSetUp are the settings that the setup gives them.
+func asSetUp() queues {
+	return queues{queue.JobQueueAttributes(), queue.CallbackQueueAttributes(), queue.DeadLetterQueueAttributes()}
+}
+
+// checkQueues returns where the queues do not fit the functions.
+func checkQueues(q queues, f functions, worker config.Provision) []string {
 	var out report
 	duration := func(seconds int) time.Duration { return time.Duration(seconds) * time.Second }
-	out.want(duration(jobs.VisibilityTimeout) > provision, "jobs show again after %d s, an invocation takes up to %s", jobs.VisibilityTimeout, provision)
-	out.want(duration(letters.VisibilityTimeout) > accept, "dead letters show again after %d s, a redrive takes up to %s", letters.VisibilityTimeout, accept)
-	out.want(duration(jobs.MessageRetentionPeriod) > worker.RetryMaxAge, "jobs are kept %d s, they are tried for %s", jobs.MessageRetentionPeriod, worker.RetryMaxAge)
-	out.want(letters.MessageRetentionPeriod == longestRetention, "dead letters are kept %d s, %d are possible", letters.MessageRetentionPeriod, longestRetention)
-	for name, a := range map[string]queue.Attributes{"jobs": jobs, "letters": letters} {
+	accept, provision, notify := seconds(f.accept), seconds(f.provision), seconds(f.notify)
+	out.want(duration(q.jobs.VisibilityTimeout) > provision, "jobs show again after %d s, an invocation takes up to %s", q.jobs.VisibilityTimeout, provision)
+	out.want(duration(q.callbacks.VisibilityTimeout) > notify, "callbacks show again after %d s, an invocation takes up to %s", q.callbacks.VisibilityTimeout, notify)
+	out.want(duration(q.letters.VisibilityTimeout) > accept, "dead letters show again after %d s, a redrive takes up to %s", q.letters.VisibilityTimeout, accept)
+	out.want(duration(q.jobs.MessageRetentionPeriod) > worker.RetryMaxAge, "jobs are kept %d s, they are tried for %s", q.jobs.MessageRetentionPeriod, worker.RetryMaxAge)
+	// Each attempt is a message of its own, so the longest pause counts, and the day that EventBridge tries for.
+	pause := longestPause() + 24*time.Hour
+	out.want(duration(q.callbacks.MessageRetentionPeriod) > pause, "callbacks are kept %d s, an attempt may come after %s", q.callbacks.MessageRetentionPeriod, pause)
+	out.want(q.letters.MessageRetentionPeriod == longestRetention, "dead letters are kept %d s, %d are possible", q.letters.MessageRetentionPeriod, longestRetention)
+	for name, a := range map[string]queue.Attributes{"jobs": q.jobs, "callbacks": q.callbacks, "letters": q.letters} {
 		out.want(a.MaximumMessageSize == queue.MaxMessageBytes, "%s: at most %d bytes, the functions send %d", name, a.MaximumMessageSize, queue.MaxMessageBytes)
 		out.want(a.DelaySeconds == 0, "%s: messages are delayed", name)
 		out.want(a.VisibilityTimeout <= 43200 && a.PollingWaitSeconds <= 30, "%s: MNS refuses %+v", name, a)
@@ -36,51 +52,66 @@ func checkQueues(jobs, letters queue.Attributes, accept, provision time.Duration
 	return out
 }
 
+// longestPause is the longest that a callback waits for its next attempt.
+func longestPause() time.Duration {
+	var longest time.Duration
+	for attempt := 1; attempt <= callback.MaxAttempts; attempt++ {
+		pause, _ := callback.Next(&fault.Error{Kind: fault.Throttled, RetryAfter: math.MaxInt64}, attempt, 1)
+		longest = max(longest, pause)
+	}
+	return longest
+}
+
 func TestQueues(t *testing.T) {
-	accept, provision := properties(t, read(t, "s.yaml"), account)
-	worker, err := config.LoadProvision(environment(provision))
+	deployed := properties(t, read(t, "s.yaml"), account)
+	worker, err := config.LoadProvision(environment(deployed.provision))
 	if err != nil {
 		t.Fatal(err)
 	}
-	check := func(jobs, letters queue.Attributes) []string {
-		return checkQueues(jobs, letters, seconds(accept), seconds(provision), worker)
-	}
 	t.Run("fit the functions", func(t *testing.T) {
-		if diff := cmp.Diff([]string(nil), check(queue.JobQueueAttributes(), queue.DeadLetterQueueAttributes())); diff != "" {
+		if diff := cmp.Diff([]string(nil), checkQueues(asSetUp(), deployed, worker)); diff != "" {
 			t.Errorf("violations (-want +got):\n%s", diff)
 		}
 	})
 	for _, test := range []struct {
 		name, want string
-		damage     func(jobs, letters *queue.Attributes)
+		damage     func(*queues)
 	}{
 		{
 			"must not show a job again while it is worked on", "jobs show again after 300 s, an invocation takes up to 5m0s",
-			func(jobs, _ *queue.Attributes) { jobs.VisibilityTimeout = 300 },
+			func(q *queues) { q.jobs.VisibilityTimeout = 300 },
 		},
 		{
 			"must not show a dead letter again while it is redriven", "dead letters show again after 60 s, a redrive takes up to 1m0s",
-			func(_, letters *queue.Attributes) { letters.VisibilityTimeout = 60 },
+			func(q *queues) { q.letters.VisibilityTimeout = 60 },
+		},
+		{
+			"must not show a callback again while it is posted", "callbacks show again after 60 s, an invocation takes up to 1m0s",
+			func(q *queues) { q.callbacks.VisibilityTimeout = 60 },
+		},
+		{
+			"must not drop a callback before its next attempt", "callbacks are kept 181440 s, an attempt may come after 50h24m0s",
+			func(q *queues) { q.callbacks.MessageRetentionPeriod = 181440 },
 		},
 		{
 			"must not drop a job that is still tried", "jobs are kept 86400 s, they are tried for 24h0m0s",
-			func(jobs, _ *queue.Attributes) { jobs.MessageRetentionPeriod = 86400 },
+			func(q *queues) { q.jobs.MessageRetentionPeriod = 86400 },
 		},
 		{
 			"must not drop a dead letter early", "dead letters are kept 345600 s, 604800 are possible",
-			func(_, letters *queue.Attributes) { letters.MessageRetentionPeriod = 345600 },
+			func(q *queues) { q.letters.MessageRetentionPeriod = 345600 },
 		},
 		{
 			"must not refuse a full message", "letters: at most 65535 bytes, the functions send 65536",
-			func(_, letters *queue.Attributes) { letters.MaximumMessageSize = 65535 },
+			func(q *queues) { q.letters.MaximumMessageSize = 65535 },
 		},
-		{"must not delay", "jobs: messages are delayed", func(jobs, _ *queue.Attributes) { jobs.DelaySeconds = 1 }},
-		{"must not ask for what MNS refuses", "jobs: MNS refuses", func(jobs, _ *queue.Attributes) { jobs.PollingWaitSeconds = 31 }},
+		{"must not delay", "jobs: messages are delayed", func(q *queues) { q.jobs.DelaySeconds = 1 }},
+		{"must not ask for what MNS refuses", "jobs: MNS refuses", func(q *queues) { q.jobs.PollingWaitSeconds = 31 }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			jobs, letters := queue.JobQueueAttributes(), queue.DeadLetterQueueAttributes()
-			test.damage(&jobs, &letters)
-			got := check(jobs, letters)
+			damaged := asSetUp()
+			test.damage(&damaged)
+			got := checkQueues(damaged, deployed, worker)
 			if !slices.ContainsFunc(got, func(line string) bool { return strings.HasPrefix(line, test.want) }) {
 				t.Errorf("violations %q lack %q", got, test.want)
 			}
@@ -89,11 +120,14 @@ func TestQueues(t *testing.T) {
 }
 
 // attributeRows returns what the document's table says of each queue: the beginning of a row for each attribute.
-func attributeRows(jobs, letters queue.Attributes) []string {
+func attributeRows(q queues) []string {
 	var out []string
 	for i := range reflect.TypeFor[queue.Attributes]().NumField() {
-		name := reflect.TypeFor[queue.Attributes]().Field(i).Name
-		out = append(out, fmt.Sprintf(`(?m)^\| %s \| %d\b[^|]*\| %d\b`, name, reflect.ValueOf(jobs).Field(i).Int(), reflect.ValueOf(letters).Field(i).Int()))
+		row := `(?m)^\| ` + reflect.TypeFor[queue.Attributes]().Field(i).Name
+		for _, each := range []queue.Attributes{q.jobs, q.callbacks, q.letters} {
+			row += fmt.Sprintf(` \| %d\b[^|]*`, reflect.ValueOf(each).Field(i).Int())
+		}
+		out = append(out, row)
 	}
 	return out
 }
@@ -101,7 +135,7 @@ func attributeRows(jobs, letters queue.Attributes) []string {
 // missingRows returns the rows of the table of attributes that a document lacks.
 func missingRows(document string) []string {
 	var out []string
-	for _, row := range attributeRows(queue.JobQueueAttributes(), queue.DeadLetterQueueAttributes()) {
+	for _, row := range attributeRows(asSetUp()) {
 		if !regexp.MustCompile(row).MatchString(document) {
 			out = append(out, row)
 		}
@@ -117,7 +151,7 @@ func TestQueueTable(t *testing.T) {
 		}
 	})
 	t.Run("must say it of each attribute and queue", func(t *testing.T) {
-		damaged := strings.NewReplacer("| 600 s | 120 s |", "| 600 s | 121 s |", "| DelaySeconds |", "| Delay |").Replace(document)
+		damaged := strings.NewReplacer("| 600 s | 120 s | 120 s |", "| 600 s | 121 s | 120 s |", "| DelaySeconds |", "| Delay |").Replace(document)
 		if missing := missingRows(damaged); len(missing) != 2 {
 			t.Errorf("missing: %q", missing)
 		}
@@ -137,7 +171,7 @@ func exports(document string) map[string]string {
 
 func TestSetupVariables(t *testing.T) {
 	given := exports(string(read(t, "deploy", "README.md")))
-	_, provision := properties(t, read(t, "s.yaml"), given)
+	provision := properties(t, read(t, "s.yaml"), given).provision
 	functions := object(provision["environmentVariables"])
 	t.Run("are in the document what s.yaml gives to the functions", func(t *testing.T) {
 		for _, variable := range config.Variables(config.Setup{}) {

@@ -28,7 +28,7 @@ func rules(name string, props map[string]any) []string {
 	r.want(props["diskSize"] == uint64(512) || props["diskSize"] == uint64(10240), "diskSize: %v is not 512 or 10240", props["diskSize"])
 	r.want(props["role"] == strings.ToLower(fmt.Sprint(props["role"])), "role: the component writes %v in lower case", props["role"])
 	// A hook that the binary has not registered fails each start of an instance.
-	r.want(props["instanceLifecycleConfig"] == nil, "instanceLifecycleConfig: the functions register no hooks")
+	r = append(r, unknown("instanceLifecycleConfig", object(props["instanceLifecycleConfig"]), []string{"preStop"})...)
 	triggers := list(props["triggers"])
 	for i, trigger := range triggers {
 		r.trigger(object(trigger), props, i == len(triggers)-1)
@@ -68,8 +68,23 @@ func (r *report) trigger(trigger, props map[string]any, last bool) {
 	r.want(last, "trigger %s: the component skips the triggers behind an eventbridge trigger", name)
 	r.want(trigger["invocationRole"] == nil, "trigger %s: with an invocationRole every deployment updates it again", name)
 	r.want(number(props["timeout"]) <= 300, "timeout: EventBridge waits 300 seconds, not %v", props["timeout"])
-	r.want(number(at(props, "concurrencyConfig", "reservedConcurrency")) == 1, "reservedConcurrency: want 1, one routine operation runs per account")
+	r.instances(fmt.Sprint(props["functionName"]), number(at(props, "concurrencyConfig", "reservedConcurrency")))
 	r.eventBridge(object(trigger["triggerConfig"]))
+	window := number(at(trigger, "triggerConfig", "runOptions", "batchWindow", "CountBasedWindow"))
+	if props["functionName"] == "routinely-notify" {
+		r.want(window >= 1 && window <= 16, "CountBasedWindow: want 1 to 16, each is posted at the same time")
+		return
+	}
+	r.want(window == 1, "CountBasedWindow: want 1, an error of the function is about one job")
+}
+
+// instances holds a function to the number of instances it may have.
+func (r *report) instances(function string, most float64) {
+	if function == "routinely-notify" {
+		r.want(most >= 2 && most <= 20, "reservedConcurrency: want 2 to 20, callbacks must neither wait for each other nor take the region's instances")
+		return
+	}
+	r.want(most == 1, "reservedConcurrency: want 1, one routine operation runs per account")
 }
 
 var arn = regexp.MustCompile(`^acs:mns:[a-z0-9-]+:[0-9]+:/queues/[A-Za-z0-9][A-Za-z0-9-]{0,119}$`)
@@ -100,7 +115,6 @@ func (r *report) runOptions(options map[string]any) {
 	r.want(retry["PushRetryStrategy"] == "EXPONENTIAL_DECAY_RETRY", "PushRetryStrategy: %v gives up within a minute", retry["PushRetryStrategy"])
 	window := object(options["batchWindow"])
 	*r = append(*r, unknown("batchWindow", window, []string{"CountBasedWindow", "TimeBasedWindow"})...)
-	r.want(number(window["CountBasedWindow"]) == 1, "CountBasedWindow: want 1, an error of the function is about one job")
 	r.want(number(window["TimeBasedWindow"]) == 0, "TimeBasedWindow: want 0, there is nothing to wait for")
 	letters := object(options["deadLetterQueue"])
 	*r = append(*r, unknown("deadLetterQueue", letters, []string{"Arn"})...)

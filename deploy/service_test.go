@@ -14,7 +14,10 @@ import (
 )
 
 // account is a complete environment for s.yaml.
-var account = map[string]string{"ACCOUNT_ID": "1234567890123456", "TABLESTORE_INSTANCE": "routinely-test", "ROUTINELY_AUTH": "none"}
+var account = map[string]string{
+	"ACCOUNT_ID": "1234567890123456", "TABLESTORE_INSTANCE": "routinely-test", "ROUTINELY_AUTH": "none",
+	"ROUTINELY_CALLBACK_SECRETS": "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+}
 
 // checkService returns what is wrong with a rendered file of Serverless Devs.
 func checkService(c component, doc map[string]any) []string {
@@ -47,7 +50,7 @@ func TestServiceFile(t *testing.T) {
 			t.Errorf("violations (-want +got):\n%s", diff)
 		}
 	})
-	t.Run("deploys exactly the two functions", func(t *testing.T) {
+	t.Run("deploys exactly the three functions", func(t *testing.T) {
 		doc, err := render(read(t, "s.yaml"), account)
 		if err != nil {
 			t.Fatal(err)
@@ -56,7 +59,7 @@ func TestServiceFile(t *testing.T) {
 		for name, resource := range object(doc["resources"]) {
 			got[name] = fmt.Sprint(at(resource, "props", "functionName"))
 		}
-		want := map[string]string{"accept": "routinely-accept", "provisioner": "routinely-provision"}
+		want := map[string]string{"accept": "routinely-accept", "provisioner": "routinely-provision", "notify": "routinely-notify"}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("functions (-want +got):\n%s", diff)
 		}
@@ -116,9 +119,12 @@ func TestServiceFileChecksFail(t *testing.T) {
 		{"on too little memory for the processor", "cpu: 0.1", "cpu: 0.35", "accept: cpu and memorySize: 0.36 GB for a vCPU, want 1 to 4"},
 		{"on an odd disk", "diskSize: 512", "diskSize: 1024", "accept: diskSize: 1024 is not 512 or 10240"},
 		{"on a role with capitals", "role: routinely-accept", "role: Routinely-Accept", "accept: role: the component writes Routinely-Accept in lower case"},
-		{"on a hook", "logConfig: auto", "logConfig: auto\n      instanceLifecycleConfig: {preStop: {handler: main, timeout: 3}}", "accept: instanceLifecycleConfig: the functions register no hooks"},
+		{"on a hook that is not registered", "        preStop:", "        initializer:", "accept: instanceLifecycleConfig: unknown key initializer"},
 		{"on a timeout beyond EventBridge's", "timeout: 300", "timeout: 301", "provisioner: timeout: EventBridge waits 300 seconds, not 301"},
 		{"on two workers", "reservedConcurrency: 1", "reservedConcurrency: 2", "provisioner: reservedConcurrency: want 1, one routine operation runs per account"},
+		{"on a notify that may take every instance", "reservedConcurrency: 10", "reservedConcurrency: 90", "notify: reservedConcurrency: want 2 to 20, callbacks must neither wait for each other nor take the region's instances"},
+		{"on a notify without a limit", "      concurrencyConfig:\n        reservedConcurrency: 10\n", "", "notify: reservedConcurrency: want 2 to 20"},
+		{"on a misspelt queue of callbacks", "QueueName: ${vars.queue}-callbacks", "Queue: ${vars.queue}-callbacks", "notify: sourceMNSParameters: unknown key Queue"},
 		{"on a trigger behind the eventbridge trigger", "      triggers:\n        # An", "      triggers:\n        - {triggerName: first, triggerType: eventbridge, triggerConfig: {triggerEnable: true}}\n        # An", "provisioner: trigger first: the component skips the triggers behind an eventbridge trigger"},
 		{"on an invocationRole", "triggerType: eventbridge", "triggerType: eventbridge\n          invocationRole: x", "provisioner: trigger jobs: with an invocationRole every deployment updates it again"},
 		{"on a trigger that is off", "triggerEnable: true", "triggerEnable: false", "provisioner: triggerEnable: the trigger is off"},
@@ -128,7 +134,8 @@ func TestServiceFileChecksFail(t *testing.T) {
 		{"on a misspelt queue", "QueueName:", "Queue:", "provisioner: sourceMNSParameters: unknown key Queue"},
 		{"on no tolerance", "errorsTolerance: ALL", "errorsTolerance: NONE", "provisioner: errorsTolerance: NONE stops the stream at the first job that fails for good"},
 		{"on a short retry", "EXPONENTIAL_DECAY_RETRY\n", "BACKOFF_RETRY\n", "provisioner: PushRetryStrategy: BACKOFF_RETRY gives up within a minute"},
-		{"on batches", "CountBasedWindow: 1", "CountBasedWindow: 10", "provisioner: CountBasedWindow: want 1, an error of the function is about one job"},
+		{"on batches of callbacks without end", "CountBasedWindow: 10", "CountBasedWindow: 100", "notify: CountBasedWindow: want 1 to 16"},
+		{"on batches", "CountBasedWindow: 1\n", "CountBasedWindow: 10\n", "provisioner: CountBasedWindow: want 1, an error of the function is about one job"},
 		{"on a run option that is not in the API", "mode: event-streaming", "mode: event-streaming\n              maximumTasks: 1", "provisioner: runOptions: unknown key maximumTasks"},
 		{"on another mode", "mode: event-streaming", "mode: event-driven", "provisioner: mode: event-driven has no run options"},
 		{"on a dead-letter queue that is no ARN", "Arn: acs:mns:", "Arn: mns:", "provisioner: deadLetterQueue: mns:cn-hangzhou:1234567890123456:/queues/routinely-jobs-dead is not the ARN of a queue"},

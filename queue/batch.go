@@ -23,6 +23,39 @@ const (
 // SendBatch puts bodies on the job queue, in as few calls as MNS allows: 16 messages and 64 KB each. It returns an error for
 // each body, in their order, nil for those that MNS has confirmed; what is said of Send holds for each.
 func (c *Client) SendBatch(ctx context.Context, bodies []string) []error {
+	return c.sendAll(ctx, c.cfg.Queue, bodies)
+}
+
+// Redeliver puts the messages of redrives on their queues, and answers as SendBatch does.
+func (c *Client) Redeliver(ctx context.Context, messages []Redelivery) []error {
+	failed := make([]error, len(messages))
+	for _, callbacks := range []bool{false, true} {
+		var bodies []string
+		var places []int
+		for i, m := range messages {
+			if m.Callback == callbacks {
+				bodies, places = append(bodies, m.Body), append(places, i)
+			}
+		}
+		send := c.SendBatch
+		if callbacks {
+			send = c.sendCallbacks
+		}
+		for n, err := range send(ctx, bodies) {
+			failed[places[n]] = err
+		}
+	}
+	return failed
+}
+
+func (c *Client) sendCallbacks(ctx context.Context, bodies []string) []error {
+	if err := c.checkCallbacks(); err != nil {
+		return slices.Repeat([]error{err}, len(bodies))
+	}
+	return c.sendAll(ctx, c.cfg.CallbackQueue, bodies)
+}
+
+func (c *Client) sendAll(ctx context.Context, queue string, bodies []string) []error {
 	failed := make([]error, len(bodies))
 	bodies = slices.Clone(bodies)
 	for i := range bodies {
@@ -35,22 +68,22 @@ func (c *Client) SendBatch(ctx context.Context, bodies []string) []error {
 			end++
 		}
 		if end == start+1 {
-			failed[start] = c.SendRaw(ctx, bodies[start], 0) // which also refuses what is too large
+			failed[start] = c.send(ctx, queue, bodies[start], 0) // which also refuses what is too large
 		} else {
-			c.sendBatch(ctx, bodies[start:end], failed[start:end])
+			c.sendBatch(ctx, queue, bodies[start:end], failed[start:end])
 		}
 		start = end
 	}
 	return failed
 }
 
-func (c *Client) sendBatch(ctx context.Context, bodies []string, failed []error) {
+func (c *Client) sendBatch(ctx context.Context, queue string, bodies []string, failed []error) {
 	messages := make([]mns.MessageSendRequest, 0, len(bodies))
 	for _, body := range bodies {
 		messages = append(messages, mns.MessageSendRequest{MessageBody: body, Priority: normalPriority})
 	}
 	var entries []mns.BatchMessageSendEntry
-	err := c.call(ctx, stepSendBatch, c.cfg.Queue, c.cfg.Timeout, func(q mns.AliMNSQueue) error {
+	err := c.call(ctx, stepSendBatch, queue, c.cfg.Timeout, func(q mns.AliMNSQueue) error {
 		answer, err := q.BatchSendMessage(messages...)
 		if err != nil && !partlyFailed(err) {
 			return err
@@ -67,9 +100,9 @@ func (c *Client) sendBatch(ctx context.Context, bodies []string, failed []error)
 		case err != nil:
 			failed[i] = err
 		case entries[i].ErrorCode != "":
-			failed[i] = itemFault(stepSendBatch, c.cfg.Queue, entries[i].ErrorCode, entries[i].ErrorMessage)
+			failed[i] = itemFault(stepSendBatch, queue, entries[i].ErrorCode, entries[i].ErrorMessage)
 		case entries[i].MessageId == "":
-			failed[i] = classify(stepSendBatch, c.cfg.Queue, unusable("no MessageId in the answer"))
+			failed[i] = classify(stepSendBatch, queue, unusable("no MessageId in the answer"))
 		}
 	}
 }

@@ -1,5 +1,5 @@
 // Package queue is the one door to MNS (protocol 2015-06-06): the Envelope a job travels in, sending it, decoding what the
-// trigger delivers, and dead letters.
+// trigger delivers, dead letters, and the callbacks that tell of a job's end.
 //
 // It closes the traps of the official SDK: any endpoint works, a context's deadline bounds each call, there are no hidden
 // retries and no throttle that stalls callers, and every failure is a *fault.Error with MNS's code and request id. It does
@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	mns "github.com/aliyun/aliyun-mns-go-sdk"
@@ -31,13 +32,15 @@ type Config struct {
 	// Queue and DeadLetterQueue are queue names. Required.
 	Queue           string
 	DeadLetterQueue string
+	// CallbackQueue is the name of the queue of callbacks; empty if there is none.
+	CallbackQueue string
 	// Credentials returns the access key to sign the next call with; the token is empty for a long-lived key. Required.
 	Credentials func() (accessKeyID, accessKeySecret, securityToken string)
 	// Timeout bounds each call that does not wait for messages. Required.
 	Timeout time.Duration
 }
 
-// Client sends jobs and dead letters. It is safe for concurrent use.
+// Client sends jobs, dead letters and callbacks. It is safe for concurrent use.
 type Client struct {
 	cfg  Config
 	sdk  mns.MNSClient
@@ -60,15 +63,26 @@ func isQueueName(name string) bool {
 	return true
 }
 
-// New checks the configuration and returns a client. It makes no call.
-func New(cfg Config) (*Client, error) {
-	for _, name := range []string{cfg.Queue, cfg.DeadLetterQueue} {
+func (c Config) checkNames() error {
+	names := []string{c.Queue, c.DeadLetterQueue}
+	if c.CallbackQueue != "" {
+		names = append(names, c.CallbackQueue)
+	}
+	for i, name := range names {
 		if !isQueueName(name) {
-			return nil, fmt.Errorf("queue name %q: want 1 to 120 letters, digits and hyphens, no hyphen first", name)
+			return fmt.Errorf("queue name %q: want 1 to 120 letters, digits and hyphens, no hyphen first", name)
+		}
+		if slices.Contains(names[:i], name) {
+			return fmt.Errorf("queue %q: jobs, dead letters and callbacks need queues of their own", name)
 		}
 	}
-	if cfg.Queue == cfg.DeadLetterQueue {
-		return nil, fmt.Errorf("queue %q cannot be its own dead-letter queue", cfg.Queue)
+	return nil
+}
+
+// New checks the configuration and returns a client. It makes no call.
+func New(cfg Config) (*Client, error) {
+	if err := cfg.checkNames(); err != nil {
+		return nil, err
 	}
 	if cfg.Credentials == nil || cfg.Timeout <= 0 {
 		return nil, errors.New("mns: credentials and a timeout are required")

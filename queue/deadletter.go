@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -40,6 +41,8 @@ type DeadLetter struct {
 	Request    *routine.Request  `json:"request,omitempty"`
 	Progress   routine.Progress  `json:"progress,omitzero"`
 	Attempts   []routine.Attempt `json:"attempts,omitempty"`
+	// Callback is the callback that could not be delivered, of a letter that is about one and not about its job.
+	Callback *Callback `json:"callback,omitempty"`
 	// DeadAt is when it was given up.
 	DeadAt time.Time `json:"deadAt"`
 	// Received is the message as it was received.
@@ -105,25 +108,38 @@ func compress(body []byte) []byte {
 func (d DeadLetter) Encode() ([][]byte, error) {
 	d.Message, d.Hint, d.Reason = cut(d.Message), cut(d.Hint), cut(d.Reason)
 	d.Received.MessageID = cut(d.Received.MessageID)
-	bodies, err := d.encodeParts()
+	id := d.id()
+	bodies, err := d.encodeParts(id)
 	if err != nil || allFit(bodies) {
 		return bodies, err
 	}
 	d.Request, d.Problems = nil, nil // both can be read in the body received
-	if bodies, err = d.encodeParts(); err != nil || allFit(bodies) {
+	if bodies, err = d.encodeParts(id); err != nil || allFit(bodies) {
 		return bodies, err
 	}
 	d.JobID, d.Code, d.RequestID, d.Caller, d.Attempts = cut(d.JobID), cut(d.Code), cut(d.RequestID), "", nil
 	d.Redrives = nil
-	return d.encodeParts()
+	return d.encodeParts(id)
 }
 
 func allFit(bodies [][]byte) bool {
 	return !slices.ContainsFunc(bodies, func(body []byte) bool { return len(carried(string(body))) > MaxMessageBytes })
 }
 
-func (d DeadLetter) encodeParts() ([][]byte, error) {
-	id := uuid.NewSHA1(jobSpace, []byte("dead\x00"+d.JobID+"\x00"+d.Received.MessageID+"\x00"+d.Received.Body)).String()
+// id names the letter. All letters of a job's round are copies of one another, whichever message each is about: working off one
+// works off all. Of several parts each must be one of the same body.
+func (d DeadLetter) id() string {
+	identity := "dead\x00" + d.JobID + "\x00" + d.Received.MessageID + "\x00" + d.Received.Body
+	switch {
+	case d.Callback != nil:
+		identity = fmt.Sprintf("dead callback\x00%s\x00%d", d.Callback.ID, d.Callback.Redriven)
+	case d.JobID != "" && d.Request != nil && fits(d.Received.Body):
+		identity = fmt.Sprintf("dead job\x00%s\x00%d", d.JobID, d.Redriven)
+	}
+	return uuid.NewSHA1(jobSpace, []byte(identity)).String()
+}
+
+func (d DeadLetter) encodeParts(id string) ([][]byte, error) {
 	pieces := cutParts(d.Received.Body)
 	bodies := make([][]byte, 0, len(pieces))
 	for i, piece := range pieces {

@@ -32,16 +32,31 @@ type Delivery struct {
 // plain or Base64 and hold our envelope, a CloudEvent with a bare request, or a bare request. now stands in for the time of
 // acceptance where a message has none. Decode never fails: what it cannot read is a Delivery with Err.
 func Decode(eventText []byte, now time.Time) []Delivery {
+	messages := unwrap(eventText)
+	deliveries := make([]Delivery, 0, len(messages))
+	for _, m := range messages {
+		deliveries = append(deliveries, read(m.id, m.body, now))
+	}
+	return deliveries
+}
+
+// unwrapped is one message of a trigger's event.
+type unwrapped struct {
+	id   string
+	body []byte
+}
+
+func unwrap(eventText []byte) []unwrapped {
 	trimmed := bytes.TrimSpace(eventText)
 	var elements []json.RawMessage
 	if len(trimmed) > 0 && trimmed[0] == '[' && json.Unmarshal(trimmed, &elements) == nil {
-		deliveries := make([]Delivery, 0, len(elements))
+		messages := make([]unwrapped, 0, len(elements))
 		for _, element := range elements {
-			deliveries = append(deliveries, open(element, now))
+			messages = append(messages, open(element))
 		}
-		return deliveries
+		return messages
 	}
-	return []Delivery{open(eventText, now)}
+	return []unwrapped{open(eventText)}
 }
 
 // delivered is the union of the objects a trigger wraps a message in. Only the fields all samples agree on are relied upon.
@@ -60,24 +75,24 @@ type delivered struct {
 }
 
 // open takes the wrapping off one element of the event.
-func open(element []byte, now time.Time) Delivery {
+func open(element []byte) unwrapped {
 	text := unquote(element)
 	var d delivered
 	if json.Unmarshal(text, &d) != nil {
-		return read("", text, now)
+		return unwrapped{"", text}
 	}
 	var inner delivered
 	switch {
 	case d.MessageBody != nil:
-		return read(d.MessageID, unquote(d.MessageBody), now)
+		return unwrapped{d.MessageID, unquote(d.MessageBody)}
 	case d.Data != nil && json.Unmarshal(unquote(d.Data), &inner) == nil && inner.MessageBody != nil:
-		return read(inner.MessageID, unquote(inner.MessageBody), now)
+		return unwrapped{inner.MessageID, unquote(inner.MessageBody)}
 	case d.TopicName != "" && d.TopicMessage != nil:
-		return read(d.TopicMessageID, unquote(d.TopicMessage), now)
+		return unwrapped{d.TopicMessageID, unquote(d.TopicMessage)}
 	case d.Body != nil && d.Attrs != nil:
-		return read("", unquote(d.Body), now)
+		return unwrapped{"", unquote(d.Body)}
 	}
-	return read("", text, now)
+	return unwrapped{"", text}
 }
 
 // unquote returns the text of a JSON string, and anything else as it is.

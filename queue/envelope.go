@@ -69,12 +69,16 @@ type Envelope struct {
 }
 
 // Fail appends a failed attempt to the history, which stays bounded.
-func (e *Envelope) Fail(a routine.Attempt) {
+func (e *Envelope) Fail(a routine.Attempt) { e.Failures = remember(e.Failures, a) }
+
+// remember returns the history with one more attempt, and without the second and those behind it that are too many.
+func remember(history []routine.Attempt, a routine.Attempt) []routine.Attempt {
 	a.Message, a.Hint = cut(a.Message), cut(a.Hint)
-	e.Failures = append(e.Failures[:len(e.Failures):len(e.Failures)], a)
-	if over := len(e.Failures) - maxFailures; over > 0 {
-		e.Failures = append(e.Failures[:1:1], e.Failures[1+over:]...)
+	history = append(history[:len(history):len(history)], a)
+	if over := len(history) - maxFailures; over > 0 {
+		history = append(history[:1:1], history[1+over:]...)
 	}
+	return history
 }
 
 // Redrive makes the envelope that of a job that begins anew: the first attempt of another round, with all that happened

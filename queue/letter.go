@@ -33,6 +33,8 @@ type Letter struct {
 func ReadLetter(m Message) Letter {
 	id, letter, err := DecodeDeadLetter(m.Body)
 	odd := letter.DeadAt.IsZero() || !writable(letter.DeadAt) || !writable(letter.AcceptedAt)
+	odd = odd || len(letter.JobID) > maxJobID || letter.Attempt < 0 || letter.Redriven < 0
+	odd = odd || letter.Callback != nil && letter.Callback.check() != nil
 	if r := letter.Received; err != nil || id == "" || odd || (r.Parts > 1 && (r.Part < 1 || r.Part > r.Parts)) {
 		return Letter{ID: m.ID, MessageID: m.ID, Undelivered: true, DeadLetter: undelivered(m)}
 	}
@@ -56,8 +58,17 @@ func (d DeadLetter) RequestReceived() *routine.Request {
 	return &one.Envelope.Request
 }
 
-// undelivered makes a dead letter of a message that tells nothing of why it is dead. It is the message of the job queue, with
-// or without the trigger's event around it, or foreign text.
+// tell makes the letter that of a callback that its trigger could not deliver.
+func (d *DeadLetter) tell(told CallbackDelivery) {
+	c := told.Callback
+	d.Callback, d.JobID, d.Caller, d.Attempt, d.Redriven, d.Attempts = &c, c.JobID, c.Caller, c.Attempt, c.Redriven, c.Failures
+	d.Message = "the function notify did not take the callback from the trigger"
+	d.Hint = "Look for errors of the function notify at that time, then redrive."
+	d.Received = Received{MessageID: told.MessageID, Encoding: Text}
+}
+
+// undelivered makes a dead letter of a message that tells nothing of why it is dead. It is the message of the queue of jobs or of
+// callbacks, with or without the trigger's event around it, or foreign text.
 func undelivered(m Message) DeadLetter {
 	letter := DeadLetter{
 		Kind: string(fault.Unavailable), Code: CodeUndelivered, DeadAt: m.EnqueuedAt,
@@ -65,6 +76,10 @@ func undelivered(m Message) DeadLetter {
 		Hint:     "Look for errors of the function provision at that time, then redrive.",
 		Reason:   "the trigger has used up its retries",
 		Received: Received{Encoding: Text, Body: m.Body},
+	}
+	if told := DecodeCallbacks([]byte(m.Body)); len(told) == 1 && told[0].Err == nil {
+		letter.tell(told[0])
+		return letter
 	}
 	d, ok := single(Decode([]byte(m.Body), m.EnqueuedAt))
 	switch {

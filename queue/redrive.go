@@ -8,19 +8,24 @@ import (
 	"routinely/shared/routine"
 )
 
-// Redelivery is a message that puts a dead letter back on the job queue.
+// Redelivery is a message that puts a dead letter back on the queue it came from.
 type Redelivery struct {
 	// Body is the message's body.
 	Body string
 	// Job is the job in it, nil if there is none that can be read.
 	Job *Envelope
+	// Callback means that it is one, and belongs on their queue.
+	Callback bool
 }
 
-// Redrive returns the messages that put the letter back on the job queue: one, but for an event that holds several messages.
+// Redrive returns the messages that put the letter back on its queue: one, but for an event that holds several messages.
 // A job that can be read keeps its id, its history and what its steps achieved, and begins another round; a message that
 // holds none goes back byte for byte as it was received. Received must be whole. What MNS could not take is a fault of kind
 // Invalid.
 func (d DeadLetter) Redrive(at time.Time, by, reason string) ([]Redelivery, error) {
+	if d.Callback != nil {
+		return d.Callback.redelivery()
+	}
 	if d.Request != nil && d.JobID != "" {
 		return redeliver([]Delivery{{Envelope: d.envelope(*d.Request)}}, at, by, reason)
 	}
@@ -93,6 +98,17 @@ func (e Envelope) redelivery(at time.Time, by, reason string) (Redelivery, error
 			return Redelivery{}, err
 		}
 	}
+}
+
+// redelivery makes the message of a callback that begins anew.
+func (c Callback) redelivery() ([]Redelivery, error) {
+	c.Redriven++
+	c.Attempt = 1
+	body, err := c.Encode()
+	if err != nil {
+		return nil, err
+	}
+	return []Redelivery{{Body: string(body), Callback: true}}, tooLarge(len(carried(string(body))))
 }
 
 // forget drops the oldest of the history and reports whether there was any to drop. The latest redrive stays: the job's age

@@ -27,6 +27,8 @@ const (
 	// jobLeaseSeconds is above the 300 seconds that an invocation may take, or a job would be delivered again while it is
 	// worked on.
 	jobLeaseSeconds = 600
+	// callbackLeaseSeconds is above the 60 seconds that the function notify may take.
+	callbackLeaseSeconds = 120
 	// deadLeaseSeconds is the time between taking a dead letter and deleting it, and how long those stay hidden that a
 	// sweep which was killed has taken.
 	deadLeaseSeconds = 120
@@ -42,6 +44,13 @@ func JobQueueAttributes() Attributes {
 	}
 }
 
+// CallbackQueueAttributes are the settings that the queue of callbacks should have.
+func CallbackQueueAttributes() Attributes {
+	a := JobQueueAttributes()
+	a.VisibilityTimeout = callbackLeaseSeconds
+	return a
+}
+
 // DeadLetterQueueAttributes are the settings that the dead-letter queue should have.
 func DeadLetterQueueAttributes() Attributes {
 	return Attributes{
@@ -55,14 +64,19 @@ const (
 	stepSetAttributes = "SetQueueAttributes"
 )
 
-// Setup makes the two queues if they are missing, corrects their settings, and says what it changed; nothing is left to
+// Setup makes the queues if they are missing, corrects their settings, and says what it changed; nothing is left to
 // change the next time. With dryRun it only says what it would change.
 func (c *Client) Setup(ctx context.Context, dryRun bool) (changes []string, err error) {
-	for _, each := range []struct {
-		name   string
-		wanted Attributes
-	}{{c.cfg.Queue, JobQueueAttributes()}, {c.cfg.DeadLetterQueue, DeadLetterQueueAttributes()}} {
-		change, err := c.setUp(ctx, each.name, each.wanted, dryRun)
+	type wanted struct {
+		name       string
+		attributes Attributes
+	}
+	queues := []wanted{{c.cfg.Queue, JobQueueAttributes()}, {c.cfg.DeadLetterQueue, DeadLetterQueueAttributes()}}
+	if c.Callbacks() {
+		queues = append(queues, wanted{c.cfg.CallbackQueue, CallbackQueueAttributes()})
+	}
+	for _, each := range queues {
+		change, err := c.setUp(ctx, each.name, each.attributes, dryRun)
 		if err != nil {
 			return changes, err
 		}

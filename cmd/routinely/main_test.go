@@ -30,7 +30,7 @@ func (s suite) Run() int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	dir, err := localtest.Build("functions/accept", "functions/provision")
+	dir, err := localtest.Build("functions/accept", "functions/provision", "functions/notify")
 	if err == nil {
 		err = os.Setenv("ROUTINELY_TEST_BINARIES", dir)
 	}

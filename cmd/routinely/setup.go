@@ -18,8 +18,8 @@ func setup(a *cli.App) *cobra.Command {
 	dryRun := false
 	cmd := &cobra.Command{
 		Use: "setup", Short: "Create or correct the queues and the table of jobs", Args: cobra.NoArgs,
-		Long: `Create the job queue, the dead-letter queue and, if an endpoint of Tablestore is given, the table of jobs, or correct their
-settings. The second time there is nothing to do. The access key is read from ALIBABA_CLOUD_ACCESS_KEY_ID,
+		Long: `Create the job queue, the dead-letter queue, the queue of callbacks if one is named, and the table of jobs if an endpoint of
+Tablestore is given, or correct their settings. The second time there is nothing to do. The access key is read from ALIBABA_CLOUD_ACCESS_KEY_ID,
 ALIBABA_CLOUD_ACCESS_KEY_SECRET and ALIBABA_CLOUD_SECURITY_TOKEN; each flag has an environment variable, as the functions
 have.`,
 	}
@@ -57,7 +57,8 @@ func makeReady(ctx context.Context, a *cli.App, environ []string, dryRun bool) e
 		return cfg.Key.ID, cfg.Key.Secret.Reveal(), cfg.Key.Token.Reveal()
 	}
 	jobs, err := queue.New(queue.Config{
-		Endpoint: cfg.Endpoint, Queue: cfg.Name, DeadLetterQueue: cfg.DeadLetter, Credentials: credentials, Timeout: cfg.Queue.Timeout,
+		Endpoint: cfg.Endpoint, Queue: cfg.Name, DeadLetterQueue: cfg.DeadLetter, CallbackQueue: cfg.CallbackQueue,
+		Credentials: credentials, Timeout: cfg.Queue.Timeout,
 	})
 	if err != nil {
 		return cli.Usage("%s", err)

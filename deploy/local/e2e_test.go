@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"io/fs"
@@ -24,9 +25,16 @@ import (
 	"routinely/deploy/local/localtest"
 )
 
+// parallel is how many tests run at once. Most of their time they wait.
+const parallel = "6"
+
 // TestMain builds the three binaries once.
 func TestMain(m *testing.M) {
-	dir, err := localtest.Build("functions/accept", "functions/provision", "deploy/local")
+	flag.Parse()
+	dir, err := localtest.Build("functions/accept", "functions/provision", "functions/notify", "deploy/local")
+	if err == nil {
+		err = flag.Set("test.parallel", parallel)
+	}
 	if err == nil {
 		err = os.Setenv("LOCAL_TEST_BINARIES", dir)
 	}
@@ -60,7 +68,7 @@ type process struct {
 // awaited line by line.
 func start(t *testing.T, command, dir string, args ...string) *process {
 	t.Helper()
-	args = append([]string{command, "-data", dir, "-accept", binary("accept"), "-provision", binary("provision"), "-latency", "10ms"}, args...)
+	args = append([]string{command, "-data", dir, "-accept", binary("accept"), "-provision", binary("provision"), "-notify", binary("notify"), "-latency", "10ms"}, args...)
 	p := &process{t: t, cmd: exec.Command(binary("local"), args...), lines: make(chan string, 10000)}
 	p.cmd.Stdout = &p.stdout
 	read, err := p.cmd.StderrPipe()

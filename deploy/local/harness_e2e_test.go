@@ -17,9 +17,9 @@ type account struct {
 	http string
 }
 
-func run(t *testing.T) account {
+func run(t *testing.T, args ...string) account {
 	t.Helper()
-	a := account{process: start(t, "run", t.TempDir(), onFreePorts...)}
+	a := account{process: start(t, "run", t.TempDir(), append(args, onFreePorts...)...)}
 	a.http = a.await(`HTTP trigger\)\s+(http\S+)`)[1]
 	a.mns = a.await(`MNS\s+(http\S+)`)[1]
 	a.esa = a.await(`ESA\s+(http\S+)`)[1]
@@ -125,4 +125,18 @@ func wishes(count int, site int64, zone string) string {
 		items[n] = fmt.Sprintf(`{"name":"job-%d","siteId":%d,"recordName":"job-%d.%s"}`, n, site, n, zone)
 	}
 	return "[" + strings.Join(items, ",") + "]"
+}
+
+// within looks again and again until something is done, for so long at most.
+func within(t *testing.T, most time.Duration, what string, done func() bool) {
+	t.Helper()
+	tick := time.NewTicker(between)
+	defer tick.Stop()
+	for late := time.After(most); !done(); {
+		select {
+		case <-tick.C:
+		case <-late:
+			t.Fatalf("waited %s in vain: %s", most, what)
+		}
+	}
 }

@@ -25,15 +25,7 @@ const between = 20 * time.Millisecond
 // until looks again and again until something is done.
 func until(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	tick := time.NewTicker(between)
-	defer tick.Stop()
-	for late := time.After(limit); !done(); {
-		select {
-		case <-tick.C:
-		case <-late:
-			t.Fatalf("waited %s in vain: %s", limit, what)
-		}
-	}
+	within(t, limit, what, done)
 }
 
 // output is what a process has said.
@@ -115,7 +107,7 @@ func together(t *testing.T, free *ports) *deployment {
 	t.Helper()
 	d, addresses := newDeployment(t, free)
 	d.programs[everything] = &program{ready: "Ctrl-C stops everything", args: slices.Concat([]string{
-		everything, "-data", d.dir, "-accept", binary("accept"), "-provision", binary("provision"), "-latency", "10ms",
+		everything, "-data", d.dir, "-accept", binary("accept"), "-provision", binary("provision"), "-notify", binary("notify"), "-latency", "10ms",
 	}, addresses)}
 	d.start(everything)
 	return d
@@ -191,7 +183,7 @@ func (d *deployment) prepare() {
 	d.t.Helper()
 	const free, unused = "127.0.0.1:0", "true"
 	s, err := stack.New(stack.Config{
-		Dir: d.dir, Accept: unused, Provision: unused, Addresses: stack.Addresses{HTTP: free, MNS: free, ESA: free, OTS: free, FC: free},
+		Dir: d.dir, Accept: unused, Provision: unused, Notify: unused, Addresses: stack.Addresses{HTTP: free, MNS: free, ESA: free, OTS: free, FC: free},
 	})
 	if err != nil {
 		d.t.Fatal(err)

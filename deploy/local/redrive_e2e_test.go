@@ -11,7 +11,7 @@ func TestKilled(t *testing.T) {
 	const (
 		site  = 54362329990032
 		other = 54362329990033
-		jobs  = 40
+		jobs  = 20 // more than one batch of MNS holds
 	)
 	t.Run("in the middle of a batch, that is sent again", func(t *testing.T) {
 		t.Parallel()

@@ -16,10 +16,11 @@ import (
 
 // Secrets of the stack that is run for this test; the last is what the local platform gives the functions.
 const (
-	bearerToken   = "rtly_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
-	webhookSecret = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-	githubSecret  = "a secret of GitHub for this test"
-	sessionToken  = "local-security-token"
+	bearerToken    = "rtly_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
+	webhookSecret  = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+	githubSecret   = "a secret of GitHub for this test"
+	callbackSecret = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+	sessionToken   = "local-security-token"
 )
 
 // callAs makes a call with the header Authorization and returns status and answer.
@@ -48,6 +49,7 @@ func TestSecretsStayHidden(t *testing.T) {
 	t.Setenv("ROUTINELY_AUTH", fmt.Sprintf(
 		`{"callers":[{"name":"ops","scopes":["submit","read","operate"],"tokens":["sha256:%s"],"webhookSecrets":["whsec_%s"],"githubSecrets":[%q]}]}`,
 		hex.EncodeToString(hash[:]), webhookSecret, githubSecret))
+	t.Setenv("ROUTINELY_CALLBACK_SECRETS", "whsec_"+callbackSecret)
 	dir := t.TempDir()
 	a := account{process: start(t, "run", dir, onFreePorts...)}
 	a.http = a.await(`HTTP trigger\)\s+(http\S+)`)[1]
@@ -65,8 +67,10 @@ func TestSecretsStayHidden(t *testing.T) {
 		written.WriteString(answer)
 	}
 	const good = `{"name":"hidden","siteId":54362329990032,"recordName":"hidden.example.com"}`
-	call("POST", "/v1/routines", "Bearer "+bearerToken, good, 202)
+	// The receiver is a port that nobody listens at, so that the callback fails too.
+	call("POST", "/v1/routines", "Bearer "+bearerToken, strings.Replace(good, "}", `,"callbackUrl":"http://127.0.0.1:1025/"}`, 1), 202)
 	a.await(`job succeeded`)
+	a.await(`callback again`)
 	call("POST", "/v1/routines", "Bearer "+bearerToken, strings.Replace(good, "54362329990032", "1", 1), 202)
 	a.await(`job dead-lettered`)
 	call("POST", "/v1/routines", "Bearer "+bearerToken+"x", good, 401)
@@ -106,7 +110,7 @@ func TestSecretsStayHidden(t *testing.T) {
 			t.Errorf("%q is not in what was written: the test looks in the wrong place", expected)
 		}
 	}
-	for _, secret := range []string{bearerToken, webhookSecret, githubSecret, sessionToken} {
+	for _, secret := range []string{bearerToken, webhookSecret, githubSecret, callbackSecret, sessionToken} {
 		if bytes.Contains(written.Bytes(), []byte(secret)) {
 			t.Errorf("%q can be read in what was written", secret)
 		}

@@ -47,6 +47,7 @@ type function struct {
 	service
 	routes http.Handler
 	mns    *mnsemu.Server
+	mnsURL string
 	queue  *mnsclient.Client
 	log    *bytes.Buffer
 	clock  *clock.Manual
@@ -79,8 +80,8 @@ func startRecorded(t testing.TB) *function {
 func startWith(t testing.TB, book *ledger.Ledger) *function {
 	t.Helper()
 	mnsClock := clock.NewManual(time.Now())
-	mns, url := localtest.MNS(t, mnsClock, "jobs", "jobs-dead")
-	jobs := functiontest.Queue(t, queue.Config{Endpoint: url})
+	mns, url := localtest.MNS(t, mnsClock, "jobs", "jobs-dead", "jobs-callbacks")
+	jobs := functiontest.Queue(t, queue.Config{Endpoint: url, CallbackQueue: "jobs-callbacks"})
 	manual := clock.NewManual(now)
 	record := invocation.NewRecord(book, manual.Now)
 	sleep := func(_ context.Context, d time.Duration) { manual.Advance(d) }
@@ -94,7 +95,7 @@ func startWith(t testing.TB, book *ledger.Ledger) *function {
 	}
 	return &function{
 		service: s, routes: newRoutes(s),
-		mns: mns, queue: localtest.MNSClient(t, url), log: &bytes.Buffer{}, clock: manual, mnsClock: mnsClock, contract: newContract(t),
+		mns: mns, mnsURL: url, queue: localtest.MNSClient(t, url), log: &bytes.Buffer{}, clock: manual, mnsClock: mnsClock, contract: newContract(t),
 	}
 }
 
@@ -364,10 +365,10 @@ func TestRun(t *testing.T) {
 	t.Run("joins the parts", func(t *testing.T) {
 		_, url := localtest.MNS(t, nil, "routinely-jobs")
 		var res response
-		err := run([]string{
+		err := run(t.Context(), []string{
 			"ROUTINELY_AUTH=none", "ROUTINELY_MNS_ENDPOINT=" + url, "ALIBABA_CLOUD_ACCESS_KEY_ID=" + localtest.AccessKeyID,
 			"ALIBABA_CLOUD_ACCESS_KEY_SECRET=" + localtest.AccessKeySecret,
-		}, io.Discard, func(handler any) {
+		}, io.Discard, func(handler any, _ func(context.Context)) {
 			text, err := json.Marshal(event("POST", "/v1/routines", good))
 			if err != nil {
 				t.Fatal(err)
@@ -389,7 +390,7 @@ func TestRun(t *testing.T) {
 		"the same two names": {"ROUTINELY_AUTH=none", "ROUTINELY_MNS_ENDPOINT=http://localhost", "ROUTINELY_QUEUE=a", "ROUTINELY_DEAD_LETTER_QUEUE=a"},
 	} {
 		t.Run("refuses "+name, func(t *testing.T) {
-			if err := run(environ, io.Discard, func(any) { t.Error("started") }); err == nil {
+			if err := run(t.Context(), environ, io.Discard, func(any, func(context.Context)) { t.Error("started") }); err == nil {
 				t.Error("accepted")
 			}
 		})

@@ -7,6 +7,8 @@ import (
 	"net/http"
 
 	"routinely/queue"
+	"routinely/shared/callback"
+	"routinely/shared/fault"
 	"routinely/shared/logging"
 	"routinely/shared/routine"
 )
@@ -37,6 +39,7 @@ func (s service) admit(ctx context.Context, jobs ...routine.Job) []admission {
 	s.claim(ctx, pending)
 	s.enqueue(ctx, pending)
 	for _, a := range pending {
+		a.job.Request = a.job.Request.Shown()
 		if a.err == nil {
 			logging.From(ctx).WithFields(logging.Fields{
 				logging.Job: a.job.ID, "name": a.job.Request.Name, "recordName": a.job.Request.RecordName, "replayed": a.replayed,
@@ -61,7 +64,9 @@ func (s service) claim(ctx context.Context, pending []*admission) {
 		default:
 			a.job, a.replayed, a.body = *claim.Existing, true, ""
 			if unsent(a.job) {
-				a.body, a.err = envelope(a.job)
+				whole := a.job
+				whole.Request = jobs[i].Request // nothing in it is hidden
+				a.body, a.err = envelope(whole)
 			}
 		}
 	}
@@ -106,6 +111,9 @@ func envelope(job routine.Job) (string, error) {
 // newJob is the job of a request under an idempotency key; without a key its id is random.
 func (s service) newJob(caller string, req routine.Request, key string) (routine.Job, error) {
 	job := routine.Job{State: routine.Queued, Request: req, Caller: caller, AcceptedAt: s.now().UTC(), Attempt: 1}
+	if err := s.checkCallback(req.CallbackURL); err != nil {
+		return job, err
+	}
 	if len(key) > maxKey {
 		return job, problemKey.with(fmt.Sprintf("the idempotency key has %d bytes, at most %d are possible", len(key), maxKey))
 	}
@@ -116,6 +124,23 @@ func (s service) newJob(caller string, req routine.Request, key string) (routine
 	id, err := s.newID()
 	job.ID = id.String()
 	return job, err
+}
+
+// checkCallback refuses a callback URL that no callback could go to.
+func (s service) checkCallback(url string) error {
+	if url == "" {
+		return nil
+	}
+	wrong := "this deployment makes no callbacks"
+	if s.jobs.Callbacks() {
+		err := callback.CheckURL(url, s.receivers)
+		if err == nil {
+			return nil
+		}
+		failure := fault.From(err)
+		wrong = failure.Message + ". " + failure.Hint
+	}
+	return &routine.Invalid{Problems: []routine.Problem{{Pointer: "/callbackUrl", Code: "value", Detail: wrong}}}
 }
 
 // maxKey is the longest idempotency key, in bytes.

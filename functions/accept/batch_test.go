@@ -93,10 +93,13 @@ func TestBatch(t *testing.T) {
 			t.Errorf("%s is not %s", alone.ID, first.Items[1].JobID)
 		}
 	})
-	t.Run("takes a thousand requests in as few calls as can be", func(t *testing.T) {
-		f := startRecorded(t)
+	t.Run("takes many requests in as few calls as can be", func(t *testing.T) {
+		f, size := startRecorded(t), api.MaxBatch
+		if testing.Short() {
+			size = 200
+		}
 		var lines []string
-		for n := range api.MaxBatch {
+		for n := range size {
 			lines = append(lines, wishFor(n))
 		}
 		// Not by call: to hold so long an answer to the contract takes longer than all other tests.
@@ -105,17 +108,17 @@ func TestBatch(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := read[api.BatchResult](t, serveEvent(t.Context(), text, f.routes), 202)
-		if calls := f.mns.Faults().Count("BatchSendMessage"); got.Accepted != api.MaxBatch || calls != 63 {
+		if calls := f.mns.Faults().Count("BatchSendMessage"); got.Accepted != size || calls != (size+15)/16 {
 			t.Errorf("%d accepted in %d calls", got.Accepted, calls)
 		}
-		if calls := len(f.ots.Faults().Calls()); calls > 100 {
+		if calls := len(f.ots.Faults().Calls()); calls > size/10 {
 			t.Errorf("%d calls of the ledger", calls)
 		}
 		seen := 0
 		for batch := f.queued(t); len(batch) > 0; batch = f.queued(t) {
 			seen += len(batch)
 		}
-		if seen != api.MaxBatch {
+		if seen != size {
 			t.Errorf("%d jobs on the queue", seen)
 		}
 	})

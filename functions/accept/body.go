@@ -8,10 +8,12 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 
 	"routinely/queue"
+	"routinely/shared/routine"
 )
 
 // maxBody is the longest body read of everything but a batch. A job travels in one MNS message, so more could never be
@@ -67,6 +69,31 @@ func readStrict(r *http.Request, into any) error {
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return problemMalformed.with("there is something behind the object")
+	}
+	return checkMembers(body, reflect.TypeOf(into).Elem())
+}
+
+// checkMembers refuses what encoding/json passes over: of a repeated member it takes the last, and it takes a name in any case. Two
+// readers of such a body would understand different things.
+func checkMembers(body []byte, object reflect.Type) error {
+	body = bytes.TrimSpace(body)
+	if body[0] != '{' {
+		return problemMalformed.with("want one JSON object")
+	}
+	known := map[string]bool{}
+	for _, field := range reflect.VisibleFields(object) {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		known[name] = true
+	}
+	seen := map[string]bool{}
+	for name := range routine.Members(body) {
+		switch {
+		case !known[name]:
+			return problemMalformed.with(fmt.Sprintf("unknown field %.40q", name))
+		case seen[name]:
+			return problemMalformed.with(fmt.Sprintf("%q is given more than once", name))
+		}
+		seen[name] = true
 	}
 	return nil
 }

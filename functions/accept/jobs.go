@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"routinely/shared/api"
+	"routinely/shared/fault"
 	"routinely/shared/ledger"
 	"routinely/shared/routine"
 )
@@ -172,7 +173,7 @@ func (s service) cancelJob(l *ledger.Ledger, r *http.Request) (reply, error) {
 func (s service) routine(l *ledger.Ledger, r *http.Request) (reply, error) {
 	name := r.PathValue("id")
 	jobs, next, err := l.Jobs(r.Context(), ledger.Filter{Name: name}, ledger.MaxPage, "")
-	if err != nil {
+	if err != nil && !fault.HasKind(err, fault.Invalid) { // no routine has a name that the ledger does not take
 		return reply{}, ledgerFailed(err)
 	}
 	if len(jobs) == 0 {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"routinely/shared/api"
+	"routinely/shared/callback"
 	"routinely/shared/fault"
 	"routinely/shared/routine"
 )
@@ -18,7 +19,7 @@ const maxLetters = 1000
 func readFilter(q *query) api.DeadLetterFilter {
 	f := api.DeadLetterFilter{
 		JobID: q.text("jobId"), Kind: q.text("kind"), Code: q.text("code"),
-		Step:   choice(q, "step", routine.CreateRoutine, routine.CreateRoutineRelatedRecord, "GetRoutine", "ListRoutineRelatedRecords"),
+		Step:   choice(q, "step", routine.CreateRoutine, routine.CreateRoutineRelatedRecord, "GetRoutine", "ListRoutineRelatedRecords", callback.Step),
 		Origin: choice(q, "origin", api.Worker, api.Trigger),
 		Name:   q.text("name"), RecordName: q.text("record"), SiteID: q.number("siteId", 0, 1, math.MaxInt64), Caller: q.text("caller"),
 	}

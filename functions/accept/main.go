@@ -9,33 +9,41 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 	"time"
 
-	"github.com/aliyun/fc-runtime-go-sdk/fc"
 	"github.com/google/uuid"
 
 	"routinely/functions/deadletters"
 	"routinely/functions/invocation"
 	"routinely/shared/auth"
+	"routinely/shared/callback"
 	"routinely/shared/config"
 )
 
 func main() {
-	if err := run(os.Environ(), os.Stdout, func(handler any) { fc.Start(handler) }); err != nil {
+	stopping, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	if err := run(stopping, os.Environ(), os.Stdout, invocation.Start); err != nil {
 		fmt.Fprintln(os.Stderr, "accept:", err)
 		os.Exit(1)
 	}
 }
 
-// run joins the parts and hands the handler to start, which serves it until the process ends.
-func run(environ []string, stdout io.Writer, start func(handler any)) error {
+// run joins the parts and serves with them by start, until stopping is done.
+func run(stopping context.Context, environ []string, stdout io.Writer, start func(handler any, preStop func(context.Context))) error {
 	cfg, err := config.LoadAccept(environ)
 	if err != nil {
 		return err
 	}
 	guard, err := auth.Parse(cfg.Auth.Reveal())
 	if err != nil {
+		return err
+	}
+	receivers := callback.Policy{AllowHTTP: cfg.Receivers.HTTP, Networks: cfg.Receivers.Networks}
+	if err := receivers.Check(); err != nil {
 		return err
 	}
 	parts, err := invocation.NewParts(cfg.Base, stdout, "accept")
@@ -47,13 +55,13 @@ func run(environ []string, stdout io.Writer, start func(handler any)) error {
 	})
 	routes := sync.OnceValue(func() http.Handler {
 		return newRoutes(service{
-			guard: guard,
-			jobs:  parts.Jobs, record: parts.Record, letters: desk, now: time.Now, sleep: invocation.Sleep, newID: uuid.NewV7,
+			guard: guard, receivers: receivers,
+			jobs: parts.Jobs, record: parts.Record, letters: desk, now: time.Now, sleep: invocation.Sleep, newID: uuid.NewV7,
 		})
 	})
 	go routes() // while the first event is asked for
-	start(func(ctx context.Context, event json.RawMessage) (response, error) {
-		return serveEvent(parts.Credentials.Begin(ctx, parts.Log), event, routes()), nil
+	invocation.Serve(stopping, parts, start, func(ctx context.Context, event json.RawMessage) (response, error) {
+		return serveEvent(ctx, event, routes()), nil
 	})
 	return nil
 }

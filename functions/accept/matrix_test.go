@@ -125,6 +125,7 @@ func TestMatrix(t *testing.T) {
 				})
 			})
 		}
+		tried.Complete(t, "MNS", "ledger")
 	})
 	for _, f := range flows() {
 		t.Run("the instance killed, "+f.name, func(t *testing.T) { f.killedInstances(t, m) })

@@ -55,6 +55,9 @@ func (q *query) wrong(name, code, detail string) {
 	q.problems = append(q.problems, routine.Problem{Pointer: "/" + name, Code: code, Detail: detail})
 }
 
+// maxQueryProblems bounds what is told of an address; somebody who sends a thousand unknown parameters needs no list of them.
+const maxQueryProblems = 50
+
 // end says what was wrong, parameters that nobody took included.
 func (q *query) end() error {
 	for name := range q.given {
@@ -64,6 +67,7 @@ func (q *query) end() error {
 		return nil
 	}
 	slices.SortFunc(q.problems, func(a, b routine.Problem) int { return strings.Compare(a.Pointer, b.Pointer) })
+	q.problems = q.problems[:min(len(q.problems), maxQueryProblems)]
 	p := problemParameter.with(q.problems[0].Detail)
 	p.Errors = q.problems
 	return p

@@ -18,6 +18,7 @@ import (
 	"routinely/functions/invocation"
 	"routinely/queue"
 	"routinely/shared/auth"
+	"routinely/shared/callback"
 	"routinely/shared/ledger"
 )
 
@@ -29,13 +30,15 @@ var contractPage []byte
 
 // service holds what the handlers need.
 type service struct {
-	guard   *auth.Guard
-	jobs    *queue.Client
-	record  *invocation.Record
-	letters *deadletters.Desk
-	now     func() time.Time
-	sleep   func(context.Context, time.Duration)
-	newID   func() (uuid.UUID, error)
+	guard *auth.Guard
+	jobs  *queue.Client
+	// receivers says where callbacks may go.
+	receivers callback.Policy
+	record    *invocation.Record
+	letters   *deadletters.Desk
+	now       func() time.Time
+	sleep     func(context.Context, time.Duration)
+	newID     func() (uuid.UUID, error)
 }
 
 // newRoutes returns the function's HTTP interface; openapi.yaml describes it.

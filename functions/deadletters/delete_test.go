@@ -54,7 +54,7 @@ func TestDelete(t *testing.T) {
 	t.Run("deletes a letter of which a part is missing", func(t *testing.T) {
 		s := newStage(t)
 		l := deadLetter(0)
-		l.Received = queue.ReceivedBody("M1", noise(150_000))
+		l.Received = queue.ReceivedBody("M1", noise(80_000))
 		s.put(t, encode(t, l)[1:]...)
 		if done := remove(t, s, api.DeadLetterFilter{}, true, false); done.Count != 1 || s.letters(t) != 0 {
 			t.Errorf("got %+v", done)

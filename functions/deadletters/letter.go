@@ -3,12 +3,15 @@ package deadletters
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"routinely/queue"
 	"routinely/shared/api"
 	"routinely/shared/fault"
+	"routinely/shared/routine"
 )
 
 func origin(l *queue.Letter) api.Origin {
@@ -20,11 +23,19 @@ func origin(l *queue.Letter) api.Origin {
 
 // brief is the letter as lists show it.
 func brief(l *queue.Letter) *api.DeadLetter {
-	return &api.DeadLetter{
+	out := &api.DeadLetter{
 		ID: l.ID, Origin: origin(l), JobID: l.JobID, Kind: l.Kind, Code: l.Code, Message: l.Message, RequestID: l.RequestID,
 		Step: l.Step, Hint: l.Hint, Reason: l.Reason, Problems: l.Problems, DeadAt: l.DeadAt, Caller: l.Caller,
-		AcceptedAt: l.AcceptedAt, Attempt: l.Attempt, Redriven: l.Redriven, Request: l.Request,
+		AcceptedAt: l.AcceptedAt, Attempt: l.Attempt, Redriven: l.Redriven,
 	}
+	if l.Request != nil {
+		shown := l.Request.Shown()
+		out.Request = &shown
+	}
+	if c := l.Callback; c != nil {
+		out.Callback = &api.Callback{ID: c.ID, URL: routine.ShownURL(c.URL), CreatedAt: c.CreatedAt}
+	}
+	return out
 }
 
 // Get returns one dead letter with all that is known of it. One that is not to be seen is a fault of kind NotFound and code
@@ -70,13 +81,35 @@ func unknown(id string) error {
 func full(l *queue.Letter, whole queue.Received, complete bool) api.DeadLetter {
 	out := *brief(l)
 	out.Progress, out.Attempts, out.Redrives, out.Incomplete = l.Progress, l.Attempts, l.Redrives, !complete
+	if l.Callback != nil {
+		out.Callback.Event = l.Callback.Event
+		return out
+	}
 	if complete {
+		request := l.Request
+		if l.Received = whole; request == nil && out.JobID != "" {
+			request = l.RequestReceived()
+		}
 		out.Received = received(whole)
-		if l.Received = whole; out.Request == nil && out.JobID != "" {
-			out.Request = l.RequestReceived()
+		if request != nil {
+			shown := request.Shown()
+			out.Request, out.Received.Body = &shown, hide(out.Received.Body, request.CallbackURL)
 		}
 	}
 	return out
+}
+
+// hide replaces the query of a URL in a message, as JSON may write it.
+func hide(body, url string) string {
+	_, query, secret := strings.Cut(url, "?")
+	if !secret || query == "" {
+		return body
+	}
+	written, err := json.Marshal(query)
+	if err != nil { // a string always marshals
+		return ""
+	}
+	return strings.NewReplacer(query, "***", strings.Trim(string(written), `"`), "***").Replace(body)
 }
 
 // received is a message as this interface shows it. A body whose encoding somebody has broken is shown as it is written.

@@ -50,14 +50,14 @@ func TestPace(t *testing.T) {
 	t.Run("goes on behind what does not fit the filter when the time was over", func(t *testing.T) {
 		var s *stage
 		s = newStage(t, func(c *deadletters.Config) {
-			c.Now = func() time.Time { s.clock.Advance(time.Second / 2); return s.clock.Now() }
+			c.Now = func() time.Time { s.clock.Advance(time.Second); return s.clock.Now() }
 		})
 		// With leases as deployed: they must outlast the calls.
 		if _, err := functiontest.Queue(t, queue.Config{Endpoint: s.url}).Setup(t.Context(), false); err != nil {
 			t.Fatal(err)
 		}
-		s.die(t, 300, func(i int, l *queue.DeadLetter) {
-			if i >= 290 {
+		s.die(t, 160, func(i int, l *queue.DeadLetter) {
+			if i >= 150 {
 				l.Code = "Odd"
 			}
 		})
@@ -73,7 +73,7 @@ func TestPace(t *testing.T) {
 			t.Errorf("%d letters in %d calls", count, calls)
 		}
 		s.clock.Advance(2 * time.Minute)
-		if n := s.letters(t); n != 290 {
+		if n := s.letters(t); n != 150 {
 			t.Errorf("%d letters are left", n)
 		}
 	})

@@ -10,7 +10,7 @@ import (
 	"routinely/shared/routine"
 )
 
-// Redrive puts the dead letters that fit the filter back on the job queue and says who did and why (by, wanted.Reason) in
+// Redrive puts the dead letters that fit the filter back on their queues and says who did and why (by, wanted.Reason) in
 // the jobs, the ledger and the log. A letter leaves the queue only once MNS has confirmed its message, so that a call that is
 // cut off repeats a job, which jobs survive, and never loses one. It works until the end of the queue, the limit, or the time:
 // 20 seconds, or as long as the context has. WorkedOff.More then says that there may be more; letters that do not fit the
@@ -58,18 +58,17 @@ func (d *Desk) work(ctx context.Context, f api.DeadLetterFilter, o order, a act)
 // sendAgain records redrives and then sends the messages: no job works unrecorded.
 func sendAgain(ctx context.Context, w *work, letters []*letter) []error {
 	errs := make([]error, len(letters))
-	var bodies []string
+	var messages []queue.Redelivery
 	var owners []int
-	var jobs []*queue.Envelope
 	for i, l := range letters {
-		messages, err := l.story.Redrive(w.cfg.Now(), w.order.by, w.order.reason)
+		its, err := l.story.Redrive(w.cfg.Now(), w.order.by, w.order.reason)
 		errs[i] = err
-		for _, m := range messages {
-			bodies, owners, jobs = append(bodies, m.Body), append(owners, i), append(jobs, m.Job)
+		for _, m := range its {
+			messages, owners = append(messages, m), append(owners, i)
 		}
 	}
-	w.record(ctx, jobs)
-	for k, err := range w.cfg.Queue.SendBatch(ctx, bodies) {
+	w.record(ctx, messages)
+	for k, err := range w.cfg.Queue.Redeliver(ctx, messages) {
 		if err != nil {
 			errs[owners[k]] = err
 		}
@@ -78,13 +77,14 @@ func sendAgain(ctx context.Context, w *work, letters []*letter) []error {
 }
 
 // record notes the redrives of jobs in the ledger.
-func (w *work) record(ctx context.Context, jobs []*queue.Envelope) {
+func (w *work) record(ctx context.Context, messages []queue.Redelivery) {
 	if w.cfg.Record == nil {
 		return
 	}
 	var running sync.WaitGroup
 	defer running.Wait()
-	for _, e := range jobs {
+	for _, m := range messages {
+		e := m.Job
 		if e == nil {
 			continue
 		}

@@ -17,8 +17,13 @@ import (
 	"routinely/shared/routine"
 )
 
-// many is a count of letters that takes a few seconds with the race detector.
-const many = 300
+// crowd is a count of letters that fills many batches, fewer in short tests.
+func crowd() int {
+	if testing.Short() {
+		return 100
+	}
+	return 300
+}
 
 // once is what the job queue holds when each of n jobs was redriven once.
 func once(n int) map[string]int {
@@ -39,7 +44,7 @@ func problems(done api.WorkedOff) []string {
 
 func TestRedrive(t *testing.T) {
 	t.Run("puts every job back on the queue, once, and leaves nothing behind", func(t *testing.T) {
-		s := newStage(t)
+		s, many := newStage(t), crowd()
 		s.die(t, many)
 		done := s.redrive(t, all())
 		if done.Count != many || done.More || len(done.Failed) > 0 || len(done.IDs) != many {
@@ -109,18 +114,19 @@ func TestRedrive(t *testing.T) {
 	})
 	t.Run("takes only what fits the filter, and gives the rest back at once", func(t *testing.T) {
 		s := newStage(t)
-		s.die(t, 200, func(i int, l *queue.DeadLetter) {
+		fit, others := crowd()/4, crowd()*3/4
+		s.die(t, fit+others, func(i int, l *queue.DeadLetter) {
 			if i%4 == 0 {
 				l.Code = "Odd"
 			}
 		})
 		done := s.redrive(t, api.Redrive{DeadLetterFilter: api.DeadLetterFilter{Code: "Odd"}})
 		jobs := s.jobs(t)
-		if done.Count != 50 || done.More || len(jobs) != 50 || jobs[jobID(0)] != 1 || jobs[jobID(196)] != 1 {
+		if done.Count != fit || done.More || len(jobs) != fit || jobs[jobID(0)] != 1 || jobs[jobID(4*fit-4)] != 1 {
 			t.Errorf("count %d, more %t, jobs %v", done.Count, done.More, jobs)
 		}
-		if n := s.letters(t); n != 150 {
-			t.Errorf("%d letters are visible, want 150", n)
+		if n := s.letters(t); n != others {
+			t.Errorf("%d letters are visible, want %d", n, others)
 		}
 	})
 	t.Run("redrives one by its id, and none by an unknown id", func(t *testing.T) {
@@ -168,13 +174,14 @@ func TestRedrive(t *testing.T) {
 	})
 	t.Run("deletes all copies of a letter and sends its job once", func(t *testing.T) {
 		s := newStage(t)
+		n := crowd() / 3
 		for range 3 {
-			s.die(t, 100)
+			s.die(t, n)
 		}
-		if done := s.redrive(t, all()); done.Count != 100 || done.More {
+		if done := s.redrive(t, all()); done.Count != n || done.More {
 			t.Errorf("got %+v", done)
 		}
-		if diff := cmp.Diff(once(100), s.jobs(t)); diff != "" {
+		if diff := cmp.Diff(once(n), s.jobs(t)); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
 		}
 		if n := s.letters(t); n != 0 {
@@ -189,10 +196,11 @@ func TestRedrive(t *testing.T) {
 		if len(parts) < 2 {
 			t.Fatal("one part")
 		}
+		n := crowd() / 3
 		s.put(t, parts[1:]...)
-		s.die(t, 100)
+		s.die(t, n)
 		s.put(t, parts[0], parts[1])
-		if done := s.redrive(t, all()); done.Count != 101 || len(done.Failed) > 0 {
+		if done := s.redrive(t, all()); done.Count != n+1 || len(done.Failed) > 0 {
 			t.Errorf("got %+v", done)
 		}
 		if n := s.jobs(t)[text]; n != 0 { // it is carried in Base64
@@ -205,7 +213,7 @@ func TestRedrive(t *testing.T) {
 	t.Run("leaves a letter of which a part is missing", func(t *testing.T) {
 		s := newStage(t)
 		l := deadLetter(0)
-		l.Received = queue.ReceivedBody("M1", noise(150_000))
+		l.Received = queue.ReceivedBody("M1", noise(80_000))
 		parts := encode(t, l)
 		s.put(t, parts[1:]...)
 		done := s.redrive(t, all())

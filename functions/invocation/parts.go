@@ -16,7 +16,7 @@ import (
 type Parts struct {
 	// Credentials are those of the latest call.
 	Credentials *Credentials
-	// Jobs is the way to both queues.
+	// Jobs is the way to the queues.
 	Jobs *queue.Client
 	// Record is what is written down of jobs; without a ledger it records nothing.
 	Record *Record
@@ -32,7 +32,8 @@ func NewParts(cfg config.Base, stdout io.Writer, name string) (*Parts, error) {
 	}
 	p := &Parts{Credentials: NewCredentials(cfg.Key), Log: log}
 	p.Jobs, err = queue.New(queue.Config{
-		Endpoint: cfg.Queue.Endpoint, Queue: cfg.Name, DeadLetterQueue: cfg.DeadLetter, Credentials: p.Credentials.Get, Timeout: cfg.Queue.Timeout,
+		Endpoint: cfg.Queue.Endpoint, Queue: cfg.Name, DeadLetterQueue: cfg.DeadLetter, CallbackQueue: cfg.CallbackQueue,
+		Credentials: p.Credentials.Get, Timeout: cfg.Queue.Timeout,
 	})
 	if err != nil {
 		return nil, err

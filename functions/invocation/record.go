@@ -88,6 +88,19 @@ func (r *Record) Append(ctx context.Context, job routine.Job, e ledger.Entry) (w
 // Note is Append for whoever has no use for the answer.
 func (r *Record) Note(ctx context.Context, job routine.Job, e ledger.Entry) { r.Append(ctx, job, e) }
 
+// Flush writes the entries that were missed, until one fails or ctx is done.
+func (r *Record) Flush(ctx context.Context) {
+	for ctx.Err() == nil && r.waiting() > 0 && r.catchUp(ctx) {
+	}
+}
+
+// waiting is how many entries are to be written later.
+func (r *Record) waiting() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.missed)
+}
+
 // up reports whether the ledger may be asked.
 func (r *Record) up() bool {
 	r.mu.Lock()

@@ -160,3 +160,33 @@ func TestRecordOfARefusedEntry(t *testing.T) {
 		t.Errorf("log: %s", &b.log)
 	}
 }
+
+func TestFlush(t *testing.T) {
+	t.Run("writes what was missed, without waiting for the next job", func(t *testing.T) {
+		b := open(t)
+		ctx := b.context(t)
+		heal := b.breakdown(t)
+		for n := range 45 {
+			b.Append(ctx, job(n), done)
+		}
+		heal()
+		b.Flush(ctx)
+		for n := range 45 {
+			if got, err := b.Ledger().Job(ctx, job(n).ID); err != nil || got.State != routine.Succeeded {
+				t.Errorf("job %d: %+v, %v", n, got, err)
+			}
+		}
+	})
+	t.Run("comes to an end while the ledger is still down, and keeps what it has", func(t *testing.T) {
+		b := open(t)
+		ctx := b.context(t)
+		heal := b.breakdown(t)
+		b.Append(ctx, job(1), done)
+		b.Flush(ctx)
+		heal()
+		b.Flush(ctx)
+		if got, err := b.Ledger().Job(ctx, job(1).ID); err != nil || got.State != routine.Succeeded {
+			t.Errorf("%+v, %v", got, err)
+		}
+	})
+}

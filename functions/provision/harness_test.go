@@ -28,10 +28,12 @@ import (
 // lane is a worker with its queue and its ESA account, all on one clock that only the test moves.
 type lane struct {
 	*worker
-	mns   *mnsemu.Server
-	esa   *esaemu.Server
-	jobs  *mnsclient.Client
-	clock *clock.Manual
+	mns *mnsemu.Server
+	// mnsURL is the address of mns.
+	mnsURL string
+	esa    *esaemu.Server
+	jobs   *mnsclient.Client
+	clock  *clock.Manual
 	// ots and ledger are nil for a worker that keeps no record.
 	ots    *otsemu.Server
 	ledger *ledger.Ledger
@@ -54,9 +56,9 @@ func startRecorded(t *testing.T) *lane {
 
 func startWith(t *testing.T, manual *clock.Manual, book *ledger.Ledger) *lane {
 	t.Helper()
-	mns, mnsURL := localtest.MNS(t, manual, "jobs", "jobs-dead")
+	mns, mnsURL := localtest.MNS(t, manual, "jobs", "jobs-dead", "jobs-callbacks")
 	account, esaURL := localtest.ESA(t, nil, 0)
-	jobs := functiontest.Queue(t, queue.Config{Endpoint: mnsURL})
+	jobs := functiontest.Queue(t, queue.Config{Endpoint: mnsURL, CallbackQueue: "jobs-callbacks"})
 	client, err := esa.New(esa.Config{Endpoint: esaURL, Credentials: localtest.Credentials, Timeout: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)
@@ -67,12 +69,13 @@ func startWith(t *testing.T, manual *clock.Manual, book *ledger.Ledger) *lane {
 		policy:      retry.Policy{Base: 2 * time.Second, Cap: 15 * time.Minute, MaxAttempts: 10, MaxInternalAttempts: 3, MaxAge: 24 * time.Hour},
 		lockPollMin: 200 * time.Millisecond, lockPollMax: 3 * time.Second, reserve: 10 * time.Second,
 		now: manual.Now, draw: func() float64 { return 0.999 },
-		sleep: func(_ context.Context, d time.Duration) { manual.Advance(d) },
+		sleep:    func(_ context.Context, d time.Duration) { manual.Advance(d) },
+		stopping: t.Context(),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &lane{worker: w, mns: mns, esa: account, jobs: localtest.MNSClient(t, mnsURL), clock: manual}
+	return &lane{worker: w, mns: mns, mnsURL: mnsURL, esa: account, jobs: localtest.MNSClient(t, mnsURL), clock: manual}
 }
 
 func (l *lane) inject(t *testing.T, set *faults.Set, rules ...faults.Rule) {

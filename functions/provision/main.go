@@ -4,14 +4,13 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
-
-	"github.com/aliyun/fc-runtime-go-sdk/fc"
 
 	"routinely/functions/invocation"
 	"routinely/shared/config"
@@ -21,14 +20,16 @@ import (
 )
 
 func main() {
-	if err := run(os.Environ(), os.Stdout, func(handler any) { fc.Start(handler) }); err != nil {
+	stopping, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	if err := run(stopping, os.Environ(), os.Stdout, invocation.Start); err != nil {
 		fmt.Fprintln(os.Stderr, "provision:", err)
 		os.Exit(1)
 	}
 }
 
-// run joins the parts and hands the handler to start, which serves it until the process ends.
-func run(environ []string, stdout io.Writer, start func(handler any)) error {
+// run joins the parts and serves with them by start, until stopping is done.
+func run(stopping context.Context, environ []string, stdout io.Writer, start func(handler any, preStop func(context.Context))) error {
 	cfg, err := config.LoadProvision(environ)
 	if err != nil {
 		return err
@@ -50,13 +51,11 @@ func run(environ []string, stdout io.Writer, start func(handler any)) error {
 			MaxInternalAttempts: cfg.RetryInternalAttempts, MaxAge: cfg.RetryMaxAge,
 		},
 		lockPollMin: cfg.LockPollMin, lockPollMax: cfg.LockPollMax, reserve: cfg.Reserve,
-		now: time.Now, draw: rand.Float64, sleep: invocation.Sleep,
+		now: time.Now, draw: rand.Float64, sleep: invocation.Sleep, stopping: stopping,
 	})
 	if err != nil {
 		return err
 	}
-	start(func(ctx context.Context, event json.RawMessage) (report, error) {
-		return w.handle(parts.Credentials.Begin(ctx, parts.Log), event)
-	})
+	invocation.Serve(stopping, parts, start, w.handle)
 	return nil
 }

@@ -16,10 +16,10 @@ func TestRun(t *testing.T) {
 		account, esaURL := localtest.ESA(t, nil, 0)
 		event := delivered(t, `{"name":"pr-1","siteId":54362329990032,"recordName":"pr-1.example.com"}`)
 		var out report
-		err := run([]string{
+		err := run(t.Context(), []string{
 			"ROUTINELY_MNS_ENDPOINT=" + mnsURL, "ROUTINELY_ESA_ENDPOINT=" + esaURL,
 			"ALIBABA_CLOUD_ACCESS_KEY_ID=" + localtest.AccessKeyID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET=" + localtest.AccessKeySecret,
-		}, io.Discard, func(handler any) {
+		}, io.Discard, func(handler any, _ func(context.Context)) {
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			defer cancel()
 			var err error
@@ -41,7 +41,7 @@ func TestRun(t *testing.T) {
 		"no pause for the lock": "ROUTINELY_LOCK_POLL_MIN=0s", "no reserve": "ROUTINELY_RESERVE=0s", "a bad number": "ROUTINELY_RETRY_ATTEMPTS=x",
 	} {
 		t.Run("refuses "+name, func(t *testing.T) {
-			if err := run([]string{"ROUTINELY_MNS_ENDPOINT=http://localhost", setting}, io.Discard, func(any) { t.Error("started") }); err == nil {
+			if err := run(t.Context(), []string{"ROUTINELY_MNS_ENDPOINT=http://localhost", setting}, io.Discard, func(any, func(context.Context)) { t.Error("started") }); err == nil {
 				t.Error("accepted")
 			}
 		})

@@ -94,7 +94,8 @@ func (x *trial) start(t *testing.T, dieAt int) {
 		policy:      retry.Policy{Base: 2 * time.Second, Cap: 15 * time.Minute, MaxAttempts: attempts, MaxInternalAttempts: 3, MaxAge: 24 * time.Hour},
 		lockPollMin: 200 * time.Millisecond, lockPollMax: 3 * time.Second, reserve: 10 * time.Second,
 		now: s.Clock.Now, draw: func() float64 { return 0.999 },
-		sleep: func(_ context.Context, d time.Duration) { s.Clock.Advance(d) },
+		sleep:    func(_ context.Context, d time.Duration) { s.Clock.Advance(d) },
+		stopping: t.Context(),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -179,16 +179,6 @@ func TestCopies(t *testing.T) {
 			t.Errorf("%d routines", routines)
 		}
 	})
-	t.Run("of a dead letter that somebody put back by hand are done", func(t *testing.T) {
-		l := startRecorded(t)
-		e := l.claimed(t)
-		l.inject(t, l.esa.Faults(), faults.Rule{Action: "CreateRoutine", Fault: faults.Fault{Answer: faults.Error, Status: 400, Code: "RoutineNumberExceedQuotaLimit"}})
-		for _, want := range []outcome{deadLettered, succeeded} {
-			if got := l.invoke(t, body(t, e)); got[0].Outcome != want {
-				t.Errorf("%+v, want %s", got, want)
-			}
-		}
-	})
 }
 
 func TestLedgerTrouble(t *testing.T) {

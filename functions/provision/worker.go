@@ -11,7 +11,6 @@ import (
 	"routinely/queue"
 	"routinely/shared/fault"
 	"routinely/shared/ledger"
-	"routinely/shared/logging"
 	"routinely/shared/provision"
 	"routinely/shared/retry"
 	"routinely/shared/routine"
@@ -30,13 +29,14 @@ type workerConfig struct {
 	now     func() time.Time
 	draw    func() float64
 	sleep   func(context.Context, time.Duration)
+	// stopping is done once the process shall end: then a job that waits for the lock is handed back.
+	stopping context.Context
 }
 
 // worker decides what becomes of each delivered job.
 type worker struct {
 	workerConfig
-	// finished remembers the jobs this instance has brought to success, for copies of them that are delivered afterwards. A
-	// dead letter is not remembered: whoever puts it back on the queue wants it tried again.
+	// finished remembers the jobs this instance has brought to success, for copies of them that are delivered afterwards.
 	finished recent
 }
 
@@ -53,43 +53,9 @@ func newWorker(cfg workerConfig) (*worker, error) {
 	return &worker{workerConfig: cfg}, nil
 }
 
-// outcome is what became of one delivered message.
-type outcome string
-
-const (
-	succeeded    outcome = "succeeded"
-	again        outcome = "again"
-	handedBack   outcome = "handed-back"
-	deadLettered outcome = "dead-lettered"
-	duplicate    outcome = "duplicate"
-	cancelled    outcome = "cancelled"
-	notSettled   outcome = "not-settled"
-)
-
-// report is the function's answer: what became of each message, for whoever invokes the function by hand or reads its
-// result; the trigger does not.
-type report struct {
-	Messages []entry `json:"messages"`
-}
-
-type entry struct {
-	JobID        string          `json:"jobId,omitempty"`
-	MessageID    string          `json:"messageId,omitempty"`
-	Outcome      outcome         `json:"outcome"`
-	Attempt      int             `json:"attempt,omitempty"`
-	Result       *routine.Result `json:"result,omitempty"`
-	Step         string          `json:"step,omitempty"`
-	Kind         fault.Kind      `json:"kind,omitempty"`
-	Code         string          `json:"code,omitempty"`
-	Error        string          `json:"error,omitempty"`
-	ESARequestID string          `json:"esaRequestId,omitempty"`
-	Hint         string          `json:"hint,omitempty"`
-	DelaySeconds float64         `json:"delaySeconds,omitempty"`
-}
-
 // handle settles every message of the event. It returns an error only if handing one over failed: then the platform
 // delivers the event again, and what was done already is found done.
-func (w *worker) handle(ctx context.Context, event []byte) (report, error) {
+func (w *worker) handle(ctx context.Context, event json.RawMessage) (report, error) {
 	work := ctx
 	if deadline, ok := ctx.Deadline(); ok {
 		bounded, cancel := context.WithDeadline(ctx, deadline.Add(-w.reserve))
@@ -117,23 +83,21 @@ func (w *worker) settle(ctx context.Context, d queue.Delivery) (entry, error) {
 		return w.giveUp(ctx, d, unreadable(d.Err), "the message holds no valid request", line)
 	}
 	e := d.Envelope
-	if over := w.begin(ctx, e); over != "" {
-		line.Outcome = over
-		return line, nil
+	if known, over := w.begin(ctx, e); over {
+		return w.repeat(ctx, d, known, line)
 	}
 	result, err := w.run(ctx, &e)
 	d.Envelope = e
 	if err == nil {
-		w.finished.add(identity(e))
-		w.write(ctx, e, ledger.Entry{Kind: ledger.Succeeded, Result: &result})
 		line.Outcome, line.Result = succeeded, &result
-		return line, nil
+		return line, w.finish(ctx, e, w.end(ctx, e, ledger.Entry{Kind: ledger.Succeeded, Result: &result}))
 	}
 	failure := fault.From(err)
-	line.blame(failure)
+	last := w.attempt(e, failure)
+	line.blame(last)
 	locked := failure.Kind == fault.Locked
 	if !locked {
-		d.Envelope.Fail(w.attempt(e, failure))
+		d.Envelope.Fail(last)
 	}
 	switch next := w.policy.Next(failure, e.Attempt, w.now().Sub(e.Since()), w.draw()); {
 	case !next.Again:
@@ -145,25 +109,19 @@ func (w *worker) settle(ctx context.Context, d queue.Delivery) (entry, error) {
 	}
 }
 
-// begin finds out whether the job is over already: a copy of one that succeeded, or one that was cancelled. Without an answer
-// of the ledger the job is done: doing it twice is harmless, not doing it is not.
-func (w *worker) begin(ctx context.Context, e queue.Envelope) (over outcome) {
+// begin records that a worker has the job, and finds out whether it is over: a copy of one that has ended already, or one that
+// was cancelled. known is the job as it is recorded, empty if it is only remembered. Without an answer of the ledger the job is
+// done: doing it twice is harmless, not doing it is not.
+func (w *worker) begin(ctx context.Context, e queue.Envelope) (known routine.Job, over bool) {
 	if w.finished.has(identity(e)) {
-		return duplicate
+		return routine.Job{}, true
 	}
 	was, ok := w.write(ctx, e, ledger.Entry{Kind: ledger.Started})
 	// The same key may have been used for another request while the ledger was down.
-	if !ok || requestText(was.Job.Request) != requestText(e.Request) {
-		return ""
+	if !ok || requestText(was.Job.Request) != requestText(e.Request.Shown()) {
+		return routine.Job{}, false
 	}
-	switch was.Job.State {
-	case routine.Succeeded:
-		return duplicate
-	case routine.Cancelled:
-		return cancelled
-	case routine.Queued, routine.DeadLettered:
-	}
-	return ""
+	return was.Job, was.Job.State.Final()
 }
 
 // write records what happens to the job.
@@ -195,15 +153,22 @@ func (w *worker) attempt(e queue.Envelope, failure *fault.Error) routine.Attempt
 	}
 }
 
-// run performs the job, waiting in place for the account lock as long as the invocation has time: the lane stays busy.
+// run performs the job, waiting in place for the account lock as long as the invocation has time and the process shall live: the
+// lane stays busy.
 func (w *worker) run(ctx context.Context, e *queue.Envelope) (routine.Result, error) {
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(w.stopping, cancel)()
 	pause := w.lockPollMin
 	for {
 		result, err := w.runOnce(ctx, e)
 		if !fault.HasKind(err, fault.Locked) || !w.canWait(ctx, pause) {
 			return result, err
 		}
-		w.sleep(ctx, pause/2+time.Duration(w.draw()*float64(pause/2)))
+		w.sleep(waiting, pause/2+time.Duration(w.draw()*float64(pause/2)))
+		if w.stopping.Err() != nil {
+			return result, err
+		}
 		pause = min(2*pause, w.lockPollMax)
 	}
 }
@@ -211,7 +176,7 @@ func (w *worker) run(ctx context.Context, e *queue.Envelope) (routine.Result, er
 // canWait reports whether another step fits after the pause.
 func (w *worker) canWait(ctx context.Context, pause time.Duration) bool {
 	deadline, ok := ctx.Deadline()
-	return ok && time.Until(deadline) > pause+w.workflow.StepTime
+	return ok && time.Until(deadline) > pause+w.workflow.StepTime && w.stopping.Err() == nil
 }
 
 // runOnce makes a defect in the workflow a fault of this one job.
@@ -257,73 +222,4 @@ func (w *worker) send(ctx context.Context, d, next queue.Delivery, delay time.Du
 		w.write(ctx, d.Envelope, happened)
 	}
 	return line, err
-}
-
-// giveUp puts the job, or the message that holds none, on the dead-letter queue.
-func (w *worker) giveUp(ctx context.Context, d queue.Delivery, failure *fault.Error, reason string, line entry) (entry, error) {
-	e := d.Envelope
-	letter := queue.DeadLetter{
-		JobID: e.JobID, Kind: string(failure.Kind), Code: failure.Code, Message: failure.Error(), RequestID: failure.RequestID,
-		Step: routine.Step(failure.Step), Hint: failure.Hint, Reason: reason, Caller: e.Caller, AcceptedAt: e.AcceptedAt,
-		Attempt: e.Attempt, Redriven: e.Redriven, Redrives: e.Redrives, Progress: e.Progress, Attempts: e.Failures,
-		DeadAt:   w.now().UTC(),
-		Received: queue.ReceivedBody(d.MessageID, d.Body),
-	}
-	if d.Err == nil {
-		letter.Request = &e.Request
-	}
-	var invalid *routine.Invalid
-	if errors.As(d.Err, &invalid) {
-		letter.Problems = invalid.Problems
-	}
-	line.blame(failure)
-	line.Outcome = deadLettered
-	err := w.queue.SendDead(context.WithoutCancel(ctx), letter)
-	if err == nil && d.Err == nil {
-		last := w.attempt(e, failure)
-		w.write(ctx, e, ledger.Entry{Kind: ledger.DeadLettered, Failure: &last, Reason: reason})
-	}
-	return line, err
-}
-
-// unreadable classifies a message without a valid request.
-func unreadable(err error) *fault.Error {
-	code := "UnreadableMessage"
-	var invalid *routine.Invalid
-	if errors.As(err, &invalid) && !invalid.Malformed {
-		code = "InvalidRequest"
-	}
-	return &fault.Error{
-		Kind: fault.Invalid, Code: code, Message: err.Error(), Err: err,
-		Hint: "Correct the request and submit it again; the message as received is below. See POST /v1/routines for the rules.",
-	}
-}
-
-func (l *entry) blame(failure *fault.Error) {
-	l.Step, l.Kind, l.Code, l.Error = failure.Step, failure.Kind, failure.Code, failure.Error()
-	l.ESARequestID, l.Hint = failure.RequestID, failure.Hint
-}
-
-// log writes the one line of a message's outcome.
-func (l *entry) log(ctx context.Context) {
-	fields := logging.Fields{logging.Outcome: l.Outcome, logging.Job: l.JobID, logging.MessageID: l.MessageID, logging.Attempt: l.Attempt}
-	if l.Result != nil {
-		fields["routine"], fields["record"], fields["recordId"] = l.Result.Routine, l.Result.Record, l.Result.RecordID
-	}
-	if l.Error != "" {
-		fields[logging.Error], fields[logging.Kind], fields[logging.Code] = l.Error, l.Kind, l.Code
-		fields[logging.Step], fields[logging.ESARequestID], fields[logging.Hint] = l.Step, l.ESARequestID, l.Hint
-	}
-	if l.Outcome == again || l.Outcome == handedBack {
-		fields[logging.DelaySeconds] = l.DelaySeconds
-	}
-	log := logging.From(ctx).WithFields(fields)
-	switch l.Outcome {
-	case succeeded, duplicate, cancelled:
-		log.Info("job " + string(l.Outcome))
-	case again, handedBack:
-		log.Warn("job " + string(l.Outcome))
-	case deadLettered, notSettled:
-		log.Error("job " + string(l.Outcome))
-	}
 }

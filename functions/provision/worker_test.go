@@ -264,3 +264,41 @@ func TestTooLargeToGoOn(t *testing.T) {
 		t.Errorf("got %+v", letters)
 	}
 }
+
+func TestStop(t *testing.T) {
+	t.Run("hands back a job that waits for the lock, without counting an attempt", func(t *testing.T) {
+		l := start(t)
+		stopping, stop := context.WithCancel(t.Context())
+		l.stopping = stopping
+		l.sleep = func(waiting context.Context, _ time.Duration) {
+			stop()
+			<-waiting.Done()
+		}
+		l.inject(t, l.esa.Faults(), faults.Rule{
+			Action: "CreateRoutine", Times: -1, Fault: faults.Fault{Answer: faults.Error, Status: 400, Code: "UserOperationStatusIsLocked"},
+		})
+		if got := l.invoke(t, body(t, l.envelope())); got[0].Outcome != handedBack || got[0].Attempt != 1 {
+			t.Errorf("%+v", got)
+		}
+		if n := l.esa.Faults().Count("CreateRoutine"); n != 1 {
+			t.Errorf("asked %d times", n)
+		}
+		l.clock.Advance(time.Minute)
+		sent := l.take(t, "jobs")
+		if len(sent) != 1 {
+			t.Fatalf("%d messages", len(sent))
+		}
+		if e := queue.Decode([]byte(sent[0]), l.clock.Now())[0].Envelope; e.Attempt != 1 || e.HandedBack != 1 || len(e.Failures) != 0 {
+			t.Errorf("%+v", e)
+		}
+	})
+	t.Run("finishes a job that does not wait", func(t *testing.T) {
+		l := start(t)
+		stopping, stop := context.WithCancel(t.Context())
+		stop()
+		l.stopping = stopping
+		if got := l.invoke(t, body(t, l.envelope())); got[0].Outcome != succeeded {
+			t.Errorf("%+v", got)
+		}
+	})
+}

@@ -3,6 +3,7 @@
 package api
 
 import (
+	"encoding/json"
 	"net/http"
 	"time"
 
@@ -167,10 +168,24 @@ type DeadLetter struct {
 	Progress routine.Progress  `json:"progress,omitzero"`
 	Attempts []routine.Attempt `json:"attempts,omitempty"`
 	Redrives []routine.Redrive `json:"redrives,omitempty"`
-	// Received is the message as it came. Dead letters from a list come without it.
+	// Callback is the callback that could not be delivered, of a dead letter that is about one: its job has ended otherwise.
+	Callback *Callback `json:"callback,omitempty"`
+	// Received is the message as it came. Dead letters from a list, and those about callbacks, come without it.
 	Received *Received `json:"received,omitempty"`
 	// Incomplete means that not all the messages that make up this dead letter could be seen at this moment.
 	Incomplete bool `json:"incomplete,omitempty"`
+}
+
+// Callback is the news of a job's end that somebody asked for.
+type Callback struct {
+	// ID is the webhook-id that the receiver knows it by.
+	ID string `json:"id"`
+	// URL is where it goes. Its query is not shown.
+	URL string `json:"url"`
+	// CreatedAt is when the job ended.
+	CreatedAt time.Time `json:"createdAt"`
+	// Event is what is sent. Dead letters from a list come without it.
+	Event json.RawMessage `json:"event,omitempty"`
 }
 
 // Received is a message, byte for byte.

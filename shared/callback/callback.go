@@ -69,9 +69,9 @@ type resolver interface {
 
 // Config is what a Sender needs.
 type Config struct {
-	// Secrets are 1 to 8 keys, each whsec_ and 24 to 64 random bytes in base64. Each signs every callback, so that a receiver
-	// may know the old one or the new one while one takes the place of the other. Who knows a secret can forge callbacks for
-	// everybody else who trusts it: receivers that do not trust each other need senders of their own.
+	// Secrets are 1 to 8 keys, each whsec_ and 24 to 64 random bytes in base64. Nobody but the sender knows them: each caller has
+	// secrets of its own, made of these by SecretOf. All sign every callback, so that a receiver may know the old one or the new
+	// one while one takes the place of the other.
 	Secrets []string
 	// Policy says where callbacks may go.
 	Policy Policy
@@ -160,7 +160,7 @@ func (s *Sender) Post(ctx context.Context, url string, event Event) error {
 		return to.unreachable(ctx, err, false)
 	}
 	defer func() { _ = conn.Close() }() // the transport has closed it, if it got that far
-	res, err := over(conn).RoundTrip(s.request(ctx, to, event.ID(), body))
+	res, err := over(conn).RoundTrip(s.request(ctx, to, event, body))
 	if err != nil {
 		return to.unreachable(ctx, err, true)
 	}
@@ -171,13 +171,13 @@ func (s *Sender) Post(ctx context.Context, url string, event Event) error {
 	return to.verdict(res, answer, s.now())
 }
 
-func (s *Sender) request(ctx context.Context, to target, id string, body []byte) *http.Request {
+func (s *Sender) request(ctx context.Context, to target, event Event, body []byte) *http.Request {
 	at := s.now()
 	req := &http.Request{
 		Method: http.MethodPost, URL: &to.url, Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
 		Header: http.Header{
 			"Content-Type": {"application/json"}, "User-Agent": {"Routinely"},
-			headerID: {id}, headerTimestamp: {strconv.FormatInt(at.Unix(), 10)}, headerSignature: {s.sign(id, at, body)},
+			headerID: {event.ID()}, headerTimestamp: {strconv.FormatInt(at.Unix(), 10)}, headerSignature: {s.sign(event.Data.Caller, event.ID(), at, body)},
 		},
 	}
 	return req.WithContext(ctx)

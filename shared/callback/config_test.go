@@ -14,7 +14,7 @@ import (
 
 func TestSign(t *testing.T) {
 	t.Run("makes the signature of the reference libraries' vector", func(t *testing.T) {
-		got := newSender(t, callback.Config{}).Sign("msg_p5jXN8AQM9LWM0D4loKWxJek", time.Unix(1614265330, 0), []byte(`{"test": 2432232314}`))
+		got := callback.Sign(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", time.Unix(1614265330, 0), []byte(`{"test": 2432232314}`))
 		if want := "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="; got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}

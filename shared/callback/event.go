@@ -27,7 +27,7 @@ type Event struct {
 	Type string `json:"type"`
 	// Timestamp is when the job ended, whenever this is sent.
 	Timestamp time.Time `json:"timestamp"`
-	// Data is the job as it ended.
+	// Data is the job as it ended. The query of its callback URL is not shown.
 	Data routine.Job `json:"data"`
 	// Note says what was left out of the job to keep the event short; empty if nothing was.
 	Note string `json:"note,omitempty"`
@@ -44,6 +44,7 @@ func NewEvent(job routine.Job) (Event, error) {
 	case job.UpdatedAt.IsZero():
 		return Event{}, badEvent("the job does not say when it ended")
 	}
+	job.Request = job.Request.Shown()
 	e := Event{Type: typePrefix + string(job.State), Timestamp: job.UpdatedAt.UTC(), Data: job}
 	text, err := json.Marshal(e)
 	if err != nil {

@@ -49,6 +49,16 @@ func newSender(t testing.TB, cfg callback.Config) *callback.Sender {
 	return s
 }
 
+// secretOf is the secret of a caller's receiver.
+func secretOf(t testing.TB, secret, caller string) string {
+	t.Helper()
+	its, err := callback.SecretOf(secret, caller)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return its
+}
+
 func job() routine.Job {
 	return routine.Job{
 		ID: "01a1ff34-5180-7e86-8ecb-eb5dec3b375b", State: routine.Succeeded, Ready: true, AcceptedAt: now.Add(-time.Minute),

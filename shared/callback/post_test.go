@@ -19,10 +19,11 @@ import (
 )
 
 func TestPost(t *testing.T) {
-	t.Run("sends one signed request that the reference library accepts with each secret", func(t *testing.T) {
-		r := newReceiver(t, nil)
+	t.Run("sends one signed request that the reference library accepts with each of the caller's secrets", func(t *testing.T) {
+		r, j := newReceiver(t, nil), job()
+		j.Caller = "shop"
 		s := newSender(t, callback.Config{Secrets: []string{secret, olderSecret}, Policy: thisMachine(), RootCAs: r.roots(), Now: time.Now})
-		if err := s.Post(t.Context(), r.URL+"/hook?token=hush", newEvent(t, job())); err != nil {
+		if err := s.Post(t.Context(), r.URL+"/hook?token=hush", newEvent(t, j)); err != nil {
 			t.Fatal(err)
 		}
 		got := r.requests()
@@ -30,15 +31,17 @@ func TestPost(t *testing.T) {
 			t.Fatalf("got %+v", got)
 		}
 		for _, known := range []string{secret, olderSecret} {
-			library, err := standardwebhooks.NewWebhook(known)
-			if err != nil {
-				t.Fatal(err)
-			}
+			library := reader(t, secretOf(t, known, "shop"))
 			if err := library.Verify(got[0].body, got[0].header); err != nil {
 				t.Error(err)
 			}
 			if err := library.Verify(append(got[0].body, ' '), got[0].header); err == nil {
 				t.Error("a changed body is accepted")
+			}
+			for _, foreign := range []string{known, secretOf(t, known, ""), secretOf(t, known, "other")} {
+				if err := reader(t, foreign).Verify(got[0].body, got[0].header); err == nil {
+					t.Error("the secret of somebody else signs too")
+				}
 			}
 		}
 	})
@@ -56,7 +59,7 @@ func TestPost(t *testing.T) {
 			want := http.Header{
 				"Content-Type": {"application/json"}, "User-Agent": {"Routinely"}, "Connection": {"close"},
 				"Content-Length": {strconv.Itoa(len(got.body))}, "Webhook-Id": {e.ID()}, "Webhook-Timestamp": {"1772366400"},
-				"Webhook-Signature": {s.Sign(e.ID(), now, got.body)},
+				"Webhook-Signature": {callback.Sign(secretOf(t, secret, ""), e.ID(), now, got.body)},
 			}
 			if diff := cmp.Diff(want, got.header); diff != "" {
 				t.Errorf("headers (-want +got):\n%s", diff)
@@ -135,4 +138,14 @@ func TestPost(t *testing.T) {
 			t.Errorf("got %+v", r.requests())
 		}
 	})
+}
+
+// reader is a receiver's own reading of a callback.
+func reader(t *testing.T, secret string) *standardwebhooks.Webhook {
+	t.Helper()
+	library, err := standardwebhooks.NewWebhook(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return library
 }

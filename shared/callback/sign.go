@@ -16,9 +16,35 @@ import (
 // maxSecrets keeps the header short; there is more than one only while secrets are being replaced.
 const maxSecrets = 8
 
-// signer returns the value of the header webhook-signature. It hides the secrets better than a field could: however it is
-// printed, a function is an address.
-type signer func(id string, at time.Time, body []byte) string
+// signer returns the value of the header webhook-signature for the caller whose receiver it is. It hides the secrets better than
+// a field could: however it is printed, a function is an address.
+type signer func(caller, id string, at time.Time, body []byte) string
+
+// SecretOf is the secret that a caller's receiver checks callbacks with, made of one of the sender's: a receiver can forge no
+// callback for another, and no list of secrets must be kept. The error does not quote the secret.
+func SecretOf(secret, caller string) (string, error) {
+	key, ok := webhook.ReadSecret(secret)
+	if !ok {
+		return "", fmt.Errorf("the callback secret: want %s and %d to %d bytes in base64", webhook.SecretPrefix, webhook.MinSecret, webhook.MaxSecret)
+	}
+	return webhook.SecretPrefix + base64.StdEncoding.EncodeToString(keyOf(key, caller)), nil
+}
+
+// keyOf derives a caller's key.
+func keyOf(key []byte, caller string) []byte {
+	return digest(key, "routinely callback\x00%s", caller)
+}
+
+// sign is one signature of Standard Webhooks.
+func sign(key []byte, id string, at time.Time, body []byte) string {
+	return "v1," + base64.StdEncoding.EncodeToString(digest(key, "%s.%d.%s", id, at.Unix(), body))
+}
+
+func digest(key []byte, format string, values ...any) []byte {
+	mac := hmac.New(sha256.New, key)
+	_, _ = fmt.Fprintf(mac, format, values...) // a hash never fails
+	return mac.Sum(nil)
+}
 
 // newSigner signs with all the secrets. The error names every one that is wrong by its place and quotes none.
 func newSigner(secrets []string) (signer, error) {
@@ -36,12 +62,10 @@ func newSigner(secrets []string) (signer, error) {
 		}
 		keys[i] = key
 	}
-	return func(id string, at time.Time, body []byte) string {
+	return func(caller, id string, at time.Time, body []byte) string {
 		signatures := make([]string, len(keys))
 		for i, key := range keys {
-			mac := hmac.New(sha256.New, key)
-			_, _ = fmt.Fprintf(mac, "%s.%d.%s", id, at.Unix(), body) // a hash never fails
-			signatures[i] = "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
+			signatures[i] = sign(keyOf(key, caller), id, at, body)
 		}
 		return strings.Join(signatures, " ")
 	}, errors.Join(errs...)

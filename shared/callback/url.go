@@ -13,12 +13,10 @@ import (
 	"golang.org/x/net/idna"
 
 	"routinely/shared/fault"
+	"routinely/shared/routine"
 )
 
 const (
-	// MaxURLBytes is the length of the longest URL a callback can have.
-	MaxURLBytes = 2048
-
 	maxHostName = 253
 	maxLabel    = 63
 	// firstUserPort is the first port for which a program needs no privilege.
@@ -30,7 +28,7 @@ const (
 // CheckURL reports what is wrong with a URL that callbacks are to go to, as a fault of kind Invalid with CodeURL, or Denied with
 // CodeForbidden if it is an address that they may not go to. A URL has
 //
-//   - at most MaxURLBytes and no spaces or control characters;
+//   - at most routine.MaxCallbackURL bytes and no spaces or control characters;
 //   - the scheme https, or http if the policy allows that;
 //   - a host: a full name, which may be internationalised, or an IP address of the policy in its usual notation. Names that lead
 //     nowhere outside a network (localhost, nas, db.internal) need a policy with networks;
@@ -60,8 +58,8 @@ func (t target) String() string {
 // it can quote a password.
 func parse(text string, policy Policy) (target, error) {
 	switch {
-	case len(text) > MaxURLBytes:
-		return target{}, badURL("it has %d bytes; at most %d are allowed", len(text), MaxURLBytes)
+	case len(text) > routine.MaxCallbackURL:
+		return target{}, badURL("it has %d bytes; at most %d are allowed", len(text), routine.MaxCallbackURL)
 	case !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r == 0x7f }):
 		return target{}, badURL("it contains spaces, control characters or bytes that are not UTF-8")
 	case strings.Contains(text, "#"):

@@ -1,9 +1,11 @@
-// Package config reads every environment variable of the two functions and of the setup, once: the fields below are the
+// Package config reads every environment variable of the functions and of the setup, once: the fields below are the
 // whole list, with type, default and meaning. Nothing else reads the environment.
 package config
 
 import (
+	"errors"
 	"fmt"
+	"net/netip"
 	"reflect"
 	"strings"
 	"time"
@@ -44,6 +46,12 @@ type Queue struct {
 	Timeout    time.Duration `env:"ROUTINELY_MNS_TIMEOUT" envDefault:"5s" doc:"Longest time for one MNS call"`
 }
 
+// Receivers are those who may be told of a job's end.
+type Receivers struct {
+	HTTP     bool           `env:"ROUTINELY_CALLBACK_HTTP" envDefault:"false" doc:"Whether callbacks may go to http URLs, where others can read them on the way"`
+	Networks []netip.Prefix `env:"ROUTINELY_CALLBACK_NETWORKS" doc:"Networks that callbacks may go to although they are not public, such as 10.20.0.0/16, with commas between them"`
+}
+
 // Ledger is where the record of jobs is kept. Without an endpoint there is none.
 type Ledger struct {
 	Endpoint string        `env:"ROUTINELY_TABLESTORE_ENDPOINT" doc:"Tablestore endpoint, such as https://INSTANCE.REGION.ots.aliyuncs.com; without it no record of jobs is kept"`
@@ -52,26 +60,42 @@ type Ledger struct {
 	Timeout  time.Duration `env:"ROUTINELY_TABLESTORE_TIMEOUT" envDefault:"2s" doc:"Longest time for one Tablestore call"`
 }
 
-// Base is the configuration that both functions have.
-type Base struct {
+// Common is the configuration that all functions have.
+type Common struct {
 	Key
 	Queue
-	Ledger   Ledger
-	LogLevel string `env:"ROUTINELY_LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error"`
+	CallbackQueue string `env:"ROUTINELY_CALLBACK_QUEUE" doc:"Queue of the callbacks; without it there are none, and requests with a callbackUrl are refused"`
+	LogLevel      string `env:"ROUTINELY_LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error"`
+}
+
+// Base is the configuration that the functions have which keep a record of jobs.
+type Base struct {
+	Common
+	Ledger Ledger
+}
+
+// Notify is the configuration of the function notify.
+type Notify struct {
+	Common
+	Receivers Receivers
+	Secrets   []Secret      `env:"ROUTINELY_CALLBACK_SECRETS,required,notEmpty" doc:"Secrets of which those are made that sign callbacks: whsec_ and 24 to 64 bytes in base64; several, with commas between them, while one takes the place of another"`
+	Timeout   time.Duration `env:"ROUTINELY_CALLBACK_TIMEOUT" envDefault:"20s" doc:"Longest time for one callback"`
 }
 
 // Accept is the configuration of the function accept.
 type Accept struct {
 	Base
-	Auth Secret `env:"ROUTINELY_AUTH,required,notEmpty" doc:"Who may call: a JSON document of callers, see SECURITY.md; or the word none, which lets everybody in"`
+	Receivers Receivers
+	Auth      Secret `env:"ROUTINELY_AUTH,required,notEmpty" doc:"Who may call: a JSON document of callers, see SECURITY.md; or the word none, which lets everybody in"`
 }
 
 // Setup is the configuration of the setup, which makes the queues and the table.
 type Setup struct {
 	Key
 	Queue
-	Ledger    Ledger
-	Retention time.Duration `env:"ROUTINELY_RETENTION" envDefault:"2160h" doc:"How long a job is remembered after its last change; 0 means for ever, 24h is the least. Only routinely setup reads it"`
+	CallbackQueue string `env:"ROUTINELY_CALLBACK_QUEUE" doc:"Queue of the callbacks; without it none is made"`
+	Ledger        Ledger
+	Retention     time.Duration `env:"ROUTINELY_RETENTION" envDefault:"2160h" doc:"How long a job is remembered after its last change; 0 means for ever, 24h is the least. Only routinely setup reads it"`
 }
 
 // Provision is the configuration of the function provision.
@@ -108,6 +132,17 @@ func LoadProvision(environ []string) (Provision, error) {
 	err := load(environ, &cfg)
 	cfg.Queue.complete()
 	cfg.Ledger.complete()
+	return cfg, err
+}
+
+// LoadNotify is LoadAccept for notify.
+func LoadNotify(environ []string) (Notify, error) {
+	var cfg Notify
+	err := load(environ, &cfg)
+	cfg.Queue.complete()
+	if err == nil && cfg.CallbackQueue == "" {
+		err = errors.New("configuration: required environment variable \"ROUTINELY_CALLBACK_QUEUE\" is not set")
+	}
 	return cfg, err
 }
 
@@ -163,7 +198,7 @@ func variables(t reflect.Type) []Variable {
 		name, options, _ := strings.Cut(tag, ",")
 		out = append(out, Variable{
 			Name: name, Type: typeName(field.Type), Default: field.Tag.Get("envDefault"), Doc: field.Tag.Get("doc"),
-			Required: strings.Contains(options, "required"), Secret: field.Type == reflect.TypeFor[Secret](),
+			Required: strings.Contains(options, "required"), Secret: field.Type == reflect.TypeFor[Secret]() || field.Type == reflect.TypeFor[[]Secret](),
 		})
 	}
 	return out
@@ -175,6 +210,10 @@ func typeName(t reflect.Type) string {
 		return "duration"
 	case reflect.TypeFor[int]():
 		return "integer"
+	case reflect.TypeFor[bool]():
+		return "true or false"
+	case reflect.TypeFor[[]netip.Prefix](), reflect.TypeFor[[]Secret]():
+		return "list"
 	}
 	return "text"
 }

@@ -3,11 +3,13 @@ package config_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"routinely/shared/config"
 )
@@ -21,9 +23,11 @@ func TestLoad(t *testing.T) {
 		}
 		want := config.Provision{
 			Base: config.Base{
-				Queue:    config.Queue{Endpoint: "http://localhost", Name: "routinely-jobs", DeadLetter: "routinely-jobs-dead", Timeout: 5 * time.Second},
-				Ledger:   config.Ledger{Table: "routinely_jobs", Timeout: 2 * time.Second},
-				LogLevel: "info",
+				Common: config.Common{
+					Queue:    config.Queue{Endpoint: "http://localhost", Name: "routinely-jobs", DeadLetter: "routinely-jobs-dead", Timeout: 5 * time.Second},
+					LogLevel: "info",
+				},
+				Ledger: config.Ledger{Table: "routinely_jobs", Timeout: 2 * time.Second},
 			},
 			ESAEndpoint: "esa.cn-hangzhou.aliyuncs.com", ESATimeout: 30 * time.Second,
 			RetryBase: 2 * time.Second, RetryCap: 15 * time.Minute, RetryAttempts: 10, RetryInternalAttempts: 3, RetryMaxAge: 24 * time.Hour,
@@ -53,6 +57,31 @@ func TestLoad(t *testing.T) {
 		setup, err := config.LoadSetup(append(given, "ROUTINELY_TABLESTORE_INSTANCE=other"))
 		if err != nil || setup.Ledger.Instance != "other" || setup.Retention != 90*24*time.Hour {
 			t.Errorf("%+v, %v", setup, err)
+		}
+	})
+	t.Run("reads how callbacks are signed and where they may go", func(t *testing.T) {
+		given := append(least, "ROUTINELY_CALLBACK_SECRETS=whsec_a,whsec_b", "ROUTINELY_CALLBACK_QUEUE=news", "ROUTINELY_CALLBACK_HTTP=true",
+			"ROUTINELY_CALLBACK_NETWORKS=10.20.0.0/16,fd00::/8")
+		got, err := config.LoadNotify(given)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := config.Notify{
+			Common: config.Common{
+				Queue:         config.Queue{Endpoint: "http://localhost", Name: "routinely-jobs", DeadLetter: "routinely-jobs-dead", Timeout: 5 * time.Second},
+				CallbackQueue: "news", LogLevel: "info",
+			},
+			Receivers: config.Receivers{HTTP: true, Networks: []netip.Prefix{netip.MustParsePrefix("10.20.0.0/16"), netip.MustParsePrefix("fd00::/8")}},
+			Secrets:   []config.Secret{"whsec_a", "whsec_b"}, Timeout: 20 * time.Second,
+		}
+		if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+		if _, err := config.LoadNotify(append(least, "ROUTINELY_CALLBACK_SECRETS=whsec_a")); err == nil || !strings.Contains(err.Error(), "ROUTINELY_CALLBACK_QUEUE") {
+			t.Errorf("without a queue: %v", err)
+		}
+		if _, err := config.LoadNotify(append(least, "ROUTINELY_CALLBACK_QUEUE=news")); err == nil || !strings.Contains(err.Error(), "ROUTINELY_CALLBACK_SECRETS") {
+			t.Errorf("without secrets: %v", err)
 		}
 	})
 	t.Run("names every variable that is wrong", func(t *testing.T) {

@@ -123,7 +123,7 @@ func (e Entry) problem() string {
 	return ""
 }
 
-// origin is the part of a job that entries do not change: who asked for what, and when.
+// origin is the part of a job that entries do not change: who asked for what, and when. What the request hides is not stored.
 func origin(job routine.Job) (routine.Job, error) {
 	switch {
 	case !validID(job.ID):
@@ -132,7 +132,7 @@ func origin(job routine.Job) (routine.Job, error) {
 		return job, invalid("InvalidJob", "the time of acceptance is out of range")
 	}
 	out := routine.Job{
-		ID: job.ID, Caller: cut(job.Caller, maxWord), AcceptedAt: stored(job.AcceptedAt), Request: job.Request,
+		ID: job.ID, Caller: cut(job.Caller, maxWord), AcceptedAt: stored(job.AcceptedAt), Request: job.Request.Shown(),
 	}
 	if d := job.Request.Description; d != nil {
 		shorter := cut(*d, maxRequest)

@@ -3,9 +3,12 @@
 package logging
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
+	"unicode"
+	"unicode/utf16"
 
 	"github.com/sirupsen/logrus"
 )
@@ -40,8 +43,35 @@ func New(w io.Writer, level, function string) (*logrus.Entry, error) {
 	logger := logrus.New()
 	logger.SetOutput(w)
 	logger.SetLevel(parsed)
-	logger.SetFormatter(&logrus.JSONFormatter{TimestampFormat: "2006-01-02T15:04:05.000Z07:00"})
+	logger.SetFormatter(visible{&logrus.JSONFormatter{TimestampFormat: "2006-01-02T15:04:05.000Z07:00"}})
 	return logger.WithField(Function, function), nil
+}
+
+// visible writes the characters as \u sequences that a terminal or an editor obeys instead of showing, and that JSON leaves as they
+// are: delete, the C1 controls, and those that turn the direction of text or join and divide it unseen.
+type visible struct{ logrus.Formatter }
+
+// Format is the formatter's.
+func (v visible) Format(entry *logrus.Entry) ([]byte, error) {
+	line, err := v.Formatter.Format(entry)
+	if !bytes.ContainsFunc(line, unseen) {
+		return line, err
+	}
+	var out bytes.Buffer
+	for _, r := range string(line) {
+		if !unseen(r) {
+			out.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			_, _ = fmt.Fprintf(&out, `\u%04x`, unit) // a buffer takes everything
+		}
+	}
+	return out.Bytes(), err
+}
+
+func unseen(r rune) bool {
+	return r >= 0x7f && unicode.In(r, unicode.Cc, unicode.Cf)
 }
 
 type key struct{}

@@ -38,6 +38,22 @@ func TestLogger(t *testing.T) {
 			t.Errorf("-want +got:\n%s", diff)
 		}
 	})
+	t.Run("writes characters that a terminal obeys as it writes other controls", func(t *testing.T) {
+		const given = "\x7f\u0085\u009b2K\u202e\ufeff\U000e0001 é 中"
+		var out bytes.Buffer
+		log, err := logging.New(&out, "info", "accept")
+		if err != nil {
+			t.Fatal(err)
+		}
+		log.Warn(given)
+		if want := `"msg":"\u007f\u0085\u009b2K\u202e\ufeff\udb40\udc01 é 中"`; !strings.Contains(out.String(), want) {
+			t.Errorf("got %s, want %s", &out, want)
+		}
+		var got struct{ Msg string }
+		if err := json.Unmarshal(out.Bytes(), &got); err != nil || got.Msg != given {
+			t.Errorf("read as %q, %v", got.Msg, err)
+		}
+	})
 	t.Run("writes nowhere without a logger in the context", func(t *testing.T) {
 		logging.From(t.Context()).Error("unheard")
 	})

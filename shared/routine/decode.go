@@ -56,6 +56,7 @@ func (d *decoder) request() (Request, error) {
 		SiteID:      d.siteID(),
 		RecordName:  d.recordName(),
 		IfExists:    d.ifExists(),
+		CallbackURL: d.callbackURL(),
 	}
 	d.unknown()
 	if len(d.problems) > 0 {
@@ -98,7 +99,7 @@ func split(text []byte) (map[string]*field, error) {
 	}
 	fields := make(map[string]*field, 8)
 	var repeated []Problem
-	for name, value := range members(object) {
+	for name, value := range Members(object) {
 		key := camel(name)
 		if _, twice := fields[key]; twice {
 			repeated = append(repeated, Problem{pointer(name), codeDuplicate, fmt.Sprintf("%q is given more than once", clip(name))})
@@ -127,7 +128,7 @@ func explain(err error) string {
 // camel maps ESA's spelling to ours; a name that is neither stays as it is.
 func camel(name string) string {
 	switch name {
-	case "Name", "Description", "HasAssets", "SiteId", "RecordName", "IfExists", "IdempotencyKey":
+	case "Name", "Description", "HasAssets", "SiteId", "RecordName", "IfExists", "CallbackUrl", "IdempotencyKey":
 		return strings.ToLower(name[:1]) + name[1:]
 	}
 	return name
@@ -270,4 +271,20 @@ func (d *decoder) ifExists() IfExists {
 	}
 	d.add(given, codeValue, fmt.Sprintf(`%q is neither "adopt" nor "fail"`, clip(text)))
 	return ""
+}
+
+func (d *decoder) callbackURL() string {
+	given, value := d.take("callbackUrl")
+	if value == nil {
+		return ""
+	}
+	var text string
+	if json.Unmarshal(value, &text) != nil {
+		d.add(given, codeType, "must be a string")
+		return ""
+	}
+	if detail := checkCallbackURL(text); detail != "" {
+		d.add(given, codeValue, detail)
+	}
+	return text
 }

@@ -5,9 +5,10 @@ import (
 	"iter"
 )
 
-// members walks the members of a JSON object, which must be valid: encoding/json has said so. That package has no way to see
-// a member twice but its token reader, which takes longer than everything else that is done for a request.
-func members(object []byte) iter.Seq2[string, json.RawMessage] {
+// Members walks the members of a JSON object, which must be valid and without white space before it: encoding/json has said so. That
+// package has no way to see a member twice but its token reader, which takes longer than everything else that is done for a
+// request.
+func Members(object []byte) iter.Seq2[string, json.RawMessage] {
 	return func(yield func(string, json.RawMessage) bool) {
 		for at := space(object, 1); object[at] != '}'; {
 			nameEnd := valueEnd(object, at)

@@ -35,6 +35,22 @@ type Request struct {
 	RecordName string `json:"recordName"`
 	// IfExists is Adopt or Fail; empty means Adopt.
 	IfExists IfExists `json:"ifExists,omitempty"`
+	// CallbackURL is where to tell that the job has ended; empty if nobody is to be told. Its query may hold a secret: see Shown.
+	CallbackURL string `json:"callbackUrl,omitempty"`
+}
+
+// Shown is the request as it may be shown to whoever may read the job: the query of the callback URL is replaced by stars.
+func (r Request) Shown() Request {
+	r.CallbackURL = ShownURL(r.CallbackURL)
+	return r
+}
+
+// ShownURL is a callback URL as it may be shown.
+func ShownURL(url string) string {
+	if address, _, secret := strings.Cut(url, "?"); secret {
+		return address + "?***"
+	}
+	return url
 }
 
 // Problem is one thing wrong with a request.
@@ -117,6 +133,23 @@ func normalizeRecordName(given string) (name, detail string) {
 		}
 	}
 	return ascii, ""
+}
+
+// MaxCallbackURL is the length of the longest callback URL, in bytes.
+const MaxCallbackURL = 2048
+
+// checkCallbackURL holds a callback URL to what every reader of the request must be able to rely on. Where callbacks may go is a
+// matter of the deployment.
+func checkCallbackURL(text string) (detail string) {
+	switch {
+	case text == "":
+		return "must not be empty: leave it out"
+	case len(text) > MaxCallbackURL:
+		return fmt.Sprintf("has %d bytes, at most %d are possible", len(text), MaxCallbackURL)
+	case strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r == 0x7f }):
+		return "must not hold spaces or control characters"
+	}
+	return ""
 }
 
 // clip keeps a quoted value readable, whatever was sent.

@@ -111,8 +111,8 @@ func (a *App) start(cmd *cobra.Command, _ []string) error {
 	return nil
 }
 
-// variable returns the value of an environment variable.
-func (a *App) variable(name string) string {
+// Variable returns the value of an environment variable, empty if it is not set.
+func (a *App) Variable(name string) string {
 	for _, pair := range slices.Backward(a.Environ) {
 		if value, found := strings.CutPrefix(pair, name+"="); found {
 			return value
@@ -125,13 +125,13 @@ func (a *App) variable(name string) string {
 func (a *App) Connect() (*client.Client, error) {
 	address, token := a.url, a.token
 	if address == "" {
-		address = a.variable("ROUTINELY_URL")
+		address = a.Variable("ROUTINELY_URL")
 	}
 	if address == "" {
 		address = defaultURL
 	}
 	if token == "" {
-		token = a.variable("ROUTINELY_TOKEN")
+		token = a.Variable("ROUTINELY_TOKEN")
 	}
 	c, err := client.New(client.Config{
 		URL: address, Token: config.Secret(token), Agent: fmt.Sprintf("routinely/%s (%s; %s)", versionOf().Version, runtime.GOOS, runtime.GOARCH),
@@ -171,7 +171,7 @@ func (a *App) paint() display.Paint {
 	case "never":
 		return false
 	}
-	return display.Paint(a.variable("NO_COLOR") == "" && display.IsTerminal(a.Out))
+	return display.Paint(a.Variable("NO_COLOR") == "" && display.IsTerminal(a.Out))
 }
 
 // Usage is a mistake of the command line or in the input.

@@ -134,6 +134,9 @@ func (a verbs) showLetter(d api.DeadLetter, received bool) error {
 	if d.Request != nil {
 		f = append(f, cli.Fields{{"name", d.Request.Name}, {"record", d.Request.RecordName}, {"site", cli.Number(d.Request.SiteID)}}...)
 	}
+	if d.Callback != nil {
+		f = append(f, cli.Fields{{"callback", d.Callback.ID}, {"to", d.Callback.URL}}...)
+	}
 	f = append(f, cli.Fields{
 		{"caller", d.Caller}, {"accepted", cli.Clock(d.AcceptedAt)}, {"attempt", cli.Number(d.Attempt)}, {"progress", progress(d.Progress)},
 	}...)

@@ -15,7 +15,7 @@ import (
 )
 
 // columns are the names a header may have; ESA's spelling is possible too.
-var columns = []string{"name", "siteId", "recordName", "description", "hasAssets", "ifExists", "idempotencyKey"}
+var columns = []string{"name", "siteId", "recordName", "description", "hasAssets", "ifExists", "callbackUrl", "idempotencyKey"}
 
 // fieldOf returns the field that a column stands for; empty if there is none.
 func fieldOf(column string) string {

@@ -26,10 +26,10 @@ import (
 // submission is one run of the command submit.
 type submission struct {
 	*cli.App
-	name, siteID, recordName, description, ifExists string
-	hasAssets                                       bool
-	key, format                                     string
-	wait, dryRun                                    bool
+	name, siteID, recordName, description, ifExists, callbackURL string
+	hasAssets                                                    bool
+	key, format                                                  string
+	wait, dryRun                                                 bool
 	// fromFile is whether there are lines to speak of.
 	fromFile bool
 }
@@ -73,8 +73,8 @@ func Command(a *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "submit [FILE|-]", Short: "Ask for a routine, or for those of a file", Example: submitExample,
 		Long: `Ask for one routine with flags, or for many with a file or standard input: JSON (an object or an array), newline-delimited
-JSON, or CSV with a header of field names (name, siteId, recordName, description, hasAssets, ifExists, idempotencyKey; ESA's
-spelling is possible too). What is wrong with one request does not stop the others.
+JSON, or CSV with a header of field names (name, siteId, recordName, description, hasAssets, ifExists, callbackUrl,
+idempotencyKey; ESA's spelling is possible too). What is wrong with one request does not stop the others.
 
 Requests without an idempotency key get one, so that this run can send them again safely when an answer is lost. To make a
 whole run repeatable, give --idempotency-key: the requests of a file then have the key followed by /0, /1 and so on.`,
@@ -88,6 +88,7 @@ whole run repeatable, give --idempotency-key: the requests of a file then have t
 	flags.StringVar(&s.description, "description", "", "free `text`")
 	flags.BoolVar(&s.hasAssets, "has-assets", false, "the routine comes with asset files")
 	flags.StringVar(&s.ifExists, "if-exists", "", "what to do with a routine or record that exists: `adopt` or fail")
+	flags.StringVar(&s.callbackURL, "callback-url", "", "`URL` to call when the job has ended")
 	flags.StringVar(&s.key, "idempotency-key", "", "`key` under which asking again gives the same jobs")
 	flags.StringVar(&s.format, "format", "", "`format` of the file: json, ndjson or csv; default: by its name, else by looking")
 	flags.BoolVar(&s.wait, "wait", false, "wait until all jobs have ended")
@@ -96,7 +97,7 @@ whole run repeatable, give --idempotency-key: the requests of a file then have t
 }
 
 // fieldFlags are the flags that describe one request.
-var fieldFlags = []string{"name", "site-id", "record-name", "description", "has-assets", "if-exists"}
+var fieldFlags = []string{"name", "site-id", "record-name", "description", "has-assets", "if-exists", "callback-url"}
 
 func (s *submission) run(cmd *cobra.Command, args []string) error {
 	items, err := s.read(cmd, args)
@@ -159,6 +160,7 @@ func (s *submission) object(cmd *cobra.Command) string {
 	}{
 		"name": {"name", s.name}, "site-id": {"siteId", s.siteID}, "record-name": {"recordName", s.recordName},
 		"description": {"description", s.description}, "has-assets": {"hasAssets", s.hasAssets}, "if-exists": {"ifExists", s.ifExists},
+		"callback-url": {"callbackUrl", s.callbackURL},
 	} {
 		if cmd.Flags().Changed(flag) {
 			members[member.name] = member.value

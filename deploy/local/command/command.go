@@ -40,7 +40,7 @@ func Run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		command, args = args[0], args[1:]
 	}
 	whole := func(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-		return runStack(ctx, args, callers(environ), stdout, stderr)
+		return runStack(ctx, args, environ, stdout, stderr)
 	}
 	demo := func(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return runDemo(ctx, args, noColour(environ), stdout, stderr)

@@ -20,6 +20,7 @@ func stackFlags(flags *flag.FlagSet, cfg *stack.Config, http, mns, esa, fc, ots 
 	flags.StringVar(&cfg.Dir, "data", cfg.Dir, "`directory` that keeps the state of the servers")
 	flags.StringVar(&cfg.Accept, "accept", ".local/bin/accept", "`binary` of the function accept")
 	flags.StringVar(&cfg.Provision, "provision", ".local/bin/provision", "`binary` of the function provision")
+	flags.StringVar(&cfg.Notify, "notify", ".local/bin/notify", "`binary` of the function notify")
 	flags.StringVar(&cfg.Addresses.HTTP, "http", http, "`address` of the HTTP trigger")
 	flags.StringVar(&cfg.Addresses.MNS, "mns", mns, "`address` of MNS")
 	flags.StringVar(&cfg.Addresses.ESA, "esa", esa, "`address` of ESA")
@@ -30,28 +31,30 @@ func stackFlags(flags *flag.FlagSet, cfg *stack.Config, http, mns, esa, fc, ots 
 
 // checkBinaries says what to do about a function binary that is not there.
 func checkBinaries(cfg stack.Config) error {
-	for _, path := range []string{cfg.Accept, cfg.Provision} {
+	for _, path := range []string{cfg.Accept, cfg.Provision, cfg.Notify} {
 		if _, err := os.Stat(path); err != nil {
-			return fmt.Errorf("a function's binary is missing: %w; run make build, or name it with -accept and -provision", err)
+			return fmt.Errorf("a function's binary is missing: %w; run make build, or name it with -accept, -provision or -notify", err)
 		}
 	}
 	return nil
 }
 
-// callers is who may call accept: everybody, unless the environment says otherwise. It is no flag, since others can see those.
-func callers(environ []string) string {
+// secret is a variable of the environment that holds secrets, empty if it is not set. There is no flag for it, since others can
+// see those.
+func secret(environ []string, name string) string {
 	for _, pair := range environ {
-		if value, found := strings.CutPrefix(pair, "ROUTINELY_AUTH="); found {
+		if value, found := strings.CutPrefix(pair, name+"="); found {
 			return value
 		}
 	}
 	return ""
 }
 
-func runStack(ctx context.Context, args []string, auth string, stdout, stderr io.Writer) error {
+func runStack(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("local run", flag.ContinueOnError)
 	flags.SetOutput(stdout)
-	cfg := stack.Config{Dir: filepath.FromSlash(".local/data"), ESALatency: 200 * time.Millisecond, Auth: auth}
+	cfg := stack.Config{Dir: filepath.FromSlash(".local/data"), ESALatency: 200 * time.Millisecond}
+	cfg.Auth, cfg.CallbackSecrets = secret(environ, "ROUTINELY_AUTH"), secret(environ, "ROUTINELY_CALLBACK_SECRETS")
 	stackFlags(flags, &cfg, "127.0.0.1:18082", "127.0.0.1:18080", "127.0.0.1:18081", "127.0.0.1:18083", "127.0.0.1:18084")
 	flags.IntVar(&cfg.RoutineQuota, "routine-quota", 1000, "`number` of routines that the ESA account may have")
 	raw := flags.Bool("json", false, "show the functions' log lines as they are")

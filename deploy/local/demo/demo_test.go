@@ -31,7 +31,7 @@ var update = flag.Bool("update", false, "write the golden files")
 
 // TestMain builds the functions as they are deployed.
 func TestMain(m *testing.M) {
-	dir, err := localtest.Build("functions/accept", "functions/provision")
+	dir, err := localtest.Build("functions/accept", "functions/provision", "functions/notify")
 	if err == nil {
 		err = os.Setenv("DEMO_TEST_BINARIES", dir)
 	}
@@ -70,7 +70,7 @@ func config(dir string, output *bytes.Buffer, progress *watcher) demo.Config {
 	binaries := os.Getenv("DEMO_TEST_BINARIES")
 	return demo.Config{
 		Stack: stack.Config{
-			Dir: dir, Accept: filepath.Join(binaries, "accept"), Provision: filepath.Join(binaries, "provision"),
+			Dir: dir, Accept: filepath.Join(binaries, "accept"), Provision: filepath.Join(binaries, "provision"), Notify: filepath.Join(binaries, "notify"),
 			Addresses:  stack.Addresses{HTTP: free, MNS: free, ESA: free, OTS: free, FC: free},
 			ESALatency: 10 * time.Millisecond,
 		},

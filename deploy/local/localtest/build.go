@@ -14,7 +14,8 @@ func Build(folders ...string) (dir string, err error) {
 	if err != nil {
 		return "", err
 	}
-	args := []string{"build", "-o", dir + string(filepath.Separator)}
+	// Without symbols, as they are deployed: linking takes half as long.
+	args := []string{"build", "-ldflags", "-s -w", "-o", dir + string(filepath.Separator)}
 	for _, folder := range folders {
 		args = append(args, "routinely/"+folder)
 	}

@@ -32,11 +32,16 @@ const (
 	AccessKeySecret = "local-secret-key"
 	Queue           = "routinely-jobs"
 	DeadLetterQueue = "routinely-jobs-dead"
+	CallbackQueue   = "routinely-jobs-callbacks"
 	Instance        = "routinely"
 	Table           = "routinely_jobs"
 	FunctionAccept  = "routinely-accept"
 	FunctionWorker  = "routinely-provision"
+	FunctionNotify  = "routinely-notify"
 )
+
+// CallbackSecret signs callbacks unless another is given.
+const CallbackSecret = "whsec_cm91dGluZWx5LWxvY2FsLWNhbGxiYWNrLXNlY3JldCE="
 
 // The site that a new ESA account has.
 const (
@@ -51,8 +56,12 @@ const (
 	workerTimeout     = 300 * time.Second
 	visibilitySeconds = 10
 	retentionSeconds  = 604800
-	// acceptInstances is how many instances of accept may run at once.
+	notifyTimeout     = 60 * time.Second
+	// callbackBatch is how many callbacks one invocation may get.
+	callbackBatch = 10
+	// acceptInstances and notifyInstances are how many instances may run at once.
 	acceptInstances = 4
+	notifyInstances = 2
 )
 
 // Addresses are where the servers listen, as host:port; port 0 picks a free one.
@@ -68,8 +77,8 @@ type Config struct {
 	Addresses Addresses
 	// Dir keeps the state of the servers. Required.
 	Dir string
-	// Accept and Provision are the two function binaries. Required.
-	Accept, Provision string
+	// Accept, Provision and Notify are the function binaries. Required.
+	Accept, Provision, Notify string
 	// ESALatency is how long each ESA write holds the account lock.
 	ESALatency time.Duration
 	// RoutineQuota and RecordQuota are ESA's; 0 means what the data directory has, or ESA's defaults.
@@ -78,6 +87,8 @@ type Config struct {
 	BatchSize int
 	// Auth says who may call accept; empty means everybody.
 	Auth string
+	// CallbackSecrets sign callbacks, with commas between them; empty means CallbackSecret.
+	CallbackSecrets string
 	// NoLedger leaves the functions without a record of jobs.
 	NoLedger bool
 	// ProvisionEnv is added to the environment of provision.
@@ -112,8 +123,8 @@ const (
 
 // New opens the listeners and the data directory. Close must follow if Run does not.
 func New(cfg Config) (s *Stack, err error) {
-	if cfg.Dir == "" || cfg.Accept == "" || cfg.Provision == "" {
-		return nil, errors.New("a data directory and both function binaries are required")
+	if cfg.Dir == "" || cfg.Accept == "" || cfg.Provision == "" || cfg.Notify == "" {
+		return nil, errors.New("a data directory and the three function binaries are required")
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -175,34 +186,71 @@ func (s *Stack) listen() error {
 
 // functions is s.yaml in the local platform's terms.
 func (s *Stack) functions() fcemu.Config {
-	env := map[string]string{
-		"ROUTINELY_MNS_ENDPOINT": s.MNSURL(), "ROUTINELY_QUEUE": Queue, "ROUTINELY_DEAD_LETTER_QUEUE": DeadLetterQueue,
-	}
-	if !s.cfg.NoLedger {
-		env["ROUTINELY_TABLESTORE_ENDPOINT"], env["ROUTINELY_TABLESTORE_INSTANCE"] = s.OTSURL(), Instance
-	}
-	acceptEnv := map[string]string{"ROUTINELY_AUTH": cmp.Or(s.cfg.Auth, "none")}
-	maps.Copy(acceptEnv, env)
-	workerEnv := map[string]string{"ROUTINELY_ESA_ENDPOINT": s.ESAURL()}
-	for _, from := range []map[string]string{env, s.cfg.ProvisionEnv} {
-		for name, value := range from {
-			workerEnv[name] = value
-		}
-	}
 	return fcemu.Config{
 		AccountID: AccountID, Region: Region, AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret, SecurityToken: "local-security-token",
 		Functions: []fcemu.Function{
-			{Name: FunctionAccept, Command: []string{s.cfg.Accept}, Env: acceptEnv, Timeout: acceptTimeout, MaxInstances: acceptInstances, MemoryMB: 128},
-			{Name: FunctionWorker, Command: []string{s.cfg.Provision}, Env: workerEnv, Timeout: workerTimeout, MaxInstances: 1, MemoryMB: 128},
+			{Name: FunctionAccept, Command: []string{s.cfg.Accept}, Env: s.acceptEnv(), Timeout: acceptTimeout, MaxInstances: acceptInstances, MemoryMB: 128, PreStop: true},
+			{Name: FunctionWorker, Command: []string{s.cfg.Provision}, Env: s.workerEnv(), Timeout: workerTimeout, MaxInstances: 1, MemoryMB: 128, PreStop: true},
+			{Name: FunctionNotify, Command: []string{s.cfg.Notify}, Env: s.notifyEnv(), Timeout: notifyTimeout, MaxInstances: notifyInstances, MemoryMB: 128},
 		},
-		Triggers: []fcemu.QueueTrigger{{
-			Name: "jobs", Function: FunctionWorker, Queue: Queue, DeadLetterQueue: DeadLetterQueue,
-			Endpoint: s.MNSURL(), AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret,
-			Mode: fcemu.EventStreaming, BatchSize: max(s.cfg.BatchSize, 1),
-			RetryStrategy: fcemu.ExponentialDecayRetry, ErrorsTolerance: fcemu.TolerateAll,
-		}},
+		Triggers: []fcemu.QueueTrigger{
+			s.trigger("jobs", FunctionWorker, Queue, max(s.cfg.BatchSize, 1)),
+			s.trigger("callbacks", FunctionNotify, CallbackQueue, callbackBatch),
+		},
 		Stdout: s.cfg.Output, Logger: s.cfg.Logger, OnInvocation: s.cfg.OnInvocation,
 	}
+}
+
+// trigger delivers the messages of a queue to a function.
+func (s *Stack) trigger(name, function, queue string, batch int) fcemu.QueueTrigger {
+	return fcemu.QueueTrigger{
+		Name: name, Function: function, Queue: queue, DeadLetterQueue: DeadLetterQueue,
+		Endpoint: s.MNSURL(), AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret,
+		Mode: fcemu.EventStreaming, BatchSize: batch,
+		RetryStrategy: fcemu.ExponentialDecayRetry, ErrorsTolerance: fcemu.TolerateAll,
+	}
+}
+
+// commonEnv is what all functions are told.
+func (s *Stack) commonEnv() map[string]string {
+	return map[string]string{
+		"ROUTINELY_MNS_ENDPOINT": s.MNSURL(), "ROUTINELY_QUEUE": Queue, "ROUTINELY_DEAD_LETTER_QUEUE": DeadLetterQueue,
+		"ROUTINELY_CALLBACK_QUEUE": CallbackQueue,
+	}
+}
+
+func (s *Stack) acceptEnv() map[string]string {
+	env := s.commonEnv()
+	env["ROUTINELY_AUTH"] = cmp.Or(s.cfg.Auth, "none")
+	s.addLedger(env)
+	addReceivers(env)
+	return env
+}
+
+func (s *Stack) workerEnv() map[string]string {
+	env := s.commonEnv()
+	env["ROUTINELY_ESA_ENDPOINT"] = s.ESAURL()
+	s.addLedger(env)
+	maps.Copy(env, s.cfg.ProvisionEnv)
+	return env
+}
+
+func (s *Stack) notifyEnv() map[string]string {
+	env := s.commonEnv()
+	env["ROUTINELY_CALLBACK_SECRETS"] = cmp.Or(s.cfg.CallbackSecrets, CallbackSecret)
+	addReceivers(env)
+	return env
+}
+
+func (s *Stack) addLedger(env map[string]string) {
+	if !s.cfg.NoLedger {
+		env["ROUTINELY_TABLESTORE_ENDPOINT"], env["ROUTINELY_TABLESTORE_INSTANCE"] = s.OTSURL(), Instance
+	}
+}
+
+// addReceivers lets callbacks go to this machine, which no deployment does.
+func addReceivers(env map[string]string) {
+	env["ROUTINELY_CALLBACK_HTTP"], env["ROUTINELY_CALLBACK_NETWORKS"] = "true", "127.0.0.0/8,::1/128"
 }
 
 // HTTPURL is the address of the HTTP trigger of accept.
@@ -305,7 +353,7 @@ func (s *Stack) createQueues(ctx context.Context) error {
 	}
 	defer client.Close()
 	visibility, retention := visibilitySeconds, retentionSeconds
-	for _, name := range []string{Queue, DeadLetterQueue} {
+	for _, name := range []string{Queue, DeadLetterQueue, CallbackQueue} {
 		attributes := mnsclient.Attributes{VisibilityTimeout: &visibility, MessageRetentionPeriod: &retention}
 		if err := client.CreateQueue(ctx, name, attributes); err != nil {
 			return err

@@ -16,8 +16,6 @@ type Kind struct {
 	Waits bool
 	// effect means that it differs from another kind only by the call's effect.
 	effect bool
-	// typical kinds stand for the others where an action is broken that was broken in every way elsewhere.
-	typical bool
 	// fault is nil for a connection that is refused, which no server can do for a single call: see Seam.
 	fault func(dialect) faults.Fault
 }
@@ -34,13 +32,13 @@ func Kinds() []Kind {
 		}
 	}
 	return []Kind{
-		{Name: "connection refused", typical: true},
+		{Name: "connection refused"},
 		{Name: "reset before effect", fault: plain(faults.Reset, false)},
 		{Name: "reset after effect", effect: true, fault: plain(faults.Reset, true)},
 		{Name: "time-out before effect", Waits: true, fault: plain(faults.Hang, false)},
 		{Name: "time-out after effect", Waits: true, effect: true, fault: plain(faults.Hang, true)},
 		{Name: "5xx error", fault: func(d dialect) faults.Fault { return d.unavailable }},
-		{Name: "5xx error after effect", typical: true, effect: true, fault: func(d dialect) faults.Fault {
+		{Name: "5xx error after effect", effect: true, fault: func(d dialect) faults.Fault {
 			d.unavailable.Execute = true
 			return d.unavailable
 		}},
@@ -49,7 +47,7 @@ func Kinds() []Kind {
 		{Name: "empty 200", fault: plain(faults.Empty, false)},
 		{Name: "throttled with hint", fault: func(d dialect) faults.Fault { return d.throttled }},
 		{Name: "slow drip", Waits: true, fault: plain(faults.Drip, true)},
-		{Name: "another document", typical: true, fault: func(d dialect) faults.Fault { return d.other }},
+		{Name: "another document", fault: func(d dialect) faults.Fault { return d.other }},
 	}
 }
 

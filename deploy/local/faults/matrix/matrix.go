@@ -1,8 +1,10 @@
 package matrix
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -50,14 +52,25 @@ type Cell struct {
 	Forever bool
 }
 
-// Tried remembers what there were cells for. An empty one is ready to use.
-type Tried map[string]bool
+// Tried counts what there were cells for. An empty one is ready to use.
+type Tried map[string]int
 
-// first reports whether it is new, and remembers it.
+// first reports whether it is new, and counts it.
 func (t Tried) first(what string) bool {
-	known := t[what]
-	t[what] = true
-	return !known
+	t[what]++
+	return t[what] == 1
+}
+
+// Complete fails if there is a way in which no call of one of the services was broken.
+func (t Tried) Complete(test *testing.T, services ...string) {
+	test.Helper()
+	for _, service := range services {
+		for _, kind := range Kinds() {
+			if t[service+" "+kind.Name] == 0 {
+				test.Errorf("%s: there was no %s", service, kind.Name)
+			}
+		}
+	}
 }
 
 // Fresh tells of each call of a flow whether the way up to it is new within the group.
@@ -71,9 +84,13 @@ func Fresh(group string, calls []Call, tried Tried) []bool {
 	return out
 }
 
-// Cells breaks each call of a flow once in each way, and of each action all calls. Calls up to which the flow is one of the
-// same group that there were cells for before are left out. Unless the tests are thorough, an action is broken in every way
-// only where it is met first, and elsewhere in typical ways.
+// few is in how many ways short tests break the first call of an action.
+const few = 3
+
+// Cells breaks each call of a flow in each way, once and for ever; what is for ever concerns all calls of the action. Calls up
+// to which the flow is one of the same group that there were cells for before are left out. In short tests the first call of
+// a service is broken in each way, the first of an action in a few and any other in one: in those that its service has met
+// least, so that all have their turn with many calls.
 func Cells(group string, calls []Call, tried Tried) []Cell {
 	var out []Cell
 	fresh := Fresh(group, calls, tried)
@@ -81,19 +98,61 @@ func Cells(group string, calls []Call, tried Tried) []Cell {
 		if !fresh[i] {
 			continue
 		}
-		every := tried.first(call.Seam+" "+call.Action) || thorough
-		for _, kind := range Kinds() {
-			if kind.effect && call.reads() || !every && !kind.typical {
-				continue
-			}
-			out = append(out, Cell{Call: call, Kind: kind})
-			if every && call.Nth == 0 {
-				out = append(out, Cell{Call: call, Kind: kind, Forever: true})
-			}
+		ways := 1
+		if tried.first(call.Seam + " " + call.Action) {
+			ways = few
+		}
+		if tried.first(call.Seam) {
+			ways = len(Kinds())
+		}
+		cells := call.cells()
+		if testing.Short() {
+			cells = tried.rarest(cells, ways)
+		}
+		for _, c := range cells {
+			tried.count(c)
+		}
+		out = append(out, cells...)
+	}
+	return out
+}
+
+// cells are all of one call.
+func (c Call) cells() []Cell {
+	var out []Cell
+	for _, kind := range Kinds() {
+		if kind.effect && c.reads() {
+			continue
+		}
+		out = append(out, Cell{Call: c, Kind: kind})
+		if c.Nth == 0 {
+			out = append(out, Cell{Call: c, Kind: kind, Forever: true})
 		}
 	}
 	return out
 }
+
+// rarest are the n of a call's cells whose ways its service has met least.
+func (t Tried) rarest(cells []Cell, n int) []Cell {
+	met := maps.Clone(t)
+	var out []Cell
+	for range n {
+		c := slices.MinFunc(cells, func(a, b Cell) int {
+			return cmp.Or(cmp.Compare(met[a.way()], met[b.way()]), cmp.Compare(met[a.way()+a.often()], met[b.way()+b.often()]))
+		})
+		met.count(c)
+		out = append(out, c)
+	}
+	return out
+}
+
+func (t Tried) count(c Cell) {
+	t[c.way()]++
+	t[c.way()+c.often()]++
+}
+
+// way is how the cell's service is broken.
+func (c Cell) way() string { return c.Call.Seam + " " + c.Kind.Name }
 
 // reads reports whether the call has no effect. A receive has: the lease.
 func (c Call) reads() bool {

@@ -1,6 +1,0 @@
-//go:build !race
-
-package matrix
-
-// thorough tests break every call in every way.
-const thorough = true

@@ -1,0 +1,69 @@
+package main_test
+
+import (
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// TestTermination asks the worker's process to end in the middle of a job, as a platform does.
+func TestTermination(t *testing.T) {
+	job := func(a account, answer []byte) (state string, attempts, handedBack int) {
+		t.Helper()
+		var accepted, seen struct {
+			ID, State  string
+			Attempts   []any
+			HandedBack int
+		}
+		decode(t, answer, &accepted)
+		decode(t, send(t, http.MethodGet, a.http+"/v1/jobs/"+accepted.ID, ""), &seen)
+		return seen.State, len(seen.Attempts), seen.HandedBack
+	}
+	submit := func(a account) []byte {
+		t.Helper()
+		status, answer := callAs(t, "POST", a.http+"/v1/routines", "", `{"name":"ended","siteId":54362329990032,"recordName":"ended.example.com"}`)
+		if status != 202 {
+			t.Fatalf("%d %s", status, answer)
+		}
+		return []byte(answer[strings.Index(answer, "{"):])
+	}
+	t.Run("a job at ESA comes to its end first, and is not done twice", func(t *testing.T) {
+		a := run(t, "-latency", "500ms")
+		answer := submit(a)
+		terminate(t, a.busy(t, worker).PID)
+		a.await(`job succeeded`)
+		if state, attempts, handedBack := job(a, answer); state != "succeeded" || attempts != 0 || handedBack != 0 {
+			t.Errorf("%s, %d attempts failed, handed back %d times", state, attempts, handedBack)
+		}
+		a.signal(syscall.SIGINT)
+		a.wait()
+		if n := strings.Count(a.seen.String(), "job succeeded"); n != 1 {
+			t.Errorf("the job was done %d times:\n%s", n, a.seen.String())
+		}
+	})
+	t.Run("a job that waits for the account lock is handed back, and no attempt counts as failed", func(t *testing.T) {
+		a := run(t)
+		send(t, http.MethodPost, a.esa+"/_local/faults", `{"action":"CreateRoutine","times":-1,"fault":{"answer":"error","status":400,"code":"UserOperationStatusIsLocked"}}`)
+		answer := submit(a)
+		within(t, limit, "ESA refuses the job", func() bool {
+			return strings.Contains(string(send(t, http.MethodGet, a.esa+"/_local/calls", "")), "UserOperationStatusIsLocked")
+		})
+		terminate(t, a.busy(t, worker).PID)
+		a.await(`job handed-back`)
+		send(t, http.MethodDelete, a.esa+"/_local/faults", "")
+		a.await(`job succeeded`)
+		if state, attempts, handedBack := job(a, answer); state != "succeeded" || attempts != 0 || handedBack == 0 {
+			t.Errorf("%s, %d attempts failed, handed back %d times", state, attempts, handedBack)
+		}
+		a.signal(syscall.SIGINT)
+		a.wait()
+	})
+}
+
+func terminate(t *testing.T, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,216 @@
+package deploy_test
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"routinely/deploy/local/faults"
+	"routinely/deploy/local/localtest"
+)
+
+// recordings are the principals that a program works as. Each has a chapter of what the programs do; all chapters together are
+// everything that they do. An operator works by hand.
+var recordings = []struct {
+	principal, program string
+	chapter            func(*deployment)
+	// byHand are the rights that people need beside the program.
+	byHand []grant
+}{
+	{"deployer", "cmd/routinely", (*deployment).setUp, []grant{
+		{"mns:DeleteQueue", jobQueue}, {"mns:DeleteQueue", deadQueue}, {"mns:DeleteQueue", callbackQueue},
+	}},
+	{"accept", "functions/accept", (*deployment).accept, nil},
+	{"provision", "functions/provision", (*deployment).provision, nil},
+	{"notify", "functions/notify", (*deployment).notify, nil},
+}
+
+// recorded are the services whose calls the local servers see.
+var recorded = []string{"mns", "ots", "esa"}
+
+func TestPoliciesAreWhatTheProgramsNeed(t *testing.T) {
+	d := deploy(t)
+	for _, each := range recordings {
+		each.chapter(d)
+	}
+	for _, each := range recordings {
+		t.Run(each.principal+" is allowed exactly the calls that it made", func(t *testing.T) {
+			called := append(d.calls[each.principal], each.byHand...)
+			if diff := cmp.Diff([]string(nil), compare(loadPolicy(t, each.principal).of(recorded...), sorted(called))); diff != "" {
+				t.Errorf("violations (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// compare returns the calls that are not allowed, and what is allowed and was never called.
+func compare(allowed, called []grant) []string {
+	var out report
+	for _, c := range called {
+		out.want(slices.ContainsFunc(allowed, func(a grant) bool { return a.covers(c) }), "%s on %s: called, not allowed", c.action, c.resource)
+	}
+	for _, a := range allowed {
+		out.want(slices.ContainsFunc(called, a.covers), "%s on %s: allowed, never called", a.action, a.resource)
+	}
+	return out
+}
+
+// covers reports whether a grant allows a call. In RAM an asterisk stands for any text; here it comes last only.
+func (g grant) covers(call grant) bool {
+	prefix, open := strings.CutSuffix(g.resource, "*")
+	return g.action == call.action && (g.resource == call.resource || open && strings.HasPrefix(call.resource, prefix))
+}
+
+func TestComparisonFails(t *testing.T) {
+	send, take := grant{"mns:SendMessage", jobMessages}, grant{"mns:ReceiveMessage", deadMessages}
+	bind := grant{"esa:CreateRoutineRelatedRecord", "acs:esa:*:${ACCOUNT_ID}:site/7"}
+	allSites := grant{bind.action, "acs:esa:*:${ACCOUNT_ID}:site/*"}
+	for _, test := range []struct {
+		name            string
+		allowed, called []grant
+		want            []string
+	}{
+		{"not on what is needed", []grant{send, allSites}, []grant{bind, send}, nil},
+		{"on a call too many", []grant{send}, []grant{send, take}, []string{"mns:ReceiveMessage on " + deadMessages + ": called, not allowed"}},
+		{"on a right too many", []grant{send, take}, []grant{send}, []string{"mns:ReceiveMessage on " + deadMessages + ": allowed, never called"}},
+		{"on another resource", []grant{{send.action, deadMessages}}, []grant{send}, []string{
+			"mns:SendMessage on " + jobMessages + ": called, not allowed", "mns:SendMessage on " + deadMessages + ": allowed, never called",
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if diff := cmp.Diff(test.want, compare(test.allowed, test.called)); diff != "" {
+				t.Errorf("violations (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// setUp is the deployer's chapter.
+func (d *deployment) setUp() {
+	setup := func(want int, args ...string) {
+		d.t.Helper()
+		cmd := exec.CommandContext(d.t.Context(), filepath.Join(d.bin, "routinely"), append([]string{"setup"}, args...)...)
+		cmd.Env = append(os.Environ(), "ALIBABA_CLOUD_ACCESS_KEY_ID="+localtest.AccessKeyID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET="+localtest.AccessKeySecret)
+		for name, value := range d.env {
+			cmd.Env = append(cmd.Env, name+"="+value)
+		}
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		var changes []byte
+		var err error
+		d.as("deployer", func() { changes, err = cmd.Output() })
+		if n := bytes.Count(changes, []byte("\n")); n != want || err != nil {
+			d.t.Fatalf("setup %v: %d changes, want %d: %v\n%s%s", args, n, want, err, changes, &stderr)
+		}
+	}
+	setup(4, "--dry-run")
+	setup(4)
+	setup(0)
+	// Each queue gets the settings of another.
+	setup(4, "--retention", "48h", "--queue", queueName+"-callbacks", "--dead-letter-queue", queueName, "--callback-queue", queueName+"-dead")
+	setup(4)
+}
+
+// The site that there is, and one that there is not.
+const (
+	site   = localtest.SiteID
+	noSite = 7
+)
+
+// request asks for the routine of that name and a record on the site.
+func request(routine, record string, site int64) string {
+	return fmt.Sprintf(`{"name":%q,"siteId":%d,"recordName":%q}`, routine, site, record+"."+localtest.SiteName)
+}
+
+// accept is the chapter of what callers and operators ask for.
+func (d *deployment) accept() {
+	first := d.submit(request("one", "one", site))
+	d.ask("POST", "/v1/routines:batch", "["+request("two", "two", site)+","+request("three", "three", site)+"]", 202)
+	d.work("provision", "succeeded", "succeeded", "succeeded")
+	for _, path := range []string{"/v1/jobs/" + first, "/v1/jobs", "/v1/jobs?state=succeeded&limit=1", "/v1/routines/one", "/healthz"} {
+		d.ask("GET", path, "", 200)
+	}
+	d.ask("POST", "/v1/jobs/"+d.submit(request("four", "four", site))+":cancel", `{"reason":"not needed"}`, 200)
+	d.work("provision", "cancelled")
+
+	// Dead letters of the worker, and one of the trigger: a message of another program, which no job is recorded of.
+	d.ask("POST", "/v1/routines:batch", "["+request("five", "five", noSite)+","+request("six", "six", noSite)+","+request("seven", "seven", noSite)+"]", 202)
+	d.work("provision", "dead-lettered", "dead-lettered", "dead-lettered")
+	if _, err := d.client.Send(d.t.Context(), queueName+"-dead", request("eight", "eight", noSite), 0); err != nil {
+		d.t.Fatal(err)
+	}
+	letters := d.letters(4)
+	d.ask("GET", "/v1/dead-letters/"+letters["five"], "", 200)
+	d.ask("POST", "/v1/dead-letters:redrive", `{"all":true,"dryRun":true}`, 200)
+	d.ask("POST", "/v1/dead-letters/"+letters["five"]+":redrive", "", 200)
+	d.ask("DELETE", "/v1/dead-letters/"+letters["six"], "", 200)
+	d.ask("POST", "/v1/dead-letters:redrive", `{"all":true,"reason":"once more"}`, 200)
+	d.letters(0)
+	d.work("provision", "dead-lettered", "dead-lettered", "dead-lettered")
+	d.ask("DELETE", "/v1/dead-letters?all=true", "", 200)
+}
+
+// provision is the chapter of how jobs end.
+func (d *deployment) provision() {
+	d.submit(request("adopted", "adopted", site))
+	d.work("provision", "succeeded")
+	d.submit(request("adopted", "adopted", site))
+	d.work("provision", "succeeded")
+
+	d.fail("CreateRoutine", faults.Fault{Answer: faults.Error, Code: "InternalException"})
+	d.fail("CreateRoutineRelatedRecord", faults.Fault{Answer: faults.Reset, Execute: true})
+	d.submit(request("again", "again", site))
+	d.work("provision", "again")
+	d.work("provision", "succeeded")
+
+	d.submit(request("late", "late", site))
+	d.work(shortOfTime, "handed-back")
+	d.work("provision", "succeeded")
+
+	// The routine of the first step seems to be gone when the second is tried again, and is made or found once more.
+	d.fail("CreateRoutineRelatedRecord", faults.Fault{Answer: faults.Error, Code: "InternalException"})
+	d.submit(request("gone", "gone", site))
+	d.work("provision", "again")
+	d.fail("CreateRoutineRelatedRecord", faults.Fault{Answer: faults.Error, Code: "RoutineNotExist"})
+	d.work("provision", "succeeded")
+
+	// A message of another program, and one that nobody can read.
+	for _, body := range []string{request("foreign", "foreign", site), "rubbish"} {
+		if _, err := d.client.Send(d.t.Context(), queueName, body, 0); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+	d.work("provision", "succeeded", "dead-lettered")
+}
+
+// notify is the chapter of those who are told of the ends of jobs.
+func (d *deployment) notify() {
+	answers := make(chan int, 3)
+	receiver := localtest.Listen(d.t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(<-answers) }), nil)
+	told := func(name string, site int64) string {
+		return strings.Replace(request(name, name, site), "{", fmt.Sprintf(`{"callbackUrl":%q,`, receiver+"/hook"), 1)
+	}
+	d.submit(told("told", site))
+	d.work("provision", "succeeded")
+	answers <- http.StatusServiceUnavailable
+	d.work("notify", "again")
+	answers <- http.StatusNoContent
+	d.work("notify", "delivered")
+
+	// Nobody is told of a job that died, and then somebody is.
+	d.submit(told("told-of-its-death", noSite))
+	d.work("provision", "dead-lettered")
+	answers <- http.StatusNotFound
+	d.work("notify", "dead-lettered")
+	d.ask("POST", "/v1/dead-letters:redrive", `{"code":"CallbackRefused"}`, 200)
+	answers <- http.StatusNoContent
+	d.work("notify", "delivered")
+}

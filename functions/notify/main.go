@@ -1,0 +1,53 @@
+// Command notify is the function that tells of the ends of jobs: it takes callbacks from their queue and posts each to the URL that
+// its request names, again and again if it must, so that no receiver can hold up the jobs.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"routinely/functions/invocation"
+	"routinely/shared/callback"
+	"routinely/shared/config"
+)
+
+func main() {
+	stopping, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	if err := run(stopping, os.Environ(), os.Stdout, invocation.Start); err != nil {
+		fmt.Fprintln(os.Stderr, "notify:", err)
+		os.Exit(1)
+	}
+}
+
+// run joins the parts and serves with them by start, until stopping is done.
+func run(stopping context.Context, environ []string, stdout io.Writer, start func(handler any, preStop func(context.Context))) error {
+	cfg, err := config.LoadNotify(environ)
+	if err != nil {
+		return err
+	}
+	parts, err := invocation.NewParts(config.Base{Common: cfg.Common}, stdout, "notify")
+	if err != nil {
+		return err
+	}
+	secrets := make([]string, 0, len(cfg.Secrets))
+	for _, secret := range cfg.Secrets {
+		secrets = append(secrets, strings.TrimSpace(secret.Reveal()))
+	}
+	sender, err := callback.New(callback.Config{
+		Secrets: secrets, Policy: callback.Policy{AllowHTTP: cfg.Receivers.HTTP, Networks: cfg.Receivers.Networks}, Timeout: cfg.Timeout,
+	})
+	if err != nil {
+		return err
+	}
+	n := notifier{queue: parts.Jobs, sender: sender, now: time.Now, draw: rand.Float64}
+	invocation.Serve(stopping, parts, start, n.handle)
+	return nil
+}

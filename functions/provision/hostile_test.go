@@ -1,0 +1,145 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"runtime/debug"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"routinely/functions/functiontest"
+	"routinely/queue"
+	"routinely/shared/logging"
+)
+
+// cloudEventOf is a CloudEvent of the type with the data.
+func cloudEventOf(eventType, data string) string {
+	return `{"specversion":"1.0","id":"1","source":"/x","type":` + functiontest.Quote(eventType) + `,"data":` + data + `}`
+}
+
+// messages are bodies that hold no job, with a text in them.
+var messages = map[string]func(text string) string{
+	"the body":         func(text string) string { return text },
+	"a body in Base64": func(text string) string { return "e30=" + text },
+	"a name": func(text string) string {
+		return `{"name":` + functiontest.Quote(text) + `,"siteId":7,"recordName":"a.example.com"}`
+	},
+	"a record's name": func(text string) string {
+		return `{"name":"pr-1","siteId":7,"recordName":` + functiontest.Quote(text) + `}`
+	},
+	"a field's name":          func(text string) string { return `{` + functiontest.Quote(text) + `:1}` },
+	"an event's type":         func(text string) string { return cloudEventOf(text, `{}`) },
+	"a job's request":         func(text string) string { return cloudEventOf(queue.TypeJob, functiontest.Quote(text)) },
+	"the id of a job":         func(text string) string { return jobWith(text, "ci", `{}`) },
+	"the caller of a job":     func(text string) string { return jobWith("job-1", text, `{}`) },
+	"the request of a job":    func(text string) string { return jobWith("job-1", "ci", `{"name":`+functiontest.Quote(text)+`}`) },
+	"an event that is broken": func(text string) string { return `{"specversion":` + functiontest.Quote(text) + `}` },
+}
+
+func jobWith(id, caller, request string) string {
+	return cloudEventOf(queue.TypeJob, `{"jobId":`+functiontest.Quote(id)+`,"caller":`+functiontest.Quote(caller)+`,"acceptedAt":"2026-01-15T06:28:17Z","attempt":1,"request":`+request+`}`)
+}
+
+// work hands an event to the function and returns what became of its messages, and the log.
+func (l *lane) work(t *testing.T, event []byte) ([]entry, []byte) {
+	t.Helper()
+	var out bytes.Buffer
+	log, err := logging.New(&out, "debug", "provision")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(logging.Into(t.Context(), log), 5*time.Minute)
+	defer cancel()
+	done, err := l.handle(ctx, event)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return done.Messages, out.Bytes()
+}
+
+// ours are the fields of our log lines.
+var ours = strings.Fields("time level msg function outcome jobId messageId attempt error kind code step esaRequestId hint")
+
+// dead checks that a message became a dead letter for a reason that can be read, with the message as it was, and one log line.
+func (l *lane) dead(t *testing.T, event []byte, message string) queue.DeadLetter {
+	t.Helper()
+	lines, log := l.work(t, event)
+	functiontest.CheckLog(t, log, ours)
+	if bytes.Count(log, []byte("\n")) != 1 || !bytes.Contains(log, []byte(`"msg":"job dead-lettered"`)) {
+		t.Errorf("log %q", log)
+	}
+	letters := l.letters(t)
+	if len(lines) != 1 || lines[0].Outcome != deadLettered || len(letters) != 1 {
+		t.Fatalf("got %+v, letters %+v", lines, letters)
+	}
+	letter := letters[0]
+	if letter.Kind != "invalid" || letter.Hint == "" || letter.Message == "" || len(letter.Message) > 1_000 {
+		t.Errorf("got %+v", letter)
+	}
+	received, err := letter.Received.Bytes()
+	if diff := cmp.Diff(message, string(received)); diff != "" || err != nil {
+		t.Errorf("%v, the message as received -want +got:\n%s", err, diff)
+	}
+	if left := l.take(t, "jobs"); left != nil || len(l.esa.Faults().Calls()) > 0 {
+		t.Errorf("queued %q, ESA calls %v", left, l.esa.Faults().Calls())
+	}
+	return letter
+}
+
+func TestHostileMessages(t *testing.T) {
+	l := startRecorded(t)
+	for name, text := range functiontest.Hostile() {
+		for place, with := range messages {
+			t.Run(name+" in "+place, func(t *testing.T) {
+				body := with(text)
+				if utf8.ValidString(body) { // the trigger's event is JSON and carries no other
+					l.dead(t, delivered(t, body), body)
+				}
+				// The event of a trigger that does not wrap its messages: every byte arrives.
+				l.dead(t, []byte(body), body)
+			})
+		}
+		t.Run(name+" in the message's id", func(t *testing.T) {
+			l.dead(t, []byte(`[{"data":{"messageId":`+functiontest.Quote(text)+`,"messageBody":"rubbish"}}]`), "rubbish")
+		})
+	}
+}
+
+func TestDeepMessages(t *testing.T) {
+	// Far less than one level of a call for each brace would take. A process whose stack is larger ends.
+	defer debug.SetMaxStack(debug.SetMaxStack(8 << 20))
+	l := startRecorded(t)
+	deep := func(open, inner, end string, n int) string {
+		return strings.Repeat(open, n) + inner + strings.Repeat(end, n)
+	}
+	for name, body := range map[string]string{
+		"arrays":            deep("[", "", "]", 30_000),
+		"arrays left open":  deep("[", "", "", 60_000),
+		"objects":           deep(`{"a":`, "1", "}", 10_001),
+		"a field":           `{"siteId":` + deep("[", "", "]", 30_000) + `}`,
+		"an event's data":   cloudEventOf("x", deep("[", "", "]", 30_000)),
+		"a job's data":      cloudEventOf(queue.TypeJob, deep("[", "", "]", 30_000)),
+		"a job's request":   jobWith("job-1", "ci", deep("[", "", "]", 30_000)),
+		"a field, not deep": `{"siteId":` + deep("[", "", "]", 9_000) + `}`,
+		"a job, not deep":   jobWith("job-1", "ci", `{"x":`+deep("[", "", "]", 9_000)+`}`),
+	} {
+		t.Run(name, func(t *testing.T) {
+			letter := l.dead(t, delivered(t, body), body)
+			want := "UnreadableMessage"
+			if strings.HasSuffix(name, "not deep") {
+				want = "InvalidRequest"
+			}
+			if letter.Code != want {
+				t.Errorf("code %s, want %s: %s", letter.Code, want, letter.Message)
+			}
+		})
+	}
+	t.Run("an event that is itself too deep", func(t *testing.T) {
+		event := deep(`[{"data":`, "1", "}]", 20_000)
+		l.dead(t, []byte(event), event)
+	})
+}

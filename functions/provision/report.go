@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+
+	"routinely/shared/fault"
+	"routinely/shared/logging"
+	"routinely/shared/routine"
+)
+
+// outcome is what became of one delivered message.
+type outcome string
+
+const (
+	succeeded    outcome = "succeeded"
+	again        outcome = "again"
+	handedBack   outcome = "handed-back"
+	deadLettered outcome = "dead-lettered"
+	duplicate    outcome = "duplicate"
+	cancelled    outcome = "cancelled"
+	notSettled   outcome = "not-settled"
+)
+
+// report is the function's answer: what became of each message, for whoever invokes the function by hand or reads its
+// result; the trigger does not.
+type report struct {
+	Messages []entry `json:"messages"`
+}
+
+type entry struct {
+	JobID        string          `json:"jobId,omitempty"`
+	MessageID    string          `json:"messageId,omitempty"`
+	Outcome      outcome         `json:"outcome"`
+	Attempt      int             `json:"attempt,omitempty"`
+	Result       *routine.Result `json:"result,omitempty"`
+	Step         string          `json:"step,omitempty"`
+	Kind         fault.Kind      `json:"kind,omitempty"`
+	Code         string          `json:"code,omitempty"`
+	Error        string          `json:"error,omitempty"`
+	ESARequestID string          `json:"esaRequestId,omitempty"`
+	Hint         string          `json:"hint,omitempty"`
+	DelaySeconds float64         `json:"delaySeconds,omitempty"`
+}
+
+func (l *entry) blame(last routine.Attempt) {
+	l.Step, l.Kind, l.Code, l.Error = string(last.Step), fault.Kind(last.Kind), last.Code, last.Message
+	l.ESARequestID, l.Hint = last.RequestID, last.Hint
+}
+
+// log writes the one line of a message's outcome.
+func (l *entry) log(ctx context.Context) {
+	fields := logging.Fields{logging.Outcome: l.Outcome, logging.Job: l.JobID, logging.MessageID: l.MessageID, logging.Attempt: l.Attempt}
+	if l.Result != nil {
+		fields["routine"], fields["record"], fields["recordId"] = l.Result.Routine, l.Result.Record, l.Result.RecordID
+	}
+	if l.Error != "" {
+		fields[logging.Error], fields[logging.Kind], fields[logging.Code] = l.Error, l.Kind, l.Code
+		fields[logging.Step], fields[logging.ESARequestID], fields[logging.Hint] = l.Step, l.ESARequestID, l.Hint
+	}
+	if l.Outcome == again || l.Outcome == handedBack {
+		fields[logging.DelaySeconds] = l.DelaySeconds
+	}
+	log := logging.From(ctx).WithFields(fields)
+	switch l.Outcome {
+	case succeeded, duplicate, cancelled:
+		log.Info("job " + string(l.Outcome))
+	case again, handedBack:
+		log.Warn("job " + string(l.Outcome))
+	case deadLettered, notSettled:
+		log.Error("job " + string(l.Outcome))
+	}
+}
