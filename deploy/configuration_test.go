@@ -92,9 +92,9 @@ func checkFunctions(f functions, longestWait time.Duration) []string {
 	// A job that begins must be able to take both steps and still be handed over.
 	needed := worker.Reserve + 2*worker.ESATimeout
 	out.want(seconds(f.provision) > needed, "provision: timeout %s, two steps and the reserve take %s", seconds(f.provision), needed)
-	// The reserve is for one send, to any queue, with time to answer. What follows a dead letter, the callback, is made up for when
-	// the job comes again.
-	out.want(worker.Reserve > worker.Queue.Timeout, "provision: reserve %s, one MNS call may take %s", worker.Reserve, worker.Queue.Timeout)
+	// The reserve is for the end of a job: its record, its dead letter and its callback.
+	ending := worker.Ledger.Timeout + 2*worker.Queue.Timeout
+	out.want(worker.Reserve > ending, "provision: reserve %s, the end of a job may take %s", worker.Reserve, ending)
 	out = append(out, checkLedger(f.provision, worker.Ledger)...)
 	out = append(out, checkTrigger("provision", f.provision, worker.Name, worker.Queue)...)
 	return append(out, checkCallbacks(f, sender, worker)...)
@@ -321,7 +321,7 @@ func TestServiceFileCodeChecksFail(t *testing.T) {
 		{"on a missing variable", "ROUTINELY_MNS_ENDPOINT: ${vars.mnsEndpoint}\n", "ROUTINELY_LOG_LEVEL: debug\n", "accept: ROUTINELY_MNS_ENDPOINT: missing"},
 		{"on a secret that stands in the file", "ROUTINELY_AUTH: \"${env('ROUTINELY_AUTH')}\"", "ROUTINELY_AUTH: open", "accept: ROUTINELY_AUTH: a secret does not belong into the file, but into the environment of whoever deploys"},
 		{"on a secret", "ROUTINELY_ESA_ENDPOINT: $", "ALIBABA_CLOUD_SECURITY_TOKEN: $", "provision: ALIBABA_CLOUD_SECURITY_TOKEN: the platform sets it, and a secret does not belong into the file"},
-		{"on too little time for a job", "timeout: 300", "timeout: 70", "provision: timeout 1m10s, two steps and the reserve take 1m10s"},
+		{"on too little time for a job", "timeout: 300", "timeout: 75", "provision: timeout 1m15s, two steps and the reserve take 1m15s"},
 		{"on too little time for a caller who waits", "timeout: 60", "timeout: 50", "accept: timeout 50s, an MNS call and the longest wait take 58s"},
 		{"on a ledger that only one function has", "        ROUTINELY_TABLESTORE_ENDPOINT: ${vars.tablestoreEndpoint}\n        # Who", "        # Who", "the functions are configured with different ledgers: {Endpoint: Instance: Table:routinely_jobs Timeout:2s}, {Endpoint:https://routinely-test.cn-hangzhou.ots.aliyuncs.com Instance:routinely-test Table:routinely_jobs Timeout:2s}"},
 		{"on a ledger in another region", "${vars.tablestoreInstance}.${vars.region}.", "${vars.tablestoreInstance}.cn-beijing.", "provision: the Tablestore endpoint is https://routinely-test.cn-beijing.ots.aliyuncs.com, want https://routinely-test.cn-hangzhou.ots.aliyuncs.com"},

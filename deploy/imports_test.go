@@ -36,18 +36,19 @@ var mayImport = map[string][]string{
 	"shared/provision": {"shared/routine", "shared/fault", "shared/esa"},
 	"queue":            {"shared/routine", "shared/fault"},
 
-	"functions/invocation": {"shared/routine", "shared/fault", "shared/ledger", "queue", "shared/config", "shared/logging"},
+	"functions/invocation": {"queue", "shared/config", "shared/logging"},
+	"functions/record":     {"shared/routine", "shared/fault", "shared/ledger", "shared/config", "shared/logging"},
 	"functions/deadletters": {
 		"shared/routine", "shared/fault", "shared/api", "shared/ledger", "queue", "shared/logging",
 	},
 	"functions/functiontest": {"queue", "shared/ledger", "deploy/local/..."},
 	"functions/accept": {
 		"shared/routine", "shared/fault", "shared/api", "shared/auth", "shared/callback", "shared/ledger", "queue", "shared/config",
-		"shared/logging", "functions/invocation", "functions/deadletters",
+		"shared/logging", "functions/invocation", "functions/record", "functions/deadletters",
 	},
 	"functions/provision": {
 		"shared/routine", "shared/fault", "shared/retry", "shared/esa", "shared/provision", "shared/callback", "shared/ledger", "queue",
-		"shared/config", "shared/logging", "functions/invocation",
+		"shared/config", "shared/logging", "functions/invocation", "functions/record",
 	},
 	"functions/notify": {
 		"shared/routine", "shared/fault", "shared/callback", "queue", "shared/config", "shared/logging", "functions/invocation",

@@ -303,7 +303,7 @@ func TestDemoResumes(t *testing.T) {
 			p.signal(syscall.SIGKILL)
 			p.wait()
 			if len(left) < 2 {
-				t.Errorf("%d instances were running, want both functions'", len(left))
+				t.Errorf("%d instances were running, want those of two functions", len(left))
 			}
 			checkGone(t, left)
 		}

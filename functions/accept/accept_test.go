@@ -25,7 +25,7 @@ import (
 	"routinely/deploy/local/otsemu"
 	"routinely/functions/deadletters"
 	"routinely/functions/functiontest"
-	"routinely/functions/invocation"
+	"routinely/functions/record"
 	"routinely/queue"
 	"routinely/shared/api"
 	"routinely/shared/auth"
@@ -83,7 +83,7 @@ func startWith(t testing.TB, book *ledger.Ledger) *function {
 	mns, url := localtest.MNS(t, mnsClock, "jobs", "jobs-dead", "jobs-callbacks")
 	jobs := functiontest.Queue(t, queue.Config{Endpoint: url, CallbackQueue: "jobs-callbacks"})
 	manual := clock.NewManual(now)
-	record := invocation.NewRecord(book, manual.Now)
+	record := record.New(book, manual.Now)
 	sleep := func(_ context.Context, d time.Duration) { manual.Advance(d) }
 	guard, err := auth.Parse("none")
 	if err != nil {

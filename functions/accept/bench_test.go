@@ -21,7 +21,7 @@ import (
 
 	"routinely/deploy/local/localtest"
 	"routinely/functions/functiontest"
-	"routinely/functions/invocation"
+	"routinely/functions/record"
 	"routinely/queue"
 	"routinely/shared/auth"
 	"routinely/shared/logging"
@@ -176,7 +176,7 @@ func newGuardedSide(b *testing.B, url, callers string, headers ...string) side {
 	if err != nil {
 		b.Fatal(err)
 	}
-	routes := newRoutes(service{guard: guard, jobs: jobs, record: invocation.NewRecord(nil, time.Now), now: time.Now, newID: uuid.NewV7})
+	routes := newRoutes(service{guard: guard, jobs: jobs, record: record.New(nil, time.Now), now: time.Now, newID: uuid.NewV7})
 	text, err := json.Marshal(event("POST", "/v1/routines", good, headers...))
 	if err != nil {
 		b.Fatal(err)

@@ -18,6 +18,7 @@ import (
 
 	"routinely/functions/deadletters"
 	"routinely/functions/invocation"
+	"routinely/functions/record"
 	"routinely/shared/auth"
 	"routinely/shared/callback"
 	"routinely/shared/config"
@@ -46,22 +47,26 @@ func run(stopping context.Context, environ []string, stdout io.Writer, start fun
 	if err := receivers.Check(); err != nil {
 		return err
 	}
-	parts, err := invocation.NewParts(cfg.Base, stdout, "accept")
+	parts, err := invocation.NewParts(cfg.Common, stdout, "accept")
+	if err != nil {
+		return err
+	}
+	history, err := record.Open(cfg.Ledger, parts.Credentials.Get)
 	if err != nil {
 		return err
 	}
 	desk := deadletters.New(deadletters.Config{
-		Queue: parts.Jobs, Record: parts.Record.Note, Now: time.Now, Sleep: invocation.Sleep, LastLook: time.Second,
+		Queue: parts.Jobs, Record: history.Note, Now: time.Now, Sleep: invocation.Sleep, LastLook: time.Second,
 	})
 	routes := sync.OnceValue(func() http.Handler {
 		return newRoutes(service{
 			guard: guard, receivers: receivers,
-			jobs: parts.Jobs, record: parts.Record, letters: desk, now: time.Now, sleep: invocation.Sleep, newID: uuid.NewV7,
+			jobs: parts.Jobs, record: history, letters: desk, now: time.Now, sleep: invocation.Sleep, newID: uuid.NewV7,
 		})
 	})
 	go routes() // while the first event is asked for
 	invocation.Serve(stopping, parts, start, func(ctx context.Context, event json.RawMessage) (response, error) {
 		return serveEvent(ctx, event, routes()), nil
-	})
+	}, history.Flush)
 	return nil
 }

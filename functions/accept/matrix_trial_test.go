@@ -16,7 +16,7 @@ import (
 	"routinely/deploy/local/localtest"
 	"routinely/functions/deadletters"
 	"routinely/functions/functiontest"
-	"routinely/functions/invocation"
+	"routinely/functions/record"
 	"routinely/queue"
 	"routinely/shared/auth"
 	"routinely/shared/esa"
@@ -79,7 +79,7 @@ func (x *trial) start(t *testing.T, dieAt int) {
 	})
 	s.MNS.Drop(jobs.Close)
 	s.Ledger.Drop(book.Close)
-	record := invocation.NewRecord(book, s.Clock.Now)
+	record := record.New(book, s.Clock.Now)
 	sleep := func(_ context.Context, d time.Duration) { s.Clock.Advance(d) }
 	guard, err := auth.Parse("none")
 	if err != nil {

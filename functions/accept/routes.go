@@ -15,7 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"routinely/functions/deadletters"
-	"routinely/functions/invocation"
+	"routinely/functions/record"
 	"routinely/queue"
 	"routinely/shared/auth"
 	"routinely/shared/callback"
@@ -34,7 +34,7 @@ type service struct {
 	jobs  *queue.Client
 	// receivers says where callbacks may go.
 	receivers callback.Policy
-	record    *invocation.Record
+	record    *record.Record
 	letters   *deadletters.Desk
 	now       func() time.Time
 	sleep     func(context.Context, time.Duration)

@@ -1,6 +1,6 @@
-// Package invocation is what both functions are made of and share about meeting Function Compute: their parts by the
-// configuration, the credentials that come with each call, a logger that names the call, and the record of what happens to
-// jobs. It is not for anything a single function needs alone.
+// Package invocation is what all functions are made of and share about meeting Function Compute: their parts by the
+// configuration, the credentials that come with each call, a logger that names the call, and the end of the process. It is not for
+// anything that some of them need alone.
 package invocation
 
 import (

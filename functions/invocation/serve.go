@@ -12,12 +12,8 @@ import (
 	"routinely/shared/logging"
 )
 
-const (
-	// answerTime is left for the answer to the last event, which the SDK sends after the handler has returned.
-	answerTime = 500 * time.Millisecond
-	// flushTime bounds the writing of what the ledger has missed, when the instance ends.
-	flushTime = 5 * time.Second
-)
+// answerTime is left for the answer to the last event, which the SDK sends after the handler has returned.
+const answerTime = 500 * time.Millisecond
 
 // Start hands a handler to Function Compute for as long as the process lives. Before the platform destroys an idle instance
 // (https://www.alibabacloud.com/help/en/functioncompute/fc-3-0/user-guide/lifecycle-hooks-for-function-instances-7-1) preStop is
@@ -28,9 +24,11 @@ func Start(handler any, preStop func(context.Context)) {
 }
 
 // Serve serves events with handle until ctx is done, which is the platform's wish that the process ends. The event at work then
-// comes to its end, no other is begun, and what the ledger has missed is written. start is Start, or what a test has in its place.
+// comes to its end, and no other is begun. atEnd is called once more before an instance ends, whether the platform asks the process or
+// calls its hook. start is Start, or what a test has in its place.
 func Serve[T any](
-	ctx context.Context, p *Parts, start func(handler any, preStop func(context.Context)), handle func(context.Context, json.RawMessage) (T, error),
+	ctx context.Context, p *Parts, start func(handler any, preStop func(context.Context)),
+	handle func(context.Context, json.RawMessage) (T, error), atEnd func(context.Context),
 ) {
 	// Events are its readers, the end of the process is its writer.
 	var working sync.RWMutex
@@ -43,7 +41,7 @@ func Serve[T any](
 		}
 		return handle(p.Credentials.Begin(call, p.Log), event)
 	}
-	preStop := func(call context.Context) { p.flush(p.Credentials.Begin(call, p.Log)) }
+	preStop := func(call context.Context) { atEnd(p.Credentials.Begin(call, p.Log)) }
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -56,12 +54,5 @@ func Serve[T any](
 		defer working.Unlock()
 		Sleep(context.WithoutCancel(ctx), answerTime)
 	}
-	p.flush(logging.Into(context.WithoutCancel(ctx), p.Log))
-}
-
-// flush writes what the ledger has missed, as far as there is time and it answers.
-func (p *Parts) flush(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, flushTime)
-	defer cancel()
-	p.Record.Flush(ctx)
+	atEnd(logging.Into(context.WithoutCancel(ctx), p.Log))
 }

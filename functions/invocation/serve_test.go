@@ -18,7 +18,7 @@ func parts(t *testing.T) *invocation.Parts {
 	var common config.Common
 	common.Endpoint, common.Name, common.DeadLetter, common.LogLevel = "http://localhost", "jobs", "jobs-dead", "info"
 	common.Queue.Timeout = time.Second
-	p, err := invocation.NewParts(config.Base{Common: common}, io.Discard, "test")
+	p, err := invocation.NewParts(common, io.Discard, "test")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,6 +26,8 @@ func parts(t *testing.T) *invocation.Parts {
 }
 
 type handler = func(context.Context, json.RawMessage) (string, error)
+
+func nothing(context.Context) {}
 
 func TestServe(t *testing.T) {
 	t.Run("passes events on, and what is said of them back", func(t *testing.T) {
@@ -35,12 +37,12 @@ func TestServe(t *testing.T) {
 			if got != "done 1" || !errors.Is(err, failed) {
 				t.Errorf("%q, %v", got, err)
 			}
-		}, func(_ context.Context, event json.RawMessage) (string, error) { return "done " + string(event), failed })
+		}, func(_ context.Context, event json.RawMessage) (string, error) { return "done " + string(event), failed }, nothing)
 	})
 	t.Run("lets the event at work come to its end, and begins no other", func(t *testing.T) {
 		stopping, stop := context.WithCancel(t.Context())
 		begun, release, ended := make(chan bool), make(chan bool), make(chan bool)
-		events, finished := 0, false
+		events, finished, flushed := 0, false, false
 		go func() {
 			defer close(ended)
 			invocation.Serve(stopping, parts(t), func(h any, _ func(context.Context)) {
@@ -56,7 +58,7 @@ func TestServe(t *testing.T) {
 				<-release
 				finished = true
 				return "", nil
-			})
+			}, func(context.Context) { flushed = finished })
 		}()
 		<-begun
 		stop()
@@ -67,8 +69,8 @@ func TestServe(t *testing.T) {
 		}
 		close(release)
 		<-ended
-		if !finished || events != 1 {
-			t.Errorf("%d events, finished %t", events, finished)
+		if !finished || !flushed || events != 1 {
+			t.Errorf("%d events, finished %t, and then flushed %t", events, finished, flushed)
 		}
 	})
 }

@@ -33,7 +33,7 @@ func run(stopping context.Context, environ []string, stdout io.Writer, start fun
 	if err != nil {
 		return err
 	}
-	parts, err := invocation.NewParts(config.Base{Common: cfg.Common}, stdout, "notify")
+	parts, err := invocation.NewParts(cfg.Common, stdout, "notify")
 	if err != nil {
 		return err
 	}
@@ -48,6 +48,6 @@ func run(stopping context.Context, environ []string, stdout io.Writer, start fun
 		return err
 	}
 	n := notifier{queue: parts.Jobs, sender: sender, now: time.Now, draw: rand.Float64}
-	invocation.Serve(stopping, parts, start, n.handle)
+	invocation.Serve(stopping, parts, start, n.handle, func(context.Context) {})
 	return nil
 }

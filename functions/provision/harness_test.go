@@ -16,7 +16,7 @@ import (
 	"routinely/deploy/local/mnsemu"
 	"routinely/deploy/local/otsemu"
 	"routinely/functions/functiontest"
-	"routinely/functions/invocation"
+	"routinely/functions/record"
 	"routinely/queue"
 	"routinely/shared/esa"
 	"routinely/shared/ledger"
@@ -65,7 +65,7 @@ func startWith(t *testing.T, manual *clock.Manual, book *ledger.Ledger) *lane {
 	}
 	t.Cleanup(client.Close)
 	w, err := newWorker(workerConfig{
-		queue: jobs, record: invocation.NewRecord(book, manual.Now), workflow: provision.Workflow{ESA: client, StepTime: time.Second},
+		queue: jobs, record: record.New(book, manual.Now), workflow: provision.Workflow{ESA: client, StepTime: time.Second},
 		policy:      retry.Policy{Base: 2 * time.Second, Cap: 15 * time.Minute, MaxAttempts: 10, MaxInternalAttempts: 3, MaxAge: 24 * time.Hour},
 		lockPollMin: 200 * time.Millisecond, lockPollMax: 3 * time.Second, reserve: 10 * time.Second,
 		now: manual.Now, draw: func() float64 { return 0.999 },

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"routinely/functions/invocation"
+	"routinely/functions/record"
 	"routinely/shared/config"
 	"routinely/shared/esa"
 	"routinely/shared/provision"
@@ -34,7 +35,11 @@ func run(stopping context.Context, environ []string, stdout io.Writer, start fun
 	if err != nil {
 		return err
 	}
-	parts, err := invocation.NewParts(cfg.Base, stdout, "provision")
+	parts, err := invocation.NewParts(cfg.Common, stdout, "provision")
+	if err != nil {
+		return err
+	}
+	history, err := record.Open(cfg.Ledger, parts.Credentials.Get)
 	if err != nil {
 		return err
 	}
@@ -44,7 +49,7 @@ func run(stopping context.Context, environ []string, stdout io.Writer, start fun
 	}
 	w, err := newWorker(workerConfig{
 		queue:    parts.Jobs,
-		record:   parts.Record,
+		record:   history,
 		workflow: provision.Workflow{ESA: account, StepTime: cfg.ESATimeout},
 		policy: retry.Policy{
 			Base: cfg.RetryBase, Cap: cfg.RetryCap, MaxAttempts: cfg.RetryAttempts,
@@ -56,6 +61,6 @@ func run(stopping context.Context, environ []string, stdout io.Writer, start fun
 	if err != nil {
 		return err
 	}
-	invocation.Serve(stopping, parts, start, w.handle)
+	invocation.Serve(stopping, parts, start, w.handle, history.Flush)
 	return nil
 }

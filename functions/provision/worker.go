@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"time"
 
-	"routinely/functions/invocation"
+	"routinely/functions/record"
 	"routinely/queue"
 	"routinely/shared/fault"
 	"routinely/shared/ledger"
@@ -19,7 +19,7 @@ import (
 // workerConfig is what a worker needs; every field is required.
 type workerConfig struct {
 	queue    *queue.Client
-	record   *invocation.Record
+	record   *record.Record
 	workflow provision.Workflow
 	policy   retry.Policy
 	// lockPollMin and lockPollMax bound the pauses between two tries for ESA's account lock.

@@ -113,7 +113,7 @@ type Provision struct {
 
 	LockPollMin time.Duration `env:"ROUTINELY_LOCK_POLL_MIN" envDefault:"200ms" doc:"First pause before asking again for the account lock"`
 	LockPollMax time.Duration `env:"ROUTINELY_LOCK_POLL_MAX" envDefault:"3s" doc:"Longest pause between two tries for the account lock"`
-	Reserve     time.Duration `env:"ROUTINELY_RESERVE" envDefault:"10s" doc:"Time kept back before the function's deadline for handing work back"`
+	Reserve     time.Duration `env:"ROUTINELY_RESERVE" envDefault:"15s" doc:"Time kept back before the function's deadline for handing work back"`
 }
 
 // LoadAccept reads the configuration of accept from the environment, given as NAME=value pairs. The error names every

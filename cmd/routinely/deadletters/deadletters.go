@@ -36,7 +36,7 @@ func (f *filterFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.JobID, "job", "", "only those of the job of this `id`")
 	flags.StringVar(&f.Kind, "kind", "", "only those of this `kind` of fault, such as not-found")
 	flags.StringVar(&f.Code, "code", "", "only those with this `code`, such as SiteParameterNotMatch")
-	flags.StringVar(&f.step, "step", "", "only those that failed at this `step`: CreateRoutine or CreateRoutineRelatedRecord")
+	flags.StringVar(&f.step, "step", "", "only those that failed at this `step`: CreateRoutine, CreateRoutineRelatedRecord or Callback")
 	flags.StringVar(&f.origin, "origin", "", "only those that the `worker` gave up, or that the trigger could not deliver")
 	flags.StringVar(&f.Name, "name", "", "only those about the routine of this `name`")
 	flags.StringVar(&f.RecordName, "record", "", "only those about this host `name`")

@@ -18,7 +18,7 @@ import (
 const usage = `Usage: local [command] [flags]
 
 Commands:
-  run    everything: MNS, ESA, Function Compute and both functions (default)
+  run    everything: MNS, ESA, Function Compute and the functions (default)
   demo   the same once, with a file of requests, injected faults and checks of what became of each
   mns    a local MNS alone
   esa    a local ESA alone

@@ -1,4 +1,6 @@
-package invocation
+// Package record is what the functions write down of jobs: in a ledger that may be missing or down, so that nothing here fails or
+// holds up a job. It decides nothing about jobs.
+package record
 
 import (
 	"context"
@@ -6,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"routinely/shared/config"
 	"routinely/shared/fault"
 	"routinely/shared/ledger"
 	"routinely/shared/logging"
@@ -34,13 +37,31 @@ type Record struct {
 	lost   int
 }
 
+// flushTime bounds a Flush: an instance that ends has little time.
+const flushTime = 5 * time.Second
+
 type missedEntry struct {
 	job   routine.Job
 	entry ledger.Entry
 }
 
-// NewRecord returns the record that is kept in the ledger; nil stands for none.
-func NewRecord(l *ledger.Ledger, now func() time.Time) *Record { return &Record{ledger: l, now: now} }
+// New returns the record that is kept in the ledger; nil stands for none.
+func New(l *ledger.Ledger, now func() time.Time) *Record { return &Record{ledger: l, now: now} }
+
+// Open returns the record of the configuration, whose endpoint may be missing. It makes no call; the error says which setting is
+// wrong.
+func Open(cfg config.Ledger, credentials func() (accessKeyID, accessKeySecret, securityToken string)) (*Record, error) {
+	if cfg.Endpoint == "" {
+		return New(nil, time.Now), nil
+	}
+	table, err := ledger.New(ledger.Config{
+		Endpoint: cfg.Endpoint, Instance: cfg.Instance, Table: cfg.Table, Credentials: credentials, Timeout: cfg.Timeout,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return New(table, time.Now), nil
+}
 
 // Ledger is what to read jobs from; nil if there is none.
 func (r *Record) Ledger() *ledger.Ledger { return r.ledger }
@@ -88,8 +109,10 @@ func (r *Record) Append(ctx context.Context, job routine.Job, e ledger.Entry) (w
 // Note is Append for whoever has no use for the answer.
 func (r *Record) Note(ctx context.Context, job routine.Job, e ledger.Entry) { r.Append(ctx, job, e) }
 
-// Flush writes the entries that were missed, until one fails or ctx is done.
+// Flush writes the entries that were missed, until one fails, ctx is done, or some seconds are over.
 func (r *Record) Flush(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, flushTime)
+	defer cancel()
 	for ctx.Err() == nil && r.waiting() > 0 && r.catchUp(ctx) {
 	}
 }

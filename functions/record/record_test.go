@@ -1,4 +1,4 @@
-package invocation_test
+package record_test
 
 import (
 	"bytes"
@@ -12,7 +12,7 @@ import (
 	"routinely/deploy/local/faults"
 	"routinely/deploy/local/otsemu"
 	"routinely/functions/functiontest"
-	"routinely/functions/invocation"
+	"routinely/functions/record"
 	"routinely/shared/ledger"
 	"routinely/shared/logging"
 	"routinely/shared/routine"
@@ -20,7 +20,7 @@ import (
 
 // book is a record in a ledger, with what it logs and a clock that only the test moves.
 type book struct {
-	*invocation.Record
+	*record.Record
 	ots   *otsemu.Server
 	clock *clock.Manual
 	log   bytes.Buffer
@@ -31,7 +31,7 @@ func open(t *testing.T) *book {
 	b := &book{clock: clock.NewManual(time.Date(2026, 1, 15, 6, 28, 17, 0, time.UTC))}
 	server, l := functiontest.NewLedger(t)
 	b.ots = server
-	b.Record = invocation.NewRecord(l, b.clock.Now)
+	b.Record = record.New(l, b.clock.Now)
 	return b
 }
 
@@ -70,7 +70,7 @@ var (
 )
 
 func TestRecordWithoutLedger(t *testing.T) {
-	r := invocation.NewRecord(nil, time.Now)
+	r := record.New(nil, time.Now)
 	if _, ok := r.Append(t.Context(), job(1), begun); ok || r.Ledger() != nil {
 		t.Error("something was recorded")
 	}
