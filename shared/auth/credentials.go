@@ -5,9 +5,11 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"hash"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"routinely/shared/webhook"
@@ -42,10 +44,14 @@ type candidate struct {
 	digest  digest
 }
 
-// hmacOf is the digest of both kinds of signature, HMAC-SHA256.
+// hmacOf is the digest of both kinds of signature, HMAC-SHA256. Its hashes are used again, since one that is reset need not work
+// through the secret anew: each signature is tried with the secrets of all callers.
 func hmacOf(secret []byte) digest {
+	idle := sync.Pool{New: func() any { return hmac.New(sha256.New, secret) }}
 	return func(content ...[]byte) (sum [sha256.Size]byte) {
-		mac := hmac.New(sha256.New, secret)
+		mac := idle.Get().(hash.Hash) // nothing else is put there
+		defer idle.Put(mac)
+		mac.Reset()
 		for _, part := range content {
 			mac.Write(part)
 		}
