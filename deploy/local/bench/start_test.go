@@ -19,7 +19,7 @@ const slowStart = 10 * time.Second
 // answers for. The floor is a function that does nothing on the same SDK. The binaries take turns, all from the page cache.
 func BenchmarkStart(b *testing.B) {
 	dir := b.TempDir()
-	folders := []string{"deploy/local/bench/testdata/hello", "functions/accept", "functions/provision"}
+	folders := []string{"deploy/local/bench/testdata/hello", "functions/accept", "functions/provision", "functions/notify"}
 	binaries := make([]string, len(folders))
 	for i, folder := range folders {
 		binaries[i] = build(b, dir, folder)
@@ -35,13 +35,15 @@ func BenchmarkStart(b *testing.B) {
 				}
 			}
 		}
-		hello, accept, provision := median(times[0]), median(times[1]), median(times[2])
+		hello, accept, provision, notify := median(times[0]), median(times[1]), median(times[2]), median(times[3])
 		report(b,
 			number("hello-ms", milliseconds(hello)),
 			number("accept-ms", milliseconds(accept)),
 			number("provision-ms", milliseconds(provision)),
+			number("notify-ms", milliseconds(notify)),
 			atMost("accept/hello", over(accept, hello), 1.5),
 			atMost("provision/hello", over(provision, hello), 1.5),
+			atMost("notify/hello", over(notify, hello), 1.5),
 		)
 	}
 }
@@ -80,7 +82,10 @@ func newPolls(b *testing.B) *polls {
 func (p *polls) start(b *testing.B, binary string) time.Duration {
 	b.Helper()
 	cmd := exec.Command(binary)
-	cmd.Env = []string{"FC_RUNTIME_API=" + p.address, "ROUTINELY_MNS_ENDPOINT=http://123456.mns.cn-hangzhou.aliyuncs.com", "ROUTINELY_AUTH=none"}
+	cmd.Env = []string{
+		"FC_RUNTIME_API=" + p.address, "ROUTINELY_MNS_ENDPOINT=http://123456.mns.cn-hangzhou.aliyuncs.com", "ROUTINELY_AUTH=none",
+		"ROUTINELY_CALLBACK_QUEUE=callbacks", "ROUTINELY_CALLBACK_SECRETS=whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+	}
 	began := time.Now()
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
