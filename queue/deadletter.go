@@ -127,14 +127,16 @@ func allFit(bodies [][]byte) bool {
 }
 
 // id names the letter. All letters of a job's round are copies of one another, whichever message each is about: working off one
-// works off all. Of several parts each must be one of the same body.
+// works off all. The request belongs to it, since a key that was used for another request gives the same job id. Of several parts
+// each must be one of the same body.
 func (d DeadLetter) id() string {
 	identity := "dead\x00" + d.JobID + "\x00" + d.Received.MessageID + "\x00" + d.Received.Body
 	switch {
 	case d.Callback != nil:
 		identity = fmt.Sprintf("dead callback\x00%s\x00%d", d.Callback.ID, d.Callback.Redriven)
 	case d.JobID != "" && d.Request != nil && fits(d.Received.Body):
-		identity = fmt.Sprintf("dead job\x00%s\x00%d", d.JobID, d.Redriven)
+		request, _ := json.Marshal(d.Request) // strings, numbers and booleans always marshal
+		identity = fmt.Sprintf("dead job\x00%s\x00%d\x00%s", d.JobID, d.Redriven, request)
 	}
 	return uuid.NewSHA1(jobSpace, []byte(identity)).String()
 }

@@ -60,7 +60,7 @@ func (w *worker) finish(ctx context.Context, e queue.Envelope, job routine.Job) 
 // end records the end of a job and returns the job as it ended. If another copy of it came to another end before, that is the one
 // that counts.
 func (w *worker) end(ctx context.Context, e queue.Envelope, entry ledger.Entry) routine.Job {
-	if was, ok := w.write(ctx, e, entry); ok && was.Job.State.Final() {
+	if was, ok := w.write(ctx, e, entry); ok && isOf(e, was.Job) && was.Job.State.Final() {
 		return was.Job
 	}
 	job := routine.Job{

@@ -84,6 +84,40 @@ func TestDeadJob(t *testing.T) {
 			t.Errorf("%d letters", len(letters))
 		}
 	})
+	t.Run("has a letter of its own if its key stands for another request that has succeeded", func(t *testing.T) {
+		l := startRecorded(t)
+		first := l.claimed(t)
+		if got := l.invoke(t, body(t, first)); got[0].Outcome != succeeded {
+			t.Fatalf("%+v", got)
+		}
+		second := first
+		second.Request.Name, second.Request.RecordName = "pr-2", "pr-2.example.com"
+		l.inject(t, l.esa.Faults(), noSite())
+		if got := l.invoke(t, body(t, second)); got[0].Outcome != deadLettered {
+			t.Errorf("%+v", got)
+		}
+		if letters := l.letters(t); len(letters) != 1 || letters[0].Request.Name != "pr-2" {
+			t.Errorf("letters %+v", letters)
+		}
+	})
+	t.Run("leaves an older message of it nothing to do once it is redriven", func(t *testing.T) {
+		l := startRecorded(t)
+		e := l.claimed(t)
+		l.inject(t, l.esa.Faults(), noSite(), noSite())
+		l.invoke(t, body(t, e))
+		l.letters(t)
+		if _, err := l.ledger.Append(t.Context(), routine.Job{ID: e.JobID}, ledger.Entry{Kind: ledger.Redriven, Redriven: 1}); err != nil {
+			t.Fatal(err)
+		}
+		older := e
+		older.Attempt = 2
+		if got := l.invoke(t, body(t, older)); got[0].Outcome != duplicate {
+			t.Errorf("%+v", got)
+		}
+		if letters := l.letters(t); len(letters) != 0 {
+			t.Errorf("letters %+v", letters)
+		}
+	})
 	t.Run("is tried again once it is redriven", func(t *testing.T) {
 		l := startRecorded(t)
 		e := l.claimed(t)

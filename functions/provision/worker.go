@@ -109,19 +109,24 @@ func (w *worker) settle(ctx context.Context, d queue.Delivery) (entry, error) {
 	}
 }
 
-// begin records that a worker has the job, and finds out whether it is over: a copy of one that has ended already, or one that
-// was cancelled. known is the job as it is recorded, empty if it is only remembered. Without an answer of the ledger the job is
-// done: doing it twice is harmless, not doing it is not.
+// begin records that a worker has the job, and finds out whether its message is over: that of a job that has ended already, or was
+// cancelled, or was redriven, which has another message then. known is the job as it is recorded, empty if it is only remembered.
+// Without an answer of the ledger the job is done: doing it twice is harmless, not doing it is not.
 func (w *worker) begin(ctx context.Context, e queue.Envelope) (known routine.Job, over bool) {
 	if w.finished.has(identity(e)) {
 		return routine.Job{}, true
 	}
 	was, ok := w.write(ctx, e, ledger.Entry{Kind: ledger.Started})
-	// The same key may have been used for another request while the ledger was down.
-	if !ok || requestText(was.Job.Request) != requestText(e.Request.Shown()) {
+	if !ok || !isOf(e, was.Job) {
 		return routine.Job{}, false
 	}
-	return was.Job, was.Job.State.Final()
+	return was.Job, was.Job.State.Final() || was.Job.Redriven > e.Redriven
+}
+
+// isOf reports whether what is recorded is about the request in the envelope: the same key may have been used for another one while
+// the ledger was down.
+func isOf(e queue.Envelope, recorded routine.Job) bool {
+	return requestText(recorded.Request) == requestText(e.Request.Shown())
 }
 
 // write records what happens to the job.
