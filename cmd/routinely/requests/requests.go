@@ -117,8 +117,7 @@ var newline = []byte("\n")
 func readJSON(text []byte) ([]Item, error) {
 	if bytes.TrimSpace(text)[0] != '[' {
 		if !json.Valid(text) {
-			var ignored json.RawMessage
-			return nil, atLine(text, json.Unmarshal(text, &ignored))
+			return nil, broken(text)
 		}
 		return []Item{decode(text, 1)}, nil
 	}
@@ -128,14 +127,14 @@ func readJSON(text []byte) ([]Item, error) {
 	for line, seen := 1, int64(0); decoder.More(); {
 		var value json.RawMessage
 		if err := decoder.Decode(&value); err != nil {
-			return nil, atLine(text, err)
+			return nil, broken(text)
 		}
 		begin := decoder.InputOffset() - int64(len(value))
 		line, seen = line+bytes.Count(text[seen:begin], newline), begin
 		items = append(items, decode(value, line))
 	}
 	if _, err := decoder.Token(); err != nil {
-		return nil, atLine(text, err)
+		return nil, broken(text)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("line %d: there is more behind the array", lineOf(text, decoder.InputOffset()))
@@ -145,16 +144,19 @@ func readJSON(text []byte) ([]Item, error) {
 
 func lineOf(text []byte, offset int64) int { return 1 + bytes.Count(text[:offset], newline) }
 
-// atLine says where a JSON text is broken.
-func atLine(text []byte, err error) error {
+// broken says where a JSON text is wrong. It reads the text once more as a whole, since the offsets of a decoder that has read values
+// before count from somewhere else.
+func broken(text []byte) error {
+	var ignored json.RawMessage
+	err := json.Unmarshal(text, &ignored)
 	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
-		return fmt.Errorf("line %d: not JSON: %w", lineOf(text, min(syntax.Offset, int64(len(text)))), err)
-	}
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+	switch {
+	case !errors.As(err, &syntax):
+		return fmt.Errorf("not JSON: %w", err)
+	case strings.HasPrefix(syntax.Error(), "unexpected end"):
 		return fmt.Errorf("line %d: the JSON text ends too early", lineOf(text, int64(len(bytes.TrimSpace(text)))))
 	}
-	return fmt.Errorf("not JSON: %w", err)
+	return fmt.Errorf("line %d: not JSON: %w", lineOf(text, syntax.Offset), err)
 }
 
 func readLines(text []byte) []Item {

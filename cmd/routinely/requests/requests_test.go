@@ -82,6 +82,7 @@ func TestReadRefuses(t *testing.T) {
 		{"a quote that does not end", "name\n\"a\nb", requests.CSV, "line 2: not CSV"},
 		{"an array that does not end", "[" + good + ",\n", "", "line 1: the JSON text ends too early"},
 		{"an array with a broken object", "[\n{]", "", "line 2: not JSON"},
+		{"a broken object behind others and empty lines", "[" + good + ",\n\n\n" + good + ",\n{\n\"name\"}]", "", "line 6: not JSON"},
 		{"more behind an array", "[" + good + "]\n[]", "", "line 2: there is more behind the array"},
 		{"a broken object", "{\n\"name\": }", "", "line 2: not JSON"},
 		{"a format that there is not", good, "xml", `format "xml"`},
