@@ -29,11 +29,13 @@ run: build ## run everything on this machine until Ctrl-C
 demo: build ## submit a file of requests with faults injected, and check what became of each
 	@$(BIN)/local demo $(ARGS)
 
+# Many tests wait, for a disk or another process, so three packages run at a time on two cores. The race detector would sleep for a
+# second at the end of each.
 test: ## run all tests, of the long ones a choice
-	$(GO) test $(RACE) -short -shuffle=on ./...
+	GORACE=atexit_sleep_ms=50 $(GO) test $(RACE) -short -shuffle=on -p 3 ./...
 
 soak: ## run the long tests whole: every cell of the matrices, and SOAK_JOBS=10000 jobs with faults and kills
-	$(GO) test -v -p 1 -timeout 60m -run 'Matrix|Soak' ./functions/accept ./functions/provision ./deploy/local/fcemu ./deploy/local
+	$(GO) test -v -count=1 -p 1 -timeout 60m -run 'Matrix|Soak' ./functions/accept ./functions/provision ./deploy/local/fcemu ./deploy/local
 
 fuzz: ## fuzz every target for some seconds each
 	@grep -rl --include=*_test.go '^func Fuzz' . | sort | while read -r file; do \

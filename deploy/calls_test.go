@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -41,13 +42,53 @@ type program struct {
 // listed is the part of `go list -json` that type-checking needs.
 type listed struct {
 	ImportPath, Dir, Export string
-	GoFiles                 []string
+	GoFiles, Deps           []string
 }
 
-// loadProgram type-checks a command of the module. Packages from outside are read as compiled.
+// checkedCommands are those whose calls are looked at.
+var checkedCommands = []string{"functions/accept", "functions/provision", "functions/notify", "cmd/routinely"}
+
+// loaded is what the commands are made of, and of which packages each is. It is loaded once: listing and type-checking take
+// longer than all that is done with them.
+var loaded = sync.OnceValues(loadCommands)
+
+type commandSources struct {
+	*program
+	deps map[string][]string
+}
+
+// loadProgram returns a command of the module, without what only others use.
 func loadProgram(t *testing.T, command string) *program {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-export", "-deps", "-json=ImportPath,Dir,Export,GoFiles", "./"+command)
+	all, err := loaded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	paths := append(all.deps[module+command], module+command)
+	p := &program{packages: map[string]*types.Package{}, uses: map[types.Object][]types.Object{}}
+	for path, own := range all.packages {
+		if slices.Contains(paths, path) {
+			p.packages[path] = own
+		}
+	}
+	for object, used := range all.uses {
+		if p.packages[object.Pkg().Path()] != nil {
+			p.uses[object] = used
+		}
+	}
+	if p.packages[module+command] == nil {
+		t.Fatalf("%s was not loaded", command)
+	}
+	return p
+}
+
+// loadCommands type-checks the commands. Packages from outside are read as compiled.
+func loadCommands() (*commandSources, error) {
+	args := []string{"list", "-export", "-deps", "-json=ImportPath,Dir,Export,GoFiles,Deps"}
+	for _, command := range checkedCommands {
+		args = append(args, "./"+command)
+	}
+	cmd := exec.Command("go", args...)
 	cmd.Dir = root
 	output, err := cmd.Output()
 	if err != nil {
@@ -55,9 +96,10 @@ func loadProgram(t *testing.T, command string) *program {
 		if errors.As(err, &failed) {
 			err = fmt.Errorf("%w: %s", err, failed.Stderr)
 		}
-		t.Fatalf("go list: %v", err)
+		return nil, fmt.Errorf("go list: %w", err)
 	}
 	p := &program{packages: map[string]*types.Package{}, uses: map[types.Object][]types.Object{}}
+	all := &commandSources{p, map[string][]string{}}
 	exports := map[string]string{}
 	fset := token.NewFileSet()
 	compiled := importer.ForCompiler(fset, "gc", func(path string) (io.ReadCloser, error) { return os.Open(exports[path]) })
@@ -65,25 +107,31 @@ func loadProgram(t *testing.T, command string) *program {
 	for decoder := json.NewDecoder(bytes.NewReader(output)); decoder.More(); {
 		var next listed
 		if err := decoder.Decode(&next); err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		exports[next.ImportPath] = next.Export
 		if !strings.HasPrefix(next.ImportPath, module) {
 			continue
 		}
-		var files []*ast.File
-		for _, name := range next.GoFiles {
-			file, err := parser.ParseFile(fset, filepath.Join(next.Dir, name), nil, parser.SkipObjectResolution)
-			if err != nil {
-				t.Fatal(err)
-			}
-			files = append(files, file)
-		}
-		if err := p.add(next.ImportPath, fset, files, compiled); err != nil {
-			t.Fatal(err)
+		all.deps[next.ImportPath] = next.Deps
+		if err := p.parse(next, fset, compiled); err != nil {
+			return nil, err
 		}
 	}
-	return p
+	return all, nil
+}
+
+// parse adds a package from its files.
+func (p *program) parse(from listed, fset *token.FileSet, others types.Importer) error {
+	var files []*ast.File
+	for _, name := range from.GoFiles {
+		file, err := parser.ParseFile(fset, filepath.Join(from.Dir, name), nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		files = append(files, file)
+	}
+	return p.add(from.ImportPath, fset, files, others)
 }
 
 // importing finds the packages that were checked before those that are compiled.

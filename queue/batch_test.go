@@ -65,11 +65,24 @@ func TestSendBatch(t *testing.T) {
 		_, url := start(t)
 		// MNS takes no empty body.
 		got := codes(newClient(t, url).SendBatch(t.Context(), []string{"{1}", "", "{3}"}))
-		if got[0] != "" || got[1] == "" || got[2] != "" {
-			t.Errorf("got %q", got)
+		if diff := cmp.Diff([]string{"", "InvalidArgument", ""}, got); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
 		}
 		if left := bodies(t, url, "jobs"); len(left) != 2 {
 			t.Errorf("%d messages, want 2", len(left))
+		}
+	})
+	t.Run("does not take an item without a message id for sent", func(t *testing.T) {
+		server, url := start(t)
+		answer := faults.Fault{
+			Answer: faults.Document, Status: 201, Headers: map[string]string{"Content-Type": "text/xml;charset=utf-8"},
+			Body: `<Messages xmlns="http://mns.aliyuncs.com/doc/v1/"><Message><MessageId>M1</MessageId></Message><Message/></Messages>`,
+		}
+		if _, err := server.Faults().Add(faults.Rule{Action: "BatchSendMessage", Fault: answer}); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{"", "UnusableAnswer"}, codes(newClient(t, url).SendBatch(t.Context(), many[:2]))); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
 		}
 	})
 	for name, injected := range map[string]faults.Fault{
@@ -190,6 +203,26 @@ func TestDeadLetterQueue(t *testing.T) {
 			t.Errorf("%d calls, want 2", n)
 		}
 	})
+	for name, answer := range map[string]faults.Fault{
+		"an empty 200": {Answer: faults.Empty}, "a 200 in plain text": {Answer: faults.WrongType}, "a 201": {Answer: faults.Empty, Status: 201},
+		"another document": {Answer: faults.Document, Body: `<Queue xmlns="http://mns.aliyuncs.com/doc/v1/"/>`},
+	} {
+		t.Run("does not take "+name+" for a deletion", func(t *testing.T) {
+			server, url := start(t)
+			client := newClient(t, url)
+			fill(t, client, 1)
+			messages, err := client.ReceiveDead(t.Context(), 1, 0)
+			if err != nil || len(messages) != 1 {
+				t.Fatalf("%+v, %v", messages, err)
+			}
+			if _, err := server.Faults().Add(faults.Rule{Action: "BatchDeleteMessage", Fault: answer}); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]string{"UnusableAnswer"}, codes(client.DeleteDead(t.Context(), []string{messages[0].ReceiptHandle}))); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
 	t.Run("tells its own letters from others", func(t *testing.T) {
 		for _, body := range []string{"", "rubbish", `{"type":"routinely.job.v1","data":{}}`, `{"type":"routinely.dead-letter.v1","data":7}`} {
 			if _, _, err := queue.DecodeDeadLetter(body); err == nil {

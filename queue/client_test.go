@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -73,6 +75,18 @@ func TestSend(t *testing.T) {
 		}
 		if diff := cmp.Diff([]string{string(want)}, bodies(t, url, "jobs")); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
+		}
+	})
+	t.Run("sends no header of its own making", func(t *testing.T) {
+		sent := make(chan http.Header, 1)
+		url := localtest.Listen(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { sent <- r.Header }), nil)
+		if newClient(t, url).SendRaw(t.Context(), "{}", 0) == nil {
+			t.Error("an empty answer was taken for a confirmation")
+		}
+		for name := range <-sent {
+			if strings.HasPrefix(name, "X-Routinely") {
+				t.Errorf("header %s", name)
+			}
 		}
 	})
 	t.Run("rounds a delay up to whole seconds", func(t *testing.T) {
@@ -210,6 +224,20 @@ func TestSendFailures(t *testing.T) {
 			}
 		})
 	}
+	t.Run("does not take a message without an id for sent", func(t *testing.T) {
+		server, url := start(t)
+		answer := faults.Fault{
+			Answer: faults.Document, Status: 201, Headers: map[string]string{"Content-Type": "text/xml;charset=utf-8"},
+			Body: `<Message xmlns="http://mns.aliyuncs.com/doc/v1/"><MessageBodyMD5>M</MessageBodyMD5></Message>`,
+		}
+		if _, err := server.Faults().Add(faults.Rule{Action: "SendMessage", Fault: answer}); err != nil {
+			t.Fatal(err)
+		}
+		failure := fault.From(newClient(t, url).SendRaw(t.Context(), "{}", 0))
+		if failure == nil || failure.Code != "UnusableAnswer" || !failure.OutcomeUnknown {
+			t.Errorf("got %+v", failure)
+		}
+	})
 	t.Run("sends once more on a connection that was closed without an answer, and no more", func(t *testing.T) {
 		server, url := start(t)
 		if _, err := server.Faults().Add(faults.Rule{Action: "SendMessage", Times: -1, Fault: faults.Fault{Answer: faults.Reset}}); err != nil {
@@ -245,6 +273,17 @@ func TestSendFailures(t *testing.T) {
 		secret = localtest.AccessKeySecret
 		if err := client.SendRaw(t.Context(), "{}", 0); err != nil {
 			t.Error(err)
+		}
+	})
+	t.Run("sends nothing to whoever cannot show the endpoint's certificate", func(t *testing.T) {
+		reached := false
+		impostor := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached = true }))
+		impostor.Config.ErrorLog = log.New(io.Discard, "", 0)
+		impostor.StartTLS()
+		defer impostor.Close()
+		failure := fault.From(newClient(t, impostor.URL).SendRaw(t.Context(), "{}", 0))
+		if failure == nil || failure.Kind != fault.Unavailable || !strings.Contains(failure.Message, "certificate") || reached {
+			t.Errorf("got %+v, reached %t", failure, reached)
 		}
 	})
 	t.Run("knows that a service it could not reach did nothing", func(t *testing.T) {
@@ -320,6 +359,16 @@ func TestSendObeysItsTimeLimits(t *testing.T) {
 		cancel()
 		if newClient(t, url).SendRaw(ctx, "{}", 0) == nil || server.Faults().Count("SendMessage") != 0 {
 			t.Error("a call was made")
+		}
+	})
+	t.Run("nothing is sent once the time is over before there is a request to send", func(t *testing.T) {
+		server, url := start(t)
+		client := newClient(t, url, func(c *queue.Config) { c.Timeout = time.Nanosecond })
+		if failure := fault.From(client.SendRaw(context.Background(), "{}", 0)); failure == nil || failure.Code != "Timeout" {
+			t.Errorf("got %+v", failure)
+		}
+		if n := server.Faults().Count("SendMessage"); n != 0 {
+			t.Errorf("%d calls", n)
 		}
 	})
 }

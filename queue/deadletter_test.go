@@ -124,6 +124,50 @@ func TestDeadLetterAlwaysFits(t *testing.T) {
 	}
 }
 
+func TestDeadLetterID(t *testing.T) {
+	id := func(t *testing.T, messageID string, body []byte, change func(*queue.DeadLetter)) string {
+		t.Helper()
+		request := wish
+		letter := queue.DeadLetter{JobID: "job-1", Request: &request, Kind: "operator", DeadAt: now, Received: queue.ReceivedBody(messageID, body)}
+		change(&letter)
+		bodies, err := letter.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, _, err := queue.DecodeDeadLetter(string(bodies[0]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	told := func(round int) func(*queue.DeadLetter) {
+		return func(d *queue.DeadLetter) { d.Callback = &queue.Callback{ID: "msg_1", JobID: "job-1", Redriven: round} }
+	}
+	redriven := func(d *queue.DeadLetter) { d.Redriven++ }
+	none := func(*queue.DeadLetter) {}
+	noise := make([]byte, 200_000)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(noise)
+	one, another := []byte("one"), []byte("another")
+	job, callback := id(t, "M1", one, none), id(t, "M1", nil, told(0))
+	for name, test := range map[string]struct {
+		a, b string
+		same bool
+	}{
+		"is that of the job's round, whichever message died":         {job, id(t, "M2", another, none), true},
+		"is another in the next round":                               {job, id(t, "M1", one, redriven), false},
+		"is that of the callback's round, whichever message died":    {callback, id(t, "M2", another, told(0)), true},
+		"is another in the callback's next round":                    {callback, id(t, "M1", nil, told(1)), false},
+		"of a callback is not that of its job":                       {callback, job, false},
+		"is that of the message, if a body is told in several parts": {id(t, "M1", noise, none), id(t, "M1", noise[1:], none), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if (test.a == test.b) != test.same {
+				t.Errorf("%s and %s", test.a, test.b)
+			}
+		})
+	}
+}
+
 func TestDeadLetterTellsTheStory(t *testing.T) {
 	request := wish
 	want := queue.DeadLetter{

@@ -144,6 +144,12 @@ func TestDecodeIdentity(t *testing.T) {
 			t.Errorf("accepted at %s", first.Envelope.AcceptedAt)
 		}
 	})
+	t.Run("does not take a time that could not be written again", func(t *testing.T) {
+		text := `{"specversion":"1.0","id":"42","source":"/ci","type":"x","time":"9999-12-31T23:59:59-23:00","data":` + bare + `}`
+		if got := one(t, event("M1", quote(t, text))); !got.Envelope.AcceptedAt.Equal(now) {
+			t.Errorf("accepted at %s", got.Envelope.AcceptedAt)
+		}
+	})
 }
 
 func TestDecodeRefuses(t *testing.T) {

@@ -205,6 +205,19 @@ func TestSweep(t *testing.T) {
 			t.Errorf("holds %d", n)
 		}
 	})
+	for calls, name := range []string{"a receive", "the last look"} {
+		t.Run("is not complete once "+name+" had to be sent twice, and may have taken what nobody sees", func(t *testing.T) {
+			d := newDead(t, 0)
+			rule := faults.Rule{Action: "BatchReceiveMessage", Skip: calls, Fault: faults.Fault{Answer: faults.Reset, Execute: true}}
+			if _, err := d.server.Faults().Add(rule); err != nil {
+				t.Fatal(err)
+			}
+			s := d.client.SweepDead(0)
+			if all(t, s); s.Complete() {
+				t.Error("it calls itself complete")
+			}
+		})
+	}
 	t.Run("loses nothing when giving back fails", func(t *testing.T) {
 		d := newDead(t, 30)
 		s := d.client.SweepDead(0)

@@ -7,46 +7,36 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/rogpeppe/go-internal/testscript"
 	"go.uber.org/goleak"
 
 	"routinely/deploy/local/localtest"
 )
 
-// TestMain lets scripts run this program, which is the test binary started anew.
-func TestMain(m *testing.M) {
-	testscript.Main(suite{m}, map[string]func(){"routinely": main})
-}
-
 // parallel is how many scripts run at once. Most of their time they wait for dead letters to come back to the queue.
 const parallel = "8"
 
-// suite runs the tests with the function binaries built, and looks for goroutines that they leave.
-type suite struct{ *testing.M }
-
-func (s suite) Run() int {
+// TestMain builds this program and the functions as they are shipped, once for all scripts: a test binary that is started anew
+// for each command spends most of the time with its race detector.
+func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := flag.Set("test.parallel", parallel); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	dir, err := localtest.Build("functions/accept", "functions/provision", "functions/notify")
+	dir, err := localtest.Build("functions/accept", "functions/provision", "functions/notify", "cmd/routinely")
 	if err == nil {
 		err = os.Setenv("ROUTINELY_TEST_BINARIES", dir)
 	}
+	if err == nil {
+		err = os.Setenv("PATH", dir+string(filepath.ListSeparator)+os.Getenv("PATH"))
+	}
+	if err == nil {
+		err = flag.Set("test.parallel", parallel)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		return 1
+		os.Exit(1)
 	}
-	code := s.M.Run()
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	_ = os.RemoveAll(dir)
-	return code
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		_ = os.RemoveAll(dir)
+		os.Exit(code)
+	}))
 }
 
 func binary(name string) string { return filepath.Join(os.Getenv("ROUTINELY_TEST_BINARIES"), name) }

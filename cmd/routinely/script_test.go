@@ -32,8 +32,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("ACCEPT", binary("accept"))
 			env.Setenv("PROVISION", binary("provision"))
 			env.Setenv("NOTIFY", binary("notify"))
-			// The race detector makes each process sleep a second at its end.
-			env.Setenv("GORACE", "atexit_sleep_ms=0")
+			setCustomers(env)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -45,6 +44,9 @@ func TestScripts(t *testing.T) {
 
 // limit bounds each wait for something that does not come.
 const limit = time.Minute
+
+// between is the time between two looks at something that is waited for: many scripts share few processors.
+const between = 50 * time.Millisecond
 
 // startStack starts a deployment of the script's own: stack [noledger]. The addresses are in variables.
 func startStack(ts *testscript.TestScript, _ bool, args []string) {
@@ -103,12 +105,16 @@ func code(err error) int {
 // until runs a command again and again until its output matches: until PATTERN COMMAND...
 func until(ts *testscript.TestScript, _ bool, args []string) {
 	pattern := regexp.MustCompile(args[0])
-	for began := time.Now(); ; {
+	tick := time.NewTicker(between)
+	defer tick.Stop()
+	for late := time.After(limit); ; {
 		err := ts.Exec(args[1], args[2:]...)
 		if err == nil && pattern.MatchString(ts.ReadFile("stdout")) {
 			return
 		}
-		if time.Since(began) > limit {
+		select {
+		case <-tick.C:
+		case <-late:
 			ts.Fatalf("%q did not come: %v", args[0], err)
 		}
 	}
@@ -120,10 +126,7 @@ func interrupts(ts *testscript.TestScript, _ bool, args []string) {
 	ctx, stop := context.WithTimeout(context.Background(), limit)
 	defer stop()
 	cmd := exec.CommandContext(ctx, args[1], args[2:]...)
-	cmd.Dir, cmd.Env = ts.MkAbs("."), os.Environ()
-	for _, name := range []string{"ROUTINELY_URL", "GORACE"} {
-		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
-	}
+	cmd.Dir, cmd.Env = ts.MkAbs("."), append(os.Environ(), "ROUTINELY_URL="+ts.Getenv("ROUTINELY_URL"))
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	stdout, err := cmd.StdoutPipe()
@@ -250,7 +253,22 @@ func tally(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(out.String()), 0o600))
 }
 
-// customers writes a CSV file with so many requests: customers FILE COUNT. One in twenty is for site 7.
+// setCustomers tells scripts how many customers there are, how many of them have a wrong site and how many the right one.
+func setCustomers(env *testscript.Env) {
+	count := 10 * wrongOneIn
+	if testing.Short() {
+		count = 4 * wrongOneIn
+	}
+	wrong := count / wrongOneIn
+	for name, number := range map[string]int{"CUSTOMERS": count, "WRONG": wrong, "RIGHT": count - wrong} {
+		env.Setenv(name, strconv.Itoa(number))
+	}
+}
+
+// wrongOneIn is how many customers there are for each with the wrong site.
+const wrongOneIn = 20
+
+// customers writes a CSV file with so many requests: customers FILE COUNT. One in wrongOneIn is for site 7.
 func customers(ts *testscript.TestScript, _ bool, args []string) {
 	count, err := strconv.Atoi(args[1])
 	ts.Check(err)
@@ -258,7 +276,7 @@ func customers(ts *testscript.TestScript, _ bool, args []string) {
 	out.WriteString("name,siteId,recordName\r\n")
 	for i := range count {
 		site, zone := strconv.Itoa(stack.SiteID), stack.SiteName
-		if i%20 == 7 {
+		if i%wrongOneIn == 7 {
 			site, zone = "7", "customers.example"
 		}
 		fmt.Fprintf(&out, "customer-%d,%s,customer-%d.%s\r\n", i, site, i, zone)

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -164,17 +165,17 @@ func (s servers) instances(t *testing.T) []instance {
 }
 
 // busy waits for an instance of the function that has an event.
-func (s servers) busy(t *testing.T, function string) instance {
+func (s servers) busy(t *testing.T, function string) (found instance) {
 	t.Helper()
-	for began := time.Now(); time.Since(began) < limit; {
-		for _, in := range s.instances(t) {
-			if in.Function == function && in.State == "busy" {
-				return in
-			}
+	until(t, "an instance of "+function+" is busy", func() bool {
+		list := s.instances(t)
+		i := slices.IndexFunc(list, func(in instance) bool { return in.Function == function && in.State == "busy" })
+		if i >= 0 {
+			found = list[i]
 		}
-	}
-	t.Fatalf("no instance of %s is busy", function)
-	return instance{}
+		return i >= 0
+	})
+	return found
 }
 
 // refusals is how many calls met the account lock.
@@ -198,11 +199,7 @@ func checkGone(t *testing.T, list []instance) {
 	t.Helper()
 	for _, in := range list {
 		for _, pid := range []int{in.PID, in.GuardPID} {
-			for began := time.Now(); alive(pid); {
-				if time.Since(began) > soon {
-					t.Fatalf("process %d of %s is left", pid, in.Function)
-				}
-			}
+			within(t, soon, fmt.Sprintf("process %d of %s ends", pid, in.Function), func() bool { return !alive(pid) })
 		}
 	}
 }
@@ -267,8 +264,8 @@ func TestDemoOutlives(t *testing.T) {
 		p.await(`settled 5/`)
 		// Once a call has met the lock that somebody else has, its job cannot end: the instance dies in the middle of it.
 		send(t, http.MethodPost, s.esa+"/_local/lock", `{"holdMillis":60000}`)
-		for before := s.refusals(t); s.refusals(t) == before; {
-		}
+		before := s.refusals(t)
+		until(t, "a call meets the lock", func() bool { return s.refusals(t) > before })
 		kill(t, s.busy(t, worker).PID)
 		p.await(`invocation failed, its messages are delivered again`)
 		send(t, http.MethodDelete, s.esa+"/_local/lock", "")
@@ -283,8 +280,7 @@ func TestDemoOutlives(t *testing.T) {
 		// MNS takes a message from accept, the only one that sends without a delay, and never says so.
 		send(t, http.MethodPost, s.mns+"/_local/faults",
 			`{"action":"SendMessage","match":{"queue":"routinely-jobs","delaySeconds":"0"},"fault":{"answer":"hang","execute":true}}`)
-		for len(send(t, http.MethodGet, s.mns+"/_local/faults", "")) > len("[]\n") && !t.Failed() {
-		}
+		until(t, "the fault strikes", func() bool { return len(send(t, http.MethodGet, s.mns+"/_local/faults", "")) <= len("[]\n") })
 		kill(t, s.busy(t, accept).PID)
 		p.await(`submitting ".*" once more, with the same key`)
 		p.succeeds(dir, true)

@@ -84,11 +84,7 @@ func (a account) count(state string) int {
 // awaitJobs waits until so many jobs are in the state.
 func (a account) awaitJobs(state string, want int) {
 	a.t.Helper()
-	for began := time.Now(); a.count(state) != want; {
-		if time.Since(began) > limit {
-			a.t.Fatalf("%d jobs are %s, want %d", a.count(state), state, want)
-		}
-	}
+	until(a.t, fmt.Sprintf("%d jobs are %s", want, state), func() bool { return a.count(state) == want })
 }
 
 // routine is a routine that ESA has.

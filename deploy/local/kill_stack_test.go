@@ -20,7 +20,7 @@ import (
 )
 
 // between is the time between two looks at something that is waited for: many deployments share few processors.
-const between = 20 * time.Millisecond
+const between = 50 * time.Millisecond
 
 // until looks again and again until something is done.
 func until(t *testing.T, what string, done func() bool) {

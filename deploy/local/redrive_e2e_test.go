@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
-	"time"
 )
 
 func TestKilled(t *testing.T) {
@@ -34,11 +33,11 @@ func TestKilled(t *testing.T) {
 			send(t, http.MethodPost, a.esa+"/_local/sites", fmt.Sprintf(`{"id":%d,"name":"example.net"}`, int64(other)))
 			a.hang("BatchDeleteMessage", "routinely-jobs-dead", 1, execute)
 			a.killWhileHanging("/v1/dead-letters:redrive", `{"code":"SiteParameterNotMatch","reason":"site added"}`)
-			for began := time.Now(); a.count("succeeded") < jobs && time.Since(began) < limit; {
+			until(t, "all jobs have succeeded", func() bool {
 				// What the dead instance held comes back when its leases end.
 				send(t, http.MethodPost, a.http+"/v1/dead-letters:redrive", `{"all":true}`)
-			}
-			a.awaitJobs("succeeded", jobs)
+				return a.count("succeeded") == jobs
+			})
 			a.checkHolds(jobs)
 		})
 	}

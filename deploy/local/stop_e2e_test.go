@@ -1,10 +1,15 @@
 package main_test
 
 import (
+	"errors"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"syscall"
 	"testing"
+
+	"routinely/deploy/local/stack"
 )
 
 // TestTermination asks the worker's process to end in the middle of a job, as a platform does.
@@ -58,6 +63,52 @@ func TestTermination(t *testing.T) {
 		}
 		a.signal(syscall.SIGINT)
 		a.wait()
+	})
+	t.Run("a request is answered first that waits for its job to be on the queue", func(t *testing.T) {
+		a := run(t)
+		send(t, http.MethodPost, a.mns+"/_local/faults", `{"action":"SendMessage","fault":{"answer":"slow","delayMillis":1000}}`)
+		answered := make(chan error, 1)
+		go func() {
+			body := `{"name":"late","siteId":54362329990032,"recordName":"late.example.com"}`
+			client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+			res, err := client.Post(a.http+"/v1/routines", "application/json", strings.NewReader(body))
+			if err == nil {
+				_ = res.Body.Close()
+				if res.StatusCode != http.StatusAccepted {
+					err = errors.New(res.Status)
+				}
+			}
+			answered <- err
+		}()
+		terminate(t, a.busy(t, accept).PID)
+		if err := <-answered; err != nil {
+			t.Error(err)
+		}
+		a.signal(syscall.SIGINT)
+		a.wait()
+	})
+	t.Run("a callback on its way is delivered first, and not twice", func(t *testing.T) {
+		arrived, release := make(chan bool, 10), make(chan bool)
+		receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			arrived <- true
+			<-release
+		}))
+		defer receiver.Close()
+		a := run(t)
+		body := `{"name":"told","siteId":54362329990032,"recordName":"told.example.com","callbackUrl":"` + receiver.URL + `"}`
+		if status, answer := callAs(t, "POST", a.http+"/v1/routines", "", body); status != 202 {
+			t.Fatalf("%d %s", status, answer)
+		}
+		<-arrived
+		terminate(t, a.busy(t, stack.FunctionNotify).PID)
+		close(release)
+		a.await("callback delivered")
+		a.signal(syscall.SIGINT)
+		a.wait()
+		if n := len(arrived); n != 0 {
+			t.Errorf("it was sent %d times more", n)
+		}
 	})
 }
 

@@ -88,21 +88,13 @@ func TestPack(t *testing.T) {
 		}
 		checkBinary(t, open(t, archive.File[0]))
 	})
-	t.Run("writes the same bytes from another folder", func(t *testing.T) {
-		first := read(t, "dist/accept.zip")
-		enterModule(t)
-		pack(t, "-out", "elsewhere", "accept")
-		if !bytes.Equal(first, read(t, "elsewhere/accept.zip")) {
-			t.Error("the two archives differ")
-		}
-	})
-	t.Run("is not swayed by the user's build settings", func(t *testing.T) {
+	t.Run("writes the same bytes from another folder, whatever the user's build settings", func(t *testing.T) {
 		first := read(t, "dist/accept.zip")
 		enterModule(t)
 		t.Setenv("GOFLAGS", "-trimpath=false -race")
 		t.Setenv("GOAMD64", "v3")
-		pack(t, "accept")
-		if !bytes.Equal(first, read(t, "dist/accept.zip")) {
+		pack(t, "-out", "elsewhere", "accept")
+		if !bytes.Equal(first, read(t, "elsewhere/accept.zip")) {
 			t.Error("the two archives differ")
 		}
 	})

@@ -211,6 +211,22 @@ func TestAccept(t *testing.T) {
 	})
 }
 
+func TestCallerIsGone(t *testing.T) {
+	f := start(t)
+	text, err := json.Marshal(event("POST", "/v1/routines", good))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if res := serveEvent(ctx, text, f.routes); res.StatusCode != 202 {
+		t.Errorf("got %+v", res)
+	}
+	if got := f.queued(t); len(got) != 1 {
+		t.Errorf("%d messages", len(got))
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	long := `{"name":"pr-1","siteId":7,"recordName":"a.example.com","description":"` + strings.Repeat("d", queue.MaxAcceptedBytes) + `"}`
 	for name, test := range map[string]struct {
@@ -387,6 +403,7 @@ func TestRun(t *testing.T) {
 		"a bad log level":    {"ROUTINELY_AUTH=none", "ROUTINELY_MNS_ENDPOINT=http://localhost", "ROUTINELY_LOG_LEVEL=loud"},
 		"a bad queue name":   {"ROUTINELY_AUTH=none", "ROUTINELY_MNS_ENDPOINT=http://localhost", "ROUTINELY_QUEUE=a/b"},
 		"a bad time limit":   {"ROUTINELY_AUTH=none", "ROUTINELY_MNS_ENDPOINT=http://localhost", "ROUTINELY_MNS_TIMEOUT=soon"},
+		"every network":      {"ROUTINELY_AUTH=none", "ROUTINELY_MNS_ENDPOINT=http://localhost", "ROUTINELY_CALLBACK_NETWORKS=0.0.0.0/0"},
 		"the same two names": {"ROUTINELY_AUTH=none", "ROUTINELY_MNS_ENDPOINT=http://localhost", "ROUTINELY_QUEUE=a", "ROUTINELY_DEAD_LETTER_QUEUE=a"},
 	} {
 		t.Run("refuses "+name, func(t *testing.T) {

@@ -105,6 +105,9 @@ func TestCallbackURL(t *testing.T) {
 			t.Fatal(err)
 		}
 		list := f.letters(t, nil)
+		if got := list.DeadLetters[0].Request.CallbackURL; got != routine.ShownURL(hook) {
+			t.Errorf("listed with %q", got)
+		}
 		f.again(t)
 		one := f.call(t, event("GET", "/v1/dead-letters/"+list.DeadLetters[0].ID, ""))
 		got := read[api.DeadLetter](t, one, 200)

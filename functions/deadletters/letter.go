@@ -3,8 +3,8 @@ package deadletters
 import (
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -86,30 +86,36 @@ func full(l *queue.Letter, whole queue.Received, complete bool) api.DeadLetter {
 		return out
 	}
 	if complete {
-		request := l.Request
-		if l.Received = whole; request == nil && out.JobID != "" {
-			request = l.RequestReceived()
-		}
 		out.Received = received(whole)
-		if request != nil {
-			shown := request.Shown()
-			out.Request, out.Received.Body = &shown, hide(out.Received.Body, request.CallbackURL)
+		out.Received.Body = hide(out.Received.Body)
+		if l.Received = whole; out.Request == nil && out.JobID != "" {
+			if request := l.RequestReceived(); request != nil {
+				shown := request.Shown()
+				out.Request = &shown
+			}
 		}
 	}
 	return out
 }
 
-// hide replaces the query of a URL in a message, as JSON may write it.
-func hide(body, url string) string {
-	_, query, secret := strings.Cut(url, "?")
-	if !secret || query == "" {
+// hide replaces the queries of callback URLs in a message by stars, whatever the message is: a request that breaks the rules, an event
+// with JSON in the strings of JSON, or either in Base64. A backslash more or less, and what escapes write, is all the same to it.
+func hide(body string) string {
+	url := regexp.MustCompile(`(?i)(callbackurl\\*"\s*:\s*\\*")((?:[^"\\]|\\+u[0-9a-f]{4}|\\+/)*)`)
+	query := regexp.MustCompile(`(?i)(\?|\\+u003f).*`)
+	mask := func(text string) string {
+		return url.ReplaceAllStringFunc(text, func(found string) string {
+			parts := url.FindStringSubmatch(found)
+			return parts[1] + query.ReplaceAllString(parts[2], "?***")
+		})
+	}
+	if decoded, err := base64.StdEncoding.DecodeString(strings.TrimSpace(body)); err == nil {
+		if hidden := mask(string(decoded)); hidden != string(decoded) {
+			return base64.StdEncoding.EncodeToString([]byte(hidden))
+		}
 		return body
 	}
-	written, err := json.Marshal(query)
-	if err != nil { // a string always marshals
-		return ""
-	}
-	return strings.NewReplacer(query, "***", strings.Trim(string(written), `"`), "***").Replace(body)
+	return mask(body)
 }
 
 // received is a message as this interface shows it. A body whose encoding somebody has broken is shown as it is written.

@@ -70,14 +70,14 @@ func TestList(t *testing.T) {
 	})
 	t.Run("gives back at once what it has looked at", func(t *testing.T) {
 		s := newStage(t)
-		s.die(t, 100)
+		s.die(t, crowd())
 		s.list(t, api.DeadLetterFilter{}, 10, "")
-		if n := s.letters(t); n != 100 {
+		if n := s.letters(t); n != crowd() {
 			t.Errorf("%d letters are visible", n)
 		}
 	})
 	t.Run("pages through everything exactly once", func(t *testing.T) {
-		for _, limit := range []int{crowd() / 20, 1000} {
+		for _, limit := range []int{crowd() / 12, 1000} {
 			s := newStage(t)
 			want := mixed(t, s, crowd()/5)
 			var got []string

@@ -20,7 +20,7 @@ import (
 // crowd is a count of letters that fills many batches, fewer in short tests.
 func crowd() int {
 	if testing.Short() {
-		return 100
+		return 60
 	}
 	return 300
 }

@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aliyun/fc-runtime-go-sdk/fccontext"
+	"github.com/google/go-cmp/cmp"
+
 	"routinely/functions/invocation"
 	"routinely/shared/config"
 )
@@ -39,6 +42,29 @@ func TestServe(t *testing.T) {
 			}
 		}, func(_ context.Context, event json.RawMessage) (string, error) { return "done " + string(event), failed }, nothing)
 	})
+	t.Run("signs with the key that comes with each event, and with the end of the instance", func(t *testing.T) {
+		p := parts(t)
+		call := func(id string) context.Context {
+			key := fccontext.Credentials{AccessKeyId: id, AccessKeySecret: "secret"}
+			return fccontext.NewContext(t.Context(), &fccontext.FcContext{Credentials: key})
+		}
+		var used []string
+		use := func() {
+			id, _, _ := p.Credentials.Get()
+			used = append(used, id)
+		}
+		invocation.Serve(t.Context(), p, func(h any, preStop func(context.Context)) {
+			for _, id := range []string{"first", "second"} {
+				if _, err := h.(handler)(call(id), nil); err != nil {
+					t.Error(err)
+				}
+			}
+			preStop(call("third"))
+		}, func(context.Context, json.RawMessage) (string, error) { use(); return "", nil }, func(context.Context) { use() })
+		if diff := cmp.Diff([]string{"first", "second", "third", "third"}, used); diff != "" {
+			t.Errorf("keys -want +got:\n%s", diff)
+		}
+	})
 	t.Run("lets the event at work come to its end, and begins no other", func(t *testing.T) {
 		stopping, stop := context.WithCancel(t.Context())
 		begun, release, ended := make(chan bool), make(chan bool), make(chan bool)
@@ -65,7 +91,7 @@ func TestServe(t *testing.T) {
 		select {
 		case <-ended:
 			t.Error("the process ends in the middle of an event")
-		default:
+		case <-time.After(time.Second): // it would have ended by then, the time for its last answer included
 		}
 		close(release)
 		<-ended

@@ -53,8 +53,9 @@ type entry struct {
 	DelaySeconds float64    `json:"delaySeconds,omitempty"`
 }
 
-// handle settles every message of the event, all at a time: a receiver that is slow shall hold up no other. It returns an error only if handing one over failed: then the platform delivers the
-// event again, and a receiver that has a callback already knows it by its id.
+// handle settles every message of the event, all at a time: a receiver that is slow shall hold up no other. It returns an error only
+// if handing one over failed: then the platform delivers the event again, and a receiver that has a callback already knows it by its
+// id.
 func (n notifier) handle(ctx context.Context, event json.RawMessage) (report, error) {
 	deliveries := queue.DecodeCallbacks(event)
 	out, failed := report{make([]entry, len(deliveries))}, make([]error, len(deliveries))

@@ -299,6 +299,28 @@ func TestNotify(t *testing.T) {
 			}
 		})
 	}
+	for attempt, name := range map[int]string{1: "jobs-callbacks", callback.MaxAttempts: "jobs-dead"} {
+		t.Run("hands a callback over although its invocation is called off in the middle, to "+name, func(t *testing.T) {
+			b := start(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			slow := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body) // until then the server does not notice that the sender has gone
+				cancel()
+				<-r.Context().Done()
+			}))
+			defer slow.Close()
+			c := b.news(t)
+			c.URL, c.Attempt = slow.URL, attempt
+			if out, err := b.handle(ctx, event(t, body(t, c))); err != nil || out.Messages[0].Code != callback.CodeUnreachable {
+				t.Errorf("%+v, %v", out, err)
+			}
+			b.clock.Advance(5 * time.Second)
+			if n := len(b.take(t, name)); n != 1 {
+				t.Errorf("%d messages", n)
+			}
+		})
+	}
 	t.Run("logs each outcome in a line, and no secret", func(t *testing.T) {
 		b := start(t, 500)
 		var out bytes.Buffer

@@ -131,6 +131,24 @@ func TestDeadJob(t *testing.T) {
 			t.Errorf("recorded %+v", got)
 		}
 	})
+	t.Run("goes on after a redrive with what its steps achieved, and does not take its own routine for another's", func(t *testing.T) {
+		l := start(t)
+		e := l.envelope()
+		e.Request.IfExists = routine.Fail
+		l.inject(t, l.esa.Faults(), noSite())
+		l.invoke(t, body(t, e))
+		letters := l.letters(t)
+		if len(letters) != 1 {
+			t.Fatalf("%d letters", len(letters))
+		}
+		again, err := letters[0].Redrive(l.clock.Now(), "op", "site added")
+		if err != nil || len(again) != 1 {
+			t.Fatalf("%+v, %v", again, err)
+		}
+		if got := l.invoke(t, again[0].Body); got[0].Outcome != succeeded || l.esa.Faults().Count("CreateRoutine") != 1 {
+			t.Errorf("%+v", got)
+		}
+	})
 	t.Run("has no letter if it succeeded meanwhile", func(t *testing.T) {
 		l := startRecorded(t)
 		e := l.claimed(t)

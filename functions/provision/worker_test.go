@@ -197,6 +197,15 @@ func TestDuplicates(t *testing.T) {
 			t.Errorf("got %+v", lines)
 		}
 	})
+	t.Run("a redriven job is not a copy of its earlier round", func(t *testing.T) {
+		l := start(t)
+		e := l.envelope()
+		l.invoke(t, body(t, e))
+		e.Redrive(l.clock.Now(), "op", "")
+		if line := l.invoke(t, body(t, e))[0]; line.Outcome != succeeded {
+			t.Errorf("got %+v", line)
+		}
+	})
 	t.Run("a dead letter put back on the queue is tried again", func(t *testing.T) {
 		l := start(t)
 		found, err := l.esa.RemoveSite(localtest.SiteID)
@@ -213,6 +222,16 @@ func TestDuplicates(t *testing.T) {
 			t.Errorf("got %+v", line)
 		}
 	})
+}
+
+func TestRecent(t *testing.T) {
+	var r recent
+	for n := range 3 * rememberedJobs {
+		r.add(fmt.Sprint(n))
+	}
+	if r.has(fmt.Sprint(2*rememberedJobs-1)) || !r.has(fmt.Sprint(2*rememberedJobs)) || len(r.known) > rememberedJobs {
+		t.Errorf("%d jobs are remembered, want the latest %d", len(r.known), rememberedJobs)
+	}
 }
 
 func TestHandOverFails(t *testing.T) {
@@ -251,6 +270,35 @@ func TestHandOverFails(t *testing.T) {
 			t.Errorf("%+v, %v", out, err)
 		}
 	})
+}
+
+func TestTimeIsOver(t *testing.T) {
+	const most = 10 // attempts, by the policy of the lane
+	for attempt, want := range map[int]outcome{1: again, most: deadLettered} {
+		t.Run("a job whose invocation is called off in the middle is recorded and handed over all the same: "+string(want), func(t *testing.T) {
+			l := startRecorded(t)
+			e := l.envelope()
+			e.Attempt, e.Request.CallbackURL = attempt, "https://hooks.example.com/routinely"
+			l.claim(t, e)
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+			defer cancel()
+			l.inject(t, l.esa.Faults(), faults.Rule{Action: "CreateRoutine", Fault: faults.Fault{Answer: faults.Error, Code: "UserOperationStatusIsLocked"}})
+			l.sleep = func(context.Context, time.Duration) { cancel() }
+			out, err := l.handle(ctx, delivered(t, body(t, e)))
+			if err != nil || out.Messages[0].Outcome != want {
+				t.Fatalf("%+v, %v", out, err)
+			}
+			l.clock.Advance(time.Minute)
+			jobs, letters, told := len(l.take(t, "jobs")), len(l.letters(t)), len(l.callbacks(t))
+			state := l.told(t, e.JobID).State
+			if want == again && (jobs != 1 || letters != 0 || told != 0 || state != routine.Queued) {
+				t.Errorf("%d messages, %d letters, %d callbacks, recorded as %s", jobs, letters, told, state)
+			}
+			if want == deadLettered && (jobs != 0 || letters != 1 || told != 1 || state != routine.DeadLettered) {
+				t.Errorf("%d messages, %d letters, %d callbacks, recorded as %s", jobs, letters, told, state)
+			}
+		})
+	}
 }
 
 func TestTooLargeToGoOn(t *testing.T) {

@@ -69,14 +69,17 @@ func TestRedirect(t *testing.T) {
 	t.Run("is not followed, wherever it leads", func(t *testing.T) {
 		inner := newReceiver(t, nil)
 		for _, location := range []string{"http://100.100.100.200/latest/meta-data/", inner.URL, "/other", "https://%zz", ""} {
-			r := newReceiver(t, func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set("Location", location)
-				w.WriteHeader(http.StatusTemporaryRedirect)
-			})
-			err := r.sender(t).Post(t.Context(), r.URL, newEvent(t, job()))
-			got := failed(t, err, fault.Invalid, callback.CodeRedirected)
-			if !strings.Contains(got.Message, "redirect") || len(r.requests()) != 1 || len(inner.requests()) != 0 {
-				t.Errorf("%q: got %s; %d and %d requests", location, got.Message, len(r.requests()), len(inner.requests()))
+			// Clients follow some of them with a GET, and some only if they can read the body again.
+			for _, status := range []int{301, 302, 303, 307, 308} {
+				r := newReceiver(t, func(w http.ResponseWriter, _ *http.Request) {
+					w.Header().Set("Location", location)
+					w.WriteHeader(status)
+				})
+				err := r.sender(t).Post(t.Context(), r.URL, newEvent(t, job()))
+				got := failed(t, err, fault.Invalid, callback.CodeRedirected)
+				if !strings.Contains(got.Message, "redirect") || len(r.requests()) != 1 || len(inner.requests()) != 0 {
+					t.Errorf("%d to %q: got %s; %d and %d requests", status, location, got.Message, len(r.requests()), len(inner.requests()))
+				}
 			}
 		}
 	})

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -235,7 +236,7 @@ func TestAnswersThatAreNotAnswers(t *testing.T) {
 			server, url := localtest.ESA(t, nil, 0)
 			client := newClient(t, url, func(c *esa.Config) {
 				if test.code == "Timeout" {
-					c.Timeout = 50 * time.Millisecond
+					c.Timeout = 400 * time.Millisecond // the call must arrive on a busy machine too
 				}
 			})
 			inject(t, server, faults.Rule{Action: "CreateRoutine", Fault: test.fault})
@@ -252,7 +253,16 @@ func TestAnswersThatAreNotAnswers(t *testing.T) {
 			}
 		})
 	}
-	t.Run("a 200 that does not say OK", func(t *testing.T) {
+	t.Run("a 200 of CreateRoutine that does not say OK", func(t *testing.T) {
+		for _, body := range []string{`{}`, `{"Status":"Fail","RequestId":"R7"}`} {
+			url := localtest.Listen(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(body)) }), nil)
+			failure := fault.From(newClient(t, url).CreateRoutine(t.Context(), "pr-1", nil, nil))
+			if failure == nil || failure.Code != "UnusableAnswer" || !failure.OutcomeUnknown || (body != `{}` && failure.RequestID != "R7") {
+				t.Errorf("%s: got %+v", body, failure)
+			}
+		}
+	})
+	t.Run("a 200 of CreateRoutineRelatedRecord that does not say OK", func(t *testing.T) {
 		for _, body := range []string{`{}`, `{"Status":"Fail","RequestId":"R7"}`, `{"Status":"OK","RequestId":"R7"}`} {
 			url := localtest.Listen(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(body)) }), nil)
 			_, err := newClient(t, url).CreateRoutineRelatedRecord(t.Context(), "pr-1", 1, "a.example.com")
@@ -260,6 +270,15 @@ func TestAnswersThatAreNotAnswers(t *testing.T) {
 			if failure == nil || failure.Code != "UnusableAnswer" || !failure.OutcomeUnknown || (body != `{}` && failure.RequestID != "R7") {
 				t.Errorf("%s: got %+v", body, failure)
 			}
+		}
+	})
+	t.Run("a 200 without end", func(t *testing.T) {
+		url := localtest.Listen(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = fmt.Fprintf(w, `{"Status":"OK","Filler":"%s"}`, strings.Repeat("x", 2<<20))
+		}), nil)
+		failure := fault.From(newClient(t, url).CreateRoutine(t.Context(), "pr-1", nil, nil))
+		if failure == nil || failure.Code != "UnusableAnswer" || !failure.OutcomeUnknown {
+			t.Errorf("got %+v", failure)
 		}
 	})
 	t.Run("nobody at the address", func(t *testing.T) {

@@ -154,6 +154,14 @@ func TestLateEntry(t *testing.T) {
 			t.Errorf("after: %+v", record)
 		}
 	})
+	t.Run("is a cancellation once the job is dead, although nobody recorded that a worker had begun", func(t *testing.T) {
+		job := newJob(5)
+		claim(t, l, job)
+		add(t, l, job, deadLettered(1))
+		if record := add(t, l, job, ledger.Entry{Kind: ledger.Cancelled, By: "olga"}); !record.Late || record.Job.State != routine.DeadLettered {
+			t.Errorf("%+v", record)
+		}
+	})
 }
 
 func TestAppend(t *testing.T) {

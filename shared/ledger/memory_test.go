@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	sdk "github.com/aliyun/aliyun-tablestore-go-sdk/tablestore"
 	"github.com/google/go-cmp/cmp"
 
 	"routinely/deploy/local/faults"
@@ -47,6 +48,20 @@ func TestMemory(t *testing.T) {
 		want := []ledger.Entry{at(1, ledger.Entry{Kind: ledger.Queued}), at(2, started(1)), at(3, failed(1)), at(4, handedBack(2, 1))}
 		if diff := cmp.Diff(want, history); diff != "" || err != nil {
 			t.Errorf("error %v, history (-want +got):\n%s", err, diff)
+		}
+	})
+	t.Run("makes no half of a row that is gone", func(t *testing.T) {
+		l, url := start(t)
+		job := newJob(1)
+		claim(t, l, job)
+		add(t, l, job, at(2, started(1)))
+		gone := &sdk.DeleteRowChange{TableName: ledger.DefaultTable, PrimaryKey: jobRow(t, url).PrimaryKey}
+		gone.SetCondition(sdk.RowExistenceExpectation_EXPECT_EXIST)
+		if _, err := rawClient(url).DeleteRow(&sdk.DeleteRowRequest{DeleteRowChange: gone}); err != nil {
+			t.Fatal(err)
+		}
+		if got := add(t, l, job, at(3, failed(1))); !got.Job.Gap || got.Job.Attempt != 2 {
+			t.Errorf("record %+v, want one that begins with the failure", got)
 		}
 	})
 	t.Run("does not end a job that another has ended", func(t *testing.T) {

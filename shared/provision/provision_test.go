@@ -229,6 +229,17 @@ func TestIfExistsFail(t *testing.T) {
 			t.Errorf("-want +got:\n%s", diff)
 		}
 	})
+	t.Run("takes it also when ESA shows it only after refusing its name", func(t *testing.T) {
+		a := start(t)
+		a.run(t, wish(), &routine.Progress{})
+		a.inject(t,
+			faults.Rule{Action: get, Fault: faults.Fault{Answer: faults.Error, Code: "RoutineNotExist"}},
+			faults.Rule{Action: list, Fault: faults.Fault{Answer: faults.Document, Body: `{"TotalCount":0,"RelatedRecords":[]}`}},
+		)
+		if diff := cmp.Diff(outcome{routine.Adopted, routine.Adopted}, a.run(t, strict, &routine.Progress{RoutineUnknown: true, RecordUnknown: true})); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+	})
 }
 
 func TestUnknownOutcome(t *testing.T) {
@@ -336,6 +347,18 @@ func TestRoutineThatIsNotThere(t *testing.T) {
 	t.Run("later it was deleted: it is created once more", func(t *testing.T) {
 		a := start(t)
 		if diff := cmp.Diff(outcome{routine.Created, routine.Created}, a.run(t, wish(), &routine.Progress{Routine: routine.Created})); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+	})
+	t.Run("unless it is there after all: it is the job's own, not a conflict", func(t *testing.T) {
+		a := start(t)
+		if err := a.PlantRoutine(esaemu.Routine{Name: "pr-1"}); err != nil {
+			t.Fatal(err)
+		}
+		a.inject(t, notThere)
+		strict := wish()
+		strict.IfExists = routine.Fail
+		if diff := cmp.Diff(outcome{routine.Adopted, routine.Created}, a.run(t, strict, &routine.Progress{Routine: routine.Created})); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
 		}
 	})

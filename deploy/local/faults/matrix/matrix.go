@@ -84,13 +84,9 @@ func Fresh(group string, calls []Call, tried Tried) []bool {
 	return out
 }
 
-// few is in how many ways short tests break the first call of an action.
-const few = 3
-
 // Cells breaks each call of a flow in each way, once and for ever; what is for ever concerns all calls of the action. Calls up
-// to which the flow is one of the same group that there were cells for before are left out. In short tests the first call of
-// a service is broken in each way, the first of an action in a few and any other in one: in those that its service has met
-// least, so that all have their turn with many calls.
+// to which the flow is one of the same group that there were cells for before are left out. In short tests each call is broken
+// in one way: the one that its service has met least, so that all have their turn with many calls. See Left for the others.
 func Cells(group string, calls []Call, tried Tried) []Cell {
 	var out []Cell
 	fresh := Fresh(group, calls, tried)
@@ -98,16 +94,9 @@ func Cells(group string, calls []Call, tried Tried) []Cell {
 		if !fresh[i] {
 			continue
 		}
-		ways := 1
-		if tried.first(call.Seam + " " + call.Action) {
-			ways = few
-		}
-		if tried.first(call.Seam) {
-			ways = len(Kinds())
-		}
 		cells := call.cells()
 		if testing.Short() {
-			cells = tried.rarest(cells, ways)
+			cells = tried.rarest(cells)
 		}
 		for _, c := range cells {
 			tried.count(c)
@@ -121,7 +110,7 @@ func Cells(group string, calls []Call, tried Tried) []Cell {
 func (c Call) cells() []Cell {
 	var out []Cell
 	for _, kind := range Kinds() {
-		if kind.effect && c.reads() {
+		if kind.effect && c.Reads() {
 			continue
 		}
 		out = append(out, Cell{Call: c, Kind: kind})
@@ -132,16 +121,24 @@ func (c Call) cells() []Cell {
 	return out
 }
 
-// rarest are the n of a call's cells whose ways its service has met least.
-func (t Tried) rarest(cells []Cell, n int) []Cell {
-	met := maps.Clone(t)
+// rarest is the one of a call's cells whose way its service has met least.
+func (t Tried) rarest(cells []Cell) []Cell {
+	return []Cell{slices.MinFunc(cells, func(a, b Cell) int {
+		return cmp.Or(cmp.Compare(t[a.way()], t[b.way()]), cmp.Compare(t[a.way()+a.often()], t[b.way()+b.often()]))
+	})}
+}
+
+// Left are cells for the ways in which the services were not broken yet, each for the first of the calls that can be broken so.
+// With them the cells of short tests are complete.
+func Left(calls []Call, tried Tried) []Cell {
 	var out []Cell
-	for range n {
-		c := slices.MinFunc(cells, func(a, b Cell) int {
-			return cmp.Or(cmp.Compare(met[a.way()], met[b.way()]), cmp.Compare(met[a.way()+a.often()], met[b.way()+b.often()]))
-		})
-		met.count(c)
-		out = append(out, c)
+	for _, call := range calls {
+		for _, c := range call.cells() {
+			if tried[c.way()] == 0 {
+				tried.count(c)
+				out = append(out, c)
+			}
+		}
 	}
 	return out
 }
@@ -154,8 +151,8 @@ func (t Tried) count(c Cell) {
 // way is how the cell's service is broken.
 func (c Cell) way() string { return c.Call.Seam + " " + c.Kind.Name }
 
-// reads reports whether the call has no effect. A receive has: the lease.
-func (c Call) reads() bool {
+// Reads reports whether the call has no effect. A receive has: the lease.
+func (c Call) Reads() bool {
 	return strings.HasPrefix(c.Action, "Get") || strings.HasPrefix(c.Action, "List") || c.Action == "BatchGetRow"
 }
 

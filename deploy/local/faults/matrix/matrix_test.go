@@ -83,10 +83,10 @@ func TestCells(t *testing.T) {
 		{Seam: "ESA", Action: "GetRoutine"}, {Seam: "ESA", Action: "CreateRoutine", At: 1}, {Seam: "ESA", Action: "CreateRoutine", Nth: 1, At: 2},
 	}
 	longer := append(slices.Clip(calls), matrix.Call{Seam: "ESA", Action: "ListRoutines", At: 3})
-	kinds, ways := len(matrix.Kinds()), map[string]int{"GetRoutine": 20, "CreateRoutine": 26, "CreateRoutine (2.)": 13}
-	added := map[string]int{"ListRoutines": 20}
+	ways, added, left := map[string]int{"GetRoutine": 20, "CreateRoutine": 26, "CreateRoutine (2.)": 13}, map[string]int{"ListRoutines": 20}, map[string]int{}
 	if testing.Short() {
-		ways, added = map[string]int{"GetRoutine": kinds, "CreateRoutine": 3, "CreateRoutine (2.)": 1}, map[string]int{"ListRoutines": 3}
+		ways, added = map[string]int{"GetRoutine": 1, "CreateRoutine": 1, "CreateRoutine (2.)": 1}, map[string]int{"ListRoutines": 1}
+		left = map[string]int{"GetRoutine": 8, "CreateRoutine": 2} // the first has no effect
 	}
 	tried := matrix.Tried{}
 	count := func(cells []matrix.Cell) map[string]int {
@@ -107,8 +107,14 @@ func TestCells(t *testing.T) {
 			}
 		}
 	})
-	t.Run("break each service in every way", func(t *testing.T) {
+	t.Run("break each service in every way, with those that are left", func(t *testing.T) {
+		if diff := cmp.Diff(left, count(matrix.Left(calls, tried))); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
 		tried.Complete(t, "ESA")
+		if again := matrix.Left(calls, tried); len(again) > 0 {
+			t.Errorf("still left: %v", count(again))
+		}
 	})
 	t.Run("leave out the way that was tried", func(t *testing.T) {
 		if diff := cmp.Diff(added, count(matrix.Cells("", longer, tried))); diff != "" {
