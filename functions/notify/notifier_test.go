@@ -97,20 +97,6 @@ func (b *bell) news(t *testing.T) queue.Callback {
 	return queue.Callback{ID: event.ID(), JobID: "job-1", Caller: "shop", URL: b.url, Event: text, CreatedAt: ended, Attempt: 1}
 }
 
-// event wraps message bodies as the trigger does.
-func event(t *testing.T, bodies ...string) []byte {
-	t.Helper()
-	var elements []map[string]any
-	for _, body := range bodies {
-		elements = append(elements, map[string]any{"specversion": "1.0", "data": map[string]string{"messageId": "M1", "messageBody": body}})
-	}
-	text, err := json.Marshal(elements)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
-}
-
 func body(t *testing.T, c queue.Callback) string {
 	t.Helper()
 	text, err := c.Encode()
@@ -123,7 +109,7 @@ func body(t *testing.T, c queue.Callback) string {
 // ring runs one invocation and expects it to settle everything.
 func (b *bell) ring(t *testing.T, bodies ...string) []entry {
 	t.Helper()
-	out, err := b.handle(t.Context(), event(t, bodies...))
+	out, err := b.handle(t.Context(), functiontest.Event(t, bodies...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,19 +117,9 @@ func (b *bell) ring(t *testing.T, bodies ...string) []entry {
 }
 
 // take removes and returns the visible messages of a queue.
-func (b *bell) take(t *testing.T, name string) (out []string) {
+func (b *bell) take(t *testing.T, name string) []string {
 	t.Helper()
-	messages, err := b.messages.Receive(t.Context(), name, 16, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range messages {
-		out = append(out, m.Body)
-		if err := b.messages.Delete(t.Context(), name, m.ReceiptHandle); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return out
+	return functiontest.Take(t, b.messages, name)
 }
 
 // letter takes the one dead letter there is.
@@ -287,7 +263,7 @@ func TestNotify(t *testing.T) {
 			if _, err := b.mns.Faults().Add(faults.Rule{Action: "SendMessage", Times: -1, Fault: faults.Fault{Answer: faults.Reset}}); err != nil {
 				t.Fatal(err)
 			}
-			out, err := b.handle(t.Context(), event(t, body(t, b.news(t))))
+			out, err := b.handle(t.Context(), functiontest.Event(t, body(t, b.news(t))))
 			if broken == 204 {
 				if err != nil || out.Messages[0].Outcome != delivered {
 					t.Errorf("%+v, %v", out, err)
@@ -312,7 +288,7 @@ func TestNotify(t *testing.T) {
 			defer slow.Close()
 			c := b.news(t)
 			c.URL, c.Attempt = slow.URL, attempt
-			if out, err := b.handle(ctx, event(t, body(t, c))); err != nil || out.Messages[0].Code != callback.CodeUnreachable {
+			if out, err := b.handle(ctx, functiontest.Event(t, body(t, c))); err != nil || out.Messages[0].Code != callback.CodeUnreachable {
 				t.Errorf("%+v, %v", out, err)
 			}
 			b.clock.Advance(5 * time.Second)
@@ -330,7 +306,7 @@ func TestNotify(t *testing.T) {
 		}
 		ctx := logging.Into(context.Background(), log)
 		for range 2 {
-			if _, err := b.handle(ctx, event(t, body(t, b.news(t)))); err != nil {
+			if _, err := b.handle(ctx, functiontest.Event(t, body(t, b.news(t)))); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -343,7 +319,7 @@ func TestNotify(t *testing.T) {
 func TestUndeliveredCallback(t *testing.T) {
 	b := start(t)
 	told := b.news(t)
-	for name, text := range map[string]string{"the message": body(t, told), "the trigger's event": string(event(t, body(t, told)))} {
+	for name, text := range map[string]string{"the message": body(t, told), "the trigger's event": string(functiontest.Event(t, body(t, told)))} {
 		t.Run("that the trigger's own dead-letter setting kept can be redriven: "+name, func(t *testing.T) {
 			l := queue.ReadLetter(queue.Message{ID: "M1", Body: text, EnqueuedAt: b.clock.Now()})
 			if !l.Undelivered || l.Callback == nil || l.JobID != "job-1" || !strings.Contains(l.Message, "notify") {

@@ -36,7 +36,7 @@ func TestDeadJob(t *testing.T) {
 		e := l.claimed(t)
 		l.inject(t, l.esa.Faults(), noSite())
 		l.inject(t, l.mns.Faults(), noQueue())
-		if _, err := l.handle(t.Context(), delivered(t, body(t, e))); !fault.HasKind(err, fault.Unavailable) {
+		if _, err := l.handle(t.Context(), functiontest.Event(t, body(t, e))); !fault.HasKind(err, fault.Unavailable) {
 			t.Fatalf("got %v, want the fault of the queue", err)
 		}
 		if got := l.told(t, e.JobID); got.State != routine.DeadLettered {
@@ -251,7 +251,7 @@ func TestCallback(t *testing.T) {
 			e.Request.CallbackURL = hook
 			l.inject(t, l.mns.Faults(), noQueue())
 			for range 2 {
-				if _, err := l.handle(t.Context(), delivered(t, body(t, e))); !fault.HasKind(err, fault.Unavailable) {
+				if _, err := l.handle(t.Context(), functiontest.Event(t, body(t, e))); !fault.HasKind(err, fault.Unavailable) {
 					t.Fatalf("got %v, want the fault of the queue", err)
 				}
 			}

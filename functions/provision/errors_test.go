@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"routinely/deploy/local/faults"
+	"routinely/functions/functiontest"
 	"routinely/shared/routine"
 )
 
@@ -98,7 +99,7 @@ func (l *lane) expectPatience(t *testing.T) {
 	text := body(t, l.envelope())
 	for round := 0; ; round++ {
 		ctx, cancel := context.WithTimeout(t.Context(), 12*time.Second)
-		out, err := l.handle(ctx, delivered(t, text))
+		out, err := l.handle(ctx, functiontest.Event(t, text))
 		cancel()
 		if err != nil || round > 100 {
 			t.Fatalf("round %d: %v", round, err)

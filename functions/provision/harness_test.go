@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -104,30 +103,12 @@ func body(t *testing.T, e queue.Envelope) string {
 	return string(text)
 }
 
-// delivered wraps message bodies as the trigger does.
-func delivered(t *testing.T, bodies ...string) []byte {
-	t.Helper()
-	type data struct {
-		MessageID   string `json:"messageId"`
-		MessageBody string `json:"messageBody"`
-	}
-	var elements []map[string]any
-	for i, text := range bodies {
-		elements = append(elements, map[string]any{"specversion": "1.0", "id": fmt.Sprint(i), "data": data{fmt.Sprintf("M%d", i+1), text}})
-	}
-	event, err := json.Marshal(elements)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return event
-}
-
 // handle runs one invocation with five minutes of time and expects it to settle everything.
 func (l *lane) invoke(t *testing.T, bodies ...string) []entry {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	out, err := l.handle(ctx, delivered(t, bodies...))
+	out, err := l.handle(ctx, functiontest.Event(t, bodies...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,22 +118,7 @@ func (l *lane) invoke(t *testing.T, bodies ...string) []entry {
 // take removes and returns the visible messages of a queue.
 func (l *lane) take(t *testing.T, name string) []string {
 	t.Helper()
-	var out []string
-	for {
-		messages, err := l.jobs.Receive(t.Context(), name, 16, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(messages) == 0 {
-			return out
-		}
-		for _, m := range messages {
-			out = append(out, m.Body)
-			if err := l.jobs.Delete(t.Context(), name, m.ReceiptHandle); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
+	return functiontest.Take(t, l.jobs, name)
 }
 
 // letters decodes the dead letters.

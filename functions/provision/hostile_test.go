@@ -97,7 +97,7 @@ func TestHostileMessages(t *testing.T) {
 			t.Run(name+" in "+place, func(t *testing.T) {
 				body := with(text)
 				if utf8.ValidString(body) { // the trigger's event is JSON and carries no other
-					l.dead(t, delivered(t, body), body)
+					l.dead(t, functiontest.Event(t, body), body)
 				}
 				// The event of a trigger that does not wrap its messages: every byte arrives.
 				l.dead(t, []byte(body), body)
@@ -128,7 +128,7 @@ func TestDeepMessages(t *testing.T) {
 		"a job, not deep":   jobWith("job-1", "ci", `{"x":`+deep("[", "", "]", 9_000)+`}`),
 	} {
 		t.Run(name, func(t *testing.T) {
-			letter := l.dead(t, delivered(t, body), body)
+			letter := l.dead(t, functiontest.Event(t, body), body)
 			want := "UnreadableMessage"
 			if strings.HasSuffix(name, "not deep") {
 				want = "InvalidRequest"

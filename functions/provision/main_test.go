@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"routinely/deploy/local/localtest"
+	"routinely/functions/functiontest"
 )
 
 func TestRun(t *testing.T) {
 	t.Run("joins the parts", func(t *testing.T) {
 		_, mnsURL := localtest.MNS(t, nil)
 		account, esaURL := localtest.ESA(t, nil, 0)
-		event := delivered(t, `{"name":"pr-1","siteId":54362329990032,"recordName":"pr-1.example.com"}`)
+		event := functiontest.Event(t, `{"name":"pr-1","siteId":54362329990032,"recordName":"pr-1.example.com"}`)
 		var out report
 		err := run(t.Context(), []string{
 			"ROUTINELY_MNS_ENDPOINT=" + mnsURL, "ROUTINELY_ESA_ENDPOINT=" + esaURL,
