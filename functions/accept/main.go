@@ -5,13 +5,10 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
-	"os/signal"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/google/uuid"
@@ -25,16 +22,13 @@ import (
 )
 
 func main() {
-	stopping, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	if err := run(stopping, os.Environ(), os.Stdout, invocation.Start); err != nil {
-		fmt.Fprintln(os.Stderr, "accept:", err)
-		os.Exit(1)
-	}
+	os.Exit(invocation.Main("accept", func(stopping context.Context, start invocation.Starter) error {
+		return run(stopping, os.Environ(), os.Stdout, start)
+	}))
 }
 
 // run joins the parts and serves with them by start, until stopping is done.
-func run(stopping context.Context, environ []string, stdout io.Writer, start func(handler any, preStop func(context.Context))) error {
+func run(stopping context.Context, environ []string, stdout io.Writer, start invocation.Starter) error {
 	cfg, err := config.LoadAccept(environ)
 	if err != nil {
 		return err

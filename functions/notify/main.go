@@ -4,13 +4,10 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"routinely/functions/invocation"
@@ -19,16 +16,13 @@ import (
 )
 
 func main() {
-	stopping, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	if err := run(stopping, os.Environ(), os.Stdout, invocation.Start); err != nil {
-		fmt.Fprintln(os.Stderr, "notify:", err)
-		os.Exit(1)
-	}
+	os.Exit(invocation.Main("notify", func(stopping context.Context, start invocation.Starter) error {
+		return run(stopping, os.Environ(), os.Stdout, start)
+	}))
 }
 
 // run joins the parts and serves with them by start, until stopping is done.
-func run(stopping context.Context, environ []string, stdout io.Writer, start func(handler any, preStop func(context.Context))) error {
+func run(stopping context.Context, environ []string, stdout io.Writer, start invocation.Starter) error {
 	cfg, err := config.LoadNotify(environ)
 	if err != nil {
 		return err
