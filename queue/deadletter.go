@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"routinely/shared/fault"
 	"routinely/shared/routine"
 )
 
@@ -47,6 +48,22 @@ type DeadLetter struct {
 	DeadAt time.Time `json:"deadAt"`
 	// Received is the message as it was received.
 	Received Received `json:"received"`
+}
+
+// NewAttempt is the attempt that came to a failure.
+func NewAttempt(number, redriven int, at time.Time, failure *fault.Error) routine.Attempt {
+	return routine.Attempt{
+		Number: number, Redriven: redriven, At: at.UTC(), Step: routine.Step(failure.Step), Kind: string(failure.Kind), Code: failure.Code,
+		RequestID: failure.RequestID, Message: failure.Error(), Hint: failure.Hint,
+	}
+}
+
+// NewDeadLetter is a letter of what died in its last attempt, and why there is no other. Whose letter it is, is left to fill in.
+func NewDeadLetter(last routine.Attempt, reason string) DeadLetter {
+	return DeadLetter{
+		Kind: last.Kind, Code: last.Code, Message: last.Message, RequestID: last.RequestID, Step: last.Step, Hint: last.Hint,
+		Reason: reason, DeadAt: last.At,
+	}
 }
 
 // Encodings of a received body.

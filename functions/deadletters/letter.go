@@ -28,10 +28,7 @@ func brief(l *queue.Letter) *api.DeadLetter {
 		Step: l.Step, Hint: l.Hint, Reason: l.Reason, Problems: l.Problems, DeadAt: l.DeadAt, Caller: l.Caller,
 		AcceptedAt: l.AcceptedAt, Attempt: l.Attempt, Redriven: l.Redriven,
 	}
-	if l.Request != nil {
-		shown := l.Request.Shown()
-		out.Request = &shown
-	}
+	out.Request = shown(l.Request)
 	if c := l.Callback; c != nil {
 		out.Callback = &api.Callback{ID: c.ID, URL: routine.ShownURL(c.URL), CreatedAt: c.CreatedAt}
 	}
@@ -89,26 +86,27 @@ func full(l *queue.Letter, whole queue.Received, complete bool) api.DeadLetter {
 		out.Received = received(whole)
 		out.Received.Body = hide(out.Received.Body)
 		if l.Received = whole; out.Request == nil && out.JobID != "" {
-			if request := l.RequestReceived(); request != nil {
-				shown := request.Shown()
-				out.Request = &shown
-			}
+			out.Request = shown(l.RequestReceived())
 		}
 	}
 	return out
 }
 
+// shown is a request as it may be shown, if there is one.
+func shown(r *routine.Request) *routine.Request {
+	if r == nil {
+		return nil
+	}
+	visible := r.Shown()
+	return &visible
+}
+
 // hide replaces the queries of callback URLs in a message by stars, whatever the message is: a request that breaks the rules, an event
 // with JSON in the strings of JSON, or either in Base64. A backslash more or less, and what escapes write, is all the same to it.
 func hide(body string) string {
-	url := regexp.MustCompile(`(?i)(callbackurl\\*"\s*:\s*\\*")((?:[^"\\]|\\+u[0-9a-f]{4}|\\+/)*)`)
-	query := regexp.MustCompile(`(?i)(\?|\\+u003f).*`)
-	mask := func(text string) string {
-		return url.ReplaceAllStringFunc(text, func(found string) string {
-			parts := url.FindStringSubmatch(found)
-			return parts[1] + query.ReplaceAllString(parts[2], "?***")
-		})
-	}
+	const character = `(?:[^"\\]|\\+u[0-9a-f]{4}|\\+/)` // of a string in JSON, and what is left of it in a string in a string
+	url := regexp.MustCompile(`(?i)(callbackurl\\*"\s*:\s*\\*"` + character + `*?)(?:\?|\\+u003f)` + character + `*`)
+	mask := func(text string) string { return url.ReplaceAllString(text, "${1}?***") }
 	if decoded, err := base64.StdEncoding.DecodeString(strings.TrimSpace(body)); err == nil {
 		if hidden := mask(string(decoded)); hidden != string(decoded) {
 			return base64.StdEncoding.EncodeToString([]byte(hidden))

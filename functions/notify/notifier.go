@@ -85,10 +85,7 @@ func (n notifier) settle(ctx context.Context, d queue.CallbackDelivery) (entry, 
 	}
 	failure := fault.From(err)
 	line.Kind, line.Code, line.Error, line.Hint = failure.Kind, failure.Code, failure.Error(), failure.Hint
-	last := routine.Attempt{
-		Number: c.Attempt, Redriven: c.Redriven, At: n.now().UTC(), Step: callback.Step, Kind: string(failure.Kind), Code: failure.Code,
-		Message: failure.Error(), Hint: failure.Hint,
-	}
+	last := queue.NewAttempt(c.Attempt, c.Redriven, n.now(), failure)
 	if d.Err == nil {
 		d.Callback.Fail(last)
 	}
@@ -121,14 +118,12 @@ func (n notifier) post(ctx context.Context, d queue.CallbackDelivery) error {
 // giveUp puts the callback, or the message that holds none, on the dead-letter queue.
 func (n notifier) giveUp(ctx context.Context, d queue.CallbackDelivery, last routine.Attempt) error {
 	c := d.Callback
-	letter := queue.DeadLetter{
-		JobID: c.JobID, Kind: last.Kind, Code: last.Code, Message: last.Message, Step: last.Step, Hint: last.Hint,
-		Reason: reason(fault.Kind(last.Kind)), Caller: c.Caller, Attempt: c.Attempt, Redriven: c.Redriven, Attempts: c.Failures, DeadAt: last.At,
-		Received: queue.ReceivedBody(d.MessageID, d.Body),
-	}
+	letter := queue.NewDeadLetter(last, reason(fault.Kind(last.Kind)))
+	letter.JobID, letter.Caller, letter.Attempt, letter.Attempts, letter.Redriven = c.JobID, c.Caller, c.Attempt, c.Failures, c.Redriven
 	if d.Err == nil {
-		letter.Callback, letter.Received.Body = &c, "" // nothing is in the message but the callback
+		letter.Callback, d.Body = &c, nil // nothing is in the message but the callback
 	}
+	letter.Received = queue.ReceivedBody(d.MessageID, d.Body)
 	return n.queue.SendDead(context.WithoutCancel(ctx), letter)
 }
 

@@ -101,8 +101,7 @@ func (w *worker) tell(ctx context.Context, e queue.Envelope, job routine.Job) er
 
 // giveUp puts the job, or the message that holds none, on the dead-letter queue. The end is recorded first: should the worker be
 // killed in between, the message comes again and its letter is sent then, while no copy of it is tried any more.
-func (w *worker) giveUp(ctx context.Context, d queue.Delivery, failure *fault.Error, reason string, line entry) (entry, error) {
-	last := w.attempt(d.Envelope, failure)
+func (w *worker) giveUp(ctx context.Context, d queue.Delivery, last routine.Attempt, reason string, line entry) (entry, error) {
 	line.blame(last)
 	line.Outcome = deadLettered
 	if d.Err != nil {
@@ -119,13 +118,10 @@ func (w *worker) giveUp(ctx context.Context, d queue.Delivery, failure *fault.Er
 // bury sends the dead letter of a job, or of a message that holds none, and tells of the job's end.
 func (w *worker) bury(ctx context.Context, d queue.Delivery, job routine.Job, last routine.Attempt) error {
 	e := d.Envelope
-	letter := queue.DeadLetter{
-		JobID: e.JobID, Kind: last.Kind, Code: last.Code, Message: last.Message, RequestID: last.RequestID,
-		Step: last.Step, Hint: last.Hint, Reason: job.Reason, Caller: e.Caller, AcceptedAt: e.AcceptedAt,
-		Attempt: e.Attempt, Redriven: e.Redriven, Redrives: e.Redrives, Progress: e.Progress, Attempts: e.Failures,
-		DeadAt:   last.At,
-		Received: queue.ReceivedBody(d.MessageID, d.Body),
-	}
+	letter := queue.NewDeadLetter(last, job.Reason)
+	letter.JobID, letter.Caller, letter.AcceptedAt, letter.Progress = e.JobID, e.Caller, e.AcceptedAt, e.Progress
+	letter.Attempt, letter.Attempts, letter.Redriven, letter.Redrives = e.Attempt, e.Failures, e.Redriven, e.Redrives
+	letter.Received = queue.ReceivedBody(d.MessageID, d.Body)
 	if d.Err == nil {
 		letter.Request = &e.Request
 	}

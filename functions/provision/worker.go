@@ -80,7 +80,7 @@ func (w *worker) handle(ctx context.Context, event json.RawMessage) (report, err
 func (w *worker) settle(ctx context.Context, d queue.Delivery) (entry, error) {
 	line := entry{JobID: d.Envelope.JobID, MessageID: d.MessageID, Attempt: d.Envelope.Attempt}
 	if d.Err != nil {
-		return w.giveUp(ctx, d, unreadable(d.Err), "the message holds no valid request", line)
+		return w.giveUp(ctx, d, w.attempt(d.Envelope, unreadable(d.Err)), "the message holds no valid request", line)
 	}
 	e := d.Envelope
 	if known, over := w.begin(ctx, e); over {
@@ -101,7 +101,7 @@ func (w *worker) settle(ctx context.Context, d queue.Delivery) (entry, error) {
 	}
 	switch next := w.policy.Next(failure, e.Attempt, w.now().Sub(e.Since()), w.draw()); {
 	case !next.Again:
-		return w.giveUp(ctx, d, failure, next.Reason, line)
+		return w.giveUp(ctx, d, last, next.Reason, line)
 	case locked:
 		return w.handBack(ctx, d, next.Delay, line)
 	default:
@@ -152,10 +152,7 @@ func requestText(req routine.Request) string {
 }
 
 func (w *worker) attempt(e queue.Envelope, failure *fault.Error) routine.Attempt {
-	return routine.Attempt{
-		Number: e.Attempt, Redriven: e.Redriven, At: w.now().UTC(), Step: routine.Step(failure.Step), Kind: string(failure.Kind),
-		Code: failure.Code, RequestID: failure.RequestID, Message: failure.Error(), Hint: failure.Hint,
-	}
+	return queue.NewAttempt(e.Attempt, e.Redriven, w.now(), failure)
 }
 
 // run performs the job, waiting in place for the account lock as long as the invocation has time and the process shall live: the
@@ -220,7 +217,7 @@ func (w *worker) send(ctx context.Context, d, next queue.Delivery, delay time.Du
 	// The job's own time may be over; handing it over has the reserve.
 	err := w.queue.Send(context.WithoutCancel(ctx), next.Envelope, delay)
 	if fault.HasKind(err, fault.Invalid) {
-		return w.giveUp(ctx, d, fault.From(err), "the job with its history does not fit into a message", line)
+		return w.giveUp(ctx, d, w.attempt(d.Envelope, fault.From(err)), "the job with its history does not fit into a message", line)
 	}
 	line.DelaySeconds = delay.Seconds()
 	if err == nil {
