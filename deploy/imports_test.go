@@ -41,7 +41,7 @@ var mayImport = map[string][]string{
 	"functions/deadletters": {
 		"shared/routine", "shared/fault", "shared/api", "shared/ledger", "queue", "shared/logging",
 	},
-	"functions/functiontest": {"queue", "shared/ledger", "deploy/local/..."},
+	"functions/functiontest": {"functions/invocation", "queue", "shared/ledger", "deploy/local/..."},
 	"functions/accept": {
 		"shared/routine", "shared/fault", "shared/api", "shared/auth", "shared/callback", "shared/ledger", "queue", "shared/config",
 		"shared/logging", "functions/invocation", "functions/record", "functions/deadletters",

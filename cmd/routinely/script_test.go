@@ -53,7 +53,7 @@ func startStack(ts *testscript.TestScript, _ bool, args []string) {
 	const free = "127.0.0.1:0"
 	s, err := stack.New(stack.Config{
 		Addresses: stack.Addresses{HTTP: free, MNS: free, ESA: free, OTS: free, FC: free},
-		Dir:       ts.MkAbs("data"), Accept: binary("accept"), Provision: binary("provision"), Notify: binary("notify"), ESALatency: time.Millisecond,
+		Dir:       ts.MkAbs("data"), NoSync: true, Accept: binary("accept"), Provision: binary("provision"), Notify: binary("notify"), ESALatency: time.Millisecond,
 		RoutineQuota: 1000, RecordQuota: 1000, NoLedger: len(args) > 0 && args[0] == "noledger",
 	})
 	ts.Check(err)

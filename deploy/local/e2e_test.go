@@ -69,7 +69,7 @@ type process struct {
 // awaited line by line.
 func start(t *testing.T, command, dir string, args ...string) *process {
 	t.Helper()
-	args = append([]string{command, "-data", dir, "-accept", binary("accept"), "-provision", binary("provision"), "-notify", binary("notify"), "-latency", "10ms"}, args...)
+	args = append([]string{command, "-data", dir, "-no-sync", "-accept", binary("accept"), "-provision", binary("provision"), "-notify", binary("notify"), "-latency", "10ms"}, args...)
 	p := &process{t: t, cmd: exec.Command(binary("local"), args...), lines: make(chan string, 10000)}
 	p.cmd.Stdout = &p.stdout
 	read, err := p.cmd.StderrPipe()

@@ -107,7 +107,7 @@ func together(t *testing.T, free *ports) *deployment {
 	t.Helper()
 	d, addresses := newDeployment(t, free)
 	d.programs[everything] = &program{ready: "Ctrl-C stops everything", args: slices.Concat([]string{
-		everything, "-data", d.dir, "-accept", binary("accept"), "-provision", binary("provision"), "-notify", binary("notify"), "-latency", "10ms",
+		everything, "-data", d.dir, "-no-sync", "-accept", binary("accept"), "-provision", binary("provision"), "-notify", binary("notify"), "-latency", "10ms",
 	}, addresses)}
 	d.start(everything)
 	return d
@@ -149,7 +149,7 @@ func apart(t *testing.T, free *ports, workerTime time.Duration, settings ...stri
 		flags []string
 	}{messageService: {url: d.mns}, edgeService: {d.esa, []string{"-latency", "5ms", "-routine-quota", "1000"}}, tableService: {url: d.ots}} {
 		d.programs[name] = &program{ready: name + " listening on ", args: slices.Concat([]string{
-			name, "-listen", host(server.url), "-data", filepath.Join(d.dir, name),
+			name, "-listen", host(server.url), "-data", filepath.Join(d.dir, name), "-no-sync",
 			"-access-key", stack.AccessKeyID, "-secret-key", stack.AccessKeySecret,
 		}, server.flags)}
 		d.start(name)

@@ -381,16 +381,17 @@ func TestRun(t *testing.T) {
 	t.Run("joins the parts", func(t *testing.T) {
 		_, url := localtest.MNS(t, nil, "routinely-jobs")
 		var res response
-		err := run(t.Context(), []string{
-			"ROUTINELY_AUTH=none", "ROUTINELY_MNS_ENDPOINT=" + url, "ALIBABA_CLOUD_ACCESS_KEY_ID=" + localtest.AccessKeyID,
-			"ALIBABA_CLOUD_ACCESS_KEY_SECRET=" + localtest.AccessKeySecret,
-		}, io.Discard, func(handler any, _ func(context.Context)) {
+		process := functiontest.Process(t, func(handler any, _ func(context.Context)) {
 			text, err := json.Marshal(event("POST", "/v1/routines", good))
 			if err != nil {
 				t.Fatal(err)
 			}
 			res, _ = handler.(func(context.Context, json.RawMessage) (response, error))(t.Context(), text)
 		})
+		err := run(process, []string{
+			"ROUTINELY_AUTH=none", "ROUTINELY_MNS_ENDPOINT=" + url, "ALIBABA_CLOUD_ACCESS_KEY_ID=" + localtest.AccessKeyID,
+			"ALIBABA_CLOUD_ACCESS_KEY_SECRET=" + localtest.AccessKeySecret,
+		}, io.Discard)
 		if err != nil || res.StatusCode != 202 {
 			t.Errorf("%v, %+v", err, res)
 		}
@@ -407,7 +408,7 @@ func TestRun(t *testing.T) {
 		"the same two names": {"ROUTINELY_AUTH=none", "ROUTINELY_MNS_ENDPOINT=http://localhost", "ROUTINELY_QUEUE=a", "ROUTINELY_DEAD_LETTER_QUEUE=a"},
 	} {
 		t.Run("refuses "+name, func(t *testing.T) {
-			if err := run(t.Context(), environ, io.Discard, func(any, func(context.Context)) { t.Error("started") }); err == nil {
+			if err := run(functiontest.Process(t, func(any, func(context.Context)) { t.Error("started") }), environ, io.Discard); err == nil {
 				t.Error("accepted")
 			}
 		})

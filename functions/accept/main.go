@@ -22,13 +22,13 @@ import (
 )
 
 func main() {
-	os.Exit(invocation.Main("accept", func(stopping context.Context, start invocation.Starter) error {
-		return run(stopping, os.Environ(), os.Stdout, start)
-	}))
+	invocation.Main("accept", os.Exit, func(process invocation.Process) error {
+		return run(process, os.Environ(), os.Stdout)
+	})
 }
 
-// run joins the parts and serves with them by start, until stopping is done.
-func run(stopping context.Context, environ []string, stdout io.Writer, start invocation.Starter) error {
+// run joins the parts and serves with them as long as the process lives.
+func run(process invocation.Process, environ []string, stdout io.Writer) error {
 	cfg, err := config.LoadAccept(environ)
 	if err != nil {
 		return err
@@ -59,7 +59,7 @@ func run(stopping context.Context, environ []string, stdout io.Writer, start inv
 		})
 	})
 	go routes() // while the first event is asked for
-	invocation.Serve(stopping, parts, start, func(ctx context.Context, event json.RawMessage) (response, error) {
+	invocation.Serve(process, parts, func(ctx context.Context, event json.RawMessage) (response, error) {
 		return serveEvent(ctx, event, routes()), nil
 	}, history.Flush)
 	return nil

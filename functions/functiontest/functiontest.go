@@ -1,20 +1,30 @@
-// Package functiontest makes what functions are made of for their tests: the queue and the ledger, on the local servers of
-// localtest. It is for tests only.
+// Package functiontest makes what functions are made of for their tests: the process, and the queue and the ledger on the local servers
+// of localtest. It is for tests only.
 package functiontest
 
 import (
 	"cmp"
+	"context"
 	"testing"
 	"time"
 
 	"routinely/deploy/local/localtest"
 	"routinely/deploy/local/otsemu"
+	"routinely/functions/invocation"
 	"routinely/queue"
 	"routinely/shared/ledger"
 )
 
 // patience is the time limit of calls in tests that are not about it.
 const patience = 10 * time.Second
+
+// Process returns a process that nobody asks to end, in which start stands for the platform. Its function returns once start does.
+func Process(t testing.TB, start func(handler any, preStop func(context.Context))) invocation.Process {
+	return invocation.Process{
+		Stopping: t.Context(), Watch: func() {}, Start: start,
+		Exit: func(code int) { t.Errorf("the process ends with %d", code) },
+	}
+}
 
 // Queue returns a client of queues, closed when the test ends. Of cfg the Endpoint is required; what else is missing is filled
 // in, the names with jobs and jobs-dead.

@@ -19,18 +19,37 @@ import (
 // answerTime is left for the answer to the last event, which the SDK sends after the handler has returned.
 const answerTime = 500 * time.Millisecond
 
-// Starter hands over the handler of events, and the hook that is called before the platform destroys an idle instance.
-type Starter func(handler any, preStop func(context.Context))
+// Process is the process of a function, as its platform treats it.
+type Process struct {
+	// Stopping is done once the platform has asked the process to end and Watch has been called.
+	Stopping context.Context
+	// Watch begins to wait for the platform to ask. It may be called any number of times.
+	Watch func()
+	// Start hands over the handler of events, and the hook that is called before the platform destroys an idle instance. It does not
+	// return as long as the process lives.
+	Start func(handler any, preStop func(context.Context))
+	// Exit ends the process with a code.
+	Exit func(code int)
+}
 
-// Main runs a function until the platform asks its process to end (SIGTERM), and returns the exit code. Its error goes to stderr.
-func Main(name string, run func(stopping context.Context, start Starter) error) int {
-	stopping, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	if err := run(stopping, start); err != nil {
+// Main runs a function until the platform asks its process to end (SIGTERM), or until run returns, whose error goes to stderr. Then it
+// ends the process by exit.
+func Main(name string, exit func(code int), run func(Process) error) {
+	stopping, stop := context.WithCancel(context.Background())
+	watch := sync.OnceFunc(func() {
+		asked := make(chan os.Signal, 1)
+		signal.Notify(asked, syscall.SIGTERM)
+		go func() {
+			<-asked
+			stop()
+		}()
+	})
+	code := 0
+	if err := run(Process{Stopping: stopping, Watch: watch, Start: start, Exit: exit}); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
-		return 1
+		code = 1
 	}
-	return 0
+	exit(code)
 }
 
 // start hands a handler to Function Compute for as long as the process lives. Before the platform destroys an idle instance
@@ -41,36 +60,34 @@ func start(handler any, preStop func(context.Context)) {
 	fc.Start(handler)
 }
 
-// Serve serves events with handle until ctx is done, which is the platform's wish that the process ends. The event at work then
-// comes to its end, and no other is begun. atEnd is called once more before an instance ends, whether the platform asks the process or
-// calls its hook.
+// Serve serves events with handle until the platform asks the process to end. The event at work then comes to its end, and no other is
+// begun. atEnd is called once more before an instance ends, whether the platform asks the process or calls its hook.
 func Serve[T any](
-	ctx context.Context, p *Parts, start Starter,
-	handle func(context.Context, json.RawMessage) (T, error), atEnd func(context.Context),
+	process Process, p *Parts, handle func(context.Context, json.RawMessage) (T, error), atEnd func(context.Context),
 ) {
 	// Events are its readers, the end of the process is its writer.
 	var working sync.RWMutex
 	serve := func(call context.Context, event json.RawMessage) (T, error) {
+		// Not before: a process without an event has nothing to finish, and to make ready for signals takes a thread and a tenth of
+		// the time that the start of a function may take.
+		process.Watch()
 		working.RLock()
 		defer working.RUnlock()
-		if ctx.Err() != nil {
+		if process.Stopping.Err() != nil {
 			var nothing T
 			return nothing, errors.New("the instance is ending: the event was not begun")
 		}
 		return handle(p.Credentials.Begin(call, p.Log), event)
 	}
 	preStop := func(call context.Context) { atEnd(p.Credentials.Begin(call, p.Log)) }
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		start(serve, preStop)
-	}()
-	select {
-	case <-ended:
-	case <-ctx.Done():
+	end := func() {
 		working.Lock()
 		defer working.Unlock()
-		Sleep(context.WithoutCancel(ctx), answerTime)
+		rest := logging.Into(context.WithoutCancel(process.Stopping), p.Log)
+		Sleep(rest, answerTime)
+		atEnd(rest)
+		process.Exit(0)
 	}
-	atEnd(logging.Into(context.WithoutCancel(ctx), p.Log))
+	defer context.AfterFunc(process.Stopping, end)()
+	process.Start(serve, preStop)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/aliyun/fc-runtime-go-sdk/fccontext"
 	"github.com/google/go-cmp/cmp"
 
+	"routinely/functions/functiontest"
 	"routinely/functions/invocation"
 	"routinely/shared/config"
 )
@@ -35,57 +36,79 @@ func nothing(context.Context) {}
 func TestServe(t *testing.T) {
 	t.Run("passes events on, and what is said of them back", func(t *testing.T) {
 		failed := errors.New("no")
-		invocation.Serve(t.Context(), parts(t), func(h any, _ func(context.Context)) {
+		invocation.Serve(functiontest.Process(t, func(h any, _ func(context.Context)) {
 			got, err := h.(handler)(t.Context(), json.RawMessage(`1`))
 			if got != "done 1" || !errors.Is(err, failed) {
 				t.Errorf("%q, %v", got, err)
 			}
-		}, func(_ context.Context, event json.RawMessage) (string, error) { return "done " + string(event), failed }, nothing)
+		}), parts(t), func(_ context.Context, event json.RawMessage) (string, error) { return "done " + string(event), failed }, nothing)
+	})
+	t.Run("looks out for its end before it begins an event, and not before the first", func(t *testing.T) {
+		watched := 0
+		p := functiontest.Process(t, func(h any, _ func(context.Context)) {
+			if watched != 0 {
+				t.Error("the start was held up")
+			}
+			for range 2 {
+				if _, err := h.(handler)(t.Context(), nil); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		p.Watch = func() { watched++ }
+		events := 0
+		invocation.Serve(p, parts(t), func(context.Context, json.RawMessage) (string, error) {
+			events++
+			if watched != events {
+				t.Errorf("event %d was begun without", events)
+			}
+			return "", nil
+		}, nothing)
 	})
 	t.Run("signs with the key that comes with each event, and with the end of the instance", func(t *testing.T) {
-		p := parts(t)
+		parts := parts(t)
 		call := func(id string) context.Context {
 			key := fccontext.Credentials{AccessKeyId: id, AccessKeySecret: "secret"}
 			return fccontext.NewContext(t.Context(), &fccontext.FcContext{Credentials: key})
 		}
 		var used []string
 		use := func() {
-			id, _, _ := p.Credentials.Get()
+			id, _, _ := parts.Credentials.Get()
 			used = append(used, id)
 		}
-		invocation.Serve(t.Context(), p, func(h any, preStop func(context.Context)) {
+		invocation.Serve(functiontest.Process(t, func(h any, preStop func(context.Context)) {
 			for _, id := range []string{"first", "second"} {
 				if _, err := h.(handler)(call(id), nil); err != nil {
 					t.Error(err)
 				}
 			}
 			preStop(call("third"))
-		}, func(context.Context, json.RawMessage) (string, error) { use(); return "", nil }, func(context.Context) { use() })
-		if diff := cmp.Diff([]string{"first", "second", "third", "third"}, used); diff != "" {
+		}), parts, func(context.Context, json.RawMessage) (string, error) { use(); return "", nil }, func(context.Context) { use() })
+		if diff := cmp.Diff([]string{"first", "second", "third"}, used); diff != "" {
 			t.Errorf("keys -want +got:\n%s", diff)
 		}
 	})
 	t.Run("lets the event at work come to its end, and begins no other", func(t *testing.T) {
 		stopping, stop := context.WithCancel(t.Context())
-		begun, release, ended := make(chan bool), make(chan bool), make(chan bool)
+		begun, release, ended := make(chan bool), make(chan bool), make(chan int)
 		events, finished, flushed := 0, false, false
-		go func() {
-			defer close(ended)
-			invocation.Serve(stopping, parts(t), func(h any, _ func(context.Context)) {
-				if _, err := h.(handler)(t.Context(), nil); err != nil {
-					t.Error(err)
-				}
-				if _, err := h.(handler)(t.Context(), nil); err == nil {
-					t.Error("another event was taken")
-				}
-			}, func(context.Context, json.RawMessage) (string, error) {
-				events++
-				begun <- true
-				<-release
-				finished = true
-				return "", nil
-			}, func(context.Context) { flushed = finished })
-		}()
+		p := functiontest.Process(t, func(h any, _ func(context.Context)) {
+			if _, err := h.(handler)(t.Context(), nil); err != nil {
+				t.Error(err)
+			}
+			if _, err := h.(handler)(t.Context(), nil); err == nil {
+				t.Error("another event was taken")
+			}
+			<-t.Context().Done()
+		})
+		p.Stopping, p.Exit = stopping, func(code int) { ended <- code }
+		go invocation.Serve(p, parts(t), func(context.Context, json.RawMessage) (string, error) {
+			events++
+			begun <- true
+			<-release
+			finished = true
+			return "", nil
+		}, func(context.Context) { flushed = finished })
 		<-begun
 		stop()
 		select {
@@ -94,9 +117,8 @@ func TestServe(t *testing.T) {
 		case <-time.After(time.Second): // it would have ended by then, the time for its last answer included
 		}
 		close(release)
-		<-ended
-		if !finished || !flushed || events != 1 {
-			t.Errorf("%d events, finished %t, and then flushed %t", events, finished, flushed)
+		if code := <-ended; code != 0 || !finished || !flushed || events != 1 {
+			t.Errorf("%d events, finished %t, and then flushed %t, exit code %d", events, finished, flushed, code)
 		}
 	})
 }

@@ -16,13 +16,13 @@ import (
 )
 
 func main() {
-	os.Exit(invocation.Main("notify", func(stopping context.Context, start invocation.Starter) error {
-		return run(stopping, os.Environ(), os.Stdout, start)
-	}))
+	invocation.Main("notify", os.Exit, func(process invocation.Process) error {
+		return run(process, os.Environ(), os.Stdout)
+	})
 }
 
-// run joins the parts and serves with them by start, until stopping is done.
-func run(stopping context.Context, environ []string, stdout io.Writer, start invocation.Starter) error {
+// run joins the parts and serves with them as long as the process lives.
+func run(process invocation.Process, environ []string, stdout io.Writer) error {
 	cfg, err := config.LoadNotify(environ)
 	if err != nil {
 		return err
@@ -42,6 +42,6 @@ func run(stopping context.Context, environ []string, stdout io.Writer, start inv
 		return err
 	}
 	n := notifier{queue: parts.Jobs, sender: sender, now: time.Now, draw: rand.Float64}
-	invocation.Serve(stopping, parts, start, n.handle, func(context.Context) {})
+	invocation.Serve(process, parts, n.handle, func(context.Context) {})
 	return nil
 }

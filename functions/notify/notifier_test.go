@@ -337,7 +337,7 @@ func TestRun(t *testing.T) {
 	least := []string{"ROUTINELY_MNS_ENDPOINT=http://localhost", "ROUTINELY_CALLBACK_QUEUE=jobs-callbacks", "ROUTINELY_CALLBACK_SECRETS=" + secret}
 	t.Run("joins the parts", func(t *testing.T) {
 		started := false
-		if err := run(t.Context(), least, io.Discard, func(any, func(context.Context)) { started = true }); err != nil || !started {
+		if err := run(functiontest.Process(t, func(any, func(context.Context)) { started = true }), least, io.Discard); err != nil || !started {
 			t.Errorf("%v, started %t", err, started)
 		}
 	})
@@ -346,7 +346,7 @@ func TestRun(t *testing.T) {
 		"every network": "ROUTINELY_CALLBACK_NETWORKS=0.0.0.0/0", "a bad network": "ROUTINELY_CALLBACK_NETWORKS=10.0.0.0", "a negative time": "ROUTINELY_CALLBACK_TIMEOUT=-1s",
 	} {
 		t.Run("refuses "+name, func(t *testing.T) {
-			err := run(t.Context(), append(least, setting), io.Discard, func(any, func(context.Context)) { t.Error("started") })
+			err := run(functiontest.Process(t, func(any, func(context.Context)) { t.Error("started") }), append(least, setting), io.Discard)
 			if err == nil || strings.Contains(err.Error(), "hush") {
 				t.Errorf("got %v", err)
 			}

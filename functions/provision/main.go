@@ -3,7 +3,6 @@
 package main
 
 import (
-	"context"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -18,13 +17,13 @@ import (
 )
 
 func main() {
-	os.Exit(invocation.Main("provision", func(stopping context.Context, start invocation.Starter) error {
-		return run(stopping, os.Environ(), os.Stdout, start)
-	}))
+	invocation.Main("provision", os.Exit, func(process invocation.Process) error {
+		return run(process, os.Environ(), os.Stdout)
+	})
 }
 
-// run joins the parts and serves with them by start, until stopping is done.
-func run(stopping context.Context, environ []string, stdout io.Writer, start invocation.Starter) error {
+// run joins the parts and serves with them as long as the process lives.
+func run(process invocation.Process, environ []string, stdout io.Writer) error {
 	cfg, err := config.LoadProvision(environ)
 	if err != nil {
 		return err
@@ -50,11 +49,11 @@ func run(stopping context.Context, environ []string, stdout io.Writer, start inv
 			MaxInternalAttempts: cfg.RetryInternalAttempts, MaxAge: cfg.RetryMaxAge,
 		},
 		lockPollMin: cfg.LockPollMin, lockPollMax: cfg.LockPollMax, reserve: cfg.Reserve,
-		now: time.Now, draw: rand.Float64, sleep: invocation.Sleep, stopping: stopping,
+		now: time.Now, draw: rand.Float64, sleep: invocation.Sleep, stopping: process.Stopping,
 	})
 	if err != nil {
 		return err
 	}
-	invocation.Serve(stopping, parts, start, w.handle, history.Flush)
+	invocation.Serve(process, parts, w.handle, history.Flush)
 	return nil
 }

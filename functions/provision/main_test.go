@@ -17,10 +17,7 @@ func TestRun(t *testing.T) {
 		account, esaURL := localtest.ESA(t, nil, 0)
 		event := functiontest.Event(t, `{"name":"pr-1","siteId":54362329990032,"recordName":"pr-1.example.com"}`)
 		var out report
-		err := run(t.Context(), []string{
-			"ROUTINELY_MNS_ENDPOINT=" + mnsURL, "ROUTINELY_ESA_ENDPOINT=" + esaURL,
-			"ALIBABA_CLOUD_ACCESS_KEY_ID=" + localtest.AccessKeyID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET=" + localtest.AccessKeySecret,
-		}, io.Discard, func(handler any, _ func(context.Context)) {
+		process := functiontest.Process(t, func(handler any, _ func(context.Context)) {
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			defer cancel()
 			var err error
@@ -29,6 +26,10 @@ func TestRun(t *testing.T) {
 				t.Error(err)
 			}
 		})
+		err := run(process, []string{
+			"ROUTINELY_MNS_ENDPOINT=" + mnsURL, "ROUTINELY_ESA_ENDPOINT=" + esaURL,
+			"ALIBABA_CLOUD_ACCESS_KEY_ID=" + localtest.AccessKeyID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET=" + localtest.AccessKeySecret,
+		}, io.Discard)
 		if err != nil || len(out.Messages) != 1 || out.Messages[0].Outcome != succeeded {
 			t.Errorf("%v, %+v", err, out)
 		}
@@ -42,7 +43,7 @@ func TestRun(t *testing.T) {
 		"no pause for the lock": "ROUTINELY_LOCK_POLL_MIN=0s", "no reserve": "ROUTINELY_RESERVE=0s", "a bad number": "ROUTINELY_RETRY_ATTEMPTS=x",
 	} {
 		t.Run("refuses "+name, func(t *testing.T) {
-			if err := run(t.Context(), []string{"ROUTINELY_MNS_ENDPOINT=http://localhost", setting}, io.Discard, func(any, func(context.Context)) { t.Error("started") }); err == nil {
+			if err := run(functiontest.Process(t, func(any, func(context.Context)) { t.Error("started") }), []string{"ROUTINELY_MNS_ENDPOINT=http://localhost", setting}, io.Discard); err == nil {
 				t.Error("accepted")
 			}
 		})

@@ -18,6 +18,7 @@ import (
 // stackFlags are the flags that run and demo share.
 func stackFlags(flags *flag.FlagSet, cfg *stack.Config, http, mns, esa, fc, ots string) {
 	flags.StringVar(&cfg.Dir, "data", cfg.Dir, "`directory` that keeps the state of the servers")
+	flags.BoolVar(&cfg.NoSync, "no-sync", false, "do not wait for the disk: faster, but what is newest may be lost if the machine ends (not if this does)")
 	flags.StringVar(&cfg.Accept, "accept", ".local/bin/accept", "`binary` of the function accept")
 	flags.StringVar(&cfg.Provision, "provision", ".local/bin/provision", "`binary` of the function provision")
 	flags.StringVar(&cfg.Notify, "notify", ".local/bin/notify", "`binary` of the function notify")

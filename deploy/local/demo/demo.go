@@ -87,7 +87,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if err != nil {
 		return err
 	}
-	j, err := openJournal(cfg.Stack.Dir)
+	j, err := openJournal(cfg.Stack.Dir, cfg.Stack.NoSync)
 	if err != nil {
 		return err
 	}

@@ -70,7 +70,7 @@ func config(dir string, output *bytes.Buffer, progress *watcher) demo.Config {
 	binaries := os.Getenv("DEMO_TEST_BINARIES")
 	return demo.Config{
 		Stack: stack.Config{
-			Dir: dir, Accept: filepath.Join(binaries, "accept"), Provision: filepath.Join(binaries, "provision"), Notify: filepath.Join(binaries, "notify"),
+			Dir: dir, NoSync: true, Accept: filepath.Join(binaries, "accept"), Provision: filepath.Join(binaries, "provision"), Notify: filepath.Join(binaries, "notify"),
 			Addresses:  stack.Addresses{HTTP: free, MNS: free, ESA: free, OTS: free, FC: free},
 			ESALatency: 10 * time.Millisecond,
 		},

@@ -48,9 +48,9 @@ type journal struct {
 	sent map[string]string
 }
 
-// openJournal takes the data directory and reads what an unfinished demo left. What a finished one left is removed. A
+// openJournal takes the data directory, as the servers do, and reads what an unfinished demo left. What a finished one left is removed. A
 // directory with anything else in it is refused, since a demo deletes its directory.
-func openJournal(dir string) (*journal, error) {
+func openJournal(dir string, noSync bool) (*journal, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
@@ -60,7 +60,7 @@ func openJournal(dir string) (*journal, error) {
 			return nil, errors.Join(err, fmt.Errorf("data directory %s is not empty and not a demo's: choose another with -data", dir))
 		}
 	}
-	db, err := bbolt.Open(file, 0o600, &bbolt.Options{Timeout: openTimeout})
+	db, err := bbolt.Open(file, 0o600, &bbolt.Options{Timeout: openTimeout, NoSync: noSync})
 	if err != nil {
 		return nil, fmt.Errorf("open %s (is another demo running?): %w", file, err)
 	}

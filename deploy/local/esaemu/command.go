@@ -26,7 +26,7 @@ func Command(ctx context.Context, args []string, stdout, _ io.Writer) error {
 	c := Config{Sites: map[int64]string{}}
 	return serve.Command{
 		Name: "esa", Usage: usage, Listen: "127.0.0.1:18081",
-		AccessKeyID: &c.AccessKeyID, AccessKeySecret: &c.AccessKeySecret, Dir: &c.Dir,
+		AccessKeyID: &c.AccessKeyID, AccessKeySecret: &c.AccessKeySecret, Dir: &c.Dir, NoSync: &c.NoSync,
 		Flags: c.flags, Check: c.check,
 		New: func() (serve.Server, error) { return New(c) },
 	}.Run(ctx, args, stdout)

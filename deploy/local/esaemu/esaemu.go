@@ -31,6 +31,9 @@ type Config struct {
 	Region string
 	// Dir is the data directory, created when absent; required. One process at a time can use it.
 	Dir string
+	// NoSync leaves it to the operating system when changes reach the disk. Killing the process loses nothing then; the end of the
+	// machine may.
+	NoSync bool
 	// Sites are added to those stored, by id.
 	Sites map[int64]string
 	// Latency is how long each write operation holds the account lock.
@@ -73,7 +76,7 @@ func New(c Config) (*Server, error) {
 	if c.Clock == nil {
 		c.Clock = clock.System()
 	}
-	store, err := openStore(c.Dir)
+	store, err := openStore(c.Dir, c.NoSync)
 	if err != nil {
 		return nil, err
 	}

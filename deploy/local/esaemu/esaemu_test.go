@@ -38,7 +38,7 @@ type bench struct {
 
 func config(dir string) esaemu.Config {
 	return esaemu.Config{
-		AccountID: "123456", AccessKeyID: "key", AccessKeySecret: "secret", Dir: dir,
+		AccountID: "123456", AccessKeyID: "key", AccessKeySecret: "secret", Dir: dir, NoSync: true,
 		Sites: map[int64]string{siteID: "example.com"},
 	}
 }

@@ -44,12 +44,12 @@ const (
 	firstConfigID = 352816096980000
 )
 
-func openStore(dir string) (*store, error) {
+func openStore(dir string, noSync bool) (*store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
 	file := filepath.Join(dir, "esa.db")
-	db, err := bbolt.Open(file, 0o600, &bbolt.Options{Timeout: openTimeout})
+	db, err := bbolt.Open(file, 0o600, &bbolt.Options{Timeout: openTimeout, NoSync: noSync})
 	if err != nil {
 		return nil, fmt.Errorf("open %s (is another server using it?): %w", file, err)
 	}

@@ -68,7 +68,7 @@ func run(t testing.TB, server serve.Server) string {
 func MNS(t testing.TB, c clock.Clock, queues ...string) (*mnsemu.Server, string) {
 	t.Helper()
 	server, err := mnsemu.New(mnsemu.Config{
-		AccountID: AccountID, AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret, Dir: t.TempDir(), Clock: c,
+		AccountID: AccountID, AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret, Dir: t.TempDir(), NoSync: true, Clock: c,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -99,7 +99,7 @@ func MNSClient(t testing.TB, url string) *mnsclient.Client {
 func ESA(t testing.TB, c clock.Clock, latency time.Duration) (*esaemu.Server, string) {
 	t.Helper()
 	server, err := esaemu.New(esaemu.Config{
-		AccountID: AccountID, AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret, Dir: t.TempDir(), Clock: c,
+		AccountID: AccountID, AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret, Dir: t.TempDir(), NoSync: true, Clock: c,
 		Latency: latency, Sites: map[int64]string{SiteID: SiteName},
 	})
 	if err != nil {

@@ -27,7 +27,7 @@ const id, secret = "id", "secret"
 func setup(t *testing.T) (*mnsclient.Client, *mnsemu.Server, *clock.Manual) {
 	t.Helper()
 	now := clock.NewManual(time.Now())
-	server, err := mnsemu.New(mnsemu.Config{AccountID: "123456", AccessKeyID: id, AccessKeySecret: secret, Dir: t.TempDir(), Clock: now})
+	server, err := mnsemu.New(mnsemu.Config{AccountID: "123456", AccessKeyID: id, AccessKeySecret: secret, Dir: t.TempDir(), NoSync: true, Clock: now})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ func Command(ctx context.Context, args []string, stdout, _ io.Writer) error {
 	c := Config{DeadLetter: map[string]DeadLetterPolicy{}}
 	return serve.Command{
 		Name: "mns", Usage: usage, Listen: "127.0.0.1:18080",
-		AccessKeyID: &c.AccessKeyID, AccessKeySecret: &c.AccessKeySecret, Dir: &c.Dir,
+		AccessKeyID: &c.AccessKeyID, AccessKeySecret: &c.AccessKeySecret, Dir: &c.Dir, NoSync: &c.NoSync,
 		Flags: func(flags *flag.FlagSet) {
 			flags.StringVar(&c.AccountID, "account", "123456", "account `number`, the first label of the endpoint's host")
 			flags.Func("dead-letter", "`queue=target:N`: move messages of queue to target after N receives without a delete (repeatable)",

@@ -16,6 +16,9 @@ type Config struct {
 	AccessKeyID, AccessKeySecret string
 	// Dir is the data directory, created if missing; required. It holds one file, mns.db.
 	Dir string
+	// NoSync leaves it to the operating system when changes reach the disk. Killing the process loses nothing then; the end of the
+	// machine may.
+	NoSync bool
 	// Clock gives the time of messages; nil means the system's.
 	Clock clock.Clock
 	// DeadLetter has the dead-letter policy of queues by name. In the cloud it is set by the management API only, which no

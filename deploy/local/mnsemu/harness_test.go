@@ -57,7 +57,7 @@ type emulator struct {
 func start(t testing.TB, edit func(*mnsemu.Config)) *emulator {
 	t.Helper()
 	config := mnsemu.Config{
-		AccountID: account, AccessKeyID: accessKey, AccessKeySecret: secretKey, Dir: t.TempDir(),
+		AccountID: account, AccessKeyID: accessKey, AccessKeySecret: secretKey, Dir: t.TempDir(), NoSync: true,
 		Clock: clock.NewManual(time.Now().Truncate(time.Millisecond)),
 	}
 	if edit != nil {

@@ -76,7 +76,7 @@ func New(c Config) (*Server, error) {
 	if err := c.complete(); err != nil {
 		return nil, fmt.Errorf("mnsemu: %w", err)
 	}
-	st, image, err := openStore(c.Dir)
+	st, image, err := openStore(c.Dir, c.NoSync)
 	if err != nil {
 		return nil, fmt.Errorf("mnsemu: %w", err)
 	}

@@ -86,13 +86,13 @@ type storedMessage struct {
 	lease         *lease
 }
 
-func openStore(dir string) (*store, *image, error) {
+func openStore(dir string, noSync bool) (*store, *image, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, nil, fmt.Errorf("data directory: %w", err)
 	}
 	path := filepath.Join(dir, "mns.db")
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
-		Timeout: 500 * time.Millisecond, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
+		Timeout: 500 * time.Millisecond, NoSync: noSync, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
 	})
 	if errors.Is(err, berrors.ErrTimeout) {
 		return nil, nil, fmt.Errorf("open %s: another process holds it", path)

@@ -23,7 +23,7 @@ func Command(ctx context.Context, args []string, stdout, _ io.Writer) error {
 	var c Config
 	return serve.Command{
 		Name: "ots", Usage: usage, Listen: "127.0.0.1:18084",
-		AccessKeyID: &c.AccessKeyID, AccessKeySecret: &c.AccessKeySecret, Dir: &c.Dir,
+		AccessKeyID: &c.AccessKeyID, AccessKeySecret: &c.AccessKeySecret, Dir: &c.Dir, NoSync: &c.NoSync,
 		Flags: func(flags *flag.FlagSet) {
 			flags.StringVar(&c.InstanceName, "instance", "routinely", "`name` of the instance")
 		},

@@ -45,7 +45,7 @@ type bench struct {
 }
 
 func config(dir string) otsemu.Config {
-	return otsemu.Config{InstanceName: instance, AccessKeyID: accessKey, AccessKeySecret: secretKey, Dir: dir}
+	return otsemu.Config{InstanceName: instance, AccessKeyID: accessKey, AccessKeySecret: secretKey, Dir: dir, NoSync: true}
 }
 
 func open(t testing.TB, c otsemu.Config) *bench {

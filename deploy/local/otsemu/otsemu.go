@@ -48,6 +48,9 @@ type Config struct {
 	AccessKeyID, AccessKeySecret string
 	// Dir is the data directory, created if missing; required. It holds one file, ots.db.
 	Dir string
+	// NoSync leaves it to the operating system when changes reach the disk. Killing the process loses nothing then; the end of the
+	// machine may.
+	NoSync bool
 	// Clock gives the time of versions and their expiry; nil means the system's. Dates of requests are compared with the
 	// machine's clock.
 	Clock clock.Clock
@@ -76,7 +79,7 @@ func New(c Config) (*Server, error) {
 	if c.Clock == nil {
 		c.Clock = clock.System()
 	}
-	st, err := openStore(c.Dir)
+	st, err := openStore(c.Dir, c.NoSync)
 	if err != nil {
 		return nil, err
 	}

@@ -47,13 +47,13 @@ type write struct {
 	done chan struct{}
 }
 
-func openStore(dir string) (*store, error) {
+func openStore(dir string, noSync bool) (*store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
 	file := filepath.Join(dir, "ots.db")
 	db, err := bbolt.Open(file, 0o600, &bbolt.Options{
-		Timeout: openTimeout, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
+		Timeout: openTimeout, NoSync: noSync, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
 	})
 	if errors.Is(err, bbolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("open %s: another process holds it", file)

@@ -30,6 +30,8 @@ type Command struct {
 	Listen string
 	// AccessKeyID, AccessKeySecret and Dir are where the required flags go.
 	AccessKeyID, AccessKeySecret, Dir *string
+	// NoSync is where the flag goes that leaves it to the operating system when changes reach the disk.
+	NoSync *bool
 	// Flags adds the server's own flags.
 	Flags func(*flag.FlagSet)
 	// Check finds what is wrong with their values.
@@ -89,6 +91,7 @@ func (c Command) parse(args []string, stdout io.Writer) (address, error) {
 	flags.StringVar(c.AccessKeyID, "access-key", "", "AccessKey `id` that requests must be signed with (required)")
 	flags.StringVar(c.AccessKeySecret, "secret-key", "", "the `secret` of that key (required)")
 	flags.StringVar(c.Dir, "data", "", "`directory` for the state, created when absent; one process at a time (required)")
+	flags.BoolVar(c.NoSync, "no-sync", false, "do not wait for the disk: faster, but what is newest may be lost if the machine ends (not if the server does)")
 	flags.StringVar(&a.certFile, "tls-cert", "", "PEM `file` of a certificate, to serve HTTPS; needs -tls-key")
 	flags.StringVar(&a.keyFile, "tls-key", "", "PEM `file` of the certificate's key")
 	if c.Flags != nil {

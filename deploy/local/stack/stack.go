@@ -77,6 +77,8 @@ type Config struct {
 	Addresses Addresses
 	// Dir keeps the state of the servers. Required.
 	Dir string
+	// NoSync is that of the servers.
+	NoSync bool
 	// Accept, Provision and Notify are the function binaries. Required.
 	Accept, Provision, Notify string
 	// ESALatency is how long each ESA write holds the account lock.
@@ -140,13 +142,13 @@ func New(cfg Config) (s *Stack, err error) {
 		return s, err
 	}
 	s.mns, err = mnsemu.New(mnsemu.Config{
-		AccountID: AccountID, AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret, Dir: filepath.Join(cfg.Dir, "mns"),
+		AccountID: AccountID, AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret, Dir: filepath.Join(cfg.Dir, "mns"), NoSync: cfg.NoSync,
 	})
 	if err != nil {
 		return s, fmt.Errorf("mns: %w", err)
 	}
 	s.esa, err = esaemu.New(esaemu.Config{
-		AccountID: AccountID, AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret, Dir: filepath.Join(cfg.Dir, "esa"),
+		AccountID: AccountID, AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret, Dir: filepath.Join(cfg.Dir, "esa"), NoSync: cfg.NoSync,
 		Region: Region, Sites: map[int64]string{SiteID: SiteName},
 		Latency: cfg.ESALatency, RoutineQuota: cfg.RoutineQuota, RecordQuota: cfg.RecordQuota,
 	})
@@ -154,7 +156,7 @@ func New(cfg Config) (s *Stack, err error) {
 		return s, fmt.Errorf("esa: %w", err)
 	}
 	s.ots, err = otsemu.New(otsemu.Config{
-		InstanceName: Instance, AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret, Dir: filepath.Join(cfg.Dir, "ots"),
+		InstanceName: Instance, AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret, Dir: filepath.Join(cfg.Dir, "ots"), NoSync: cfg.NoSync,
 	})
 	if err != nil {
 		return s, fmt.Errorf("ots: %w", err)

@@ -16,7 +16,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestTable(t *testing.T) {
 	const free, unused = "127.0.0.1:0", "true"
 	s, err := stack.New(stack.Config{
-		Dir: t.TempDir(), Accept: unused, Provision: unused, Notify: unused,
+		Dir: t.TempDir(), NoSync: true, Accept: unused, Provision: unused, Notify: unused,
 		Addresses: stack.Addresses{HTTP: free, MNS: free, ESA: free, OTS: free, FC: free},
 	})
 	if err != nil {
