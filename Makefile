@@ -36,6 +36,7 @@ test: ## run all tests, of the long ones a choice
 
 soak: ## run the long tests whole: every cell of the matrices, and SOAK_JOBS=10000 jobs with faults and kills
 	$(GO) test -v -count=1 -p 1 -timeout 60m -run 'Matrix|Soak' ./functions/accept ./functions/provision ./deploy/local/fcemu ./deploy/local
+	$(GO) test -count=1 -shuffle=on -skip 'Matrix|Soak' ./functions/accept ./functions/deadletters ./queue ./shared/ledger ./cmd/routinely
 
 fuzz: ## fuzz every target for some seconds each
 	@grep -rl --include=*_test.go '^func Fuzz' . | sort | while read -r file; do \

@@ -244,8 +244,11 @@ func TestImportGraph(t *testing.T) {
 	})
 	t.Run("reads the environment and exits in commands only", func(t *testing.T) {
 		for _, p := range packages {
+			if !slices.Contains(p.Imports, "os") {
+				continue
+			}
 			for _, name := range p.GoFiles {
-				file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, name), nil, 0)
+				file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, name), nil, parser.SkipObjectResolution)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -168,7 +168,7 @@ func TestSend(t *testing.T) {
 		_, url := start(t)
 		client := newClient(t, url)
 		var wg sync.WaitGroup
-		for i := range 64 {
+		for i := range 32 {
 			wg.Go(func() {
 				if err := client.SendRaw(t.Context(), fmt.Sprintf("{%d}", i), 0); err != nil {
 					t.Error(err)
@@ -176,8 +176,8 @@ func TestSend(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if got := bodies(t, url, "jobs"); len(got) != 64 {
-			t.Errorf("%d messages, want 64", len(got))
+		if got := bodies(t, url, "jobs"); len(got) != 32 {
+			t.Errorf("%d messages, want 32", len(got))
 		}
 	})
 }

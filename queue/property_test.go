@@ -244,13 +244,15 @@ func TestDeadLetterProperties(t *testing.T) {
 		messages := rapid.Permutation(sentAs(t, d)).Draw(t, "order")
 		wantBody(t, append(messages, rapid.SampledFrom(messages).Draw(t, "again")), body)
 	}))
-	t.Run("gives megabytes back", func(t *testing.T) {
-		noise := make([]byte, 48<<10) // more than gzip looks back, so that some of the body stays long
+	t.Run("gives a megabyte back", func(t *testing.T) {
+		noise := make([]byte, 33<<10) // more than gzip looks back, so that some of the body stays long
 		_, _ = rand.NewChaCha8([32]byte{}).Read(noise)
-		body := append(bytes.Repeat([]byte("several megabytes "), 100_000), noise...)
+		body := append(bytes.Repeat([]byte("a long event "), 1<<20/13), noise...)
 		messages := sentAs(t, queue.DeadLetter{Kind: "internal", DeadAt: now, Received: queue.ReceivedBody("M1", body)})
 		slices.Reverse(messages)
-		wantBody(t, messages, body)
+		if wantBody(t, messages, body); len(messages) < 2 {
+			t.Error("one message")
+		}
 	})
 	t.Run("is redriven twice to the same job in the same round", rapid.MakeCheck(func(t *rapid.T) {
 		e := anyEnvelope(t)

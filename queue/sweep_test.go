@@ -87,13 +87,13 @@ func next(t *testing.T, s *queue.Sweep, limit int) []queue.Message {
 
 func TestSweep(t *testing.T) {
 	t.Run("takes every message once and gives back what was not deleted", func(t *testing.T) {
-		d := newDead(t, 200)
+		d := newDead(t, 60)
 		s := d.client.SweepDead(0)
 		first := next(t, s, queue.SweepBatch)
 		if diff := cmp.Diff(make([]string, len(first)), codes(s.Delete(t.Context(), ids(first)))); diff != "" {
 			t.Errorf("delete -want +got:\n%s", diff)
 		}
-		if rest := all(t, s); len(first)+len(rest) != 200 || !s.Complete() {
+		if rest := all(t, s); len(first)+len(rest) != 60 || !s.Complete() {
 			t.Fatalf("%d and %d messages, complete %t", len(first), len(rest), s.Complete())
 		}
 		if n := len(bodies(t, d.url, "jobs-dead")); n != 0 {
@@ -101,12 +101,12 @@ func TestSweep(t *testing.T) {
 		}
 		s.GiveBack(t.Context())
 		d.clock.Advance(time.Second)
-		if n := len(bodies(t, d.url, "jobs-dead")); n != 200-len(first) {
-			t.Errorf("%d messages came back, want %d", n, 200-len(first))
+		if n := len(bodies(t, d.url, "jobs-dead")); n != 60-len(first) {
+			t.Errorf("%d messages came back, want %d", n, 60-len(first))
 		}
 	})
 	t.Run("takes no more than it is asked for", func(t *testing.T) {
-		d := newDead(t, 100)
+		d := newDead(t, 65)
 		s := d.client.SweepDead(0)
 		for _, limit := range []int{5, 20, 20, 17, 1} {
 			if got := next(t, s, limit); len(got) > limit || len(got) == 0 {
@@ -189,7 +189,7 @@ func TestSweep(t *testing.T) {
 		}
 	})
 	t.Run("hands over what came beside a failure, then the failure", func(t *testing.T) {
-		d := newDead(t, 100)
+		d := newDead(t, 3*queue.MaxBatch)
 		s := d.client.SweepDead(0)
 		taken := len(next(t, s, queue.SweepBatch)) // by one receive; the next batch takes two
 		if _, err := d.server.Faults().Add(faults.Rule{Action: "BatchReceiveMessage", Fault: faults.Fault{Answer: faults.HTML}}); err != nil {
@@ -219,7 +219,7 @@ func TestSweep(t *testing.T) {
 		})
 	}
 	t.Run("loses nothing when giving back fails", func(t *testing.T) {
-		d := newDead(t, 30)
+		d := newDead(t, 20)
 		s := d.client.SweepDead(0)
 		all(t, s)
 		if _, err := d.server.Faults().Add(faults.Rule{Action: "ChangeMessageVisibility", Times: 10, Fault: faults.Fault{Answer: faults.HTML}}); err != nil {
@@ -229,8 +229,8 @@ func TestSweep(t *testing.T) {
 		d.clock.Advance(time.Second)
 		soon := len(bodies(t, d.url, "jobs-dead"))
 		d.clock.Advance(time.Minute)
-		if later := len(bodies(t, d.url, "jobs-dead")); soon != 20 || later != 30 {
-			t.Errorf("%d messages came back at once and %d later, want 20 and 30", soon, later)
+		if later := len(bodies(t, d.url, "jobs-dead")); soon != 10 || later != 20 {
+			t.Errorf("%d messages came back at once and %d later, want 10 and 20", soon, later)
 		}
 	})
 	t.Run("stops giving back when its time is over", func(t *testing.T) {

@@ -257,7 +257,7 @@ func tally(ts *testscript.TestScript, _ bool, args []string) {
 func setCustomers(env *testscript.Env) {
 	count := 10 * wrongOneIn
 	if testing.Short() {
-		count = 4 * wrongOneIn
+		count = 2 * wrongOneIn
 	}
 	wrong := count / wrongOneIn
 	for name, number := range map[string]int{"CUSTOMERS": count, "WRONG": wrong, "RIGHT": count - wrong} {

@@ -27,7 +27,7 @@ type call struct {
 
 // TestCallbacks follows the news of a job's end from the request to the receiver, by way of the three functions.
 func TestCallbacks(t *testing.T) {
-	t.Setenv("ROUTINELY_CALLBACK_SECRETS", "whsec_"+base64.StdEncoding.EncodeToString([]byte(callbackKey)))
+	t.Parallel()
 	calls := make(chan call, 100)
 	refuse := make(chan int, 100)
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -41,7 +41,7 @@ func TestCallbacks(t *testing.T) {
 		calls <- call{r.Header, body}
 	}))
 	defer receiver.Close()
-	a := run(t)
+	a := begun(startWith(t, []string{"ROUTINELY_CALLBACK_SECRETS=whsec_" + base64.StdEncoding.EncodeToString([]byte(callbackKey))}, "run", t.TempDir(), onFreePorts...))
 	submit := func(name string, site int64) {
 		t.Helper()
 		body := fmt.Sprintf(`{"name":%q,"siteId":%d,"recordName":"%s.example.com","callbackUrl":"%s/hook?token=hush"}`, name, site, name, receiver.URL)

@@ -27,7 +27,7 @@ import (
 )
 
 // parallel is how many tests run at once. Most of their time they wait.
-const parallel = "6"
+const parallel = "8"
 
 // TestMain builds the three binaries once.
 func TestMain(m *testing.M) {
@@ -69,8 +69,15 @@ type process struct {
 // awaited line by line.
 func start(t *testing.T, command, dir string, args ...string) *process {
 	t.Helper()
+	return startWith(t, nil, command, dir, args...)
+}
+
+// startWith starts a command with settings beside the environment of the test.
+func startWith(t *testing.T, settings []string, command, dir string, args ...string) *process {
+	t.Helper()
 	args = append([]string{command, "-data", dir, "-no-sync", "-accept", binary("accept"), "-provision", binary("provision"), "-notify", binary("notify"), "-latency", "10ms"}, args...)
 	p := &process{t: t, cmd: exec.Command(binary("local"), args...), lines: make(chan string, 10000)}
+	p.cmd.Env = append(p.cmd.Environ(), settings...)
 	p.cmd.Stdout = &p.stdout
 	read, err := p.cmd.StderrPipe()
 	if command == "run" {
@@ -199,7 +206,7 @@ func checkGone(t *testing.T, list []instance) {
 	t.Helper()
 	for _, in := range list {
 		for _, pid := range []int{in.PID, in.GuardPID} {
-			within(t, soon, fmt.Sprintf("process %d of %s ends", pid, in.Function), func() bool { return !alive(pid) })
+			within(t, soon, longest, fmt.Sprintf("process %d of %s ends", pid, in.Function), func() bool { return !alive(pid) })
 		}
 	}
 }
@@ -256,6 +263,7 @@ const (
 )
 
 func TestDemoOutlives(t *testing.T) {
+	t.Parallel()
 	t.Run("an instance that works", func(t *testing.T) {
 		t.Parallel()
 		dir := filepath.Join(t.TempDir(), "demo")
@@ -288,6 +296,7 @@ func TestDemoOutlives(t *testing.T) {
 }
 
 func TestDemoResumes(t *testing.T) {
+	t.Parallel()
 	t.Run("after it was killed, twice", func(t *testing.T) {
 		t.Parallel()
 		dir := filepath.Join(t.TempDir(), "demo")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 
 	openapi "github.com/alibabacloud-go/darabonba-openapi/v2/utils"
@@ -16,6 +17,9 @@ import (
 
 	"routinely/deploy/local/stack"
 )
+
+// foreignPrefix begins the names of foreign routines.
+const foreignPrefix = "foreign-"
 
 // foreign is another program of the same account, which uses the official SDK and knows nothing of Routinely.
 type foreign struct {
@@ -104,7 +108,7 @@ func (f *foreign) cycle(ctx context.Context, stop <-chan struct{}) error {
 			return nil
 		default:
 		}
-		name := fmt.Sprintf("foreign-%d", f.cycles)
+		name := fmt.Sprintf("%s%d", foreignPrefix, f.cycles)
 		record, err := f.create(ctx, name)
 		if err == nil {
 			err = f.remove(ctx, name, record)
@@ -149,6 +153,17 @@ func (d *deployment) refusedJobs() map[string]int {
 	return out
 }
 
+// bothMetLock reports whether calls of jobs and of the other program were refused.
+func (d *deployment) bothMetLock() bool {
+	d.t.Helper()
+	var jobs, others bool
+	for name := range d.refusedJobs() {
+		other := strings.HasPrefix(name, foreignPrefix)
+		jobs, others = jobs || !other, others || other
+	}
+	return jobs && others
+}
+
 // checkWaited checks that both met the lock, and that the jobs waited for it without counting that as a failure.
 func (d *deployment) checkWaited(f *foreign) {
 	d.t.Helper()
@@ -173,10 +188,11 @@ func (d *deployment) checkWaited(f *foreign) {
 
 // TestForeignCaller shares the account's lock with a program that never pauses between its own operations. How a job that
 // finds the lock held for longer than its invocation lasts goes back to the queue is a part of TestKillMatrix and of the tests
-// of provision. The other program takes a processor for itself, so this test has no others beside it.
+// of provision.
 func TestForeignCaller(t *testing.T) {
-	const jobs, old = 50, "foreign-old"
-	d := apart(t, newPorts(), workerTime, "ROUTINELY_LOCK_POLL_MIN=1ms", "ROUTINELY_LOCK_POLL_MAX=4ms")
+	t.Parallel()
+	const jobs, old = 10, foreignPrefix + "old"
+	d := apart(t, newPorts(1), workerTime, "ROUTINELY_LOCK_POLL_MIN=1ms", "ROUTINELY_LOCK_POLL_MAX=4ms")
 	f := newForeign(t, d.esa)
 	record, err := f.create(t.Context(), old)
 	if err != nil {
@@ -191,6 +207,10 @@ func TestForeignCaller(t *testing.T) {
 	for range jobs {
 		d.submit(d.normal(succeeded))
 	}
+	until(t, "both meet the lock", func() bool {
+		d.submit(d.normal(succeeded))
+		return d.bothMetLock()
+	})
 	d.awaitQuiet()
 	close(stop)
 	if err := <-ended; err != nil {

@@ -14,15 +14,22 @@ import (
 type account struct {
 	*process
 	servers
-	http string
+	http, ots string
 }
 
 func run(t *testing.T, args ...string) account {
 	t.Helper()
-	a := account{process: start(t, "run", t.TempDir(), append(args, onFreePorts...)...)}
+	return begun(start(t, "run", t.TempDir(), append(args, onFreePorts...)...))
+}
+
+// begun reads the addresses of a stack that starts.
+func begun(p *process) account {
+	p.t.Helper()
+	a := account{process: p}
 	a.http = a.await(`HTTP trigger\)\s+(http\S+)`)[1]
 	a.mns = a.await(`MNS\s+(http\S+)`)[1]
 	a.esa = a.await(`ESA\s+(http\S+)`)[1]
+	a.ots = a.await(`Tablestore\s+(http\S+)`)[1]
 	a.fc = a.await(`Function Compute\s+(http\S+)`)[1]
 	a.await(`Ctrl-C`)
 	return a
@@ -39,8 +46,7 @@ func (a account) hang(action, queue string, skip int, execute bool) {
 func (a account) killWhileHanging(path, body string) {
 	a.t.Helper()
 	ended := ask(a.t.Context(), a.http+path, "e2e", body)
-	for len(send(a.t, http.MethodGet, a.mns+"/_local/faults", "")) > len("[]\n") && !a.t.Failed() {
-	}
+	until(a.t, "MNS holds back", func() bool { return len(send(a.t, http.MethodGet, a.mns+"/_local/faults", "")) <= len("[]\n") })
 	kill(a.t, a.busy(a.t, accept).PID)
 	if status := <-ended; status < http.StatusInternalServerError {
 		a.t.Errorf("the call whose instance was killed ended with %d", status)
@@ -123,14 +129,13 @@ func wishes(count int, site int64, zone string) string {
 	return "[" + strings.Join(items, ",") + "]"
 }
 
-// within looks again and again until something is done, for so long at most.
-func within(t *testing.T, most time.Duration, what string, done func() bool) {
+// within looks again and again until something is done, for so long at most. The longer it takes, the longer are the pauses.
+func within(t *testing.T, most, longestPause time.Duration, what string, done func() bool) {
 	t.Helper()
-	tick := time.NewTicker(between)
-	defer tick.Stop()
-	for late := time.After(most); !done(); {
+	late := time.After(most)
+	for pause := shortest; !done(); pause = min(pause*4/3, longestPause) {
 		select {
-		case <-tick.C:
+		case <-time.After(pause):
 		case <-late:
 			t.Fatalf("waited %s in vain: %s", most, what)
 		}

@@ -293,7 +293,7 @@ func TestKillMatrix(t *testing.T) {
 	for _, after := range moments(1) {
 		groups = append(groups, group{fmt.Sprintf("Tablestore, after the effect %t", after), tableGroup(after)})
 	}
-	free, played := newPorts(), make([]*deployment, len(groups))
+	free, played := newPorts(0), make([]*deployment, len(groups))
 	var running sync.WaitGroup
 	for i, g := range groups { // all at once, however few processors there are: most of the time they wait
 		running.Go(func() {

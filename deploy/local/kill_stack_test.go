@@ -19,13 +19,18 @@ import (
 	"routinely/deploy/local/stack"
 )
 
-// between is the time between two looks at something that is waited for: many deployments share few processors.
-const between = 50 * time.Millisecond
+// Times between two looks at something that is waited for: many deployments share few processors. What takes the leases of the
+// dead to end is looked at seldom.
+const (
+	shortest = 30 * time.Millisecond
+	between  = 50 * time.Millisecond
+	longest  = 250 * time.Millisecond
+)
 
 // until looks again and again until something is done.
 func until(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	within(t, limit, what, done)
+	within(t, limit, longest, what, done)
 }
 
 // output is what a process has said.
@@ -61,7 +66,8 @@ type ports struct {
 	next int
 }
 
-func newPorts() *ports { return &ports{next: 16000 + rand.IntN(12000)} }
+// newPorts returns ports of their own for each turn: 0, 1 and so on, for what runs at the same time.
+func newPorts(turn int) *ports { return &ports{next: 16000 + 6000*turn + rand.IntN(5000)} }
 
 func (p *ports) address(t *testing.T) string {
 	t.Helper()

@@ -7,6 +7,7 @@ import (
 )
 
 func TestKilled(t *testing.T) {
+	t.Parallel()
 	const (
 		site  = 54362329990032
 		other = 54362329990033

@@ -45,18 +45,13 @@ func callAs(t *testing.T, method, url, authorization, body string) (int, string)
 }
 
 func TestSecretsStayHidden(t *testing.T) {
+	t.Parallel()
 	hash := sha256.Sum256([]byte(bearerToken))
-	t.Setenv("ROUTINELY_AUTH", fmt.Sprintf(
-		`{"callers":[{"name":"ops","scopes":["submit","read","operate"],"tokens":["sha256:%s"],"webhookSecrets":["whsec_%s"],"githubSecrets":[%q]}]}`,
-		hex.EncodeToString(hash[:]), webhookSecret, githubSecret))
-	t.Setenv("ROUTINELY_CALLBACK_SECRETS", "whsec_"+callbackSecret)
+	auth := fmt.Sprintf(
+		`ROUTINELY_AUTH={"callers":[{"name":"ops","scopes":["submit","read","operate"],"tokens":["sha256:%s"],"webhookSecrets":["whsec_%s"],"githubSecrets":[%q]}]}`,
+		hex.EncodeToString(hash[:]), webhookSecret, githubSecret)
 	dir := t.TempDir()
-	a := account{process: start(t, "run", dir, onFreePorts...)}
-	a.http = a.await(`HTTP trigger\)\s+(http\S+)`)[1]
-	a.mns = a.await(`MNS\s+(http\S+)`)[1]
-	a.esa = a.await(`ESA\s+(http\S+)`)[1]
-	tablestore := a.await(`Tablestore\s+(http\S+)`)[1]
-	a.await(`Ctrl-C`)
+	a := begun(startWith(t, []string{auth, "ROUTINELY_CALLBACK_SECRETS=whsec_" + callbackSecret}, "run", dir, onFreePorts...))
 	var written bytes.Buffer
 	call := func(method, path, authorization, body string, want int) {
 		t.Helper()
@@ -80,8 +75,8 @@ func TestSecretsStayHidden(t *testing.T) {
 	call("GET", "/v1/dead-letters", "Bearer "+bearerToken, "", 200)
 	// Failures are what tells the most.
 	for service, fault := range map[string]string{
-		a.mns:      `{"action":"SendMessage","fault":{"answer":"error","status":403,"code":"SignatureDoesNotMatch"}}`,
-		tablestore: `{"action":"GetRow","times":-1,"fault":{"answer":"error","status":403,"code":"OTSAuthFailed"}}`,
+		a.mns: `{"action":"SendMessage","fault":{"answer":"error","status":403,"code":"SignatureDoesNotMatch"}}`,
+		a.ots: `{"action":"GetRow","times":-1,"fault":{"answer":"error","status":403,"code":"OTSAuthFailed"}}`,
 	} {
 		send(t, http.MethodPost, service+"/_local/faults", fault)
 	}

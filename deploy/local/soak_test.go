@@ -88,7 +88,7 @@ func TestSoak(t *testing.T) {
 // room for the routines. What is durable stays so.
 func newSoak(t *testing.T, p plan) *soak {
 	t.Helper()
-	d := apart(t, newPorts(), workerTime,
+	d := apart(t, newPorts(0), workerTime,
 		"ROUTINELY_LOCK_POLL_MIN=5ms", "ROUTINELY_LOCK_POLL_MAX=40ms", "ROUTINELY_LOG_LEVEL=warn",
 		"ROUTINELY_MNS_TIMEOUT=5s", "ROUTINELY_TABLESTORE_TIMEOUT=2s")
 	d.refit(functionCompute, "-env", accept+":ROUTINELY_LOG_LEVEL=warn")
@@ -141,7 +141,7 @@ func (s *soak) drive() {
 // until is the wait of a soak, which ends with its limit.
 func (s *soak) until(what string, done func() bool) {
 	s.t.Helper()
-	within(s.t, time.Until(s.began.Add(s.limit)), what, done)
+	within(s.t, time.Until(s.began.Add(s.limit)), between, what, done)
 }
 
 // depth is how many messages a queue holds, those that are delayed or worked on included.

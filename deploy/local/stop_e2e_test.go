@@ -14,6 +14,7 @@ import (
 
 // TestTermination asks the worker's process to end in the middle of a job, as a platform does.
 func TestTermination(t *testing.T) {
+	t.Parallel()
 	job := func(a account, answer []byte) (state string, attempts, handedBack int) {
 		t.Helper()
 		var accepted, seen struct {
@@ -34,7 +35,8 @@ func TestTermination(t *testing.T) {
 		return []byte(answer[strings.Index(answer, "{"):])
 	}
 	t.Run("a job at ESA comes to its end first, and is not done twice", func(t *testing.T) {
-		a := run(t, "-latency", "500ms")
+		t.Parallel()
+		a := run(t, "-latency", "1s")
 		answer := submit(a)
 		terminate(t, a.busy(t, worker).PID)
 		a.await(`job succeeded`)
@@ -48,10 +50,11 @@ func TestTermination(t *testing.T) {
 		}
 	})
 	t.Run("a job that waits for the account lock is handed back, and no attempt counts as failed", func(t *testing.T) {
+		t.Parallel()
 		a := run(t)
 		send(t, http.MethodPost, a.esa+"/_local/faults", `{"action":"CreateRoutine","times":-1,"fault":{"answer":"error","status":400,"code":"UserOperationStatusIsLocked"}}`)
 		answer := submit(a)
-		within(t, limit, "ESA refuses the job", func() bool {
+		until(t, "ESA refuses the job", func() bool {
 			return strings.Contains(string(send(t, http.MethodGet, a.esa+"/_local/calls", "")), "UserOperationStatusIsLocked")
 		})
 		terminate(t, a.busy(t, worker).PID)
@@ -65,8 +68,9 @@ func TestTermination(t *testing.T) {
 		a.wait()
 	})
 	t.Run("a request is answered first that waits for its job to be on the queue", func(t *testing.T) {
+		t.Parallel()
 		a := run(t)
-		send(t, http.MethodPost, a.mns+"/_local/faults", `{"action":"SendMessage","fault":{"answer":"slow","delayMillis":1000}}`)
+		send(t, http.MethodPost, a.mns+"/_local/faults", `{"action":"SendMessage","fault":{"answer":"slow","delayMillis":2000}}`)
 		answered := make(chan error, 1)
 		go func() {
 			body := `{"name":"late","siteId":54362329990032,"recordName":"late.example.com"}`
@@ -88,6 +92,7 @@ func TestTermination(t *testing.T) {
 		a.wait()
 	})
 	t.Run("a callback on its way is delivered first, and not twice", func(t *testing.T) {
+		t.Parallel()
 		arrived, release := make(chan bool, 10), make(chan bool)
 		receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)

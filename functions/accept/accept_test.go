@@ -228,6 +228,7 @@ func TestCallerIsGone(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
+	f := start(t)
 	long := `{"name":"pr-1","siteId":7,"recordName":"a.example.com","description":"` + strings.Repeat("d", queue.MaxAcceptedBytes) + `"}`
 	for name, test := range map[string]struct {
 		event  map[string]any
@@ -257,7 +258,7 @@ func TestRefusals(t *testing.T) {
 		"to cancel, no ledger":   {event("POST", "/v1/jobs/1:cancel", ""), 501, "no-ledger"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := start(t)
+			f.log.Reset()
 			res := f.call(t, test.event)
 			var p api.Problem
 			if err := json.Unmarshal([]byte(res.Body), &p); err != nil {
@@ -281,7 +282,6 @@ func TestRefusals(t *testing.T) {
 		})
 	}
 	t.Run("reports everything wrong at once, with pointers", func(t *testing.T) {
-		f := start(t)
 		res := f.call(t, event("POST", "/v1/routines", `{"Name":"X","siteId":true,"extra":1}`))
 		var p api.Problem
 		if err := json.Unmarshal([]byte(res.Body), &p); err != nil {
@@ -329,8 +329,9 @@ func TestQueueTrouble(t *testing.T) {
 
 func TestNothingReachesThePlatformAsAnError(t *testing.T) {
 	t.Run("an event that is none", func(t *testing.T) {
+		f := start(t)
 		for _, text := range []string{"", "null", "[]", `"x"`, `{"version":"v1"}`, `{"body":"%","isBase64Encoded":true}`, `{"requestContext":{"http":{"method":"B AD","path":"/"}}}`} {
-			if res := start(t).callRaw(t, []byte(text)); res.StatusCode != 400 || !strings.Contains(res.Body, "not-an-http-event") || res.Headers == nil {
+			if res := f.callRaw(t, []byte(text)); res.StatusCode != 400 || !strings.Contains(res.Body, "not-an-http-event") || res.Headers == nil {
 				t.Errorf("%q: got %+v", text, res)
 			}
 		}

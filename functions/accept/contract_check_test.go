@@ -137,8 +137,51 @@ func TestContractRefuses(t *testing.T) {
 }
 
 func TestContractIsValid(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the library compiles a schema for each example, which takes a second; TestContractExamples compiles each schema once")
+	}
 	if err := newContract(t).doc.Validate(t.Context(), openapi3.EnableSchemaFormatValidation()); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestContractExamples(t *testing.T) {
+	c := newContract(t)
+	contents := map[string]openapi3.Content{}
+	for path, item := range c.doc.Paths.Map() {
+		for method, operation := range item.Operations() {
+			if operation.RequestBody != nil {
+				contents[method+" "+path] = operation.RequestBody.Value.Content
+			}
+			for status, answer := range operation.Responses.Map() {
+				contents[method+" "+path+" "+status] = answer.Value.Content
+			}
+		}
+	}
+	fit := func(t *testing.T, media *openapi3.MediaType, example any) {
+		t.Helper()
+		text, err := json.Marshal(example)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.schemas.fit(media.Schema.Ref, text); err != nil {
+			t.Error(err)
+		}
+	}
+	for place, content := range contents {
+		t.Run("of "+place+" fit their schema", func(t *testing.T) {
+			for contentType, media := range content {
+				if !isJSON(contentType) {
+					continue
+				}
+				if media.Example != nil {
+					fit(t, media, media.Example)
+				}
+				for _, example := range media.Examples {
+					fit(t, media, example.Value.Value)
+				}
+			}
+		})
 	}
 }
 

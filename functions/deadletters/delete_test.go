@@ -27,44 +27,43 @@ func TestDelete(t *testing.T) {
 			if i%2 == 0 {
 				l.Code = "Odd"
 			}
-			if i%30 == 0 {
-				l.Received = queue.ReceivedBody(l.JobID, noise(60_000+i))
-			}
 		}
-		s.die(t, 60, change)
-		s.die(t, 60, change)
-		if done := remove(t, s, api.DeadLetterFilter{Code: "Odd"}, false, false); done.Count != 30 || done.More || len(done.Failed) > 0 {
+		long := deadLetter(20)
+		change(20, &long)
+		for range 2 {
+			s.die(t, 20, change)
+			s.put(t, inParts(t, long)...)
+		}
+		if done := remove(t, s, api.DeadLetterFilter{Code: "Odd"}, false, false); done.Count != 11 || done.More || len(done.Failed) > 0 {
 			t.Errorf("got %+v", done)
 		}
-		if n := s.letters(t); n != 60 || len(s.jobs(t)) != 0 || len(s.recorded) != 0 {
-			t.Errorf("%d messages are left, want 60", n)
+		if n := s.letters(t); n != 20 || len(s.jobs(t)) != 0 || len(s.recorded) != 0 {
+			t.Errorf("%d messages are left, want 20", n)
 		}
-		if lines := s.lines(t); len(lines) != 30 || lines[0]["outcome"] != "deleted" || lines[0]["by"] != "ops" || lines[0]["reason"] != "spam" {
+		if lines := s.lines(t); len(lines) != 11 || lines[0]["outcome"] != "deleted" || lines[0]["by"] != "ops" || lines[0]["reason"] != "spam" {
 			t.Errorf("%d lines", len(lines))
 		}
 	})
 	t.Run("deletes all", func(t *testing.T) {
 		s := newStage(t)
-		s.die(t, 100)
+		s.die(t, 40)
 		s.put(t, "rubbish")
-		if done := remove(t, s, api.DeadLetterFilter{}, true, false); done.Count != 101 || s.letters(t) != 0 {
+		if done := remove(t, s, api.DeadLetterFilter{}, true, false); done.Count != 41 || s.letters(t) != 0 {
 			t.Errorf("got %+v", done)
 		}
 	})
 	t.Run("deletes a letter of which a part is missing", func(t *testing.T) {
 		s := newStage(t)
-		l := deadLetter(0)
-		l.Received = queue.ReceivedBody("M1", noise(80_000))
-		s.put(t, encode(t, l)[1:]...)
+		s.put(t, inParts(t, deadLetter(0))[1:]...)
 		if done := remove(t, s, api.DeadLetterFilter{}, true, false); done.Count != 1 || s.letters(t) != 0 {
 			t.Errorf("got %+v", done)
 		}
 	})
 	t.Run("does nothing in a dry run", func(t *testing.T) {
 		s := newStage(t)
-		s.die(t, 20)
-		s.die(t, 20)
-		if done := remove(t, s, api.DeadLetterFilter{}, true, true); done.Count != 20 || !done.DryRun || s.letters(t) != 40 {
+		s.die(t, 10)
+		s.die(t, 10)
+		if done := remove(t, s, api.DeadLetterFilter{}, true, true); done.Count != 10 || !done.DryRun || s.letters(t) != 20 {
 			t.Errorf("got %+v", done)
 		}
 	})
@@ -83,10 +82,10 @@ func TestDelete(t *testing.T) {
 	})
 	t.Run("names what it could not delete", func(t *testing.T) {
 		s := newStage(t)
-		s.die(t, 40)
+		s.die(t, 20)
 		s.breaks(t, "BatchDeleteMessage", 1, faults.Fault{Answer: faults.HTML})
 		_, err := s.Delete(s.ctx(t), api.DeadLetterFilter{}, true, false, "ops", "")
-		if !fault.HasKind(err, fault.Unavailable) || s.letters(t) != 40 {
+		if !fault.HasKind(err, fault.Unavailable) || s.letters(t) != 20 {
 			t.Errorf("the first batch failed: %v", err)
 		}
 		for _, line := range s.lines(t) {
@@ -95,6 +94,7 @@ func TestDelete(t *testing.T) {
 			}
 		}
 	})
+	s := newStage(t)
 	for name, test := range map[string]struct {
 		filter api.DeadLetterFilter
 		all    bool
@@ -105,7 +105,7 @@ func TestDelete(t *testing.T) {
 		"a reason that is too long": {all: true, reason: string(make([]byte, 201))},
 	} {
 		t.Run("refuses "+name, func(t *testing.T) {
-			if _, err := newStage(t).Delete(t.Context(), test.filter, test.all, false, "", test.reason); !fault.HasKind(err, fault.Invalid) {
+			if _, err := s.Delete(t.Context(), test.filter, test.all, false, "", test.reason); !fault.HasKind(err, fault.Invalid) {
 				t.Errorf("got %v", err)
 			}
 		})

@@ -31,7 +31,7 @@ func TestGet(t *testing.T) {
 	t.Run("tells the whole story", func(t *testing.T) {
 		s := newStage(t)
 		redrives := []routine.Redrive{{Number: 1, At: dead, By: "ops"}}
-		s.die(t, 30, func(_ int, l *queue.DeadLetter) {
+		s.die(t, 20, func(_ int, l *queue.DeadLetter) {
 			l.Redriven, l.Redrives, l.Progress = 1, redrives, routine.Progress{Routine: routine.Created}
 		})
 		got := get(t, s, jobID(17))
@@ -45,18 +45,17 @@ func TestGet(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
 		}
-		if n := s.letters(t); n != 30 {
+		if n := s.letters(t); n != 20 {
 			t.Errorf("%d letters are visible", n)
 		}
 	})
-	body := noise(150_000)
 	for name, test := range map[string]struct {
 		body     []byte
 		encoding string
 	}{
 		"text":                       {[]byte("control \x01 and <&>"), "text"},
 		"bytes that are not text":    {[]byte{0xff, 0, 0xfe}, "base64"},
-		"a body in parts":            {body, "base64"},
+		"a body in parts":            {noise(), "base64"},
 		"a text that was compressed": {[]byte(strings.Repeat("\x01é", 30_000)), "text"},
 	} {
 		t.Run("shows the message as it was received: "+name, func(t *testing.T) {
@@ -80,7 +79,7 @@ func TestGet(t *testing.T) {
 		s := newStage(t)
 		l := deadLetter(1)
 		l.Request = nil
-		description := base64.StdEncoding.EncodeToString(noise(70_000))
+		description := base64.StdEncoding.EncodeToString(noise())
 		l.Received = queue.ReceivedBody("M1", []byte(`{"name":"pr-1","siteId":7,"recordName":"pr-1.example.com","description":"`+description+`"}`))
 		parts := encode(t, l)
 		if len(parts) < 2 {
@@ -93,9 +92,7 @@ func TestGet(t *testing.T) {
 	})
 	t.Run("says that not all of it could be seen", func(t *testing.T) {
 		s := newStage(t)
-		l := deadLetter(1)
-		l.Received = queue.ReceivedBody("M1", body)
-		s.put(t, encode(t, l)[1:]...)
+		s.put(t, inParts(t, deadLetter(1))[1:]...)
 		if got := get(t, s, jobID(1)); !got.Incomplete || got.Received != nil || got.Attempts == nil {
 			t.Errorf("got %+v", got)
 		}

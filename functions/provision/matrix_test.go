@@ -27,8 +27,8 @@ type flow struct {
 	hasty bool
 	// dies means that the job ends as a dead letter by itself, with the code.
 	dies string
-	// calls are those that an undisturbed run must make at least.
-	calls []string
+	// least are the calls that an undisturbed run must make.
+	least []string
 }
 
 func flows() []flow {
@@ -38,27 +38,27 @@ func flows() []flow {
 	begun := []string{"ledger GetRow", "ledger UpdateRow", "ESA CreateRoutine"}
 	ended := []string{"ESA CreateRoutineRelatedRecord", "ledger BatchWriteRow", "ledger UpdateRow"}
 	return []flow{
-		{name: "a job that succeeds", site: localtest.SiteID, calls: slices.Concat(begun, ended)},
+		{name: "a job that succeeds", site: localtest.SiteID, least: slices.Concat(begun, ended)},
 		{
 			name: "a job whose first step failed", site: localtest.SiteID, answers: once("CreateRoutine", "InternalException", 500),
-			calls: slices.Concat(begun, []string{
+			least: slices.Concat(begun, []string{
 				"ESA GetRoutine", "MNS SendMessage", "ledger UpdateRow", "ledger UpdateRow", "ESA GetRoutine", "ESA CreateRoutine",
 			}, ended),
 		},
 		{
 			name: "a job whose second step failed", site: localtest.SiteID, answers: once("CreateRoutineRelatedRecord", "InternalException", 500),
-			calls: slices.Concat(begun, []string{
+			least: slices.Concat(begun, []string{
 				"ESA CreateRoutineRelatedRecord", "ESA ListRoutineRelatedRecords", "MNS SendMessage", "ledger UpdateRow", "ledger UpdateRow",
 				"ESA ListRoutineRelatedRecords",
 			}, ended),
 		},
 		{
 			name: "a job that is handed back", site: localtest.SiteID, hasty: true, answers: once("CreateRoutine", "UserOperationStatusIsLocked", 400),
-			calls: slices.Concat(begun, []string{"MNS SendMessage", "ledger UpdateRow", "ESA CreateRoutine"}, ended),
+			least: slices.Concat(begun, []string{"MNS SendMessage", "ledger UpdateRow", "ESA CreateRoutine"}, ended),
 		},
 		{
 			name: "a job that is given up", site: 99, dies: "SiteParameterNotMatch",
-			calls: slices.Concat(begun, []string{"ESA CreateRoutineRelatedRecord", "ledger BatchWriteRow", "ledger UpdateRow", "MNS SendMessage"}),
+			least: slices.Concat(begun, []string{"ESA CreateRoutineRelatedRecord", "ledger BatchWriteRow", "ledger UpdateRow", "MNS SendMessage"}),
 		},
 	}
 }
@@ -73,11 +73,11 @@ func TestMatrix(t *testing.T) {
 	t.Run("every call broken in every way", func(t *testing.T) {
 		tried := matrix.Tried{}
 		for _, f := range flows() {
-			t.Run(f.name, func(t *testing.T) { f.broken(t, m, matrix.Cells("", f.recorded(t, m), tried)) })
+			t.Run(f.name, func(t *testing.T) { f.broken(t, m, matrix.Cells("", f.calls(t, m), tried)) })
 		}
 		t.Run("ways that are left", func(t *testing.T) {
 			f := flows()[1] // the first that calls every service
-			f.broken(t, m, matrix.Left(f.recorded(t, m), tried))
+			f.broken(t, m, matrix.Left(f.calls(t, m), tried))
 		})
 		tried.Complete(t, "MNS", "ESA", "ledger")
 	})
@@ -101,7 +101,12 @@ func (f flow) broken(t *testing.T, m *matrix.Matrix, cells []matrix.Cell) {
 	})
 }
 
-// recorded are the calls of an undisturbed run.
+// calls are those of an undisturbed run.
+func (f flow) calls(t *testing.T, m *matrix.Matrix) []matrix.Call {
+	t.Helper()
+	return m.Undisturbed(f.name, func() []matrix.Call { return f.recorded(t, m) })
+}
+
 func (f flow) recorded(t *testing.T, m *matrix.Matrix) (calls []matrix.Call) {
 	t.Helper()
 	m.Once(t, func(s *matrix.Stand) {
@@ -111,14 +116,14 @@ func (f flow) recorded(t *testing.T, m *matrix.Matrix) (calls []matrix.Call) {
 		calls = s.Calls(t, own...)
 		x.judge(t)
 	})
-	matrix.Expect(t, calls, f.calls...)
+	matrix.Expect(t, calls, f.least...)
 	return calls
 }
 
 // killedInstances kills the instance before each call that the worker makes, and before it can report, and gives the event to
 // a new one.
 func (f flow) killedInstances(t *testing.T, m *matrix.Matrix, tried matrix.Tried) {
-	calls := f.recorded(t, m)
+	calls := f.calls(t, m)
 	fresh := matrix.Fresh("", calls, tried)
 	var table strings.Builder
 	for at := range len(calls) + 1 {
@@ -162,7 +167,7 @@ func (f flow) copies(t *testing.T, m *matrix.Matrix) {
 func (f flow) deadlines(t *testing.T, m *matrix.Matrix) {
 	kinds := matrix.Kinds()
 	hang := kinds[slices.IndexFunc(kinds, func(k matrix.Kind) bool { return k.Waits })]
-	for _, call := range f.recorded(t, m) {
+	for _, call := range f.calls(t, m) {
 		if call.Seam != "ESA" {
 			continue
 		}

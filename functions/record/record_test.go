@@ -64,6 +64,13 @@ func job(n int) routine.Job {
 	}
 }
 
+// unfit is a job that no ledger takes.
+func unfit() routine.Job {
+	bad := job(1)
+	bad.ID = strings.Repeat("x", 300)
+	return bad
+}
+
 var (
 	begun = ledger.Entry{Kind: ledger.Started, Attempt: 1}
 	done  = ledger.Entry{Kind: ledger.Succeeded, Attempt: 1, Result: &routine.Result{Routine: routine.Created, Record: routine.Created}}
@@ -131,15 +138,17 @@ func TestRecordInOutage(t *testing.T) {
 		b := open(t)
 		ctx := b.context(t)
 		heal := b.breakdown(t)
-		for range 1003 {
-			b.Append(ctx, job(1), done)
+		b.Append(ctx, job(1), done)
+		bad := unfit() // which tells how many were kept without a thousand writes
+		for range 1002 {
+			b.Append(ctx, bad, done)
 		}
 		heal()
 		for range 51 {
 			b.clock.Advance(time.Minute)
 			b.Append(ctx, job(2), begun)
 		}
-		if b.lines(`"entriesLost":3`) != 1 {
+		if b.lines(`"entriesLost":3`) != 1 || b.lines("the ledger refused an entry") != 999 {
 			t.Errorf("log: %s", &b.log)
 		}
 	})
@@ -148,9 +157,7 @@ func TestRecordInOutage(t *testing.T) {
 func TestRecordOfARefusedEntry(t *testing.T) {
 	b := open(t)
 	ctx := b.context(t)
-	bad := job(1)
-	bad.ID = strings.Repeat("x", 300)
-	if _, ok := b.Append(ctx, bad, begun); ok {
+	if _, ok := b.Append(ctx, unfit(), begun); ok {
 		t.Error("recorded")
 	}
 	if _, ok := b.Append(ctx, job(1), begun); !ok {
@@ -166,12 +173,13 @@ func TestFlush(t *testing.T) {
 		b := open(t)
 		ctx := b.context(t)
 		heal := b.breakdown(t)
-		for n := range 45 {
+		const missed = 21 // more than are written at a time
+		for n := range missed {
 			b.Append(ctx, job(n), done)
 		}
 		heal()
 		b.Flush(ctx)
-		for n := range 45 {
+		for n := range missed {
 			if got, err := b.Ledger().Job(ctx, job(n).ID); err != nil || got.State != routine.Succeeded {
 				t.Errorf("job %d: %+v, %v", n, got, err)
 			}

@@ -109,7 +109,7 @@ func TestLongEvent(t *testing.T) {
 		}
 	})
 	t.Run("fits whatever the texts hold", func(t *testing.T) {
-		for _, text := range []string{strings.Repeat("\x00", 5_000), strings.Repeat("\xff", 5_000), strings.Repeat("<", 5_000), strings.Repeat("\xffx", 5000)} {
+		for _, text := range []string{strings.Repeat("\x00", 1_000), strings.Repeat("\xff", 1_000), strings.Repeat("<", 1_000), strings.Repeat("\xffx", 1_000)} {
 			given := manyAttempts(20, text)
 			given.Caller, given.Kind, given.Code, given.Reason, given.Request.Description = text, text, text, text, &text
 			given.ID, given.Request.Name, given.Request.RecordName = strings.Repeat("\x00", 128), strings.Repeat("n", 63), strings.Repeat("r", 253)

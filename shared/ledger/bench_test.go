@@ -23,10 +23,8 @@ const (
 func filled(b *testing.B, size int) *ledger.Ledger {
 	b.Helper()
 	l, _ := newLedger(b)
-	for batch := range slices.Chunk(newJobs(0, size), ledger.FillBatch) {
-		if err := l.Fill(b.Context(), batch); err != nil {
-			b.Fatal(err)
-		}
+	if err := l.Fill(b.Context(), newJobs(0, size)); err != nil {
+		b.Fatal(err)
 	}
 	return l
 }

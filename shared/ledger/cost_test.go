@@ -94,8 +94,7 @@ func TestCost(t *testing.T) {
 	})
 	t.Run("of 200 claims is what the comment says", func(t *testing.T) {
 		server.Faults().Reset()
-		jobs := newJobs(1000, 1200)
-		wantClaimed(t, warm.ClaimAll(t.Context(), jobs), jobs, "")
+		claimTogether(t, warm, leanJobs(1000, 1200))
 		if n := len(server.Faults().Calls()); n != 11 {
 			t.Errorf("%d calls", n)
 		}

@@ -38,14 +38,15 @@ func between(t *testing.T, url string, n int, do func()) *ledger.Ledger {
 	})
 }
 
-// wantListed checks that the job is listed once, in every list it belongs to and in no other.
+// wantListed checks that the job is listed once, in every list it belongs to and in no other. None of the jobs it is asked of
+// was ever cancelled.
 func wantListed(t *testing.T, l *ledger.Ledger, id string) {
 	t.Helper()
 	job, err := l.Job(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, state := range []routine.State{"", routine.Queued, routine.Succeeded, routine.DeadLettered, routine.Cancelled} {
+	for _, state := range []routine.State{"", routine.Queued, routine.Succeeded, routine.DeadLettered} {
 		for _, f := range []ledger.Filter{{}, {Name: job.Request.Name}, {RecordName: job.Request.RecordName}, {Caller: job.Caller}} {
 			f.State = state
 			want := []string{}

@@ -3,17 +3,16 @@ package ledger
 import (
 	"cmp"
 	"context"
+	"slices"
 
 	sdk "github.com/aliyun/aliyun-tablestore-go-sdk/tablestore"
 
 	"routinely/shared/routine"
 )
 
-// FillBatch is how many jobs Fill writes in one call of at most 200 rows.
-const FillBatch = maxWrites / (1 + maxIndexRows)
-
-// Fill writes the rows of queued jobs as Claim does, many at a time. It lets benchmarks have a large table soon.
-func (l *Ledger) Fill(ctx context.Context, jobs []routine.Job) error {
+// Fill writes the rows of queued jobs as Claim does, but in fewer calls, and of their index rows only those of the lists that
+// the filters choose; without filters all. It lets tests and benchmarks have a large table soon.
+func (l *Ledger) Fill(ctx context.Context, jobs []routine.Job, lists ...Filter) error {
 	var changes []sdk.RowChange
 	for _, job := range jobs {
 		was, err := origin(job)
@@ -23,9 +22,16 @@ func (l *Ledger) Fill(ctx context.Context, jobs []routine.Job) error {
 		r := begin(was, Entry{Kind: Queued, At: was.AcceptedAt})
 		changes = append(changes, l.table.newRow(r))
 		for _, k := range r.head.indexKeys() {
-			changes = append(changes, l.table.indexPut(k, job.ID))
+			if len(lists) == 0 || slices.ContainsFunc(lists, func(f Filter) bool { return f.indexedBy() == k.p }) {
+				changes = append(changes, l.table.indexPut(k, job.ID))
+			}
 		}
 	}
-	errs, err := l.table.writeBatch(ctx, changes)
-	return cmp.Or(append(errs, err)...)
+	for batch := range slices.Chunk(changes, maxWrites) {
+		errs, err := l.table.writeBatch(ctx, batch)
+		if err := cmp.Or(append(errs, err)...); err != nil {
+			return err
+		}
+	}
+	return nil
 }

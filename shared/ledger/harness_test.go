@@ -70,6 +70,12 @@ func claim(t testing.TB, l *ledger.Ledger, jobs ...routine.Job) {
 	}
 }
 
+// claimTogether claims jobs in fewer calls.
+func claimTogether(t testing.TB, l *ledger.Ledger, jobs []routine.Job) {
+	t.Helper()
+	wantClaimed(t, l.ClaimAll(t.Context(), jobs), jobs, "")
+}
+
 // at is an entry some seconds after noon.
 func at(seconds int, e ledger.Entry) ledger.Entry {
 	e.At = noon.Add(time.Duration(seconds) * time.Second)

@@ -62,20 +62,20 @@ func TestLifeOfAJob(t *testing.T) {
 		job := newJob(4)
 		claim(t, l, job)
 		add(t, l, job, at(5, started(1)))
-		for n := 1; n <= 50; n++ {
+		for n := 1; n <= 7; n++ {
 			add(t, l, job, at(10+n, started(1)), at(10+n, handedBack(1, n)))
 		}
 		history, err := l.History(t.Context(), job.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := at(11, handedBack(1, 50))
-		want.Until = noon.Add(60 * time.Second)
+		want := at(11, handedBack(1, 7))
+		want.Until = noon.Add(17 * time.Second)
 		if diff := cmp.Diff([]ledger.Entry{at(4, ledger.Entry{Kind: ledger.Queued}), at(5, started(1)), want}, history); diff != "" {
 			t.Errorf("history (-want +got):\n%s", diff)
 		}
-		if got, _ := l.Job(t.Context(), job.ID); got.HandedBack != 50 || got.Attempt != 1 {
-			t.Errorf("handed back %d times in attempt %d, want 50 in 1", got.HandedBack, got.Attempt)
+		if got, _ := l.Job(t.Context(), job.ID); got.HandedBack != 7 || got.Attempt != 1 {
+			t.Errorf("handed back %d times in attempt %d, want 7 in 1", got.HandedBack, got.Attempt)
 		}
 	})
 	t.Run("begins with whatever entry comes first and says so", func(t *testing.T) {
@@ -132,7 +132,7 @@ func TestLateEntry(t *testing.T) {
 		job := newJob(2)
 		claim(t, l, job)
 		add(t, l, job, at(3, succeeded(1)))
-		for n := range 20 {
+		for n := range 5 {
 			add(t, l, job, at(10+n, started(1)), at(10+n, handedBack(1, n+1)))
 		}
 		history, err := l.History(t.Context(), job.ID)
@@ -318,19 +318,20 @@ func TestTwoWorkers(t *testing.T) {
 	l, _ := newLedger(t)
 	job := newJob(1)
 	claim(t, l, job)
+	const workers, attempts = 4, 3
 	var group sync.WaitGroup
-	for worker := range 4 {
+	for worker := range workers {
 		group.Go(func() {
-			for attempt := 1; attempt <= 5; attempt++ {
+			for attempt := 1; attempt <= attempts; attempt++ {
 				for _, e := range []ledger.Entry{started(attempt), failed(attempt)} {
 					if _, err := l.Append(t.Context(), job, at(10*attempt+worker, e)); err != nil {
 						t.Error(err)
 					}
 				}
 			}
-			end := deadLettered(6)
+			end := deadLettered(attempts + 1)
 			if worker == 2 {
-				end = succeeded(6)
+				end = succeeded(attempts + 1)
 			}
 			if _, err := l.Append(t.Context(), job, at(100+worker, end)); err != nil {
 				t.Error(err)
@@ -365,11 +366,11 @@ func TestTwoWorkers(t *testing.T) {
 		for _, e := range history {
 			kinds[e.Kind]++
 		}
-		if kinds[ledger.Failed] != 20 || kinds[ledger.DeadLettered]+kinds[ledger.Succeeded] != 4 {
+		if kinds[ledger.Failed] != workers*attempts || kinds[ledger.DeadLettered]+kinds[ledger.Succeeded] != workers {
 			t.Errorf("entries %v", kinds)
 		}
-		if len(got.Attempts) < 5 {
-			t.Errorf("%d attempts, want at least 5", len(got.Attempts))
+		if len(got.Attempts) < attempts {
+			t.Errorf("%d attempts, want at least %d", len(got.Attempts), attempts)
 		}
 	})
 }

@@ -22,10 +22,8 @@ func ids(numbers ...int) []string {
 }
 
 func TestJobs(t *testing.T) {
-	l, _ := newLedger(t)
-	for n := range 24 {
-		claim(t, l, newJob(n))
-	}
+	l, server := newLedger(t)
+	claimTogether(t, l, newJobs(0, 24))
 	for n := range 24 {
 		switch n % 4 {
 		case 1:
@@ -79,13 +77,9 @@ func TestJobs(t *testing.T) {
 		}
 	})
 	t.Run("reads a page in two calls", func(t *testing.T) {
-		l, server := newLedger(t)
-		for n := range 12 {
-			claim(t, l, newJob(n))
-		}
 		server.Faults().Reset()
-		if _, _, err := l.Jobs(t.Context(), ledger.Filter{State: routine.Queued}, 10, ""); err != nil {
-			t.Fatal(err)
+		if page, next, err := l.Jobs(t.Context(), ledger.Filter{State: routine.Succeeded}, 10, ""); err != nil || len(page) != 10 || next == "" {
+			t.Fatalf("%d jobs, next %q, error %v", len(page), next, err)
 		}
 		if calls := len(server.Faults().Calls()); calls != 2 {
 			t.Errorf("%d calls", calls)
@@ -109,20 +103,16 @@ func TestJobs(t *testing.T) {
 
 func TestSparseFilter(t *testing.T) {
 	l, server := newLedger(t)
-	jobs := make([]routine.Job, 1100)
+	f := ledger.Filter{Name: "shared", Caller: "nobody"}
+	jobs := leanJobs(0, 1100)
 	for n := range jobs {
-		jobs[n] = newJob(n)
-		jobs[n].Request.Name = "shared"
-		jobs[n].Request.RecordName, jobs[n].Caller = "", "" // fewer rows
+		jobs[n].Request.Name = f.Name
 	}
-	for batch := range slices.Chunk(jobs, ledger.FillBatch) {
-		if err := l.Fill(t.Context(), batch); err != nil {
-			t.Fatal(err)
-		}
+	if err := l.Fill(t.Context(), jobs, f); err != nil {
+		t.Fatal(err)
 	}
 	server.Faults().Reset()
 	t.Run("is followed for a thousand jobs, then the caller decides", func(t *testing.T) {
-		f := ledger.Filter{Name: "shared", Caller: "nobody"}
 		page, cursor, err := l.Jobs(t.Context(), f, 1, "")
 		if err != nil || len(page) != 0 || cursor == "" {
 			t.Fatalf("%d jobs, cursor %q, error %v", len(page), cursor, err)
@@ -143,9 +133,7 @@ func TestCursor(t *testing.T) {
 	if _, err := l.Setup(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
-	for n := range 6 {
-		claim(t, l, newJob(n))
-	}
+	claimTogether(t, l, newJobs(0, 6))
 	filter := ledger.Filter{State: routine.Queued}
 	_, cursor, err := l.Jobs(t.Context(), filter, 2, "")
 	if err != nil || cursor == "" {
@@ -204,9 +192,7 @@ func TestCursor(t *testing.T) {
 func TestPagingWhileJobsChange(t *testing.T) {
 	l, _ := newLedger(t)
 	const jobs = 30
-	for n := range jobs {
-		claim(t, l, newJob(n))
-	}
+	claimTogether(t, l, newJobs(0, jobs))
 	seen := map[string]int{}
 	changed := jobs
 	for cursor := ""; ; {

@@ -103,14 +103,14 @@ func TestMemory(t *testing.T) {
 	})
 	t.Run("holds the rows written last, up to 64", func(t *testing.T) {
 		l, server := newLedger(t)
-		const jobs = 65
-		l.ClaimAll(t.Context(), newJobs(0, jobs))
-		for n := range jobs {
-			add(t, l, newJob(n), at(100, started(1)))
+		jobs := leanJobs(0, 65)
+		claimTogether(t, l, jobs)
+		for _, job := range jobs {
+			add(t, l, job, at(100, started(1)))
 		}
-		wantCalls(t, l, server, newJob(0), at(101, failed(1)), coldUpdate)
-		wantCalls(t, l, server, newJob(2), at(101, failed(1)), warmUpdate)
-		wantCalls(t, l, server, newJob(jobs-1), at(101, failed(1)), warmUpdate)
+		wantCalls(t, l, server, jobs[0], at(101, failed(1)), coldUpdate)
+		wantCalls(t, l, server, jobs[2], at(101, failed(1)), warmUpdate)
+		wantCalls(t, l, server, jobs[64], at(101, failed(1)), warmUpdate)
 	})
 	t.Run("holds no row of many entries", func(t *testing.T) {
 		l, server := newLedger(t)
@@ -163,7 +163,7 @@ func TestLeftovers(t *testing.T) {
 	if _, err := l.Setup(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
-	claim(t, l, newJobs(0, 10)...)
+	claimTogether(t, l, newJobs(0, 10))
 	const rows, left = 10 * 9, 4
 	t.Run("of a change that stands alone are deleted at once", func(t *testing.T) {
 		add(t, l, newJob(0), at(20, succeeded(1)))

@@ -48,7 +48,7 @@ const (
 	// holdRefusals is how many calls must have met the lock before it is given back.
 	holdRefusals = 3
 	// lookEvery is how often the demo looks whether something has happened.
-	lookEvery = 20 * time.Millisecond
+	lookEvery = 50 * time.Millisecond
 )
 
 // provisionEnv keeps waiting short: MNS delays are whole seconds, so one second is the shortest backoff there is.

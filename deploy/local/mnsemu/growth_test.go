@@ -33,7 +33,7 @@ func TestGrowth(t *testing.T) {
 	e := start(t, nil)
 	v4 := "MNS4-HMAC-SHA256 Credential=" + accessKey + "/" + time.Now().UTC().Format("20060102") + "/cn-local/mns/aliyun_v4_request,Signature=0"
 	message := func(inner string) string { return "<Message><MessageBody>" + inner + "</MessageBody></Message>" }
-	const few, many = 1_000, 8_000
+	const few, many = 500, 4_000
 	for name, shape := range map[string]func(n int) (target, body string, header map[string]string){
 		"of comments in a text":   func(n int) (string, string, map[string]string) { return "", message(repeated("x<!---->", n)), nil },
 		"of CDATA sections":       func(n int) (string, string, map[string]string) { return "", message(repeated("<![CDATA[x]]>", n)), nil },

@@ -207,7 +207,7 @@ func TestAnswers(t *testing.T) {
 <PropertyValue><Name>yes</Name><Value>true</Value><Type>BOOLEAN</Type></PropertyValue></UserProperties>
 <SystemProperties><SystemPropertyValue><Name>baggage</Name><Value>a=b</Value><Type>STRING</Type></SystemPropertyValue></SystemProperties>
 <MessageBody>a&#13;
-b &lt;&amp;&gt;</MessageBody><MessageGroupId>g</MessageGroupId><Priority>3</Priority></Message>`})
+b &lt;&amp;&gt;é�c</MessageBody><MessageGroupId>g</MessageGroupId><Priority>3</Priority></Message>`})
 		if r.status != 201 || r.text("ReceiptHandle") != "" {
 			t.Fatalf("got %+v", r)
 		}
@@ -216,9 +216,9 @@ b &lt;&amp;&gt;</MessageBody><MessageGroupId>g</MessageGroupId><Priority>3</Prio
 		want := `<Message xmlns="http://mns.aliyuncs.com/doc/v1">
   <MessageId>` + r.text("MessageId") + `</MessageId>
   <ReceiptHandle>` + r.text("ReceiptHandle") + `</ReceiptHandle>
-  <MessageBodyMD5>` + fmt.Sprintf("%X", md5.Sum([]byte("a\r\nb <&>"))) + `</MessageBodyMD5>
+  <MessageBodyMD5>` + fmt.Sprintf("%X", md5.Sum([]byte("a\r\nb <&>é\ufffdc"))) + `</MessageBodyMD5>
   <MessageBody>a&#13;
-b &lt;&amp;&gt;</MessageBody>
+b &lt;&amp;&gt;é�c</MessageBody>
   <EnqueueTime>` + fmt.Sprint(now) + `</EnqueueTime>
   <NextVisibleTime>` + fmt.Sprint(now+30000) + `</NextVisibleTime>
   <FirstDequeueTime>` + fmt.Sprint(now) + `</FirstDequeueTime>

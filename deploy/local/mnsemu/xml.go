@@ -189,20 +189,32 @@ func (d *document) indent() {
 // escape keeps carriage returns as references, else every XML parser turns them into line feeds, and replaces what XML cannot
 // carry: a refusal quotes what was sent.
 func (d *document) escape(text string) {
-	for _, c := range text {
-		switch {
-		case c == '&':
-			d.buf = append(d.buf, "&amp;"...)
-		case c == '<':
-			d.buf = append(d.buf, "&lt;"...)
-		case c == '>':
-			d.buf = append(d.buf, "&gt;"...)
-		case c == '\r':
-			d.buf = append(d.buf, "&#13;"...)
-		case c < ' ' && c != '\t' && c != '\n' || c == 0xFFFE || c == 0xFFFF:
-			d.buf = utf8.AppendRune(d.buf, utf8.RuneError)
-		default:
-			d.buf = utf8.AppendRune(d.buf, c)
+	begin := 0
+	for i, c := range text {
+		instead := escaped(c)
+		if instead == "" {
+			continue
 		}
+		d.buf = append(append(d.buf, text[begin:i]...), instead...)
+		_, size := utf8.DecodeRuneInString(text[i:]) // of a byte that is not UTF-8 it is 1
+		begin = i + size
 	}
+	d.buf = append(d.buf, text[begin:]...)
+}
+
+// escaped is what stands for a character, empty for one that stands for itself. A byte that is not UTF-8 comes as RuneError.
+func escaped(c rune) string {
+	switch {
+	case c == '&':
+		return "&amp;"
+	case c == '<':
+		return "&lt;"
+	case c == '>':
+		return "&gt;"
+	case c == '\r':
+		return "&#13;"
+	case c < ' ' && c != '\t' && c != '\n' || c == 0xFFFE || c == 0xFFFF || c == utf8.RuneError:
+		return string(utf8.RuneError)
+	}
+	return ""
 }

@@ -1,6 +1,7 @@
 package otsemu_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -102,9 +103,9 @@ func TestScripts(t *testing.T) {
 	t.Run("see as many rows as they ask for", func(t *testing.T) {
 		b := start(t)
 		b.table("numbers", numberKey)
-		b.fill("numbers", 1200)
-		for path, want := range map[string]int{"/tables/numbers/rows": 1000, "/tables/numbers/rows?limit=7": 7, "/tables/numbers/rows?limit=5000": 1200} {
-			var rows []any
+		b.fill("numbers", 1001)
+		for path, want := range map[string]int{"/tables/numbers/rows": 1000, "/tables/numbers/rows?limit=7": 7, "/tables/numbers/rows?limit=5000": 1001} {
+			var rows []json.RawMessage
 			b.script("GET", path, "", &rows)
 			same(t, path, len(rows), want)
 		}

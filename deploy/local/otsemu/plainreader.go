@@ -14,14 +14,20 @@ type plainReader struct {
 // decodeRow reads exactly one row. Zeros may follow it: the SDK for Node sends one for each infinite column of a range.
 func decodeRow(b []byte) (row, error) {
 	p := &plainReader{rest: b}
-	if header := p.uint32(); p.err == nil && header != plainHeader {
-		p.fail("Cell data broken, mismatch header, actual: %#x, expect: %#x.", header, plainHeader)
-	}
+	p.header()
 	r := p.row()
 	if len(bytes.Trim(p.rest, "\x00")) > 0 {
 		p.fail("data format is invalid.")
 	}
 	return r, p.err
+}
+
+// decodeKey reads the primary key of a row, whatever comes behind it.
+func decodeKey(b []byte) ([]cell, error) {
+	p := &plainReader{rest: b}
+	p.header()
+	key, _ := p.key()
+	return key, p.err
 }
 
 // decodeValue reads the constant of a filter, which has no length prefix.
@@ -67,15 +73,27 @@ func (p *plainReader) next(tag byte) bool {
 	return true
 }
 
+func (p *plainReader) header() {
+	if header := p.uint32(); p.err == nil && header != plainHeader {
+		p.fail("Cell data broken, mismatch header, actual: %#x, expect: %#x.", header, plainHeader)
+	}
+}
+
+// key reads a primary key and returns the checksum over its columns too.
+func (p *plainReader) key() (key []cell, crc byte) {
+	if p.next(tagRowKey) {
+		key, crc = p.cells(crc)
+	}
+	if len(key) == 0 {
+		p.fail("Cell data broken, PK is empty.")
+	}
+	return key, crc
+}
+
 func (p *plainReader) row() row {
 	var r row
 	var crc byte
-	if p.next(tagRowKey) {
-		r.key, crc = p.cells(crc)
-	}
-	if len(r.key) == 0 {
-		p.fail("Cell data broken, PK is empty.")
-	}
+	r.key, crc = p.key()
 	if p.next(tagRowData) {
 		r.cells, crc = p.cells(crc)
 	}

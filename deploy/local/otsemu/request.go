@@ -1,10 +1,10 @@
 package otsemu
 
 import (
+	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"strconv"
@@ -73,7 +73,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func readRequest(w http.ResponseWriter, r *http.Request) *request {
 	req := &request{http: r, action: strings.TrimPrefix(r.URL.Path, "/")}
 	var tooLarge *http.MaxBytesError
-	if req.body, req.problem = io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequestBytes)); errors.As(req.problem, &tooLarge) {
+	if req.body, req.problem = readBody(w, r); errors.As(req.problem, &tooLarge) {
 		req.problem = refuse(codeBodyTooLarge, "The size of POST data is too large.")
 	} else if req.problem != nil {
 		req.problem = invalid("The request body cannot be read: %v.", req.problem)
@@ -82,6 +82,14 @@ func readRequest(w http.ResponseWriter, r *http.Request) *request {
 		req.message, req.problem = parseMessage(req.body)
 	}
 	return req
+}
+
+// readBody reads a body into a buffer of the length that the caller tells: one that grows copies a long body several times.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	told := min(max(r.ContentLength, 0), maxRequestBytes)
+	body := bytes.NewBuffer(make([]byte, 0, told+bytes.MinRead))
+	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, maxRequestBytes))
+	return body.Bytes(), err
 }
 
 // answer carries a request out.
@@ -133,13 +141,13 @@ func (r *request) params() map[string]string {
 	return out
 }
 
-// shownKey is an encoded primary key as text; a malformed one is empty.
+// shownKey is the primary key of an encoded row as text; a malformed one is empty.
 func shownKey(b []byte) string {
-	r, err := decodeRow(b)
+	key, err := decodeKey(b)
 	if err != nil {
 		return ""
 	}
-	return keyText(r.key)
+	return keyText(key)
 }
 
 // refuse writes an Error message. An error that is not the protocol's is this server's own fault.

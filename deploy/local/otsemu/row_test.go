@@ -67,7 +67,7 @@ func TestPutRow(t *testing.T) {
 	t.Run("refuses rows the service refuses", func(t *testing.T) {
 		b := start(t)
 		b.table("jobs", textKey)
-		long := strings.Repeat("x", 1025)
+		long := strings.Repeat("x", 2<<20+1)
 		tooMany := attributes{}
 		for i := range 1025 {
 			tooMany[fmt.Sprint("c", i)] = true
@@ -80,10 +80,10 @@ func TestPutRow(t *testing.T) {
 			"Value of column 'id' must be UTF8 encoding.":                               putChange("jobs", pk("id", "\xff"), nil),
 			"NaN can't be set to double value.":                                         putChange("jobs", pk("id", "a"), attributes{"c": math.NaN()}),
 			"Infinity can't be set to double value.":                                    putChange("jobs", pk("id", "a"), attributes{"c": math.Inf(-1)}),
-			"column: 'id' exceeds the MaxLength: 1024 with CurrentLength: 1025.":        putChange("jobs", pk("id", long), nil),
-			"column: 'c' exceeded the MaxLength:2097152 with Current Length:2097153.":   putChange("jobs", pk("id", "a"), attributes{"c": strings.Repeat("x", 2<<20+1)}),
+			"column: 'id' exceeds the MaxLength: 1024 with CurrentLength: 1025.":        putChange("jobs", pk("id", long[:1025]), nil),
+			"column: 'c' exceeded the MaxLength:2097152 with Current Length:2097153.":   putChange("jobs", pk("id", "a"), attributes{"c": long}),
 			"limit count:1024, column count: 1025.":                                     putChange("jobs", pk("id", "a"), tooMany),
-			"data size of PutRow request exceeds the limit, limit size: 4194304, data ": putChange("jobs", pk("id", "a"), attributes{"c": strings.Repeat("x", 2<<20), "d": strings.Repeat("x", 2<<20)}),
+			"data size of PutRow request exceeds the limit, limit size: 4194304, data ": putChange("jobs", pk("id", "a"), attributes{"c": long[1:], "d": long[1:]}),
 			"Invalid timestamp. Cell:c.": change(putChange("jobs", pk("id", "a"), nil), func(c *tablestore.PutRowChange) {
 				c.AddColumnWithTimestamp("c", "1", b.clock.Now().Add(24*time.Hour).UnixMilli())
 			}),

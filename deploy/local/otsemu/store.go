@@ -1,12 +1,14 @@
 package otsemu
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,6 +34,9 @@ const maxGroup = 256
 // next transaction. A write that was answered is on disk.
 type store struct {
 	db *bbolt.DB
+
+	// read holds the definition of each table that was asked for, by name.
+	read sync.Map
 
 	// mu keeps writes from being handed over once closed is set.
 	mu       sync.RWMutex
@@ -78,7 +83,7 @@ func openStore(dir string, noSync bool) (*store, error) {
 }
 
 func (s *store) view(do func(tx) error) error {
-	return s.db.View(func(t *bbolt.Tx) error { return do(tx{t}) })
+	return s.db.View(func(t *bbolt.Tx) error { return do(tx{t, &s.read}) })
 }
 
 // update carries out a change and returns once it is on disk. Changes run one after the other and share transactions, so a do
@@ -141,7 +146,7 @@ func (s *store) gather(first *write) []*write {
 func (s *store) commit(group []*write) {
 	err := s.db.Update(func(t *bbolt.Tx) error {
 		for _, w := range group {
-			w.err = w.do(tx{t})
+			w.err = w.do(tx{t, &s.read})
 			var refused *refusal
 			if w.err != nil && !errors.As(w.err, &refused) {
 				return w.err
@@ -158,18 +163,33 @@ func (s *store) commit(group []*write) {
 }
 
 // tx is one transaction.
-type tx struct{ *bbolt.Tx }
+type tx struct {
+	*bbolt.Tx
+	// read holds a definition for each name; all transactions share it.
+	read *sync.Map
+}
 
-// table reads a table's definition, and refuses when there is none.
+// definition is a table's definition with the text it was read from.
+type definition struct {
+	text  []byte
+	table *table
+}
+
+// table reads a table's definition, which the caller must not change, and refuses when there is none. Every row that is read
+// or written needs it, so the text is only decoded again where it is not the one that was decoded last.
 func (t tx) table(name string) (*table, error) {
-	raw := t.Bucket([]byte(bucketTables)).Get([]byte(name))
-	if raw == nil {
+	text := t.Bucket([]byte(bucketTables)).Get([]byte(name))
+	if text == nil {
 		return nil, refuse(codeObjectNotExist, "Requested table does not exist.")
 	}
+	if last, found := t.read.Load(name); found && bytes.Equal(last.(definition).text, text) {
+		return last.(definition).table, nil
+	}
 	out := &table{}
-	if err := json.Unmarshal(raw, out); err != nil {
+	if err := json.Unmarshal(text, out); err != nil {
 		return nil, fmt.Errorf("table %q: %w", name, err)
 	}
+	t.read.Store(name, definition{slices.Clone(text), out})
 	return out, nil
 }
 

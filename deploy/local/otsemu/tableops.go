@@ -198,10 +198,11 @@ func (s *Server) updateTable(m *message) ([]byte, error) {
 	}
 	var out []byte
 	err = s.store.update(func(t tx) error {
-		d, err := t.table(name)
+		held, err := t.table(name)
 		if err != nil {
 			return err
 		}
+		d := new(*held)
 		if m.has(2) {
 			if err := d.reserve(m.inner(2), s.now()); err != nil {
 				return err
