@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 	"time"
 
 	mns "github.com/aliyun/aliyun-mns-go-sdk"
@@ -42,8 +43,9 @@ type Config struct {
 
 // Client sends jobs, dead letters and callbacks. It is safe for concurrent use.
 type Client struct {
-	cfg  Config
-	sdk  mns.MNSClient
+	cfg Config
+	// sdk is made for the first call, so that no function waits for it to start.
+	sdk  func() mns.MNSClient
 	wire *wire
 }
 
@@ -91,7 +93,7 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{cfg: cfg, sdk: w.client(cfg.Credentials), wire: w}, nil
+	return &Client{cfg: cfg, sdk: sync.OnceValue(func() mns.MNSClient { return w.client(cfg.Credentials) }), wire: w}, nil
 }
 
 // Close drops the idle connections.
@@ -178,7 +180,7 @@ func (c *Client) bounded(ctx context.Context, step, queue string, limit time.Dur
 	if earlier, ok := ctx.Deadline(); ok && earlier.Before(deadline) {
 		deadline = earlier
 	}
-	run := func() error { return do(&call{MNSClient: c.sdk, wire: c.wire, deadline: deadline}) }
+	run := func() error { return do(&call{MNSClient: c.sdk(), wire: c.wire, deadline: deadline}) }
 	if ctx.Done() == nil {
 		return classify(step, queue, run())
 	}

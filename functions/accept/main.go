@@ -58,7 +58,6 @@ func run(process invocation.Process, environ []string, stdout io.Writer) error {
 			jobs: parts.Jobs, record: history, letters: desk, now: time.Now, sleep: invocation.Sleep, newID: uuid.NewV7,
 		})
 	})
-	go routes() // while the first event is asked for
 	invocation.Serve(process, parts, func(ctx context.Context, event json.RawMessage) (response, error) {
 		return serveEvent(ctx, event, routes()), nil
 	}, history.Flush)

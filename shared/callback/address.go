@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
 )
 
 // Policy says where callbacks may go. The zero Policy allows https to public addresses and nothing else.
@@ -44,35 +45,37 @@ type addressRange struct {
 // forbidden are the ranges of the IANA IPv4 and IPv6 special-purpose address registries (RFC 6890 and its updates) and the
 // multicast ranges. Of IPv6 those inside 2000::/3 are here, since outside of it nothing is public. 6to4 and Teredo, which hold
 // an IPv4 address, are forbidden whatever it is: both are deprecated, and nobody receives callbacks there.
-var forbidden = []addressRange{
-	{netip.MustParsePrefix("0.0.0.0/8"), "an unspecified address"},
-	{netip.MustParsePrefix("10.0.0.0/8"), "a private network"},
-	// Alibaba Cloud's internal services, its metadata service among them, are here too.
-	{netip.MustParsePrefix("100.64.0.0/10"), "a carrier's or cloud's internal network"},
-	{netip.MustParsePrefix("127.0.0.0/8"), "a loopback address"},
-	{netip.MustParsePrefix("169.254.0.0/16"), "a link-local address"},
-	{netip.MustParsePrefix("172.16.0.0/12"), "a private network"},
-	{netip.MustParsePrefix("192.0.0.0/24"), "a reserved address"},
-	{netip.MustParsePrefix("192.0.2.0/24"), "a documentation address"},
-	{netip.MustParsePrefix("192.88.99.0/24"), "a 6to4 relay"},
-	{netip.MustParsePrefix("192.168.0.0/16"), "a private network"},
-	{netip.MustParsePrefix("198.18.0.0/15"), "a benchmarking network"},
-	{netip.MustParsePrefix("198.51.100.0/24"), "a documentation address"},
-	{netip.MustParsePrefix("203.0.113.0/24"), "a documentation address"},
-	{netip.MustParsePrefix("224.0.0.0/4"), "a multicast address"},
-	{netip.MustParsePrefix("255.255.255.255/32"), "the broadcast address"},
-	{netip.MustParsePrefix("240.0.0.0/4"), "a reserved address"},
-	{netip.MustParsePrefix("::/128"), "an unspecified address"},
-	{netip.MustParsePrefix("::1/128"), "a loopback address"},
-	{netip.MustParsePrefix("fc00::/7"), "a private network"},
-	{netip.MustParsePrefix("fe80::/10"), "a link-local address"},
-	{netip.MustParsePrefix("ff00::/8"), "a multicast address"},
-	// Teredo, benchmarking, ORCHID and other protocols' own addresses.
-	{netip.MustParsePrefix("2001::/23"), "an address of a protocol, not of a host"},
-	{netip.MustParsePrefix("2001:db8::/32"), "a documentation address"},
-	{netip.MustParsePrefix("2002::/16"), "a 6to4 address"},
-	{netip.MustParsePrefix("3fff::/20"), "a documentation address"},
-}
+var forbidden = sync.OnceValue(func() []addressRange {
+	return []addressRange{
+		{netip.MustParsePrefix("0.0.0.0/8"), "an unspecified address"},
+		{netip.MustParsePrefix("10.0.0.0/8"), "a private network"},
+		// Alibaba Cloud's internal services, its metadata service among them, are here too.
+		{netip.MustParsePrefix("100.64.0.0/10"), "a carrier's or cloud's internal network"},
+		{netip.MustParsePrefix("127.0.0.0/8"), "a loopback address"},
+		{netip.MustParsePrefix("169.254.0.0/16"), "a link-local address"},
+		{netip.MustParsePrefix("172.16.0.0/12"), "a private network"},
+		{netip.MustParsePrefix("192.0.0.0/24"), "a reserved address"},
+		{netip.MustParsePrefix("192.0.2.0/24"), "a documentation address"},
+		{netip.MustParsePrefix("192.88.99.0/24"), "a 6to4 relay"},
+		{netip.MustParsePrefix("192.168.0.0/16"), "a private network"},
+		{netip.MustParsePrefix("198.18.0.0/15"), "a benchmarking network"},
+		{netip.MustParsePrefix("198.51.100.0/24"), "a documentation address"},
+		{netip.MustParsePrefix("203.0.113.0/24"), "a documentation address"},
+		{netip.MustParsePrefix("224.0.0.0/4"), "a multicast address"},
+		{netip.MustParsePrefix("255.255.255.255/32"), "the broadcast address"},
+		{netip.MustParsePrefix("240.0.0.0/4"), "a reserved address"},
+		{netip.MustParsePrefix("::/128"), "an unspecified address"},
+		{netip.MustParsePrefix("::1/128"), "a loopback address"},
+		{netip.MustParsePrefix("fc00::/7"), "a private network"},
+		{netip.MustParsePrefix("fe80::/10"), "a link-local address"},
+		{netip.MustParsePrefix("ff00::/8"), "a multicast address"},
+		// Teredo, benchmarking, ORCHID and other protocols' own addresses.
+		{netip.MustParsePrefix("2001::/23"), "an address of a protocol, not of a host"},
+		{netip.MustParsePrefix("2001:db8::/32"), "a documentation address"},
+		{netip.MustParsePrefix("2002::/16"), "a 6to4 address"},
+		{netip.MustParsePrefix("3fff::/20"), "a documentation address"},
+	}
+})
 
 var (
 	// globalUnicast is the only part of IPv6 whose addresses are public.
@@ -95,7 +98,7 @@ func (p Policy) refusal(addr netip.Addr) (what string) {
 			return ""
 		}
 	}
-	for _, r := range forbidden {
+	for _, r := range forbidden() {
 		if r.prefix.Contains(reached) {
 			return r.what
 		}
