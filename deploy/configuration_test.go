@@ -74,10 +74,10 @@ func checkVariables(props map[string]any, known []config.Variable) []string {
 // answer included.
 func checkFunctions(f functions, longestWait time.Duration) []string {
 	var out report
-	for _, line := range checkVariables(f.accept, config.Variables(config.Accept{})) {
+	for _, line := range checkVariables(f.accept, config.Variables(&config.Accept{})) {
 		out = append(out, "accept: "+line)
 	}
-	for _, line := range checkVariables(f.provision, config.Variables(config.Provision{})) {
+	for _, line := range checkVariables(f.provision, config.Variables(&config.Provision{})) {
 		out = append(out, "provision: "+line)
 	}
 	sender, err := config.LoadAccept(environment(f.accept))
@@ -108,7 +108,7 @@ func checkCallbacks(f functions, sender config.Accept, worker config.Provision) 
 		out.want(sender.CallbackQueue == "", "notify is left out, and accept takes requests for callbacks")
 		return out
 	}
-	for _, line := range checkVariables(f.notify, config.Variables(config.Notify{})) {
+	for _, line := range checkVariables(f.notify, config.Variables(&config.Notify{})) {
 		out = append(out, "notify: "+line)
 	}
 	bell, err := config.LoadNotify(environment(f.notify))
@@ -266,7 +266,7 @@ func TestServiceFileFitsTheCode(t *testing.T) {
 		deployed := properties(t, read(t, "s.yaml"), account)
 		// These follow a value that s.yaml uses elsewhere too, so they are spelt out.
 		shared := []string{"ROUTINELY_QUEUE", "ROUTINELY_ESA_ENDPOINT"}
-		for _, variable := range slices.Concat(config.Variables(config.Accept{}), config.Variables(config.Provision{}), config.Variables(config.Notify{})) {
+		for _, variable := range slices.Concat(config.Variables(&config.Accept{}), config.Variables(&config.Provision{}), config.Variables(&config.Notify{})) {
 			for _, props := range deployed.all() {
 				value, given := object(props["environmentVariables"])[variable.Name]
 				if given && !slices.Contains(shared, variable.Name) && value == variable.Default {
@@ -355,7 +355,7 @@ func TestServiceFileCodeChecksFail(t *testing.T) {
 	t.Run("on a value that cannot be read", func(t *testing.T) {
 		file := strings.Replace(string(read(t, "s.yaml")), "ROUTINELY_ESA_ENDPOINT: $", "ROUTINELY_ESA_TIMEOUT: soon # $", 1)
 		deployed := properties(t, []byte(file), account)
-		if got := strings.Join(checkFunctions(deployed, wait), "\n"); !strings.Contains(got, "ESATimeout") {
+		if got := strings.Join(checkFunctions(deployed, wait), "\n"); !strings.Contains(got, "ROUTINELY_ESA_TIMEOUT") {
 			t.Errorf("differences: %s", got)
 		}
 	})

@@ -89,7 +89,6 @@ var mayUse = map[string][]string{
 	"github.com/aliyun/aliyun-tablestore-go-sdk":   {"shared/ledger"},
 	"go.etcd.io/bbolt":                             {"deploy/local", "deploy/local/..."},
 	"github.com/sirupsen/logrus":                   {"shared/logging", "functions/..."},
-	"github.com/caarlos0/env/v11":                  {"shared/config"},
 	"golang.org/x/net/idna":                        {"shared/routine", "shared/callback"},
 	"github.com/google/uuid":                       {"queue", "functions/accept"},
 	"github.com/spf13/cobra":                       {"cmd/routinely", "cmd/routinely/..."},

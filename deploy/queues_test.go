@@ -174,7 +174,7 @@ func TestSetupVariables(t *testing.T) {
 	provision := properties(t, read(t, "s.yaml"), given).provision
 	functions := object(provision["environmentVariables"])
 	t.Run("are in the document what s.yaml gives to the functions", func(t *testing.T) {
-		for _, variable := range config.Variables(config.Setup{}) {
+		for _, variable := range config.Variables(&config.Setup{}) {
 			if want, ok := functions[variable.Name]; ok && given[variable.Name] != want {
 				t.Errorf("%s is %q, the functions have %q", variable.Name, given[variable.Name], want)
 			}

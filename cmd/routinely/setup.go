@@ -27,7 +27,7 @@ have.`,
 	flags.BoolVar(&dryRun, "dry-run", false, "only show what would be changed")
 	// The flags are the variables, so that they have the same meaning. Secrets have none: others could see them.
 	given := map[string]*string{}
-	for _, v := range config.Variables(config.Setup{}) {
+	for _, v := range config.Variables(&config.Setup{}) {
 		if name, ours := strings.CutPrefix(v.Name, "ROUTINELY_"); ours && !v.Secret {
 			flag := strings.ReplaceAll(strings.ToLower(name), "_", "-")
 			given[flag] = flags.String(flag, v.Default, v.Doc+" (`"+v.Type+"`; "+v.Name+")")

@@ -1,16 +1,12 @@
-// Package config reads every environment variable of the functions and of the setup, once: the fields below are the
-// whole list, with type, default and meaning. Nothing else reads the environment.
+// Package config reads every environment variable of the functions and of the setup, once: what the declare methods below declare is
+// the whole list, with type, default and meaning. Nothing else reads the environment.
 package config
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
-	"reflect"
 	"strings"
 	"time"
-
-	"github.com/caarlos0/env/v11"
 )
 
 // Secret is a value that must not be seen. It prints, logs and marshals as a row of stars.
@@ -33,39 +29,71 @@ func (s Secret) Reveal() string { return string(s) }
 // Key is the access key of the function's role, as Function Compute puts it into the environment. Each invocation brings a
 // newer one, which is preferred.
 type Key struct {
-	ID     string `env:"ALIBABA_CLOUD_ACCESS_KEY_ID" doc:"Access key id; set by Function Compute from the function's role"`
-	Secret Secret `env:"ALIBABA_CLOUD_ACCESS_KEY_SECRET" doc:"Access key secret; set by Function Compute from the function's role"`
-	Token  Secret `env:"ALIBABA_CLOUD_SECURITY_TOKEN" doc:"STS token; set by Function Compute from the function's role"`
+	ID     string
+	Secret Secret
+	Token  Secret
+}
+
+func (k *Key) declare(s *settings) {
+	s.text(&k.ID, Variable{Name: "ALIBABA_CLOUD_ACCESS_KEY_ID", Doc: "Access key id; set by Function Compute from the function's role"})
+	s.secret(&k.Secret, Variable{Name: "ALIBABA_CLOUD_ACCESS_KEY_SECRET", Doc: "Access key secret; set by Function Compute from the function's role"})
+	s.secret(&k.Token, Variable{Name: "ALIBABA_CLOUD_SECURITY_TOKEN", Doc: "STS token; set by Function Compute from the function's role"})
 }
 
 // Queue is where jobs and dead letters go.
 type Queue struct {
-	Endpoint   string        `env:"ROUTINELY_MNS_ENDPOINT,required,notEmpty" doc:"MNS endpoint, such as https://ACCOUNT.mns.REGION.aliyuncs.com"`
-	Name       string        `env:"ROUTINELY_QUEUE" envDefault:"routinely-jobs" doc:"Queue of the jobs"`
-	DeadLetter string        `env:"ROUTINELY_DEAD_LETTER_QUEUE" doc:"Queue of the dead letters; default: the job queue's name followed by -dead"`
-	Timeout    time.Duration `env:"ROUTINELY_MNS_TIMEOUT" envDefault:"5s" doc:"Longest time for one MNS call"`
+	Endpoint   string
+	Name       string
+	DeadLetter string
+	Timeout    time.Duration
+}
+
+func (q *Queue) declare(s *settings) {
+	s.text(&q.Endpoint, Variable{Name: "ROUTINELY_MNS_ENDPOINT", Required: true, Doc: "MNS endpoint, such as https://ACCOUNT.mns.REGION.aliyuncs.com"})
+	s.text(&q.Name, Variable{Name: "ROUTINELY_QUEUE", Default: "routinely-jobs", Doc: "Queue of the jobs"})
+	s.text(&q.DeadLetter, Variable{Name: "ROUTINELY_DEAD_LETTER_QUEUE", Doc: "Queue of the dead letters; default: the job queue's name followed by -dead"})
+	s.duration(&q.Timeout, Variable{Name: "ROUTINELY_MNS_TIMEOUT", Default: "5s", Doc: "Longest time for one MNS call"})
 }
 
 // Receivers are those who may be told of a job's end.
 type Receivers struct {
-	HTTP     bool           `env:"ROUTINELY_CALLBACK_HTTP" envDefault:"false" doc:"Whether callbacks may go to http URLs, where others can read them on the way"`
-	Networks []netip.Prefix `env:"ROUTINELY_CALLBACK_NETWORKS" doc:"Networks that callbacks may go to although they are not public, such as 10.20.0.0/16, with commas between them"`
+	HTTP     bool
+	Networks []netip.Prefix
+}
+
+func (r *Receivers) declare(s *settings) {
+	s.boolean(&r.HTTP, Variable{Name: "ROUTINELY_CALLBACK_HTTP", Default: "false", Doc: "Whether callbacks may go to http URLs, where others can read them on the way"})
+	s.networks(&r.Networks, Variable{Name: "ROUTINELY_CALLBACK_NETWORKS", Doc: "Networks that callbacks may go to although they are not public, such as 10.20.0.0/16, with commas between them"})
 }
 
 // Ledger is where the record of jobs is kept. Without an endpoint there is none.
 type Ledger struct {
-	Endpoint string        `env:"ROUTINELY_TABLESTORE_ENDPOINT" doc:"Tablestore endpoint, such as https://INSTANCE.REGION.ots.aliyuncs.com; without it no record of jobs is kept"`
-	Instance string        `env:"ROUTINELY_TABLESTORE_INSTANCE" doc:"Tablestore instance; default: the first part of the endpoint's host name"`
-	Table    string        `env:"ROUTINELY_TABLESTORE_TABLE" envDefault:"routinely_jobs" doc:"Table of the jobs"`
-	Timeout  time.Duration `env:"ROUTINELY_TABLESTORE_TIMEOUT" envDefault:"2s" doc:"Longest time for one Tablestore call"`
+	Endpoint string
+	Instance string
+	Table    string
+	Timeout  time.Duration
+}
+
+func (l *Ledger) declare(s *settings) {
+	s.text(&l.Endpoint, Variable{Name: "ROUTINELY_TABLESTORE_ENDPOINT", Doc: "Tablestore endpoint, such as https://INSTANCE.REGION.ots.aliyuncs.com; without it no record of jobs is kept"})
+	s.text(&l.Instance, Variable{Name: "ROUTINELY_TABLESTORE_INSTANCE", Doc: "Tablestore instance; default: the first part of the endpoint's host name"})
+	s.text(&l.Table, Variable{Name: "ROUTINELY_TABLESTORE_TABLE", Default: "routinely_jobs", Doc: "Table of the jobs"})
+	s.duration(&l.Timeout, Variable{Name: "ROUTINELY_TABLESTORE_TIMEOUT", Default: "2s", Doc: "Longest time for one Tablestore call"})
 }
 
 // Common is the configuration that all functions have.
 type Common struct {
 	Key
 	Queue
-	CallbackQueue string `env:"ROUTINELY_CALLBACK_QUEUE" doc:"Queue of the callbacks; without it there are none, and requests with a callbackUrl are refused"`
-	LogLevel      string `env:"ROUTINELY_LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error"`
+	CallbackQueue string
+	LogLevel      string
+}
+
+func (c *Common) declare(s *settings) {
+	c.Key.declare(s)
+	c.Queue.declare(s)
+	s.text(&c.CallbackQueue, Variable{Name: "ROUTINELY_CALLBACK_QUEUE", Doc: "Queue of the callbacks; without it there are none, and requests with a callbackUrl are refused"})
+	s.text(&c.LogLevel, Variable{Name: "ROUTINELY_LOG_LEVEL", Default: "info", Doc: "debug, info, warn or error"})
 }
 
 // Base is the configuration that the functions have which keep a record of jobs.
@@ -74,46 +102,86 @@ type Base struct {
 	Ledger Ledger
 }
 
+func (b *Base) declare(s *settings) {
+	b.Common.declare(s)
+	b.Ledger.declare(s)
+}
+
 // Notify is the configuration of the function notify.
 type Notify struct {
 	Common
 	Receivers Receivers
-	Secrets   []Secret      `env:"ROUTINELY_CALLBACK_SECRETS,required,notEmpty" doc:"Secrets of which those are made that sign callbacks: whsec_ and 24 to 64 bytes in base64; several, with commas between them, while one takes the place of another"`
-	Timeout   time.Duration `env:"ROUTINELY_CALLBACK_TIMEOUT" envDefault:"20s" doc:"Longest time for one callback"`
+	Secrets   []Secret
+	Timeout   time.Duration
+}
+
+func (n *Notify) declare(s *settings) {
+	n.Common.declare(s)
+	n.Receivers.declare(s)
+	s.secrets(&n.Secrets, Variable{Name: "ROUTINELY_CALLBACK_SECRETS", Required: true, Doc: "Secrets of which those are made that sign callbacks: whsec_ and 24 to 64 bytes in base64; several, with commas between them, while one takes the place of another"})
+	s.duration(&n.Timeout, Variable{Name: "ROUTINELY_CALLBACK_TIMEOUT", Default: "20s", Doc: "Longest time for one callback"})
 }
 
 // Accept is the configuration of the function accept.
 type Accept struct {
 	Base
 	Receivers Receivers
-	Auth      Secret `env:"ROUTINELY_AUTH,required,notEmpty" doc:"Who may call: a JSON document of callers, see SECURITY.md; or the word none, which lets everybody in"`
+	Auth      Secret
+}
+
+func (a *Accept) declare(s *settings) {
+	a.Base.declare(s)
+	a.Receivers.declare(s)
+	s.secret(&a.Auth, Variable{Name: "ROUTINELY_AUTH", Required: true, Doc: "Who may call: a JSON document of callers, see SECURITY.md; or the word none, which lets everybody in"})
 }
 
 // Setup is the configuration of the setup, which makes the queues and the table.
 type Setup struct {
 	Key
 	Queue
-	CallbackQueue string `env:"ROUTINELY_CALLBACK_QUEUE" doc:"Queue of the callbacks; without it none is made"`
+	CallbackQueue string
 	Ledger        Ledger
-	Retention     time.Duration `env:"ROUTINELY_RETENTION" envDefault:"2160h" doc:"How long a job is remembered after its last change; 0 means for ever, 24h is the least. Only routinely setup reads it"`
+	Retention     time.Duration
+}
+
+func (c *Setup) declare(s *settings) {
+	c.Key.declare(s)
+	c.Queue.declare(s)
+	s.text(&c.CallbackQueue, Variable{Name: "ROUTINELY_CALLBACK_QUEUE", Doc: "Queue of the callbacks; without it none is made"})
+	c.Ledger.declare(s)
+	s.duration(&c.Retention, Variable{Name: "ROUTINELY_RETENTION", Default: "2160h", Doc: "How long a job is remembered after its last change; 0 means for ever, 24h is the least. Only routinely setup reads it"})
 }
 
 // Provision is the configuration of the function provision.
 type Provision struct {
 	Base
 
-	ESAEndpoint string        `env:"ROUTINELY_ESA_ENDPOINT" envDefault:"esa.cn-hangzhou.aliyuncs.com" doc:"ESA endpoint; esa.ap-southeast-1.aliyuncs.com for accounts of the international site"`
-	ESATimeout  time.Duration `env:"ROUTINELY_ESA_TIMEOUT" envDefault:"30s" doc:"Longest time for one ESA call"`
+	ESAEndpoint string
+	ESATimeout  time.Duration
 
-	RetryBase             time.Duration `env:"ROUTINELY_RETRY_BASE" envDefault:"2s" doc:"Upper end of the first backoff; it doubles with each attempt"`
-	RetryCap              time.Duration `env:"ROUTINELY_RETRY_CAP" envDefault:"15m" doc:"Longest backoff, and the longest throttle hint that is followed"`
-	RetryAttempts         int           `env:"ROUTINELY_RETRY_ATTEMPTS" envDefault:"10" doc:"Attempts before a job is dead-lettered"`
-	RetryInternalAttempts int           `env:"ROUTINELY_RETRY_INTERNAL_ATTEMPTS" envDefault:"3" doc:"Attempts for faults that nobody knows to pass (DependedByOthers, unlisted codes)"`
-	RetryMaxAge           time.Duration `env:"ROUTINELY_RETRY_MAX_AGE" envDefault:"24h" doc:"Age after which a job is dead-lettered, waiting for the account lock included"`
+	RetryBase             time.Duration
+	RetryCap              time.Duration
+	RetryAttempts         int
+	RetryInternalAttempts int
+	RetryMaxAge           time.Duration
 
-	LockPollMin time.Duration `env:"ROUTINELY_LOCK_POLL_MIN" envDefault:"200ms" doc:"First pause before asking again for the account lock"`
-	LockPollMax time.Duration `env:"ROUTINELY_LOCK_POLL_MAX" envDefault:"3s" doc:"Longest pause between two tries for the account lock"`
-	Reserve     time.Duration `env:"ROUTINELY_RESERVE" envDefault:"15s" doc:"Time kept back before the function's deadline for handing work back"`
+	LockPollMin time.Duration
+	LockPollMax time.Duration
+	Reserve     time.Duration
+}
+
+func (p *Provision) declare(s *settings) {
+	p.Base.declare(s)
+	s.text(&p.ESAEndpoint, Variable{Name: "ROUTINELY_ESA_ENDPOINT", Default: "esa.cn-hangzhou.aliyuncs.com", Doc: "ESA endpoint; esa.ap-southeast-1.aliyuncs.com for accounts of the international site"})
+	s.duration(&p.ESATimeout, Variable{Name: "ROUTINELY_ESA_TIMEOUT", Default: "30s", Doc: "Longest time for one ESA call"})
+	s.duration(&p.RetryBase, Variable{Name: "ROUTINELY_RETRY_BASE", Default: "2s", Doc: "Upper end of the first backoff; it doubles with each attempt"})
+	s.duration(&p.RetryCap, Variable{Name: "ROUTINELY_RETRY_CAP", Default: "15m", Doc: "Longest backoff, and the longest throttle hint that is followed"})
+	s.integer(&p.RetryAttempts, Variable{Name: "ROUTINELY_RETRY_ATTEMPTS", Default: "10", Doc: "Attempts before a job is dead-lettered"})
+	s.integer(&p.RetryInternalAttempts, Variable{Name: "ROUTINELY_RETRY_INTERNAL_ATTEMPTS", Default: "3", Doc: "Attempts for faults that nobody knows to pass (DependedByOthers, unlisted codes)"})
+	s.duration(&p.RetryMaxAge, Variable{Name: "ROUTINELY_RETRY_MAX_AGE", Default: "24h", Doc: "Age after which a job is dead-lettered, waiting for the account lock included"})
+	s.duration(&p.LockPollMin, Variable{Name: "ROUTINELY_LOCK_POLL_MIN", Default: "200ms", Doc: "First pause before asking again for the account lock"})
+	s.duration(&p.LockPollMax, Variable{Name: "ROUTINELY_LOCK_POLL_MAX", Default: "3s", Doc: "Longest pause between two tries for the account lock"})
+	s.duration(&p.Reserve, Variable{Name: "ROUTINELY_RESERVE", Default: "15s", Doc: "Time kept back before the function's deadline for handing work back"})
 }
 
 // LoadAccept reads the configuration of accept from the environment, given as NAME=value pairs. The error names every
@@ -167,53 +235,4 @@ func (q *Queue) complete() {
 	if q.DeadLetter == "" {
 		q.DeadLetter = q.Name + "-dead"
 	}
-}
-
-func load(environ []string, cfg any) error {
-	if err := env.ParseWithOptions(cfg, env.Options{Environment: env.ToMap(environ)}); err != nil {
-		return fmt.Errorf("configuration: %s", strings.TrimPrefix(err.Error(), "env: "))
-	}
-	return nil
-}
-
-// Variable describes one environment variable.
-type Variable struct {
-	Name, Type, Default, Doc string
-	Required, Secret         bool
-}
-
-// Variables lists the variables of a configuration, such as Accept{}, in the order of its fields.
-func Variables(cfg any) []Variable {
-	return variables(reflect.TypeOf(cfg))
-}
-
-func variables(t reflect.Type) []Variable {
-	var out []Variable
-	for field := range t.Fields() {
-		tag, ok := field.Tag.Lookup("env")
-		if !ok {
-			out = append(out, variables(field.Type)...)
-			continue
-		}
-		name, options, _ := strings.Cut(tag, ",")
-		out = append(out, Variable{
-			Name: name, Type: typeName(field.Type), Default: field.Tag.Get("envDefault"), Doc: field.Tag.Get("doc"),
-			Required: strings.Contains(options, "required"), Secret: field.Type == reflect.TypeFor[Secret]() || field.Type == reflect.TypeFor[[]Secret](),
-		})
-	}
-	return out
-}
-
-func typeName(t reflect.Type) string {
-	switch t {
-	case reflect.TypeFor[time.Duration]():
-		return "duration"
-	case reflect.TypeFor[int]():
-		return "integer"
-	case reflect.TypeFor[bool]():
-		return "true or false"
-	case reflect.TypeFor[[]netip.Prefix](), reflect.TypeFor[[]Secret]():
-		return "list"
-	}
-	return "text"
 }

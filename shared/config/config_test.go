@@ -84,9 +84,15 @@ func TestLoad(t *testing.T) {
 			t.Errorf("without secrets: %v", err)
 		}
 	})
+	t.Run("takes an empty variable for none", func(t *testing.T) {
+		got, err := config.LoadProvision(append(least, "ROUTINELY_QUEUE=", "ROUTINELY_RETRY_CAP="))
+		if err != nil || got.Name != "routinely-jobs" || got.RetryCap != 15*time.Minute {
+			t.Errorf("%q, %s, %v", got.Name, got.RetryCap, err)
+		}
+	})
 	t.Run("names every variable that is wrong", func(t *testing.T) {
 		_, err := config.LoadProvision([]string{"ROUTINELY_MNS_ENDPOINT=", "ROUTINELY_RETRY_ATTEMPTS=many", "ROUTINELY_RETRY_CAP=long"})
-		for _, part := range []string{"ROUTINELY_MNS_ENDPOINT", "RetryAttempts", "RetryCap"} {
+		for _, part := range []string{"ROUTINELY_MNS_ENDPOINT", "ROUTINELY_RETRY_ATTEMPTS", "ROUTINELY_RETRY_CAP"} {
 			if err == nil || !strings.Contains(err.Error(), part) {
 				t.Errorf("%q does not name %s", err, part)
 			}
@@ -112,7 +118,7 @@ func TestSecret(t *testing.T) {
 
 func TestVariables(t *testing.T) {
 	seen := map[string]bool{}
-	for _, v := range append(config.Variables(config.Accept{}), config.Variables(config.Provision{})...) {
+	for _, v := range append(config.Variables(&config.Accept{}), config.Variables(&config.Provision{})...) {
 		if v.Name == "" || v.Doc == "" || v.Type == "" || v.Secret != (strings.HasSuffix(v.Name, "SECRET") || strings.HasSuffix(v.Name, "TOKEN") || strings.HasSuffix(v.Name, "AUTH")) {
 			t.Errorf("got %+v", v)
 		}
@@ -121,7 +127,7 @@ func TestVariables(t *testing.T) {
 	if len(seen) < 15 || !seen["ROUTINELY_RETRY_MAX_AGE"] || !seen["ALIBABA_CLOUD_SECURITY_TOKEN"] {
 		t.Errorf("got %v", seen)
 	}
-	if first := config.Variables(config.Queue{})[0]; !first.Required {
+	if first := config.Variables(&config.Queue{})[0]; !first.Required {
 		t.Errorf("got %+v", first)
 	}
 }
