@@ -64,11 +64,17 @@ func run(t testing.TB, server serve.Server) string {
 	return Listen(t, server, server.Stop)
 }
 
+// measured reports whether a benchmark runs. Its servers wait for the disk, as they do for users; those of tests need not.
+func measured(t testing.TB) bool {
+	_, is := t.(*testing.B)
+	return is
+}
+
 // MNS starts a message service with the given queues; a nil clock is the system's.
 func MNS(t testing.TB, c clock.Clock, queues ...string) (*mnsemu.Server, string) {
 	t.Helper()
 	server, err := mnsemu.New(mnsemu.Config{
-		AccountID: AccountID, AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret, Dir: t.TempDir(), NoSync: true, Clock: c,
+		AccountID: AccountID, AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret, Dir: t.TempDir(), NoSync: !measured(t), Clock: c,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -99,7 +105,7 @@ func MNSClient(t testing.TB, url string) *mnsclient.Client {
 func ESA(t testing.TB, c clock.Clock, latency time.Duration) (*esaemu.Server, string) {
 	t.Helper()
 	server, err := esaemu.New(esaemu.Config{
-		AccountID: AccountID, AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret, Dir: t.TempDir(), NoSync: true, Clock: c,
+		AccountID: AccountID, AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret, Dir: t.TempDir(), NoSync: !measured(t), Clock: c,
 		Latency: latency, Sites: map[int64]string{SiteID: SiteName},
 	})
 	if err != nil {

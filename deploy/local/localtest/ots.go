@@ -14,7 +14,7 @@ const Instance = "routinely"
 func OTS(t testing.TB, c clock.Clock) (*otsemu.Server, string) {
 	t.Helper()
 	server, err := otsemu.New(otsemu.Config{
-		InstanceName: Instance, AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret, Dir: t.TempDir(), NoSync: true, Clock: c,
+		InstanceName: Instance, AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret, Dir: t.TempDir(), NoSync: !measured(t), Clock: c,
 	})
 	if err != nil {
 		t.Fatal(err)
