@@ -166,11 +166,10 @@ func (x *trial) die(t *testing.T, i int) {
 	t.Helper()
 	job := x.job(i)
 	failure := routine.Attempt{Number: 1, At: job.AcceptedAt, Kind: "operator", Code: "ServiceNotOpen", Message: "not activated", Hint: "activate it"}
-	letter := queue.DeadLetter{
-		JobID: job.ID, Kind: failure.Kind, Code: failure.Code, Message: failure.Message, Hint: failure.Hint, Reason: "not retryable",
-		Caller: job.Caller, AcceptedAt: job.AcceptedAt, Attempt: 1, Request: &job.Request, Attempts: []routine.Attempt{failure},
-		DeadAt: job.AcceptedAt, Received: queue.ReceivedBody("M1", []byte(wishNamed(x.names[i]))),
-	}
+	letter := queue.NewDeadLetter(failure, "not retryable")
+	letter.JobID, letter.Caller, letter.AcceptedAt, letter.Request = job.ID, job.Caller, job.AcceptedAt, &job.Request
+	letter.Attempt, letter.Attempts = 1, []routine.Attempt{failure}
+	letter.Received = queue.ReceivedBody("M1", []byte(wishNamed(x.names[i])))
 	bodies, err := letter.Encode()
 	if err != nil {
 		t.Fatal(err)
