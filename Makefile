@@ -17,9 +17,9 @@ help: ## list the targets
 
 build: ## build the functions, the local servers and the command line tool into .local/bin
 	@mkdir -p $(BIN)
-	@$(BUILD) -o $(BIN)/accept ./functions/accept
-	@$(BUILD) -o $(BIN)/provision ./functions/provision
-	@$(BUILD) -o $(BIN)/notify ./functions/notify
+	@$(BUILD) -o $(BIN)/accept ./functions/accept/main
+	@$(BUILD) -o $(BIN)/provision ./functions/provision/main
+	@$(BUILD) -o $(BIN)/notify ./functions/notify/main
 	@$(GO) build -o $(BIN)/local ./deploy/local
 	@$(GO) build -o $(BIN)/routinely ./cmd/routinely
 

@@ -161,8 +161,8 @@ func seconds(props map[string]any) time.Duration {
 // acceptWait is how long accept lets a caller wait at most, the time to answer included.
 func acceptWait(t *testing.T) time.Duration {
 	t.Helper()
-	const command = "functions/accept"
-	scope := loadProgram(t, command).packages[module+command].Scope()
+	const command = "functions/accept/main"
+	scope := loadProgram(t, command).packages[module+"functions/accept"].Scope()
 	var sum time.Duration
 	for _, name := range []string{"maxWait", "answerTime"} {
 		found, ok := scope.Lookup(name).(*types.Const)

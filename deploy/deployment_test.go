@@ -63,7 +63,7 @@ func deploy(t *testing.T) *deployment {
 		"ROUTINELY_TABLESTORE_ENDPOINT": otsURL, "ROUTINELY_TABLESTORE_INSTANCE": localtest.Instance,
 	}
 	var programs []string
-	functions := map[string]string{shortOfTime: "functions/provision"}
+	functions := map[string]string{shortOfTime: "functions/provision/main"}
 	for _, each := range recordings {
 		programs = append(programs, each.program)
 		if strings.HasPrefix(each.program, "functions/") {
@@ -86,7 +86,7 @@ func (d *deployment) start(functions map[string]string) {
 		AccountID: localtest.AccountID, Region: "cn-hangzhou", AccessKeyID: localtest.AccessKeyID, AccessKeySecret: localtest.AccessKeySecret,
 	}
 	for name, program := range functions {
-		f := fcemu.Function{Name: name, Command: []string{filepath.Join(d.bin, filepath.Base(program))}, Env: d.env, Timeout: usualTime}
+		f := fcemu.Function{Name: name, Command: []string{filepath.Join(d.bin, filepath.Base(strings.TrimSuffix(program, "/main")))}, Env: d.env, Timeout: usualTime}
 		if name == shortOfTime {
 			f.Timeout = shortTime
 		}

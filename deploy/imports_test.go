@@ -36,23 +36,26 @@ var mayImport = map[string][]string{
 	"shared/provision": {"shared/routine", "shared/fault", "shared/esa"},
 	"queue":            {"shared/routine", "shared/fault"},
 
-	"functions/invocation": {"queue", "shared/config", "shared/logging"},
-	"functions/record":     {"shared/routine", "shared/fault", "shared/ledger", "shared/config", "shared/logging"},
+	"shared/invocation": {"queue", "shared/config", "shared/logging"},
+	"functions/record":  {"shared/routine", "shared/fault", "shared/ledger", "shared/config", "shared/logging"},
 	"functions/deadletters": {
 		"shared/routine", "shared/fault", "shared/api", "shared/ledger", "queue", "shared/logging",
 	},
-	"functions/functiontest": {"functions/invocation", "queue", "shared/ledger", "deploy/local/..."},
+	"deploy/sim": {"shared/invocation", "queue", "shared/ledger", "deploy/local/..."},
 	"functions/accept": {
 		"shared/routine", "shared/fault", "shared/api", "shared/auth", "shared/callback", "shared/ledger", "queue", "shared/config",
-		"shared/logging", "functions/invocation", "functions/record", "functions/deadletters",
+		"shared/logging", "shared/invocation", "functions/record", "functions/deadletters",
 	},
 	"functions/provision": {
 		"shared/routine", "shared/fault", "shared/retry", "shared/esa", "shared/provision", "shared/callback", "shared/ledger", "queue",
-		"shared/config", "shared/logging", "functions/invocation", "functions/record",
+		"shared/config", "shared/logging", "shared/invocation", "functions/record",
 	},
 	"functions/notify": {
-		"shared/routine", "shared/fault", "shared/callback", "queue", "shared/config", "shared/logging", "functions/invocation",
+		"shared/routine", "shared/fault", "shared/callback", "queue", "shared/config", "shared/logging", "shared/invocation",
 	},
+	"functions/accept/main":    {"functions/accept", "shared/invocation"},
+	"functions/provision/main": {"functions/provision", "shared/invocation"},
+	"functions/notify/main":    {"functions/notify", "shared/invocation"},
 	// Only the setup reaches queues and table itself: jobs and dead letters are reached over HTTP.
 	"cmd/routinely": {
 		"cmd/routinely/...", "deploy/local/command", "queue", "shared/auth", "shared/callback", "shared/config", "shared/ledger",
@@ -85,10 +88,10 @@ var mayUse = map[string][]string{
 	"github.com/alibabacloud-go/darabonba-openapi": {"shared/esa"},
 	"github.com/alibabacloud-go/tea":               {"shared/esa"},
 	"github.com/aliyun/credentials-go":             {"queue", "shared/esa"},
-	"github.com/aliyun/fc-runtime-go-sdk":          {"functions/..."},
+	"github.com/aliyun/fc-runtime-go-sdk":          {"functions/...", "shared/invocation"},
 	"github.com/aliyun/aliyun-tablestore-go-sdk":   {"shared/ledger"},
 	"go.etcd.io/bbolt":                             {"deploy/local", "deploy/local/..."},
-	"github.com/sirupsen/logrus":                   {"shared/logging", "functions/..."},
+	"github.com/sirupsen/logrus":                   {"shared/logging", "shared/invocation", "functions/..."},
 	"golang.org/x/net/idna":                        {"shared/routine", "shared/callback"},
 	"github.com/google/uuid":                       {"queue", "functions/accept"},
 	"github.com/spf13/cobra":                       {"cmd/routinely", "cmd/routinely/..."},
@@ -99,12 +102,12 @@ var mayUse = map[string][]string{
 
 // mayRead says who may ask package os for the environment: the commands, which hand all of it to whoever needs it.
 var mayRead = map[string][]string{
-	"functions/accept":    {"Environ"},
-	"functions/provision": {"Environ"},
-	"functions/notify":    {"Environ"},
-	"cmd/routinely":       {"Environ"},
-	"deploy/local":        {"Environ"},
-	"deploy/pack":         {"Environ"},
+	"functions/accept/main":    {"Environ"},
+	"functions/provision/main": {"Environ"},
+	"functions/notify/main":    {"Environ"},
+	"cmd/routinely":            {"Environ"},
+	"deploy/local":             {"Environ"},
+	"deploy/pack":              {"Environ"},
 }
 
 // goPackage is the part of `go list -json` used here. Imports are those of the package without its tests.

@@ -28,9 +28,9 @@ var recordings = []struct {
 	{"deployer", "cmd/routinely", (*deployment).setUp, []grant{
 		{"mns:DeleteQueue", jobQueue}, {"mns:DeleteQueue", deadQueue}, {"mns:DeleteQueue", callbackQueue},
 	}},
-	{"accept", "functions/accept", (*deployment).accept, nil},
-	{"provision", "functions/provision", (*deployment).provision, nil},
-	{"notify", "functions/notify", (*deployment).notify, nil},
+	{"accept", "functions/accept/main", (*deployment).accept, nil},
+	{"provision", "functions/provision/main", (*deployment).provision, nil},
+	{"notify", "functions/notify/main", (*deployment).notify, nil},
 }
 
 // recorded are the services whose calls the local servers see.

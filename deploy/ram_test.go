@@ -134,11 +134,11 @@ func TestPolicies(t *testing.T) {
 	}
 	for _, function := range []string{"accept", "provision", "notify"} {
 		t.Run(function+" is allowed exactly the calls its code makes", func(t *testing.T) {
-			code, p := loadProgram(t, "functions/"+function), loadPolicy(t, function)
-			if diff := cmp.Diff(code.grants("functions/"+function), p.grants(), cmp.AllowUnexported(grant{})); diff != "" {
+			code, p := loadProgram(t, "functions/"+function+"/main"), loadPolicy(t, function)
+			if diff := cmp.Diff(code.grants("functions/"+function+"/main"), p.grants(), cmp.AllowUnexported(grant{})); diff != "" {
 				t.Errorf("MNS and Tablestore (-code +policy):\n%s", diff)
 			}
-			if diff := cmp.Diff(code.esaActions("functions/"+function), p.actions("esa")); diff != "" {
+			if diff := cmp.Diff(code.esaActions("functions/"+function+"/main"), p.actions("esa")); diff != "" {
 				t.Errorf("ESA (-code +policy):\n%s", diff)
 			}
 		})

@@ -87,7 +87,7 @@ func checkBuilds(t *testing.T) {
 	}
 	for name, resource := range object(doc["resources"]) {
 		function := strings.TrimPrefix(fmt.Sprint(at(resource, "props", "functionName")), "routinely-")
-		if _, err := os.Stat(filepath.Join(root, "functions", function, "main.go")); err != nil {
+		if _, err := os.Stat(filepath.Join(root, "functions", function, "main", "main.go")); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		want := []any{map[string]any{"run": "go run ./deploy/pack -unpacked -out dist " + function, "path": "./"}}

@@ -32,7 +32,7 @@ const parallel = "8"
 // TestMain builds the three binaries once.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	dir, err := localtest.Build("functions/accept", "functions/provision", "functions/notify", "deploy/local")
+	dir, err := localtest.Build("functions/accept/main", "functions/provision/main", "functions/notify/main", "deploy/local")
 	if err == nil {
 		err = flag.Set("test.parallel", parallel)
 	}

@@ -24,7 +24,7 @@ func enterModule(t *testing.T) {
 	t.Chdir(t.TempDir())
 	write(t, "go.mod", "module routinely\n\ngo 1.26.0\n")
 	for _, name := range functions {
-		write(t, filepath.Join("functions", name, "main.go"), "package main\n\nfunc main() { println(\""+name+"\") }\n")
+		write(t, filepath.Join("functions", name, "main", "main.go"), "package main\n\nfunc main() { println(\""+name+"\") }\n")
 	}
 }
 
@@ -143,7 +143,7 @@ func TestPackUnpacked(t *testing.T) {
 
 func TestPackFailures(t *testing.T) {
 	enterModule(t)
-	write(t, "functions/provision/main.go", "package main\n\nfunc main() { missing() }\n")
+	write(t, "functions/provision/main/main.go", "package main\n\nfunc main() { missing() }\n")
 	for _, test := range []struct {
 		name string
 		args []string

@@ -1,4 +1,4 @@
-package main
+package accept
 
 import (
 	"bytes"
@@ -23,8 +23,8 @@ import (
 	"routinely/deploy/local/mnsclient"
 	"routinely/deploy/local/mnsemu"
 	"routinely/deploy/local/otsemu"
+	"routinely/deploy/sim"
 	"routinely/functions/deadletters"
-	"routinely/functions/functiontest"
 	"routinely/functions/record"
 	"routinely/queue"
 	"routinely/shared/api"
@@ -71,7 +71,7 @@ func start(t testing.TB) *function {
 // startRecorded returns a function with a ledger.
 func startRecorded(t testing.TB) *function {
 	t.Helper()
-	server, book := functiontest.NewLedger(t)
+	server, book := sim.NewLedger(t)
 	f := startWith(t, book)
 	f.ots, f.ledger = server, book
 	return f
@@ -81,7 +81,7 @@ func startWith(t testing.TB, book *ledger.Ledger) *function {
 	t.Helper()
 	mnsClock := clock.NewManual(time.Now())
 	mns, url := localtest.MNS(t, mnsClock, "jobs", "jobs-dead", "jobs-callbacks")
-	jobs := functiontest.Queue(t, queue.Config{Endpoint: url, CallbackQueue: "jobs-callbacks"})
+	jobs := sim.Queue(t, queue.Config{Endpoint: url, CallbackQueue: "jobs-callbacks"})
 	manual := clock.NewManual(now)
 	record := record.New(book, manual.Now)
 	sleep := func(_ context.Context, d time.Duration) { manual.Advance(d) }
@@ -382,14 +382,14 @@ func TestRun(t *testing.T) {
 	t.Run("joins the parts", func(t *testing.T) {
 		_, url := localtest.MNS(t, nil, "routinely-jobs")
 		var res response
-		process := functiontest.Process(t, func(handler any, _ func(context.Context)) {
+		process := sim.Process(t, func(handler any, _ func(context.Context)) {
 			text, err := json.Marshal(event("POST", "/v1/routines", good))
 			if err != nil {
 				t.Fatal(err)
 			}
 			res, _ = handler.(func(context.Context, json.RawMessage) (response, error))(t.Context(), text)
 		})
-		err := run(process, []string{
+		err := Run(process, []string{
 			"ROUTINELY_AUTH=none", "ROUTINELY_MNS_ENDPOINT=" + url, "ALIBABA_CLOUD_ACCESS_KEY_ID=" + localtest.AccessKeyID,
 			"ALIBABA_CLOUD_ACCESS_KEY_SECRET=" + localtest.AccessKeySecret,
 		}, io.Discard)
@@ -409,7 +409,7 @@ func TestRun(t *testing.T) {
 		"the same two names": {"ROUTINELY_AUTH=none", "ROUTINELY_MNS_ENDPOINT=http://localhost", "ROUTINELY_QUEUE=a", "ROUTINELY_DEAD_LETTER_QUEUE=a"},
 	} {
 		t.Run("refuses "+name, func(t *testing.T) {
-			if err := run(functiontest.Process(t, func(any, func(context.Context)) { t.Error("started") }), environ, io.Discard); err == nil {
+			if err := Run(sim.Process(t, func(any, func(context.Context)) { t.Error("started") }), environ, io.Discard); err == nil {
 				t.Error("accepted")
 			}
 		})

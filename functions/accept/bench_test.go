@@ -1,4 +1,4 @@
-package main
+package accept
 
 import (
 	"crypto/hmac"
@@ -21,7 +21,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"routinely/deploy/local/localtest"
-	"routinely/functions/functiontest"
+	"routinely/deploy/sim"
 	"routinely/functions/record"
 	"routinely/queue"
 	"routinely/shared/auth"
@@ -196,7 +196,7 @@ func newAcceptSide(b *testing.B, url string) (side, string) {
 // newGuardedSide calls the function as the platform does.
 func newGuardedSide(b *testing.B, url, callers string, headers ...string) side {
 	b.Helper()
-	jobs := functiontest.Queue(b, queue.Config{Endpoint: url})
+	jobs := sim.Queue(b, queue.Config{Endpoint: url})
 	log, err := logging.New(io.Discard, "info", "accept")
 	if err != nil {
 		b.Fatal(err)

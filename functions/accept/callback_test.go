@@ -1,11 +1,11 @@
-package main
+package accept
 
 import (
 	"encoding/json"
 	"strings"
 	"testing"
 
-	"routinely/functions/functiontest"
+	"routinely/deploy/sim"
 	"routinely/queue"
 	"routinely/shared/api"
 	"routinely/shared/callback"
@@ -124,7 +124,7 @@ func TestCallbackURL(t *testing.T) {
 	})
 	t.Run("is refused where no callbacks are made", func(t *testing.T) {
 		f := start(t)
-		f.jobs = functiontest.Queue(t, queue.Config{Endpoint: f.mnsURL})
+		f.jobs = sim.Queue(t, queue.Config{Endpoint: f.mnsURL})
 		f.routes = newRoutes(f.service)
 		p := read[api.Problem](t, f.call(t, event("POST", "/v1/routines", withCallback(hook))), 422)
 		if len(p.Errors) != 1 || p.Errors[0].Detail != "this deployment makes no callbacks" {

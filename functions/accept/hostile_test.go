@@ -1,4 +1,4 @@
-package main
+package accept
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"routinely/functions/functiontest"
+	"routinely/deploy/sim"
 	"routinely/queue"
 	"routinely/shared/api"
 	"routinely/shared/logging"
@@ -32,19 +32,19 @@ var places = map[string]func(text string) map[string]any{
 	"a parameter's name": func(text string) map[string]any { return asking("GET", "/v1/jobs", text, "x") },
 	"a cursor":           func(text string) map[string]any { return asking("GET", "/v1/dead-letters", "cursor", text) },
 	"the name": func(text string) map[string]any {
-		return event("POST", "/v1/routines", `{"name":`+functiontest.Quote(text)+`}`)
+		return event("POST", "/v1/routines", `{"name":`+sim.Quote(text)+`}`)
 	},
 	"the record's name": func(text string) map[string]any {
-		return event("POST", "/v1/routines", `{"recordName":`+functiontest.Quote(text)+`}`)
+		return event("POST", "/v1/routines", `{"recordName":`+sim.Quote(text)+`}`)
 	},
 	"a field's name": func(text string) map[string]any {
-		return event("POST", "/v1/routines", `{`+functiontest.Quote(text)+`:1}`)
+		return event("POST", "/v1/routines", `{`+sim.Quote(text)+`:1}`)
 	},
 	"the body": func(text string) map[string]any { return event("POST", "/v1/routines", text) },
 	"a callback's URL": func(text string) map[string]any {
-		return event("POST", "/v1/routines", strings.Replace(good, "{", `{"callbackUrl":`+functiontest.Quote(text)+`,`, 1))
+		return event("POST", "/v1/routines", strings.Replace(good, "{", `{"callbackUrl":`+sim.Quote(text)+`,`, 1))
 	},
-	"a batch":             func(text string) map[string]any { return batch(`[{"name":` + functiontest.Quote(text) + `}]`) },
+	"a batch":             func(text string) map[string]any { return batch(`[{"name":` + sim.Quote(text) + `}]`) },
 	"lines of a batch":    func(text string) map[string]any { return batch(text, "Content-Type", mediaNDJSON) },
 	"the description":     func(text string) map[string]any { return event("POST", "/v1/routines", described(text)) },
 	"the idempotency key": func(text string) map[string]any { return event("POST", "/v1/routines", good, "Idempotency-Key", text) },
@@ -55,7 +55,7 @@ var places = map[string]func(text string) map[string]any{
 		return event("POST", "/v1/routines", good, "User-Agent", text, "X-Forwarded-For", text, "Referer", text, "X-"+text, text, "Host", text)
 	},
 	"the reason of a redrive": func(text string) map[string]any {
-		return event("POST", "/v1/dead-letters:redrive", `{"all":true,"reason":`+functiontest.Quote(text)+`}`)
+		return event("POST", "/v1/dead-letters:redrive", `{"all":true,"reason":`+sim.Quote(text)+`}`)
 	},
 	"the reason of a deletion": func(text string) map[string]any {
 		e := asking("DELETE", "/v1/dead-letters", "reason", text)
@@ -65,7 +65,7 @@ var places = map[string]func(text string) map[string]any{
 }
 
 func described(text string) string {
-	return `{"name":"pr-1","siteId":7,"recordName":"pr-1.example.com","description":` + functiontest.Quote(text) + `}`
+	return `{"name":"pr-1","siteId":7,"recordName":"pr-1.example.com","description":` + sim.Quote(text) + `}`
 }
 
 // ours are the fields of our log lines.
@@ -86,13 +86,13 @@ func (f *function) bury(t *testing.T, text string) {
 func TestLogIsNotInjected(t *testing.T) {
 	f := startRecorded(t)
 	cells, lines := 0, 0
-	for i, name := range slices.Sorted(maps.Keys(functiontest.Hostile())) {
+	for i, name := range slices.Sorted(maps.Keys(sim.Hostile())) {
 		for j, place := range slices.Sorted(maps.Keys(places)) {
 			if testing.Short() && (i+j)%3 != 0 { // each text in a third of the places, each place with two texts or three
 				continue
 			}
 			cells++
-			text, in := functiontest.Hostile()[name], places[place]
+			text, in := sim.Hostile()[name], places[place]
 			t.Run(name+" in "+place, func(t *testing.T) {
 				f.log.Reset()
 				if strings.Contains(place, "reason") {
@@ -120,7 +120,7 @@ func TestLogIsNotInjected(t *testing.T) {
 						}
 					}
 				}
-				functiontest.CheckLog(t, f.log.Bytes(), ours)
+				sim.CheckLog(t, f.log.Bytes(), ours)
 				lines += bytes.Count(f.log.Bytes(), []byte("\n"))
 				f.mnsClock.Advance(time.Hour) // what is held on the queues comes back
 			})
@@ -133,7 +133,7 @@ func TestLogIsNotInjected(t *testing.T) {
 
 func TestHostileDescriptionArrives(t *testing.T) {
 	f := start(t)
-	for name, text := range functiontest.Hostile() {
+	for name, text := range sim.Hostile() {
 		if !utf8.ValidString(text) {
 			continue
 		}

@@ -1,4 +1,4 @@
-package main
+package accept
 
 import (
 	"bytes"
@@ -14,8 +14,8 @@ import (
 
 	"routinely/deploy/local/faults/matrix"
 	"routinely/deploy/local/localtest"
+	"routinely/deploy/sim"
 	"routinely/functions/deadletters"
-	"routinely/functions/functiontest"
 	"routinely/functions/record"
 	"routinely/queue"
 	"routinely/shared/auth"
@@ -46,8 +46,8 @@ type trial struct {
 func newTrial(t *testing.T, s *matrix.Stand, f flow, c matrix.Cell) *trial {
 	t.Helper()
 	x := &trial{stand: s, flow: f, cell: c, key: uuid.NewString()}
-	x.jobs = functiontest.Queue(t, queue.Config{Endpoint: s.MNS.URL})
-	x.book = functiontest.Ledger(t, ledger.Config{Endpoint: s.LedgerURL, Now: s.Clock.Now})
+	x.jobs = sim.Queue(t, queue.Config{Endpoint: s.MNS.URL})
+	x.book = sim.Ledger(t, ledger.Config{Endpoint: s.LedgerURL, Now: s.Clock.Now})
 	account, err := esa.New(esa.Config{Endpoint: s.ESAURL, Credentials: localtest.Credentials, Timeout: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)
@@ -73,8 +73,8 @@ func (x *trial) start(t *testing.T, dieAt int) {
 	t.Helper()
 	s, c := x.stand, x.cell
 	x.instance = s.Instance(dieAt)
-	jobs := functiontest.Queue(t, queue.Config{Endpoint: s.MNS.URL, Credentials: x.instance.Credentials(s.MNS), Timeout: s.Limit(s.MNS, c)})
-	book := functiontest.Ledger(t, ledger.Config{
+	jobs := sim.Queue(t, queue.Config{Endpoint: s.MNS.URL, Credentials: x.instance.Credentials(s.MNS), Timeout: s.Limit(s.MNS, c)})
+	book := sim.Ledger(t, ledger.Config{
 		Endpoint: s.Ledger.URL, Credentials: x.instance.Credentials(s.Ledger), Timeout: s.Limit(s.Ledger, c), Now: s.Clock.Now,
 	})
 	s.MNS.Drop(jobs.Close)

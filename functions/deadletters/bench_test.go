@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"routinely/deploy/sim"
 	"routinely/functions/deadletters"
-	"routinely/functions/functiontest"
 	"routinely/queue"
 	"routinely/shared/api"
 	"routinely/shared/logging"
@@ -69,7 +69,7 @@ func (s *stage) perLetter(b *testing.B, n, times int) float64 {
 // empty deletes what the job queue holds, so that both sides find it alike.
 func (s *stage) empty(b *testing.B) {
 	b.Helper()
-	jobs := functiontest.Queue(b, queue.Config{Endpoint: s.url, Queue: "unused", DeadLetterQueue: "jobs"}).SweepDead(0)
+	jobs := sim.Queue(b, queue.Config{Endpoint: s.url, Queue: "unused", DeadLetterQueue: "jobs"}).SweepDead(0)
 	for {
 		messages, err := jobs.Next(b.Context(), queue.SweepBatch)
 		if err != nil {

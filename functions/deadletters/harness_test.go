@@ -18,8 +18,8 @@ import (
 	"routinely/deploy/local/faults"
 	"routinely/deploy/local/localtest"
 	"routinely/deploy/local/mnsemu"
+	"routinely/deploy/sim"
 	"routinely/functions/deadletters"
-	"routinely/functions/functiontest"
 	"routinely/queue"
 	"routinely/shared/api"
 	"routinely/shared/ledger"
@@ -61,7 +61,7 @@ func newStage(t testing.TB, change ...func(*deadletters.Config)) *stage {
 	s := &stage{clock: clock.NewManual(time.Now().Truncate(time.Second)), log: &bytes.Buffer{}}
 	s.server, s.url = localtest.MNS(t, s.clock, "jobs", "jobs-dead", "jobs-callbacks")
 	cfg := deadletters.Config{
-		Queue: functiontest.Queue(t, queue.Config{Endpoint: s.url, CallbackQueue: "jobs-callbacks"}), Record: s.record, Now: s.clock.Now,
+		Queue: sim.Queue(t, queue.Config{Endpoint: s.url, CallbackQueue: "jobs-callbacks"}), Record: s.record, Now: s.clock.Now,
 		Sleep: func(_ context.Context, d time.Duration) { s.clock.Advance(d) },
 	}
 	for _, c := range change {
@@ -85,7 +85,7 @@ func (s *stage) calling(t testing.TB, before func()) *deadletters.Desk {
 		return localtest.Credentials()
 	}
 	return deadletters.New(deadletters.Config{
-		Queue: functiontest.Queue(t, queue.Config{Endpoint: s.url, Credentials: credentials}), Now: s.clock.Now, Sleep: func(context.Context, time.Duration) {},
+		Queue: sim.Queue(t, queue.Config{Endpoint: s.url, Credentials: credentials}), Now: s.clock.Now, Sleep: func(context.Context, time.Duration) {},
 	})
 }
 
@@ -116,7 +116,7 @@ func (s *stage) lines(t testing.TB) []map[string]any {
 // put sends bodies to the dead-letter queue as they are.
 func (s *stage) put(t testing.TB, bodies ...string) {
 	t.Helper()
-	filler := functiontest.Queue(t, queue.Config{Endpoint: s.url, Queue: "jobs-dead", DeadLetterQueue: "unused"})
+	filler := sim.Queue(t, queue.Config{Endpoint: s.url, Queue: "jobs-dead", DeadLetterQueue: "unused"})
 	for _, err := range filler.SendBatch(t.Context(), bodies) {
 		if err != nil {
 			t.Fatal(err)

@@ -6,8 +6,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"routinely/deploy/sim"
 	"routinely/functions/deadletters"
-	"routinely/functions/functiontest"
 	"routinely/queue"
 	"routinely/shared/api"
 )
@@ -53,7 +53,7 @@ func TestPace(t *testing.T) {
 			c.Now = func() time.Time { s.clock.Advance(3 * time.Second); return s.clock.Now() }
 		})
 		// With leases as deployed: they must outlast the calls.
-		if _, err := functiontest.Queue(t, queue.Config{Endpoint: s.url}).Setup(t.Context(), false); err != nil {
+		if _, err := sim.Queue(t, queue.Config{Endpoint: s.url}).Setup(t.Context(), false); err != nil {
 			t.Fatal(err)
 		}
 		s.die(t, 60, func(i int, l *queue.DeadLetter) {

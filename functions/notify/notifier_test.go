@@ -1,4 +1,4 @@
-package main
+package notify
 
 import (
 	"bytes"
@@ -21,7 +21,7 @@ import (
 	"routinely/deploy/local/localtest"
 	"routinely/deploy/local/mnsclient"
 	"routinely/deploy/local/mnsemu"
-	"routinely/functions/functiontest"
+	"routinely/deploy/sim"
 	"routinely/queue"
 	"routinely/shared/callback"
 	"routinely/shared/fault"
@@ -61,7 +61,7 @@ func start(t *testing.T, answers ...int) *bell {
 	}
 	server, url := localtest.MNS(t, b.clock, "jobs-dead", "jobs-callbacks")
 	b.mns, b.messages = server, localtest.MNSClient(t, url)
-	jobs := functiontest.Queue(t, queue.Config{Endpoint: url, CallbackQueue: "jobs-callbacks"})
+	jobs := sim.Queue(t, queue.Config{Endpoint: url, CallbackQueue: "jobs-callbacks"})
 	b.notifier = notifier{queue: jobs, sender: sender, now: b.clock.Now, draw: func() float64 { return 0 }}
 	return b
 }
@@ -109,7 +109,7 @@ func body(t *testing.T, c queue.Callback) string {
 // ring runs one invocation and expects it to settle everything.
 func (b *bell) ring(t *testing.T, bodies ...string) []entry {
 	t.Helper()
-	out, err := b.handle(t.Context(), functiontest.Event(t, bodies...))
+	out, err := b.handle(t.Context(), sim.Event(t, bodies...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func (b *bell) ring(t *testing.T, bodies ...string) []entry {
 // take removes and returns the visible messages of a queue.
 func (b *bell) take(t *testing.T, name string) []string {
 	t.Helper()
-	return functiontest.Take(t, b.messages, name)
+	return sim.Take(t, b.messages, name)
 }
 
 // letter takes the one dead letter there is.
@@ -263,7 +263,7 @@ func TestNotify(t *testing.T) {
 			if _, err := b.mns.Faults().Add(faults.Rule{Action: "SendMessage", Times: -1, Fault: faults.Fault{Answer: faults.Reset}}); err != nil {
 				t.Fatal(err)
 			}
-			out, err := b.handle(t.Context(), functiontest.Event(t, body(t, b.news(t))))
+			out, err := b.handle(t.Context(), sim.Event(t, body(t, b.news(t))))
 			if broken == 204 {
 				if err != nil || out.Messages[0].Outcome != delivered {
 					t.Errorf("%+v, %v", out, err)
@@ -288,7 +288,7 @@ func TestNotify(t *testing.T) {
 			defer slow.Close()
 			c := b.news(t)
 			c.URL, c.Attempt = slow.URL, attempt
-			if out, err := b.handle(ctx, functiontest.Event(t, body(t, c))); err != nil || out.Messages[0].Code != callback.CodeUnreachable {
+			if out, err := b.handle(ctx, sim.Event(t, body(t, c))); err != nil || out.Messages[0].Code != callback.CodeUnreachable {
 				t.Errorf("%+v, %v", out, err)
 			}
 			b.clock.Advance(5 * time.Second)
@@ -306,7 +306,7 @@ func TestNotify(t *testing.T) {
 		}
 		ctx := logging.Into(context.Background(), log)
 		for range 2 {
-			if _, err := b.handle(ctx, functiontest.Event(t, body(t, b.news(t)))); err != nil {
+			if _, err := b.handle(ctx, sim.Event(t, body(t, b.news(t)))); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -319,7 +319,7 @@ func TestNotify(t *testing.T) {
 func TestUndeliveredCallback(t *testing.T) {
 	b := start(t)
 	told := b.news(t)
-	for name, text := range map[string]string{"the message": body(t, told), "the trigger's event": string(functiontest.Event(t, body(t, told)))} {
+	for name, text := range map[string]string{"the message": body(t, told), "the trigger's event": string(sim.Event(t, body(t, told)))} {
 		t.Run("that the trigger's own dead-letter setting kept can be redriven: "+name, func(t *testing.T) {
 			l := queue.ReadLetter(queue.Message{ID: "M1", Body: text, EnqueuedAt: b.clock.Now()})
 			if !l.Undelivered || l.Callback == nil || l.JobID != "job-1" || !strings.Contains(l.Message, "notify") {
@@ -337,7 +337,7 @@ func TestRun(t *testing.T) {
 	least := []string{"ROUTINELY_MNS_ENDPOINT=http://localhost", "ROUTINELY_CALLBACK_QUEUE=jobs-callbacks", "ROUTINELY_CALLBACK_SECRETS=" + secret}
 	t.Run("joins the parts", func(t *testing.T) {
 		started := false
-		if err := run(functiontest.Process(t, func(any, func(context.Context)) { started = true }), least, io.Discard); err != nil || !started {
+		if err := Run(sim.Process(t, func(any, func(context.Context)) { started = true }), least, io.Discard); err != nil || !started {
 			t.Errorf("%v, started %t", err, started)
 		}
 	})
@@ -346,7 +346,7 @@ func TestRun(t *testing.T) {
 		"every network": "ROUTINELY_CALLBACK_NETWORKS=0.0.0.0/0", "a bad network": "ROUTINELY_CALLBACK_NETWORKS=10.0.0.0", "a negative time": "ROUTINELY_CALLBACK_TIMEOUT=-1s",
 	} {
 		t.Run("refuses "+name, func(t *testing.T) {
-			err := run(functiontest.Process(t, func(any, func(context.Context)) { t.Error("started") }), append(least, setting), io.Discard)
+			err := Run(sim.Process(t, func(any, func(context.Context)) { t.Error("started") }), append(least, setting), io.Discard)
 			if err == nil || strings.Contains(err.Error(), "hush") {
 				t.Errorf("got %v", err)
 			}

@@ -1,4 +1,4 @@
-package main
+package provision
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"routinely/deploy/local/faults"
-	"routinely/functions/functiontest"
+	"routinely/deploy/sim"
 	"routinely/queue"
 	"routinely/shared/callback"
 	"routinely/shared/fault"
@@ -36,7 +36,7 @@ func TestDeadJob(t *testing.T) {
 		e := l.claimed(t)
 		l.inject(t, l.esa.Faults(), noSite())
 		l.inject(t, l.mns.Faults(), noQueue())
-		if _, err := l.handle(t.Context(), functiontest.Event(t, body(t, e))); !fault.HasKind(err, fault.Unavailable) {
+		if _, err := l.handle(t.Context(), sim.Event(t, body(t, e))); !fault.HasKind(err, fault.Unavailable) {
 			t.Fatalf("got %v, want the fault of the queue", err)
 		}
 		if got := l.told(t, e.JobID); got.State != routine.DeadLettered {
@@ -251,7 +251,7 @@ func TestCallback(t *testing.T) {
 			e.Request.CallbackURL = hook
 			l.inject(t, l.mns.Faults(), noQueue())
 			for range 2 {
-				if _, err := l.handle(t.Context(), functiontest.Event(t, body(t, e))); !fault.HasKind(err, fault.Unavailable) {
+				if _, err := l.handle(t.Context(), sim.Event(t, body(t, e))); !fault.HasKind(err, fault.Unavailable) {
 					t.Fatalf("got %v, want the fault of the queue", err)
 				}
 			}
@@ -280,7 +280,7 @@ func TestCallback(t *testing.T) {
 	})
 	t.Run("that a deployment does not make costs no job", func(t *testing.T) {
 		l := start(t)
-		l.queue = functiontest.Queue(t, queue.Config{Endpoint: l.mnsURL})
+		l.queue = sim.Queue(t, queue.Config{Endpoint: l.mnsURL})
 		e := l.envelope()
 		e.Request.CallbackURL = hook
 		if got := l.invoke(t, body(t, e)); got[0].Outcome != succeeded {

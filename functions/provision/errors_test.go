@@ -1,4 +1,4 @@
-package main
+package provision
 
 import (
 	"context"
@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"routinely/deploy/local/faults"
-	"routinely/functions/functiontest"
+	"routinely/deploy/sim"
 	"routinely/shared/routine"
 )
 
@@ -99,7 +99,7 @@ func (l *lane) expectPatience(t *testing.T) {
 	text := body(t, l.envelope())
 	for round := 0; ; round++ {
 		ctx, cancel := context.WithTimeout(t.Context(), 12*time.Second)
-		out, err := l.handle(ctx, functiontest.Event(t, text))
+		out, err := l.handle(ctx, sim.Event(t, text))
 		cancel()
 		if err != nil || round > 100 {
 			t.Fatalf("round %d: %v", round, err)

@@ -1,4 +1,4 @@
-package main
+package provision
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 	"routinely/deploy/local/mnsclient"
 	"routinely/deploy/local/mnsemu"
 	"routinely/deploy/local/otsemu"
-	"routinely/functions/functiontest"
+	"routinely/deploy/sim"
 	"routinely/functions/record"
 	"routinely/queue"
 	"routinely/shared/esa"
@@ -47,7 +47,7 @@ func start(t *testing.T) *lane {
 // startRecorded returns a worker with a ledger.
 func startRecorded(t *testing.T) *lane {
 	t.Helper()
-	server, book := functiontest.NewLedger(t)
+	server, book := sim.NewLedger(t)
 	l := startWith(t, clock.NewManual(time.Now()), book)
 	l.ots, l.ledger = server, book
 	return l
@@ -57,7 +57,7 @@ func startWith(t *testing.T, manual *clock.Manual, book *ledger.Ledger) *lane {
 	t.Helper()
 	mns, mnsURL := localtest.MNS(t, manual, "jobs", "jobs-dead", "jobs-callbacks")
 	account, esaURL := localtest.ESA(t, nil, 0)
-	jobs := functiontest.Queue(t, queue.Config{Endpoint: mnsURL, CallbackQueue: "jobs-callbacks"})
+	jobs := sim.Queue(t, queue.Config{Endpoint: mnsURL, CallbackQueue: "jobs-callbacks"})
 	client, err := esa.New(esa.Config{Endpoint: esaURL, Credentials: localtest.Credentials, Timeout: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)
@@ -108,7 +108,7 @@ func (l *lane) invoke(t *testing.T, bodies ...string) []entry {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	out, err := l.handle(ctx, functiontest.Event(t, bodies...))
+	out, err := l.handle(ctx, sim.Event(t, bodies...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func (l *lane) invoke(t *testing.T, bodies ...string) []entry {
 // take removes and returns the visible messages of a queue.
 func (l *lane) take(t *testing.T, name string) []string {
 	t.Helper()
-	return functiontest.Take(t, l.jobs, name)
+	return sim.Take(t, l.jobs, name)
 }
 
 // letters decodes the dead letters.

@@ -1,4 +1,4 @@
-package main
+package provision
 
 import (
 	"bytes"
@@ -11,14 +11,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"routinely/functions/functiontest"
+	"routinely/deploy/sim"
 	"routinely/queue"
 	"routinely/shared/logging"
 )
 
 // cloudEventOf is a CloudEvent of the type with the data.
 func cloudEventOf(eventType, data string) string {
-	return `{"specversion":"1.0","id":"1","source":"/x","type":` + functiontest.Quote(eventType) + `,"data":` + data + `}`
+	return `{"specversion":"1.0","id":"1","source":"/x","type":` + sim.Quote(eventType) + `,"data":` + data + `}`
 }
 
 // messages are bodies that hold no job, with a text in them.
@@ -26,22 +26,22 @@ var messages = map[string]func(text string) string{
 	"the body":         func(text string) string { return text },
 	"a body in Base64": func(text string) string { return "e30=" + text },
 	"a name": func(text string) string {
-		return `{"name":` + functiontest.Quote(text) + `,"siteId":7,"recordName":"a.example.com"}`
+		return `{"name":` + sim.Quote(text) + `,"siteId":7,"recordName":"a.example.com"}`
 	},
 	"a record's name": func(text string) string {
-		return `{"name":"pr-1","siteId":7,"recordName":` + functiontest.Quote(text) + `}`
+		return `{"name":"pr-1","siteId":7,"recordName":` + sim.Quote(text) + `}`
 	},
-	"a field's name":          func(text string) string { return `{` + functiontest.Quote(text) + `:1}` },
+	"a field's name":          func(text string) string { return `{` + sim.Quote(text) + `:1}` },
 	"an event's type":         func(text string) string { return cloudEventOf(text, `{}`) },
-	"a job's request":         func(text string) string { return cloudEventOf(queue.TypeJob, functiontest.Quote(text)) },
+	"a job's request":         func(text string) string { return cloudEventOf(queue.TypeJob, sim.Quote(text)) },
 	"the id of a job":         func(text string) string { return jobWith(text, "ci", `{}`) },
 	"the caller of a job":     func(text string) string { return jobWith("job-1", text, `{}`) },
-	"the request of a job":    func(text string) string { return jobWith("job-1", "ci", `{"name":`+functiontest.Quote(text)+`}`) },
-	"an event that is broken": func(text string) string { return `{"specversion":` + functiontest.Quote(text) + `}` },
+	"the request of a job":    func(text string) string { return jobWith("job-1", "ci", `{"name":`+sim.Quote(text)+`}`) },
+	"an event that is broken": func(text string) string { return `{"specversion":` + sim.Quote(text) + `}` },
 }
 
 func jobWith(id, caller, request string) string {
-	return cloudEventOf(queue.TypeJob, `{"jobId":`+functiontest.Quote(id)+`,"caller":`+functiontest.Quote(caller)+`,"acceptedAt":"2026-01-15T06:28:17Z","attempt":1,"request":`+request+`}`)
+	return cloudEventOf(queue.TypeJob, `{"jobId":`+sim.Quote(id)+`,"caller":`+sim.Quote(caller)+`,"acceptedAt":"2026-01-15T06:28:17Z","attempt":1,"request":`+request+`}`)
 }
 
 // work hands an event to the function and returns what became of its messages, and the log.
@@ -68,7 +68,7 @@ var ours = strings.Fields("time level msg function outcome jobId messageId attem
 func (l *lane) dead(t *testing.T, event []byte, message string) queue.DeadLetter {
 	t.Helper()
 	lines, log := l.work(t, event)
-	functiontest.CheckLog(t, log, ours)
+	sim.CheckLog(t, log, ours)
 	if bytes.Count(log, []byte("\n")) != 1 || !bytes.Contains(log, []byte(`"msg":"job dead-lettered"`)) {
 		t.Errorf("log %q", log)
 	}
@@ -92,19 +92,19 @@ func (l *lane) dead(t *testing.T, event []byte, message string) queue.DeadLetter
 
 func TestHostileMessages(t *testing.T) {
 	l := startRecorded(t)
-	for name, text := range functiontest.Hostile() {
+	for name, text := range sim.Hostile() {
 		for place, with := range messages {
 			t.Run(name+" in "+place, func(t *testing.T) {
 				body := with(text)
 				if utf8.ValidString(body) { // the trigger's event is JSON and carries no other
-					l.dead(t, functiontest.Event(t, body), body)
+					l.dead(t, sim.Event(t, body), body)
 				}
 				// The event of a trigger that does not wrap its messages: every byte arrives.
 				l.dead(t, []byte(body), body)
 			})
 		}
 		t.Run(name+" in the message's id", func(t *testing.T) {
-			l.dead(t, []byte(`[{"data":{"messageId":`+functiontest.Quote(text)+`,"messageBody":"rubbish"}}]`), "rubbish")
+			l.dead(t, []byte(`[{"data":{"messageId":`+sim.Quote(text)+`,"messageBody":"rubbish"}}]`), "rubbish")
 		})
 	}
 }
@@ -128,7 +128,7 @@ func TestDeepMessages(t *testing.T) {
 		"a job, not deep":   jobWith("job-1", "ci", `{"x":`+deep("[", "", "]", 9_000)+`}`),
 	} {
 		t.Run(name, func(t *testing.T) {
-			letter := l.dead(t, functiontest.Event(t, body), body)
+			letter := l.dead(t, sim.Event(t, body), body)
 			want := "UnreadableMessage"
 			if strings.HasSuffix(name, "not deep") {
 				want = "InvalidRequest"

@@ -1,4 +1,4 @@
-package main
+package provision
 
 import (
 	"context"
@@ -8,16 +8,16 @@ import (
 	"time"
 
 	"routinely/deploy/local/localtest"
-	"routinely/functions/functiontest"
+	"routinely/deploy/sim"
 )
 
 func TestRun(t *testing.T) {
 	t.Run("joins the parts", func(t *testing.T) {
 		_, mnsURL := localtest.MNS(t, nil)
 		account, esaURL := localtest.ESA(t, nil, 0)
-		event := functiontest.Event(t, `{"name":"pr-1","siteId":54362329990032,"recordName":"pr-1.example.com"}`)
+		event := sim.Event(t, `{"name":"pr-1","siteId":54362329990032,"recordName":"pr-1.example.com"}`)
 		var out report
-		process := functiontest.Process(t, func(handler any, _ func(context.Context)) {
+		process := sim.Process(t, func(handler any, _ func(context.Context)) {
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			defer cancel()
 			var err error
@@ -26,7 +26,7 @@ func TestRun(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		err := run(process, []string{
+		err := Run(process, []string{
 			"ROUTINELY_MNS_ENDPOINT=" + mnsURL, "ROUTINELY_ESA_ENDPOINT=" + esaURL,
 			"ALIBABA_CLOUD_ACCESS_KEY_ID=" + localtest.AccessKeyID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET=" + localtest.AccessKeySecret,
 		}, io.Discard)
@@ -43,7 +43,7 @@ func TestRun(t *testing.T) {
 		"no pause for the lock": "ROUTINELY_LOCK_POLL_MIN=0s", "no reserve": "ROUTINELY_RESERVE=0s", "a bad number": "ROUTINELY_RETRY_ATTEMPTS=x",
 	} {
 		t.Run("refuses "+name, func(t *testing.T) {
-			if err := run(functiontest.Process(t, func(any, func(context.Context)) { t.Error("started") }), []string{"ROUTINELY_MNS_ENDPOINT=http://localhost", setting}, io.Discard); err == nil {
+			if err := Run(sim.Process(t, func(any, func(context.Context)) { t.Error("started") }), []string{"ROUTINELY_MNS_ENDPOINT=http://localhost", setting}, io.Discard); err == nil {
 				t.Error("accepted")
 			}
 		})

@@ -1,4 +1,4 @@
-package main
+package provision
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	"routinely/deploy/local/faults"
 	"routinely/deploy/local/faults/matrix"
 	"routinely/deploy/local/localtest"
-	"routinely/functions/functiontest"
+	"routinely/deploy/sim"
 	"routinely/shared/fault"
 	"routinely/shared/ledger"
 )
@@ -254,7 +254,7 @@ func (x *trial) invoke(t *testing.T, text string) (settled bool) {
 	t.Helper()
 	defer x.stand.Over(t, x.cell)
 	ended := make(chan answer, 1)
-	w, instance, event := x.worker, x.instance, functiontest.Event(t, text)
+	w, instance, event := x.worker, x.instance, sim.Event(t, text)
 	// Whoever looks for the end of an invocation whose instance is dead looks at the end of the trial.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	if !x.flow.hasty {

@@ -1,4 +1,4 @@
-package main
+package provision
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"routinely/deploy/local/faults/matrix"
-	"routinely/functions/functiontest"
+	"routinely/deploy/sim"
 	"routinely/functions/record"
 	"routinely/queue"
 	"routinely/shared/esa"
@@ -44,7 +44,7 @@ type trial struct {
 func newTrial(t *testing.T, s *matrix.Stand, f flow, c matrix.Cell) *trial {
 	t.Helper()
 	x := &trial{stand: s, flow: f, cell: c, work: 5 * time.Minute}
-	x.book = functiontest.Ledger(t, ledger.Config{Endpoint: s.LedgerURL, Now: s.Clock.Now})
+	x.book = sim.Ledger(t, ledger.Config{Endpoint: s.LedgerURL, Now: s.Clock.Now})
 	x.job = x.accept(t, f.site)
 	s.Restart()
 	x.start(t, -1)
@@ -75,8 +75,8 @@ func (x *trial) start(t *testing.T, dieAt int) {
 	s, c := x.stand, x.cell
 	x.instance = s.Instance(dieAt)
 	limit := func(seam *matrix.Seam) time.Duration { return max(x.limit, s.Limit(seam, c)) }
-	jobs := functiontest.Queue(t, queue.Config{Endpoint: s.MNS.URL, Credentials: x.instance.Credentials(s.MNS), Timeout: limit(s.MNS)})
-	book := functiontest.Ledger(t, ledger.Config{Endpoint: s.Ledger.URL, Credentials: x.instance.Credentials(s.Ledger), Timeout: limit(s.Ledger), Now: s.Clock.Now})
+	jobs := sim.Queue(t, queue.Config{Endpoint: s.MNS.URL, Credentials: x.instance.Credentials(s.MNS), Timeout: limit(s.MNS)})
+	book := sim.Ledger(t, ledger.Config{Endpoint: s.Ledger.URL, Credentials: x.instance.Credentials(s.Ledger), Timeout: limit(s.Ledger), Now: s.Clock.Now})
 	account, err := esa.New(esa.Config{Endpoint: s.ESA.URL, Credentials: x.instance.Credentials(s.ESA), Timeout: limit(s.ESA)})
 	if err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-package main
+package provision
 
 // rememberedJobs bounds the memory for copies: MNS delivers at least once, and a copy comes soon or not at all.
 const rememberedJobs = 1024

@@ -1,4 +1,4 @@
-package main
+package provision
 
 import (
 	"bytes"
@@ -11,7 +11,7 @@ import (
 
 	"routinely/deploy/local/faults"
 	"routinely/deploy/local/localtest"
-	"routinely/functions/functiontest"
+	"routinely/deploy/sim"
 	"routinely/queue"
 	"routinely/shared/ledger"
 	"routinely/shared/logging"
@@ -95,7 +95,7 @@ func TestRecord(t *testing.T) {
 		l.inject(t, l.esa.Faults(), faults.Rule{Action: "CreateRoutine", Fault: faults.Fault{Answer: faults.Error, Status: 400, Code: "UserOperationStatusIsLocked"}})
 		e := l.claimed(t)
 		// Without time to wait in place, the job goes back.
-		if _, err := l.handle(t.Context(), functiontest.Event(t, body(t, e))); err != nil {
+		if _, err := l.handle(t.Context(), sim.Event(t, body(t, e))); err != nil {
 			t.Fatal(err)
 		}
 		l.check(t, e.JobID, told{
@@ -205,7 +205,7 @@ func TestLedgerTrouble(t *testing.T) {
 			e := l.claimed(t)
 			l.inject(t, l.ots.Faults(), faults.Rule{Times: -1, Fault: fault})
 			for range 3 {
-				got, err := l.handle(ctx, functiontest.Event(t, body(t, e)))
+				got, err := l.handle(ctx, sim.Event(t, body(t, e)))
 				if err != nil || got.Messages[0].Outcome != succeeded {
 					t.Errorf("%+v, %v", got, err)
 				}

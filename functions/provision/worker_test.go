@@ -1,4 +1,4 @@
-package main
+package provision
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 	"routinely/deploy/local/esaemu"
 	"routinely/deploy/local/faults"
 	"routinely/deploy/local/localtest"
-	"routinely/functions/functiontest"
+	"routinely/deploy/sim"
 	"routinely/queue"
 	"routinely/shared/routine"
 )
@@ -44,12 +44,12 @@ func TestLock(t *testing.T) {
 		e.Attempt = 4
 		ctx, cancel := context.WithTimeout(t.Context(), 11100*time.Millisecond)
 		defer cancel()
-		out, err := l.handle(ctx, functiontest.Event(t, body(t, e)))
+		out, err := l.handle(ctx, sim.Event(t, body(t, e)))
 		if err != nil || out.Messages[0].Outcome != handedBack {
 			t.Fatalf("%+v, %v", out, err)
 		}
 		l.clock.Advance(2 * time.Second)
-		back := queue.Decode(functiontest.Event(t, l.take(t, "jobs")...), l.clock.Now())[0].Envelope
+		back := queue.Decode(sim.Event(t, l.take(t, "jobs")...), l.clock.Now())[0].Envelope
 		e.HandedBack, e.Progress = 1, routine.Progress{Routine: routine.Created}
 		if diff := cmp.Diff(e, back); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
@@ -72,7 +72,7 @@ func TestRetry(t *testing.T) {
 			t.Errorf("back after seven seconds: %q", early)
 		}
 		l.clock.Advance(time.Second)
-		back := queue.Decode(functiontest.Event(t, l.take(t, "jobs")...), l.clock.Now())[0].Envelope
+		back := queue.Decode(sim.Event(t, l.take(t, "jobs")...), l.clock.Now())[0].Envelope
 		if len(back.Failures) != 1 || back.Failures[0].RequestID == "" || !strings.Contains(back.Failures[0].Message, "InternalException: try later") {
 			t.Errorf("failures %+v", back.Failures)
 		}
@@ -106,7 +106,7 @@ func TestRetry(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		e := l.envelope()
-		out, err := l.handle(ctx, functiontest.Event(t, body(t, e), body(t, e)))
+		out, err := l.handle(ctx, sim.Event(t, body(t, e), body(t, e)))
 		if err != nil || out.Messages[0].Outcome != handedBack || out.Messages[1].Outcome != handedBack {
 			t.Fatalf("%+v, %v", out, err)
 		}
@@ -251,7 +251,7 @@ func TestHandOverFails(t *testing.T) {
 			l.inject(t, l.mns.Faults(), down)
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			defer cancel()
-			out, err := l.handle(ctx, functiontest.Event(t, text))
+			out, err := l.handle(ctx, sim.Event(t, text))
 			if err == nil || out.Messages[0].Outcome != notSettled {
 				t.Errorf("%+v, %v", out, err)
 			}
@@ -266,7 +266,7 @@ func TestHandOverFails(t *testing.T) {
 		l.inject(t, l.mns.Faults(), down)
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 		defer cancel()
-		out, err := l.handle(ctx, functiontest.Event(t, "rubbish", body(t, l.envelope())))
+		out, err := l.handle(ctx, sim.Event(t, "rubbish", body(t, l.envelope())))
 		if err == nil || out.Messages[1].Outcome != succeeded {
 			t.Errorf("%+v, %v", out, err)
 		}
@@ -285,7 +285,7 @@ func TestTimeIsOver(t *testing.T) {
 			defer cancel()
 			l.inject(t, l.esa.Faults(), faults.Rule{Action: "CreateRoutine", Fault: faults.Fault{Answer: faults.Error, Code: "UserOperationStatusIsLocked"}})
 			l.sleep = func(context.Context, time.Duration) { cancel() }
-			out, err := l.handle(ctx, functiontest.Event(t, body(t, e)))
+			out, err := l.handle(ctx, sim.Event(t, body(t, e)))
 			if err != nil || out.Messages[0].Outcome != want {
 				t.Fatalf("%+v, %v", out, err)
 			}

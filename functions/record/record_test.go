@@ -11,7 +11,7 @@ import (
 	"routinely/deploy/local/clock"
 	"routinely/deploy/local/faults"
 	"routinely/deploy/local/otsemu"
-	"routinely/functions/functiontest"
+	"routinely/deploy/sim"
 	"routinely/functions/record"
 	"routinely/shared/ledger"
 	"routinely/shared/logging"
@@ -29,7 +29,7 @@ type book struct {
 func open(t *testing.T) *book {
 	t.Helper()
 	b := &book{clock: clock.NewManual(time.Date(2026, 1, 15, 6, 28, 17, 0, time.UTC))}
-	server, l := functiontest.NewLedger(t)
+	server, l := sim.NewLedger(t)
 	b.ots = server
 	b.Record = record.New(l, b.clock.Now)
 	return b

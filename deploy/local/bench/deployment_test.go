@@ -44,8 +44,8 @@ func deploy(b *testing.B, cfg stack.Config, jobs int) *deployment {
 	binaries := b.TempDir()
 	cfg.Dir, cfg.OnInvocation = b.TempDir(), d.note
 	cfg.Addresses = stack.Addresses{HTTP: "127.0.0.1:0", MNS: "127.0.0.1:0", ESA: "127.0.0.1:0", OTS: "127.0.0.1:0", FC: "127.0.0.1:0"}
-	cfg.Accept, cfg.Provision = build(b, binaries, "functions/accept"), build(b, binaries, "functions/provision")
-	cfg.Notify = build(b, binaries, "functions/notify")
+	cfg.Accept, cfg.Provision = build(b, binaries, "functions/accept/main"), build(b, binaries, "functions/provision/main")
+	cfg.Notify = build(b, binaries, "functions/notify/main")
 	var err error
 	if d.Stack, err = stack.New(cfg); err != nil {
 		b.Fatal(err)

@@ -20,7 +20,7 @@ const root = "../../.."
 // build compiles a command as it is deployed, but for the machine the benchmark runs on, and returns the binary's path.
 func build(b *testing.B, dir, folder string) string {
 	b.Helper()
-	path := filepath.Join(dir, filepath.Base(folder))
+	path := filepath.Join(dir, filepath.Base(strings.TrimSuffix(folder, "/main")))
 	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", path, "./"+folder)
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")

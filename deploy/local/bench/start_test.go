@@ -22,7 +22,7 @@ const slowStart = 10 * time.Second
 // another order each time: a start after the end of a larger process takes longer.
 func BenchmarkStart(b *testing.B) {
 	dir := b.TempDir()
-	folders := []string{"deploy/local/bench/testdata/hello", "functions/accept", "functions/provision", "functions/notify"}
+	folders := []string{"deploy/local/bench/testdata/hello", "functions/accept/main", "functions/provision/main", "functions/notify/main"}
 	binaries := make([]string, len(folders))
 	for i, folder := range folders {
 		binaries[i] = unpacked(b, build(b, dir, folder))

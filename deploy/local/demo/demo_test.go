@@ -31,7 +31,7 @@ var update = flag.Bool("update", false, "write the golden files")
 
 // TestMain builds the functions as they are deployed.
 func TestMain(m *testing.M) {
-	dir, err := localtest.Build("functions/accept", "functions/provision", "functions/notify")
+	dir, err := localtest.Build("functions/accept/main", "functions/provision/main", "functions/notify/main")
 	if err == nil {
 		err = os.Setenv("DEMO_TEST_BINARIES", dir)
 	}

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -14,7 +16,7 @@ import (
 // turn is how long a Build waits for others to link theirs.
 const turn = 5 * time.Minute
 
-// Build compiles commands of the module, named by their folder such as functions/accept, into a new temporary directory,
+// Build compiles commands of the module, named by their folder such as functions/accept/main, into a new temporary directory,
 // which the caller removes. It is for TestMain, which has no testing.TB.
 //
 // Packages that are tested at the same time want the same commands, and to link them takes seconds. So they are built in turn
@@ -40,20 +42,21 @@ func Build(folders ...string) (dir string, err error) {
 }
 
 func build(into string, folders []string) error {
-	// Without symbols, as they are deployed: linking takes half as long.
-	args := []string{"build", "-ldflags", "-s -w", "-o", into + string(filepath.Separator)}
 	for _, folder := range folders {
-		args = append(args, "routinely/"+folder)
-	}
-	cmd := exec.Command("go", args...)
-	// What was linked is moved into place as a whole, which takes a temporary directory on the same disk: who is killed in
-	// the middle leaves no half of a command that the go command would take for the whole.
-	cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0", "GOTMPDIR="+into)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build %v: %w\n%s", folders, err, out)
+		// Without symbols, as they are deployed: linking takes half as long.
+		cmd := exec.Command("go", "build", "-ldflags", "-s -w", "-o", filepath.Join(into, commandName(folder)), "routinely/"+folder)
+		// What was linked is moved into place as a whole, which takes a temporary directory on the same disk: who is killed in
+		// the middle leaves no half of a command that the go command would take for the whole.
+		cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0", "GOTMPDIR="+into)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("build %s: %w\n%s", folder, err, out)
+		}
 	}
 	return nil
 }
+
+// commandName is the file that a command is built into: its folder's name, for functions/accept/main accept.
+func commandName(folder string) string { return path.Base(strings.TrimSuffix(folder, "/main")) }
 
 // copies are what a test runs: others may build anew meanwhile.
 func copies(kept string, folders []string) (dir string, err error) {
@@ -61,7 +64,7 @@ func copies(kept string, folders []string) (dir string, err error) {
 		return "", err
 	}
 	for _, folder := range folders {
-		name := filepath.Base(folder)
+		name := commandName(folder)
 		content, err := os.ReadFile(filepath.Join(kept, name))
 		if err == nil {
 			err = os.WriteFile(filepath.Join(dir, name), content, 0o700)

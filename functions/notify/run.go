@@ -1,28 +1,21 @@
-// Command notify is the function that tells of the ends of jobs: it takes callbacks from their queue and posts each to the URL that
+// Package notify is the function that tells of the ends of jobs: it takes callbacks from their queue and posts each to the URL that
 // its request names, again and again if it must, so that no receiver can hold up the jobs.
-package main
+package notify
 
 import (
 	"context"
 	"io"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"time"
 
-	"routinely/functions/invocation"
 	"routinely/shared/callback"
 	"routinely/shared/config"
+	"routinely/shared/invocation"
 )
 
-func main() {
-	invocation.Main("notify", os.Exit, func(process invocation.Process) error {
-		return run(process, os.Environ(), os.Stdout)
-	})
-}
-
-// run joins the parts and serves with them as long as the process lives.
-func run(process invocation.Process, environ []string, stdout io.Writer) error {
+// Run joins the parts and serves with them as long as the process lives.
+func Run(process invocation.Process, environ []string, stdout io.Writer) error {
 	cfg, err := config.LoadNotify(environ)
 	if err != nil {
 		return err

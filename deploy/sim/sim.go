@@ -1,6 +1,6 @@
-// Package functiontest makes what functions are made of for their tests: the process, and the queue and the ledger on the local servers
+// Package sim makes what functions are made of for their tests: the process, and the queue and the ledger on the local servers
 // of localtest. It is for tests only.
-package functiontest
+package sim
 
 import (
 	"cmp"
@@ -10,8 +10,8 @@ import (
 
 	"routinely/deploy/local/localtest"
 	"routinely/deploy/local/otsemu"
-	"routinely/functions/invocation"
 	"routinely/queue"
+	"routinely/shared/invocation"
 	"routinely/shared/ledger"
 )
 

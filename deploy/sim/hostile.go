@@ -1,4 +1,4 @@
-package functiontest
+package sim
 
 import (
 	"bytes"

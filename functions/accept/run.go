@@ -1,34 +1,27 @@
-// Command accept is the HTTP-triggered function: it validates a routine request, puts a job on the queue and answers 202,
+// Package accept is the HTTP-triggered function: it validates a routine request, puts a job on the queue and answers 202,
 // tells what became of jobs, and works off dead letters. It never calls ESA.
-package main
+package accept
 
 import (
 	"context"
 	"encoding/json"
 	"io"
 	"net/http"
-	"os"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
 
 	"routinely/functions/deadletters"
-	"routinely/functions/invocation"
 	"routinely/functions/record"
 	"routinely/shared/auth"
 	"routinely/shared/callback"
 	"routinely/shared/config"
+	"routinely/shared/invocation"
 )
 
-func main() {
-	invocation.Main("accept", os.Exit, func(process invocation.Process) error {
-		return run(process, os.Environ(), os.Stdout)
-	})
-}
-
-// run joins the parts and serves with them as long as the process lives.
-func run(process invocation.Process, environ []string, stdout io.Writer) error {
+// Run joins the parts and serves with them as long as the process lives.
+func Run(process invocation.Process, environ []string, stdout io.Writer) error {
 	cfg, err := config.LoadAccept(environ)
 	if err != nil {
 		return err

@@ -11,9 +11,9 @@ import (
 	"github.com/aliyun/fc-runtime-go-sdk/fccontext"
 	"github.com/google/go-cmp/cmp"
 
-	"routinely/functions/functiontest"
-	"routinely/functions/invocation"
+	"routinely/deploy/sim"
 	"routinely/shared/config"
+	"routinely/shared/invocation"
 )
 
 // parts are those of a function without a ledger.
@@ -36,7 +36,7 @@ func nothing(context.Context) {}
 func TestServe(t *testing.T) {
 	t.Run("passes events on, and what is said of them back", func(t *testing.T) {
 		failed := errors.New("no")
-		invocation.Serve(functiontest.Process(t, func(h any, _ func(context.Context)) {
+		invocation.Serve(sim.Process(t, func(h any, _ func(context.Context)) {
 			got, err := h.(handler)(t.Context(), json.RawMessage(`1`))
 			if got != "done 1" || !errors.Is(err, failed) {
 				t.Errorf("%q, %v", got, err)
@@ -45,7 +45,7 @@ func TestServe(t *testing.T) {
 	})
 	t.Run("looks out for its end before it begins an event, and not before the first", func(t *testing.T) {
 		watched := 0
-		p := functiontest.Process(t, func(h any, _ func(context.Context)) {
+		p := sim.Process(t, func(h any, _ func(context.Context)) {
 			if watched != 0 {
 				t.Error("the start was held up")
 			}
@@ -76,7 +76,7 @@ func TestServe(t *testing.T) {
 			id, _, _ := parts.Credentials.Get()
 			used = append(used, id)
 		}
-		invocation.Serve(functiontest.Process(t, func(h any, preStop func(context.Context)) {
+		invocation.Serve(sim.Process(t, func(h any, preStop func(context.Context)) {
 			for _, id := range []string{"first", "second"} {
 				if _, err := h.(handler)(call(id), nil); err != nil {
 					t.Error(err)
@@ -92,7 +92,7 @@ func TestServe(t *testing.T) {
 		stopping, stop := context.WithCancel(t.Context())
 		begun, release, ended := make(chan bool), make(chan bool), make(chan int)
 		events, finished, flushed := 0, false, false
-		p := functiontest.Process(t, func(h any, _ func(context.Context)) {
+		p := sim.Process(t, func(h any, _ func(context.Context)) {
 			if _, err := h.(handler)(t.Context(), nil); err != nil {
 				t.Error(err)
 			}

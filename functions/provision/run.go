@@ -1,29 +1,22 @@
-// Command provision is the queue-triggered function: it takes jobs one at a time, performs the two steps against ESA, and
+// Package provision is the queue-triggered function: it takes jobs one at a time, performs the two steps against ESA, and
 // decides about each: done, again later, or dead letter.
-package main
+package provision
 
 import (
 	"io"
 	"math/rand/v2"
-	"os"
 	"time"
 
-	"routinely/functions/invocation"
 	"routinely/functions/record"
 	"routinely/shared/config"
 	"routinely/shared/esa"
+	"routinely/shared/invocation"
 	"routinely/shared/provision"
 	"routinely/shared/retry"
 )
 
-func main() {
-	invocation.Main("provision", os.Exit, func(process invocation.Process) error {
-		return run(process, os.Environ(), os.Stdout)
-	})
-}
-
-// run joins the parts and serves with them as long as the process lives.
-func run(process invocation.Process, environ []string, stdout io.Writer) error {
+// Run joins the parts and serves with them as long as the process lives.
+func Run(process invocation.Process, environ []string, stdout io.Writer) error {
 	cfg, err := config.LoadProvision(environ)
 	if err != nil {
 		return err

@@ -7,8 +7,8 @@ import (
 
 	"github.com/aliyun/fc-runtime-go-sdk/fccontext"
 
-	"routinely/functions/invocation"
 	"routinely/shared/config"
+	"routinely/shared/invocation"
 	"routinely/shared/logging"
 )
 
