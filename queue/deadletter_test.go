@@ -173,7 +173,7 @@ func TestDeadLetterTellsTheStory(t *testing.T) {
 	want := queue.DeadLetter{
 		JobID: "job-1", Kind: "operator", Code: "ServiceNotOpen", Message: "not activated", RequestID: "R1",
 		Step: routine.CreateRoutine, Hint: "activate it", Reason: "not retryable", Caller: "ci", AcceptedAt: now, Attempt: 2,
-		Request: &request, Progress: routine.Progress{RoutineUnknown: true}, DeadAt: now,
+		Request: &request, Progress: routine.Progress{RecordUnknown: true}, DeadAt: now,
 		Attempts: []routine.Attempt{{Number: 1, At: now, Kind: "unavailable", Message: "no answer"}},
 		Redriven: 1, Redrives: []routine.Redrive{{Number: 1, At: now, By: "ops", Reason: "bill paid"}},
 		Received: queue.ReceivedBody("M1", []byte(bare)),

@@ -47,6 +47,7 @@ func bodies() map[string]reflect.Type {
 		"FieldProblem":      reflect.TypeFor[routine.Problem](),
 		"Attempt":           reflect.TypeFor[routine.Attempt](),
 		"Progress":          reflect.TypeFor[routine.Progress](),
+		"Look":              reflect.TypeFor[routine.Look](),
 		"Result":            reflect.TypeFor[routine.Result](),
 		"Redrive":           reflect.TypeFor[routine.Redrive](),
 	}

@@ -363,8 +363,8 @@ func (x *trial) perform(t *testing.T, e queue.Envelope, done map[string]int) {
 	if state := write(ledger.Entry{Kind: ledger.Started}); state == routine.Succeeded || state == routine.Cancelled {
 		return
 	}
-	workflow := provision.Workflow{ESA: x.account, StepTime: time.Second}
-	result, err := workflow.Run(t.Context(), e.Request, &e.Progress)
+	workflow := provision.Workflow{ESA: x.account, StepTime: time.Second, Timeout: 10 * time.Second}
+	result, err := workflow.Run(t.Context(), e.Request, &e.Progress, func(context.Context, routine.Progress) error { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -64,7 +64,7 @@ func startWith(t *testing.T, manual *clock.Manual, book *ledger.Ledger) *lane {
 	}
 	t.Cleanup(client.Close)
 	w, err := newWorker(workerConfig{
-		queue: jobs, record: record.New(book, manual.Now), workflow: provision.Workflow{ESA: client, StepTime: time.Second},
+		queue: jobs, record: record.New(book, manual.Now), workflow: provision.Workflow{ESA: client, StepTime: time.Second, Timeout: 10 * time.Second},
 		policy:      retry.Policy{Base: 2 * time.Second, Cap: 15 * time.Minute, MaxAttempts: 10, MaxInternalAttempts: 3, MaxAge: 24 * time.Hour},
 		lockPollMin: 200 * time.Millisecond, lockPollMax: 3 * time.Second, reserve: 10 * time.Second,
 		now: manual.Now, draw: func() float64 { return 0.999 },

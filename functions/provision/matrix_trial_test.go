@@ -90,7 +90,7 @@ func (x *trial) start(t *testing.T, dieAt int) {
 		attempts = 3
 	}
 	x.worker, err = newWorker(workerConfig{
-		queue: jobs, record: record.New(book, s.Clock.Now), workflow: provision.Workflow{ESA: account, StepTime: time.Millisecond},
+		queue: jobs, record: record.New(book, s.Clock.Now), workflow: provision.Workflow{ESA: account, StepTime: time.Millisecond, Timeout: limit(s.ESA)},
 		policy:      retry.Policy{Base: 2 * time.Second, Cap: 15 * time.Minute, MaxAttempts: attempts, MaxInternalAttempts: 3, MaxAge: 24 * time.Hour},
 		lockPollMin: 200 * time.Millisecond, lockPollMax: 3 * time.Second, reserve: 10 * time.Second,
 		now: s.Clock.Now, draw: func() float64 { return 0.999 },

@@ -36,7 +36,7 @@ func Run(process invocation.Process, environ []string, stdout io.Writer) error {
 	w, err := newWorker(workerConfig{
 		queue:    parts.Jobs,
 		record:   history,
-		workflow: provision.Workflow{ESA: account, StepTime: cfg.ESATimeout},
+		workflow: provision.Workflow{ESA: account, StepTime: cfg.ESATimeout, Timeout: cfg.ESATimeout},
 		policy: retry.Policy{
 			Base: cfg.RetryBase, Cap: cfg.RetryCap, MaxAttempts: cfg.RetryAttempts,
 			MaxInternalAttempts: cfg.RetryInternalAttempts, MaxAge: cfg.RetryMaxAge,

@@ -191,7 +191,7 @@ func (w *worker) runOnce(ctx context.Context, e *queue.Envelope) (result routine
 			}
 		}
 	}()
-	return w.workflow.Run(ctx, e.Request, &e.Progress)
+	return w.workflow.Run(ctx, e.Request, &e.Progress, func(context.Context, routine.Progress) error { return nil })
 }
 
 // handBack returns a job to the queue without counting an attempt.

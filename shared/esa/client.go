@@ -94,7 +94,18 @@ func (p provider) GetProviderName() string { return "routinely" }
 type Routine struct {
 	Description string
 	HasAssets   bool
-	CreateTime  time.Time
+	// CreateTime is in whole seconds, in UTC. It is zero where ESA's text is not RFC 3339: then nothing can be proven by it.
+	CreateTime time.Time
+}
+
+// Reading is what GetRoutine showed.
+type Reading struct {
+	// Routine is nil if ESA has no routine of the name.
+	Routine *Routine
+	// At is ESA's own clock, from the Date of the answer, in whole seconds.
+	At time.Time
+	// RequestID is ESA's id of the call.
+	RequestID string
 }
 
 // CreateRoutine makes a routine; nil description and hasAssets are not sent. It returns nil only if ESA said Status OK.
@@ -114,27 +125,43 @@ func (c *Client) CreateRoutine(ctx context.Context, name string, description *st
 	})
 }
 
-// GetRoutine reads a routine. A missing one is a fault of kind NotFound with code RoutineNotExist.
-func (c *Client) GetRoutine(ctx context.Context, name string) (Routine, error) {
-	var out Routine
-	err := c.call(ctx, "GetRoutine", func(ctx context.Context) error {
+// GetRoutine looks a routine up by its exact name. That ESA has none of the name (RoutineNotExist) is a reading, no error. An answer
+// without a readable Date is an error: it could not be compared with a CreateTime.
+func (c *Client) GetRoutine(ctx context.Context, name string) (Reading, error) {
+	const action = "GetRoutine"
+	var out Reading
+	seen, err := c.exchange(ctx, action, func(ctx context.Context) error {
 		res, err := c.sdk.GetRoutineWithContext(ctx, &sdk.GetRoutineRequest{Name: &name}, &dara.RuntimeOptions{})
 		if err != nil {
 			return err
 		}
-		if res.Body == nil || res.Body.CreateTime == nil {
-			return unusable("no CreateTime in the answer")
-		}
-		// The creation time is for display; an odd format is no reason to doubt that the routine exists.
-		created, _ := time.Parse(time.RFC3339, *res.Body.CreateTime)
-		out = Routine{
-			Description: dara.StringValue(res.Body.Description),
-			HasAssets:   dara.BoolValue(res.Body.HasAssets),
-			CreateTime:  created,
-		}
-		return nil
+		out.Routine, err = readRoutine(res.Body)
+		return err
 	})
-	return out, err
+	if err != nil && !fault.HasCode(err, CodeRoutineNotExist) {
+		return Reading{}, err
+	}
+	if seen.date.IsZero() {
+		return Reading{}, classify(action, unusable("no readable Date in the answer"), seen)
+	}
+	out.At, out.RequestID = seen.date, seen.requestID
+	return out, nil
+}
+
+func readRoutine(body *sdk.GetRoutineResponseBody) (*Routine, error) {
+	if body == nil || body.CreateTime == nil {
+		return nil, unusable("no CreateTime in the answer")
+	}
+	// An odd format is no reason to doubt that the routine exists.
+	created, err := time.Parse(time.RFC3339, *body.CreateTime)
+	if err != nil {
+		created = time.Time{}
+	}
+	return &Routine{
+		Description: dara.StringValue(body.Description),
+		HasAssets:   dara.BoolValue(body.HasAssets),
+		CreateTime:  created.UTC(),
+	}, nil
 }
 
 // CreateRoutineRelatedRecord makes a record under the site and binds it to the routine. It returns the record's id, and an
@@ -211,14 +238,19 @@ const statusOK = "OK"
 
 // call runs one API call under its own time limit and classifies its failure.
 func (c *Client) call(ctx context.Context, action string, do func(context.Context) error) error {
+	_, err := c.exchange(ctx, action, do)
+	return err
+}
+
+// exchange is call for those who need what the answer says beside its body.
+func (c *Client) exchange(ctx context.Context, action string, do func(context.Context) error) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	var seen answer
-	err := do(context.WithValue(ctx, answerKey{}, &seen))
-	if err == nil {
-		return nil
+	if err := do(context.WithValue(ctx, answerKey{}, &seen)); err != nil {
+		return seen, classify(action, err, seen)
 	}
-	return classify(action, err, seen)
+	return seen, nil
 }
 
 // unusable is a 200 that does not say what it must. The call may have taken effect.

@@ -56,11 +56,11 @@ func TestActions(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, err := client.GetRoutine(t.Context(), "pr-1")
-		if err != nil || got.CreateTime.IsZero() {
+		if err != nil || got.Routine == nil || got.Routine.CreateTime.IsZero() {
 			t.Fatalf("%+v, %v", got, err)
 		}
-		got.CreateTime = time.Time{}
-		if diff := cmp.Diff(esa.Routine{Description: "日本 & <b>+%", HasAssets: true}, got); diff != "" {
+		got.Routine.CreateTime = time.Time{}
+		if diff := cmp.Diff(&esa.Routine{Description: "日本 & <b>+%", HasAssets: true}, got.Routine); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
 		}
 	})

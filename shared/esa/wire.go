@@ -49,6 +49,8 @@ func newWire() *wire {
 // answer is what the wire saw of one call.
 type answer struct {
 	requestID string
+	// date is the server's own clock, zero where the header is missing or unreadable.
+	date time.Time
 }
 
 type answerKey struct{}
@@ -66,6 +68,7 @@ func (w *wire) Call(req *http.Request, _ *http.Transport) (*http.Response, error
 		seen = &answer{}
 	}
 	seen.requestID = res.Header.Get("x-acs-request-id")
+	seen.date = date(res.Header)
 	if err != nil {
 		return nil, &fault.Error{
 			Kind: fault.Unavailable, Code: codeTruncated, OutcomeUnknown: true, Hint: hintUnavailable,
@@ -77,6 +80,15 @@ func (w *wire) Call(req *http.Request, _ *http.Transport) (*http.Response, error
 	}
 	res.Body = io.NopCloser(bytes.NewReader(body))
 	return res, nil
+}
+
+// date reads the time at which the answer was made (RFC 9110, section 6.6.1), in whole seconds.
+func date(h http.Header) time.Time {
+	t, err := http.ParseTime(h.Get("Date"))
+	if err != nil {
+		return time.Time{}
+	}
+	return t.UTC()
 }
 
 // errorBody is the documented shape of an error; the fields ESA adds for people are not read.

@@ -38,7 +38,7 @@ func start(t *testing.T) account {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	return account{server, provision.Workflow{ESA: client}}
+	return account{server, provision.Workflow{ESA: client, Timeout: 10 * time.Second}}
 }
 
 func (a account) inject(t *testing.T, rules ...faults.Rule) {
@@ -85,13 +85,16 @@ const (
 	list   = "ListRoutineRelatedRecords"
 )
 
+// recorded is a begin that succeeds.
+func recorded(context.Context, routine.Progress) error { return nil }
+
 // outcome is a Result without the record's id, which ESA chooses.
 type outcome struct{ Routine, Record routine.Outcome }
 
 // run expects success and checks that the record's id is ESA's.
 func (a account) run(t *testing.T, req routine.Request, progress *routine.Progress) outcome {
 	t.Helper()
-	result, err := a.workflow.Run(t.Context(), req, progress)
+	result, err := a.workflow.Run(t.Context(), req, progress, recorded)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +107,7 @@ func (a account) run(t *testing.T, req routine.Request, progress *routine.Progre
 
 func (a account) fail(t *testing.T, req routine.Request, progress *routine.Progress) *fault.Error {
 	t.Helper()
-	result, err := a.workflow.Run(t.Context(), req, progress)
+	result, err := a.workflow.Run(t.Context(), req, progress, recorded)
 	if err == nil {
 		t.Fatalf("got %+v, want a failure", result)
 	}
@@ -225,7 +228,7 @@ func TestIfExistsFail(t *testing.T) {
 	t.Run("takes what an earlier attempt of the job may have created", func(t *testing.T) {
 		a := start(t)
 		a.run(t, wish(), &routine.Progress{})
-		if diff := cmp.Diff(outcome{routine.Adopted, routine.Adopted}, a.run(t, strict, &routine.Progress{RoutineUnknown: true, RecordUnknown: true})); diff != "" {
+		if diff := cmp.Diff(outcome{routine.Adopted, routine.Adopted}, a.run(t, strict, &routine.Progress{RecordUnknown: true})); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
 		}
 	})
@@ -236,7 +239,7 @@ func TestIfExistsFail(t *testing.T) {
 			faults.Rule{Action: get, Fault: faults.Fault{Answer: faults.Error, Code: "RoutineNotExist"}},
 			faults.Rule{Action: list, Fault: faults.Fault{Answer: faults.Document, Body: `{"TotalCount":0,"RelatedRecords":[]}`}},
 		)
-		if diff := cmp.Diff(outcome{routine.Adopted, routine.Adopted}, a.run(t, strict, &routine.Progress{RoutineUnknown: true, RecordUnknown: true})); diff != "" {
+		if diff := cmp.Diff(outcome{routine.Adopted, routine.Adopted}, a.run(t, strict, &routine.Progress{RecordUnknown: true})); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
 		}
 	})
@@ -289,7 +292,7 @@ func TestUnknownOutcome(t *testing.T) {
 			faults.Rule{Action: get, Times: 2, Fault: faults.Fault{Answer: faults.HTML}},
 		)
 		progress := &routine.Progress{}
-		if failure := a.fail(t, wish(), progress); failure.Step != create || !progress.RoutineUnknown {
+		if failure := a.fail(t, wish(), progress); failure.Step != create || progress.Look == nil {
 			t.Errorf("got %+v, progress %+v", failure, progress)
 		}
 		if failure := a.fail(t, wish(), progress); failure.Step != get {
@@ -381,7 +384,7 @@ func TestTime(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		for _, progress := range []routine.Progress{{}, {Routine: routine.Created}} {
-			_, err := a.workflow.Run(ctx, wish(), &progress)
+			_, err := a.workflow.Run(ctx, wish(), &progress, recorded)
 			if failure := fault.From(err); failure == nil || failure.Kind != fault.Locked || failure.Code != provision.CodeNoTime {
 				t.Errorf("got %+v", failure)
 			}

@@ -102,15 +102,28 @@ const (
 	Adopted Outcome = "adopted"
 )
 
-// Progress is what a job knows of its own steps from one attempt to the next.
+// Progress is what a job knows of its own steps from one attempt to the next. It is kept in the job's row.
 type Progress struct {
 	// Routine is how step 1 ended; empty while it has not.
 	Routine Outcome `json:"routine,omitempty"`
+	// RoutineCreated is ESA's CreateTime of the routine that step 1 created or adopted; zero where it was not read.
+	RoutineCreated time.Time `json:"routineCreateTime,omitzero"`
 	// RoutineRecreated is set once step 1 was done again because ESA no longer knew the routine.
 	RoutineRecreated bool `json:"routineRecreated,omitempty"`
-	// RoutineUnknown and RecordUnknown are set once a call of the step may have taken effect without saying so.
-	RoutineUnknown bool `json:"routineUnknown,omitempty"`
-	RecordUnknown  bool `json:"recordUnknown,omitempty"`
+	// Look is the look right before a CreateRoutine call whose outcome is not known; nil if there is no such call.
+	Look *Look `json:"look,omitempty"`
+	// RecordUnknown is set once a call of step 2 may have taken effect without saying so.
+	RecordUnknown bool `json:"recordUnknown,omitempty"`
+}
+
+// Look is a reading of ESA that showed no routine of the name, right before a CreateRoutine call. With it a routine that is found
+// later is proven to be that call's, or not.
+type Look struct {
+	// At is ESA's own clock when it was read, from the Date of the answer, in whole seconds.
+	At time.Time `json:"at"`
+	// Until is ESA's clock by which the call has ended: At plus what passed until it failed, or At plus the time limit of one call
+	// while nobody knows.
+	Until time.Time `json:"until"`
 }
 
 // Result is what a succeeded job achieved.

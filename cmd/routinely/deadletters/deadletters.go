@@ -162,7 +162,7 @@ func progress(p routine.Progress) string {
 	if p.RoutineRecreated {
 		parts = append(parts, "routine created anew")
 	}
-	if p.RoutineUnknown {
+	if p.Look != nil {
 		parts = append(parts, "a call for the routine may have taken effect")
 	}
 	if p.RecordUnknown {
