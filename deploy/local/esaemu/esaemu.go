@@ -138,8 +138,9 @@ func (s *Server) Close() error {
 	return nil
 }
 
-// ServeHTTP implements http.Handler.
+// ServeHTTP implements http.Handler. Every answer has the Date of the server's own clock, broken ones included.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.date(w)
 	if strings.HasPrefix(r.URL.Path, "/_local/") {
 		s.local.ServeHTTP(w, r)
 		return
@@ -155,7 +156,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.refuse(w, err)
 			return
 		}
-		writeAnswer(w, http.StatusOK, newRequestID(), out)
+		s.writeAnswer(w, http.StatusOK, newRequestID(), out)
 	}, func(w http.ResponseWriter, status int, code, message string) {
 		s.refuse(w, &apiError{status: status, code: code, message: message})
 	})
@@ -286,13 +287,17 @@ func (s *Server) refuse(w http.ResponseWriter, err error) {
 	if recommend == "" {
 		recommend = "https://api.aliyun.com/troubleshoot?q=" + refused.code + "&product=ESA&requestId=" + id
 	}
-	writeAnswer(w, refused.status, id, answer{
+	s.writeAnswer(w, refused.status, id, answer{
 		"HostId": s.hostID, "Code": refused.code, "Message": refused.message, "Recommend": recommend,
 	})
 }
 
-func writeAnswer(w http.ResponseWriter, status int, requestID string, body answer) {
+// date says when the answer is made.
+func (s *Server) date(w http.ResponseWriter) { w.Header().Set("Date", s.now().Format(http.TimeFormat)) }
+
+func (s *Server) writeAnswer(w http.ResponseWriter, status int, requestID string, body answer) {
 	body["RequestId"] = requestID
+	s.date(w) // a write takes time
 	w.Header().Set("X-Acs-Request-Id", requestID)
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
