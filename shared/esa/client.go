@@ -153,10 +153,7 @@ func readRoutine(body *sdk.GetRoutineResponseBody) (*Routine, error) {
 		return nil, unusable("no CreateTime in the answer")
 	}
 	// An odd format is no reason to doubt that the routine exists.
-	created, err := time.Parse(time.RFC3339, *body.CreateTime)
-	if err != nil {
-		created = time.Time{}
-	}
+	created, _ := time.Parse(time.RFC3339, *body.CreateTime)
 	return &Routine{
 		Description: dara.StringValue(body.Description),
 		HasAssets:   dara.BoolValue(body.HasAssets),

@@ -73,13 +73,6 @@ func TestActions(t *testing.T) {
 			t.Errorf("-want +got:\n%s", diff)
 		}
 	})
-	t.Run("knows a missing routine", func(t *testing.T) {
-		_, client := start(t)
-		_, err := client.GetRoutine(t.Context(), "nobody")
-		if failure := fault.From(err); failure.Kind != fault.NotFound || failure.Code != esa.CodeRoutineNotExist || failure.RequestID == "" {
-			t.Errorf("got %+v", failure)
-		}
-	})
 	t.Run("binds a record and finds it on a later page, in any case", func(t *testing.T) {
 		server, client := start(t)
 		if err := client.CreateRoutine(t.Context(), "pr-1", nil, nil); err != nil {

@@ -1,0 +1,82 @@
+package provision_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"routinely/deploy/local/faults"
+	"routinely/shared/fault"
+	"routinely/shared/routine"
+)
+
+func TestBegin(t *testing.T) {
+	t.Run("is called between the look and CreateRoutine, with the look", func(t *testing.T) {
+		a := start(t)
+		var begun []routine.Progress
+		_, err := a.workflow.Run(t.Context(), wish(), &routine.Progress{}, func(_ context.Context, p routine.Progress) error {
+			begun = append(begun, p)
+			same(t, "calls before", a.calls(), []string{get})
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		now := a.clock.Now()
+		same(t, "begun", begun, []routine.Progress{{Look: &routine.Look{At: now, Until: now.Add(timeout)}}})
+	})
+	t.Run("is called before the first write when step 1 is done", func(t *testing.T) {
+		a := start(t)
+		a.plant(t, 0)
+		var begun []routine.Progress
+		done := routine.Progress{Routine: routine.Created}
+		progress := done
+		_, err := a.workflow.Run(t.Context(), wish(), &progress, func(_ context.Context, p routine.Progress) error {
+			begun = append(begun, p)
+			same(t, "calls before", a.calls(), nil)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, "begun", begun, []routine.Progress{done})
+	})
+	t.Run("ends the run with its own error and no further call", func(t *testing.T) {
+		refused := errors.New("the ledger does not answer")
+		for _, progress := range []routine.Progress{{}, {Routine: routine.Created}, {Look: &routine.Look{}}} {
+			a, before := start(t), progress
+			_, err := a.workflow.Run(t.Context(), wish(), &progress, func(context.Context, routine.Progress) error { return refused })
+			if err != refused {
+				t.Errorf("got %v", err)
+			}
+			if n := a.Faults().Count(create) + a.Faults().Count(bind); n != 0 {
+				t.Errorf("%d calls that write", n)
+			}
+			same(t, "progress", progress, before)
+		}
+	})
+	t.Run("is called again, with a look of its own, for each call in a wait for the lock", func(t *testing.T) {
+		a := start(t)
+		a.inject(t, faults.Rule{Action: create, Fault: faults.Fault{Answer: faults.Error, Code: "UserOperationStatusIsLocked"}})
+		var begun []routine.Progress
+		begin := func(_ context.Context, p routine.Progress) error {
+			begun = append(begun, p)
+			return nil
+		}
+		progress := &routine.Progress{}
+		first := a.clock.Now()
+		if _, err := a.workflow.Run(t.Context(), wish(), progress, begin); !fault.HasKind(err, fault.Locked) {
+			t.Fatal(err)
+		}
+		same(t, "no call is open after a refusal", *progress, routine.Progress{})
+		a.clock.Advance(3 * time.Second)
+		second := a.clock.Now()
+		if _, err := a.workflow.Run(t.Context(), wish(), progress, begin); err != nil {
+			t.Fatal(err)
+		}
+		same(t, "begun", begun, []routine.Progress{
+			{Look: &routine.Look{At: first, Until: first.Add(timeout)}}, {Look: &routine.Look{At: second, Until: second.Add(timeout)}},
+		})
+	})
+}

@@ -1,0 +1,76 @@
+package provision_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"routinely/deploy/local/faults"
+	"routinely/shared/fault"
+	"routinely/shared/routine"
+)
+
+func TestRoutineThatIsNotThere(t *testing.T) {
+	notThere := faults.Rule{Action: bind, Fault: faults.Fault{Answer: faults.Error, Code: "RoutineNotExist"}}
+	t.Run("right after creating it is a delay", func(t *testing.T) {
+		a := start(t)
+		a.inject(t, notThere)
+		progress := &routine.Progress{}
+		if failure := a.fail(t, wish(), progress); failure.Kind != fault.Unavailable || failure.Code != "RoutineNotExist" {
+			t.Errorf("got %+v", failure)
+		}
+		same(t, "outcome", a.run(t, wish(), progress), outcome{routine.Created, routine.Created})
+	})
+	t.Run("later it was deleted: it is created once more, after a look that is recorded", func(t *testing.T) {
+		a := start(t)
+		progress := &routine.Progress{Routine: routine.Adopted, RoutineCreated: a.clock.Now().Add(-time.Hour)}
+		var begun []routine.Progress
+		result, err := a.workflow.Run(t.Context(), strict(), progress, func(_ context.Context, p routine.Progress) error {
+			begun = append(begun, p)
+			return nil
+		})
+		if err != nil || result.Routine != routine.Created {
+			t.Fatalf("%+v, %v", result, err)
+		}
+		same(t, "calls", a.calls(), []string{bind, get, create, bind})
+		now := a.clock.Now()
+		same(t, "begun last", begun[len(begun)-1], routine.Progress{RoutineRecreated: true, Look: &routine.Look{At: now, Until: now.Add(timeout)}})
+		same(t, "progress", *progress, routine.Progress{Routine: routine.Created, RoutineRecreated: true})
+	})
+	t.Run("the new one is not shown at once either: that is a delay", func(t *testing.T) {
+		a := start(t)
+		a.inject(t, faults.Rule{Action: bind, Times: 2, Fault: notThere.Fault})
+		progress := &routine.Progress{Routine: routine.Created}
+		if failure := a.fail(t, wish(), progress); failure.Kind != fault.Unavailable || failure.Code != "RoutineNotExist" {
+			t.Errorf("got %+v", failure)
+		}
+	})
+	t.Run("unless ESA shows the very same one: that is a delay", func(t *testing.T) {
+		a := start(t)
+		a.plant(t, 0)
+		a.inject(t, notThere)
+		progress := &routine.Progress{Routine: routine.Created, RoutineCreated: a.clock.Now()}
+		before := *progress
+		if failure := a.fail(t, strict(), progress); failure.Kind != fault.Unavailable || failure.Code != "RoutineNotExist" {
+			t.Errorf("got %+v", failure)
+		}
+		same(t, "progress", *progress, before)
+	})
+	t.Run("one that somebody else made instead is a conflict for fail, and adopted otherwise", func(t *testing.T) {
+		a := start(t)
+		a.plant(t, 0)
+		a.inject(t, faults.Rule{Action: bind, Times: 2, Fault: notThere.Fault})
+		earlier := routine.Progress{Routine: routine.Created, RoutineCreated: a.clock.Now().Add(-time.Second)}
+		progress := earlier
+		a.conflicts(t, strict(), &progress)
+		same(t, "outcome", a.run(t, wish(), &earlier), outcome{routine.Adopted, routine.Created})
+	})
+	t.Run("and not a third time", func(t *testing.T) {
+		a := start(t)
+		failure := a.fail(t, wish(), &routine.Progress{Routine: routine.Created, RoutineRecreated: true})
+		if failure.Kind != fault.NotFound || failure.Code != "RoutineNotExist" {
+			t.Errorf("got %+v", failure)
+		}
+		same(t, "ESA holds", a.holds(t), nil)
+	})
+}

@@ -1,0 +1,153 @@
+package provision_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"routinely/deploy/local/clock"
+	"routinely/deploy/local/esaemu"
+	"routinely/deploy/local/faults"
+	"routinely/deploy/local/localtest"
+	"routinely/shared/esa"
+	"routinely/shared/fault"
+	"routinely/shared/provision"
+	"routinely/shared/routine"
+)
+
+func ptr[T any](v T) *T { return &v }
+
+func wish() routine.Request {
+	return routine.Request{Name: "pr-1", SiteID: localtest.SiteID, RecordName: "pr-1.example.com"}
+}
+
+// strict is a wish for what must not exist yet.
+func strict() routine.Request {
+	req := wish()
+	req.IfExists = routine.Fail
+	return req
+}
+
+// timeout is the time limit of a call to ESA.
+const timeout = 10 * time.Second
+
+// account is an ESA whose clock stands still, at a whole second, with a workflow on it.
+type account struct {
+	*esaemu.Server
+	clock    *clock.Manual
+	workflow provision.Workflow
+}
+
+func start(t *testing.T) account {
+	t.Helper()
+	manual := clock.NewManual(time.Now().UTC().Truncate(time.Second))
+	server, url := localtest.ESA(t, manual, 0)
+	client, err := esa.New(esa.Config{Endpoint: url, Credentials: localtest.Credentials, Timeout: timeout})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return account{server, manual, provision.Workflow{ESA: client, Timeout: timeout}}
+}
+
+// plant makes a routine of the wish's name as another program would, with its CreateTime so much after now.
+func (a account) plant(t *testing.T, after time.Duration) {
+	t.Helper()
+	if err := a.PlantRoutine(esaemu.Routine{Name: "pr-1", CreateTime: a.clock.Now().Add(after)}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (a account) inject(t *testing.T, rules ...faults.Rule) {
+	t.Helper()
+	for _, rule := range rules {
+		if _, err := a.Faults().Add(rule); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// calls lists the actions ESA was called with, in their order.
+func (a account) calls() []string {
+	var out []string
+	for _, call := range a.Faults().Calls() {
+		out = append(out, call.Action)
+	}
+	return out
+}
+
+// holds lists what ESA has: routine, then its records.
+func (a account) holds(t *testing.T) []string {
+	t.Helper()
+	state, err := a.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, r := range state.Routines {
+		out = append(out, r.Name)
+		for _, record := range r.Records {
+			out = append(out, r.Name+" "+record.RecordName)
+		}
+	}
+	return out
+}
+
+var complete = []string{"pr-1", "pr-1 pr-1.example.com"}
+
+const (
+	create = "CreateRoutine"
+	bind   = "CreateRoutineRelatedRecord"
+	get    = "GetRoutine"
+	list   = "ListRoutineRelatedRecords"
+)
+
+// recorded is a begin that succeeds.
+func recorded(context.Context, routine.Progress) error { return nil }
+
+// conflicts checks that the run is refused because the routine exists.
+func (a account) conflicts(t *testing.T, req routine.Request, progress *routine.Progress) {
+	t.Helper()
+	failure := a.fail(t, req, progress)
+	if failure.Kind != fault.Conflict || failure.Code != esa.CodeRoutineAlreadyExist || failure.Step != create || failure.RequestID == "" || failure.Hint == "" {
+		t.Errorf("got %+v, want a conflict", failure)
+	}
+	if progress.Routine != "" {
+		t.Errorf("the progress says that the routine was %s", progress.Routine)
+	}
+}
+
+// same checks that nothing differs.
+func same[T any](t *testing.T, what string, got, want T) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s; -want +got:\n%s", what, diff)
+	}
+}
+
+// outcome is a Result without the record's id, which ESA chooses.
+type outcome struct{ Routine, Record routine.Outcome }
+
+// run expects success and checks that the record's id is ESA's.
+func (a account) run(t *testing.T, req routine.Request, progress *routine.Progress) outcome {
+	t.Helper()
+	result, err := a.workflow.Run(t.Context(), req, progress, recorded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, found, err := a.workflow.ESA.FindRelatedRecord(t.Context(), req.Name, req.SiteID, req.RecordName)
+	if err != nil || !found || id != result.RecordID {
+		t.Errorf("record id %d, ESA has %d (%t, %v)", result.RecordID, id, found, err)
+	}
+	return outcome{result.Routine, result.Record}
+}
+
+func (a account) fail(t *testing.T, req routine.Request, progress *routine.Progress) *fault.Error {
+	t.Helper()
+	result, err := a.workflow.Run(t.Context(), req, progress, recorded)
+	if err == nil {
+		t.Fatalf("got %+v, want a failure", result)
+	}
+	return fault.From(err)
+}
