@@ -88,8 +88,9 @@ func TestMadeBetweenLookAndCall(t *testing.T) {
 	t.Run("adopt refuses it if it is not what was asked for, and names the refused call", func(t *testing.T) {
 		a, progress, req := start(t), routine.Progress{}, wish()
 		req.Description = ptr("ours")
+		a.inject(t, faults.Rule{Action: get, Skip: 1, Fault: faults.Fault{Answer: faults.Slow, Headers: map[string]string{"x-acs-request-id": "of the read"}}})
 		_, err := a.workflow.Run(t.Context(), req, &progress, meanwhile(t, a, "theirs"))
-		if failure := fault.From(err); failure == nil || failure.Kind != fault.Conflict || failure.RequestID == "" {
+		if failure := fault.From(err); failure == nil || failure.Kind != fault.Conflict || failure.RequestID == "" || failure.RequestID == "of the read" {
 			t.Errorf("got %+v", failure)
 		}
 		same(t, "progress", progress, routine.Progress{})

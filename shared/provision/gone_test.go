@@ -7,6 +7,7 @@ import (
 
 	"routinely/deploy/local/faults"
 	"routinely/shared/fault"
+	"routinely/shared/provision"
 	"routinely/shared/routine"
 )
 
@@ -64,6 +65,26 @@ func TestRoutineThatIsNotThere(t *testing.T) {
 		progress := earlier
 		a.conflicts(t, strict(), &progress)
 		same(t, "outcome", a.run(t, wish(), &earlier), outcome{routine.Adopted, routine.Created})
+	})
+	t.Run("one whose CreateTime nobody could read is not known to be the same", func(t *testing.T) {
+		a := start(t)
+		a.inject(t, notThere, faults.Rule{Action: get, Fault: faults.Fault{Answer: faults.Document, Body: `{"CreateTime":"just now"}`}})
+		if failure := a.fail(t, strict(), &routine.Progress{Routine: routine.Created}); failure.Kind != fault.Conflict {
+			t.Errorf("got %+v", failure)
+		}
+	})
+	t.Run("it is not begun again when the time has run out meanwhile", func(t *testing.T) {
+		a := start(t)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, err := a.workflow.Run(ctx, wish(), &routine.Progress{Routine: routine.Created}, func(context.Context, routine.Progress) error {
+			a.workflow.StepTime = time.Hour
+			return nil
+		})
+		if !fault.HasCode(err, provision.CodeNoTime) {
+			t.Errorf("got %v", err)
+		}
+		same(t, "calls", a.calls(), []string{bind})
 	})
 	t.Run("and not a third time", func(t *testing.T) {
 		a := start(t)
