@@ -82,7 +82,7 @@ var (
 		{doing: "index rows left", server: tableService, action: "BatchWriteRow", skip: 3, fresh: true},
 	}
 	doubting = []point{
-		{doing: "read step 1 back", server: edgeService, action: "GetRoutine", spoilt: "CreateRoutine", spoil: lostAnswer},
+		{doing: "read step 1 back", server: edgeService, action: "GetRoutine", skip: 1, spoilt: "CreateRoutine", spoil: lostAnswer},
 		{
 			doing: "read step 2 back", server: edgeService, action: "ListRoutineRelatedRecords",
 			spoilt: "CreateRoutineRelatedRecord", spoil: lostAnswer,

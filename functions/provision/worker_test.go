@@ -185,8 +185,8 @@ func TestDuplicates(t *testing.T) {
 		if lines[0].Outcome != succeeded || lines[1].Outcome != duplicate {
 			t.Errorf("got %+v", lines)
 		}
-		if n := len(l.esa.Faults().Calls()); n != 2 {
-			t.Errorf("%d ESA calls, want 2", n)
+		if n := len(l.esa.Faults().Calls()); n != 3 {
+			t.Errorf("%d ESA calls, want a look and the two steps", n)
 		}
 	})
 	t.Run("another request under the same job id is not a copy", func(t *testing.T) {

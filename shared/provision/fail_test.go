@@ -3,6 +3,7 @@ package provision_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"routinely/deploy/local/esaemu"
 	"routinely/deploy/local/faults"
@@ -77,6 +78,17 @@ func TestMadeBetweenLookAndCall(t *testing.T) {
 		}
 		same(t, "calls", a.calls(), []string{get, create})
 		same(t, "progress", progress, routine.Progress{})
+	})
+	t.Run("fail is refused also when the answer to its own call is lost: ESA shows one that is older", func(t *testing.T) {
+		a, progress := start(t), routine.Progress{}
+		a.inject(t, faults.Rule{Action: create, Fault: faults.Fault{Answer: faults.Reset}})
+		_, err := a.workflow.Run(t.Context(), strict(), &progress, func(context.Context, routine.Progress) error {
+			a.plant(t, -time.Minute)
+			return nil
+		})
+		if !fault.HasKind(err, fault.Conflict) || progress.Routine != "" {
+			t.Errorf("got %v, %+v", err, progress)
+		}
 	})
 	t.Run("adopt uses it", func(t *testing.T) {
 		a, progress := start(t), routine.Progress{}

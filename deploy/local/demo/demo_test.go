@@ -265,12 +265,12 @@ func call(t *testing.T, method, url, body string) []byte {
 	return answer
 }
 
-// timeless replaces what differs from demo to demo: ids, times, and how often the lock was met.
+// timeless replaces what differs from demo to demo: ids, times, and how often the lock was met and the look before it made.
 func timeless(report string) string {
 	for pattern, with := range map[string]string{
 		`│ [0-9a-f]{8} │`:                        "│ ######## │",
 		`in [0-9.]+ s`:                           "in #.# s",
-		`(?m)^.*UserOperationStatusIsLocked.*\n`: "", `(?m)(│ all .*│)( +[0-9]+) │$`: "$1 ##### │",
+		`(?m)^.*UserOperationStatusIsLocked.*\n`: "", `(?m)(│ (?:all|GetRoutine +│ RoutineNotExist) .*│)( +[0-9]+) │$`: "$1 ##### │",
 		`\([0-9]+ refusals`: "(# refusals",
 	} {
 		report = regexp.MustCompile(pattern).ReplaceAllString(report, with)
