@@ -73,6 +73,16 @@ func TestRoutineThatIsNotThere(t *testing.T) {
 			t.Errorf("got %+v", failure)
 		}
 	})
+	t.Run("while ESA does not say whether it is there, nothing is forgotten", func(t *testing.T) {
+		a := start(t)
+		a.inject(t, faults.Rule{Action: get, Fault: faults.Fault{Answer: faults.HTML}})
+		progress := &routine.Progress{Routine: routine.Created, RoutineCreated: a.clock.Now()}
+		before := *progress
+		if failure := a.fail(t, wish(), progress); failure.Step != get {
+			t.Errorf("got %+v", failure)
+		}
+		same(t, "progress", *progress, before)
+	})
 	t.Run("it is not begun again when the time has run out meanwhile", func(t *testing.T) {
 		a := start(t)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

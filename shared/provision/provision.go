@@ -39,7 +39,7 @@ type Begin = func(context.Context, routine.Progress) error
 // CreateRoutine call, whose look is in the progress. If begin fails, Run makes no further call and returns that error as it is;
 // every other error is a *fault.Error.
 func (w *Workflow) Run(ctx context.Context, req routine.Request, progress *routine.Progress, begin Begin) (routine.Result, error) {
-	r := run{Workflow: w, req: req, progress: progress, record: begin}
+	r := run{Workflow: w, req: req, progress: progress, onBegin: begin}
 	return r.steps(ctx)
 }
 
@@ -48,8 +48,8 @@ type run struct {
 	*Workflow
 	req      routine.Request
 	progress *routine.Progress
-	record   Begin
-	// begun is set once record was called.
+	onBegin  Begin
+	// begun is set once onBegin was called.
 	begun bool
 	// fresh is set once this run ended step 1.
 	fresh bool
@@ -80,7 +80,7 @@ func (r *run) steps(ctx context.Context) (routine.Result, error) {
 // begin records the progress before a write.
 func (r *run) begin(ctx context.Context) error {
 	r.begun = true
-	return r.record(ctx, *r.progress)
+	return r.onBegin(ctx, *r.progress)
 }
 
 // notVisible makes a retryable fault of RoutineNotExist about a routine that is there: ESA promises no read-after-write.

@@ -5,6 +5,10 @@ import (
 	"testing"
 	"time"
 
+	esa "github.com/alibabacloud-go/esa-20240910/v2/client"
+	"github.com/alibabacloud-go/tea/tea"
+
+	"routinely/deploy/local/esaemu"
 	"routinely/deploy/local/faults"
 )
 
@@ -34,6 +38,19 @@ func TestDate(t *testing.T) {
 			same(t, "Date", date(t, b), b.clock.Now().UTC().Format(http.TimeFormat))
 		})
 	}
+	t.Run("a write bears the time at which it was done", func(t *testing.T) {
+		b := start(t)
+		latency := time.Minute.Milliseconds()
+		if err := b.SetAccount(esaemu.AccountChange{LatencyMillis: &latency}); err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			b.clock.Await(1)
+			b.clock.Advance(time.Minute)
+		}()
+		done := must[*esa.CreateRoutineResponse](t)(b.sdk.CreateRoutine(&esa.CreateRoutineRequest{Name: tea.String("web")}))
+		same(t, "Date", tea.StringValue(done.Headers["date"]), b.clock.Now().UTC().Format(http.TimeFormat))
+	})
 	t.Run("a fault can take another Date", func(t *testing.T) {
 		b := start(t)
 		if _, err := b.Faults().Add(faults.Rule{Fault: faults.Fault{Answer: faults.Empty, Headers: map[string]string{"Date": "today"}}}); err != nil {
