@@ -8,9 +8,6 @@ import (
 	"strings"
 )
 
-// asyncLimit bounds events of asynchronous invocations. (FC limits: 128 KB.)
-const asyncLimit = 128 << 10
-
 // API returns the server's HTTP API. It checks no signature: it is meant for the loopback interface.
 //
 //	POST   /2023-03-30/functions/{name}/invocations  InvokeFunction; X-Fc-Invocation-Type: Async answers 202 at once
@@ -75,7 +72,7 @@ func (s *Server) invokeFunction(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if async {
-		if failed := s.invokeAsync(name, requestID, event); failed != nil {
+		if failed := s.invokeAsync(name, order{source: Async, event: event, requestID: requestID}, nil); failed != nil {
 			answerError(w, failed.Status, failed)
 			return
 		}

@@ -18,23 +18,29 @@ import (
 	"routinely/deploy/local/serve"
 )
 
-const usage = `Run Function Compute go1 binaries on this machine: Runtime API, HTTP triggers, MNS queue triggers.
+const usage = `Run Function Compute go1 binaries on this machine: Runtime API, HTTP triggers, MNS queue triggers,
+timer triggers.
 
   fc -function hello=./main -http hello=127.0.0.1:9000
   fc -function work=./main,timeout=60s,instances=1 -queue work=jobs -mns http://127.0.0.1:9324 \
      -access-key id -secret-key secret -dead-letter jobs-dead -tolerance ALL
+  fc -function sweep=./main,instances=1,async-retries=0,async-age=60s -timer "sweep=@every 1m"
 
 Options:
 `
+
+// settings are the keys of -function.
+const settings = "timeout, instances, idle, memory, initializer, prestop, async-retries or async-age"
 
 // command is what the flags of Command say.
 type command struct {
 	config  Config
 	trigger QueueTrigger
 	listen  string
-	// http and queues are pairs of a function and its address or queue; env holds NAME:KEY=VALUE.
-	http, queues []pair
-	env          []string
+	// http, queues and timers are pairs of a function and its address, queue or schedule; env holds NAME:KEY=VALUE.
+	http, queues, timers []pair
+	env                  []string
+	payload              string
 }
 
 type pair struct{ function, value string }
@@ -74,7 +80,7 @@ func Command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 func (c *command) flags() *flag.FlagSet {
 	f := flag.NewFlagSet("fc", flag.ContinueOnError)
 	f.StringVar(&c.listen, "listen", "", "`address` of the API and /_local/; none if empty")
-	f.Func("function", "`name=binary[,key=value…]`, repeatable; keys: timeout, instances, idle, memory, initializer, prestop", c.addFunction)
+	f.Func("function", "`name=binary[,key=value…]`, repeatable; keys: "+settings, c.addFunction)
 	f.Func("http", "`function=address` of an HTTP trigger, repeatable", addPair(&c.http))
 	f.Func("env", "`function:KEY=VALUE`, repeatable", func(s string) error { c.env = append(c.env, s); return nil })
 	f.Func("queue", "`function=queue` of a queue trigger, repeatable; the flags below hold for all of them", addPair(&c.queues))
@@ -90,6 +96,8 @@ func (c *command) flags() *flag.FlagSet {
 	f.Func("tolerance", "ALL or NONE (default NONE)", text(&c.trigger.ErrorsTolerance))
 	f.BoolVar(&c.trigger.Base64Decode, "base64", false, "decode message bodies from base64")
 	f.StringVar(&c.trigger.DeadLetterQueue, "dead-letter", "", "`queue` for messages whose retries are used up")
+	f.Func("timer", "`function=schedule` of a timer trigger, such as \"sweep=@every 1m\", whole minutes, repeatable", addPair(&c.timers))
+	f.StringVar(&c.payload, "payload", "", "`text` in the events of the timer triggers")
 	f.StringVar(&c.config.AccountID, "account", "123456", "account id")
 	f.StringVar(&c.config.Region, "region", "cn-local", "region id")
 	f.DurationVar(&c.config.Grace, "grace", defaultGrace, "how long invocations may take to finish when stopped")
@@ -146,8 +154,14 @@ func (f *Function) set(key, value string) (err error) {
 		f.Initializer, err = strconv.ParseBool(cmp.Or(value, "true"))
 	case "prestop":
 		f.PreStop, err = strconv.ParseBool(cmp.Or(value, "true"))
+	case "async-retries":
+		f.Async = f.Async.complete()
+		f.Async.MaxRetryAttempts, err = strconv.Atoi(value)
+	case "async-age":
+		f.Async = f.Async.complete()
+		f.Async.MaxEventAge, err = time.ParseDuration(value)
 	default:
-		err = errors.New("want timeout, instances, idle, memory, initializer or prestop")
+		err = errors.New("want " + settings)
 	}
 	return err
 }
@@ -173,6 +187,11 @@ func (c *command) server() (*Server, error) {
 		t.Name, t.Function, t.Queue = q.function+"-"+q.value, q.function, q.value
 		t.AccessKeyID, t.AccessKeySecret = c.config.AccessKeyID, c.config.AccessKeySecret
 		c.config.Triggers = append(c.config.Triggers, t)
+	}
+	for _, t := range c.timers {
+		c.config.Timers = append(c.config.Timers, TimerTrigger{
+			Name: t.function + "-timer", Function: t.function, Schedule: t.value, Payload: c.payload,
+		})
 	}
 	for _, h := range c.http {
 		if c.index(h.function) < 0 {

@@ -21,7 +21,8 @@ func TestCommand(t *testing.T) {
 		go func() {
 			ended <- fcemu.Command(ctx, []string{
 				"-listen", "127.0.0.1:0", "-function", "accept=" + binary("function") + ",timeout=10s,instances=4,idle=1m,memory=128",
-				"-function", "provision=" + binary("function") + ",instances=1", "-http", "accept=127.0.0.1:0",
+				"-function", "provision=" + binary("function") + ",instances=1,async-retries=0,async-age=60s",
+				"-timer", "provision=@every 1h", "-payload", "x", "-http", "accept=127.0.0.1:0",
 				"-env", "provision:GATE=" + g.address(), "-queue", "provision=jobs", "-mns", q.url, "-access-key", accessKey,
 				"-secret-key", secretKey, "-batch", "2", "-shape", "rawdata", "-dead-letter", "dead", "-tolerance", "ALL",
 			}, &lineWriter{t: t, lines: lines}, bytes.NewBuffer(nil))
@@ -56,7 +57,7 @@ func TestCommand(t *testing.T) {
 		if err := fcemu.Command(context.Background(), []string{"-h"}, &out, &out); err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range []string{"-function", "-dead-letter", "BACKOFF_RETRY", "instances"} {
+		for _, want := range []string{"-function", "-dead-letter", "BACKOFF_RETRY", "instances", "-timer", "async-age"} {
 			if !strings.Contains(out.String(), want) {
 				t.Errorf("no %s in the usage:\n%s", want, &out)
 			}
@@ -78,6 +79,12 @@ func TestCommand(t *testing.T) {
 		"an address in use":           {[]string{"-function", f, "-listen", listen(t).Addr().String()}, "in use"},
 		"environment of nothing":      {[]string{"-function", f, "-env", "g:A=B"}, `no -function "g"`},
 		"environment without a value": {[]string{"-function", f, "-env", "f:A"}, "function:KEY=VALUE"},
+		"a timer of nothing":          {[]string{"-function", f, "-timer", "g=@every 1m"}, `function "g"`},
+		"a timer without a schedule":  {[]string{"-function", f, "-timer", "f"}, "function=value"},
+		"a cron expression":           {[]string{"-function", f, "-timer", "f=0 * * * * *"}, "cron"},
+		"a large payload":             {[]string{"-function", f, "-timer", "f=@every 1m", "-payload", strings.Repeat("x", 128<<10)}, "payload"},
+		"a short age":                 {[]string{"-function", f + ",async-age=1ms"}, "async event age 1ms"},
+		"many asynchronous retries":   {[]string{"-function", f + ",async-retries=9"}, "async retry attempts 9"},
 		"a queue without an endpoint": {[]string{"-function", f, "-queue", "f=q"}, "endpoint"},
 		"an unknown shape": {[]string{
 			"-function", f, "-queue", "f=q", "-mns", "http://127.0.0.1:1", "-access-key", "a", "-secret-key", "b", "-shape", "round",

@@ -1,5 +1,5 @@
 // Package fcemu is a local Function Compute 3.0 for runtime go1: it starts unmodified function binaries, serves each the Runtime
-// API, and feeds them from HTTP triggers, MNS queue triggers and the InvokeFunction API.
+// API, and feeds them from HTTP triggers, MNS queue triggers, timer triggers and the InvokeFunction API.
 //
 // One process is one instance and has one event at a time. Instances start on demand, are reused while warm, are killed on a
 // timeout and never outlive this process. It is not a sandbox: functions run as the user, with the machine's network and files.
@@ -9,7 +9,9 @@
 //   - A function that fails behind an HTTP trigger is a 502, as documented for the HTTP functions of FC 2.
 //   - An HTTP request waits ten seconds for a busy function before it is a 429; other calls do not wait.
 //   - A binary has ten seconds to ask for its first event, and two to end after SIGTERM; warm instances are kept for five minutes.
-//   - Asynchronous events are retried after 0.5 s, doubling, also after errors of the function, and do not survive the server.
+//   - Asynchronous events are retried after 0.5 s, doubling, also after errors of the function, and do not survive the server. One
+//     whose next attempt would come after its maximum age is dropped when it reaches that age.
+//   - A timer counts from the start of the server. Its interval is whole minutes; cron expressions are refused.
 //   - The queue trigger fetches one batch ahead. Throttled calls use up retries. A body that is not base64 passes IsBase64Decode.
 //   - A long poll that is cut off by the end of the server may have taken a message, which then waits out its visibility timeout.
 package fcemu
@@ -24,7 +26,6 @@ import (
 	"io"
 	"log/slog"
 	mathrand "math/rand/v2"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -39,7 +40,7 @@ const (
 	defaultGrace = 5 * time.Second
 )
 
-// Config describes an account's functions and queue triggers.
+// Config describes an account's functions and triggers.
 type Config struct {
 	// AccountID and Region appear in events, headers and environment. Required.
 	AccountID, Region string
@@ -50,13 +51,16 @@ type Config struct {
 	Functions []Function
 	// Triggers lists the queue triggers; HTTP triggers are made by Server.HTTP.
 	Triggers []QueueTrigger
+	// Timers lists the timer triggers. No two triggers share a name.
+	Timers []TimerTrigger
 	// Stdout gets what the instances print on stdout and stderr, by whole lines; nil drops it. Lines over 64 KB are cut.
 	Stdout io.Writer
 	// Logger gets what happens to instances and triggers; nil drops it.
 	Logger *slog.Logger
 	// OnInvocation is called after each invocation, before its caller learns the outcome; it must not block. nil for none.
 	OnInvocation func(Invocation)
-	// OnTrigger is called for each step of a queue trigger; it must not block. nil for none.
+	// OnTrigger is called for each step of a queue trigger and for each event of a timer trigger that is given up; it must not
+	// block. nil for none.
 	OnTrigger func(TriggerEvent)
 	// Clock times everything: timeouts, retries, leases, windows, idle instances. nil means the system's. Functions live by the
 	// machine's clock, so a manual one should start at the present.
@@ -74,6 +78,7 @@ type Server struct {
 	log       *slog.Logger
 	functions map[string]*function
 	triggers  []*trigger
+	timers    []*timer
 	output    lineWriter
 	journal   journal
 	faults    faultList
@@ -138,20 +143,39 @@ func (s *Server) build() error {
 		}
 		s.functions[config.Name] = f
 	}
-	for _, config := range c.Triggers {
-		t, err := newTrigger(s, config)
-		if err != nil {
-			return fmt.Errorf("trigger %q: %w", config.Name, err)
+	return s.buildTriggers()
+}
+
+func (s *Server) buildTriggers() error {
+	names := map[string]bool{}
+	add := func(name string, err error) error {
+		if err == nil && names[name] {
+			err = errors.New("the name is used twice")
 		}
-		if slices.ContainsFunc(s.triggers, func(o *trigger) bool { return o.config.Name == config.Name }) {
-			return fmt.Errorf("trigger %q: the name is used twice", config.Name)
+		if err != nil {
+			return fmt.Errorf("trigger %q: %w", name, err)
+		}
+		names[name] = true
+		return nil
+	}
+	for _, config := range s.config.Triggers {
+		t, err := newTrigger(s, config)
+		if err = add(config.Name, err); err != nil {
+			return err
 		}
 		s.triggers = append(s.triggers, t)
+	}
+	for _, config := range s.config.Timers {
+		t, err := newTimer(s, config)
+		if err = add(config.Name, err); err != nil {
+			return err
+		}
+		s.timers = append(s.timers, t)
 	}
 	return nil
 }
 
-// Run works the queue triggers until ctx is done. Then it refuses new invocations, lets those under way finish for the configured
+// Run works the queue and timer triggers until ctx is done. Then it refuses new invocations, lets those under way finish for the configured
 // grace, ends every instance (preStop if configured, SIGTERM, SIGKILL) and returns nil once no process is left. It must be called
 // even without triggers, and once only: invocations work before it, but it is what ends the instances.
 func (s *Server) Run(ctx context.Context) error {
@@ -160,6 +184,9 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	var triggers sync.WaitGroup
 	for _, t := range s.triggers {
+		triggers.Go(func() { t.run(ctx) })
+	}
+	for _, t := range s.timers {
 		triggers.Go(func() { t.run(ctx) })
 	}
 	<-ctx.Done()

@@ -46,6 +46,8 @@ type Function struct {
 	// Initializer and PreStop make the platform call these hooks of the binary, each within Timeout. The binary must have
 	// registered them: the SDK fails the call of one that is not. An instance whose initializer fails is given up.
 	Initializer, PreStop bool
+	// Async says how asynchronous events are retried and when they are dropped; nil means FC's own: three retries, five hours.
+	Async *AsyncConfig
 }
 
 // function is a Function with its instances.
@@ -71,6 +73,7 @@ func newFunction(s *Server, c Function) (*function, error) {
 	c.MaxInstances = cmp.Or(c.MaxInstances, defaultInstances)
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, defaultIdle)
 	c.MemoryMB = cmp.Or(c.MemoryMB, defaultMemoryMB)
+	c.Async = c.Async.complete()
 	if err := c.check(); err != nil {
 		return nil, err
 	}
@@ -101,6 +104,9 @@ func (c Function) check() error {
 		return fmt.Errorf("idle timeout %v: want more than 0", c.IdleTimeout)
 	case c.MemoryMB < 128 || c.MemoryMB > maxMemoryMB || c.MemoryMB%64 != 0:
 		return fmt.Errorf("memory %d MB: want 128 to %d in steps of 64", c.MemoryMB, maxMemoryMB)
+	}
+	if err := c.Async.check(); err != nil {
+		return err
 	}
 	size := 0
 	for key, value := range c.Env {

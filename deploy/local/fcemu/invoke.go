@@ -16,6 +16,8 @@ const (
 	Sync Source = "sync"
 	// Async is the API with X-Fc-Invocation-Type: Async.
 	Async Source = "async"
+	// Timer is a timer trigger; its invocations are asynchronous too.
+	Timer Source = "timer"
 	// HTTPTrigger is a request to Server.HTTP.
 	HTTPTrigger Source = "http"
 	// Queue is a queue trigger.
@@ -138,7 +140,7 @@ func (f *function) attempt(ctx context.Context, o order, fault FaultKind, got *I
 		}
 		c := newCall(o.requestID, o.event)
 		c.fault = fault
-		if o.source == Async {
+		if o.source == Async || o.source == Timer {
 			c.retry = o.retry
 		}
 		result, failed := in.run(c, f.timeout(o.cap))
@@ -162,45 +164,6 @@ func (s *Server) record(i Invocation) {
 	s.journal.add(i)
 	if s.config.OnInvocation != nil {
 		s.config.OnInvocation(i)
-	}
-}
-
-const (
-	// asyncRetries is how often a function's own error is tried again. (FC: maxAsyncRetryAttempts, default 3.)
-	asyncRetries = 3
-	// asyncAge is how long a throttled event is tried. (FC error handling: up to 5 hours, from 0.5 s, doubling.)
-	asyncAge   = 5 * time.Hour
-	asyncFirst = 500 * time.Millisecond
-)
-
-// invokeAsync accepts an event and works on it in the background until it succeeds, is out of retries or the server stops: the
-// local queue of asynchronous events does not survive the process.
-func (s *Server) invokeAsync(name, requestID string, event []byte) *Error {
-	f := s.functions[name]
-	if f == nil {
-		return notFoundError(name)
-	}
-	if !s.begin(func() { f.executeAsync(requestID, event) }) {
-		return stoppedError()
-	}
-	return nil
-}
-
-func (f *function) executeAsync(requestID string, event []byte) {
-	ctx := context.Background()
-	accepted, errorsLeft, pause := f.server.clock.Now(), asyncRetries, asyncFirst
-	for retry := 0; ; retry++ {
-		got := f.execute(ctx, order{source: Async, event: event, retry: retry, requestID: requestID})
-		if got.Err == nil || got.Err.Kind == Stopped {
-			return
-		}
-		if got.Err.Kind != Throttled {
-			errorsLeft--
-		}
-		if errorsLeft < 0 || f.server.clock.Now().Sub(accepted) > asyncAge || !f.server.sleep(ctx, pause, nil) {
-			return
-		}
-		pause *= 2
 	}
 }
 

@@ -100,7 +100,7 @@ type QueueTrigger struct {
 	Lease time.Duration
 }
 
-// TriggerEventKind names a step of a queue trigger.
+// TriggerEventKind names a step of a trigger. Timer triggers report Dropped only.
 type TriggerEventKind string
 
 // The steps.
@@ -111,7 +111,8 @@ const (
 	Retrying TriggerEventKind = "retrying"
 	// DeadLettered: the retries are used up and the messages are on the dead-letter queue.
 	DeadLettered TriggerEventKind = "dead-lettered"
-	// Dropped: the retries are used up and the messages are lost, for there is no dead-letter queue.
+	// Dropped: the retries are used up and the messages are lost, for there is no dead-letter queue. Of a timer trigger: its event
+	// failed for the last time, or is too old.
 	Dropped TriggerEventKind = "dropped"
 	// Halted: the retries are used up and the trigger stops.
 	Halted TriggerEventKind = "halted"
@@ -126,11 +127,11 @@ const (
 	Reachable   TriggerEventKind = "reachable"
 )
 
-// TriggerEvent is one step of a queue trigger. Delays have begun on the server's clock when it is reported.
+// TriggerEvent is one step of a trigger. Delays have begun on the server's clock when it is reported.
 type TriggerEvent struct {
 	Trigger string
 	Kind    TriggerEventKind
-	// Messages is how many messages the step concerns.
+	// Messages is how many messages the step concerns, 1 for a timer trigger.
 	Messages int
 	// Retry is the number of the coming attempt, from 1, and Delay the wait before it, for Retrying and Unreachable.
 	Retry int
