@@ -283,7 +283,7 @@ func (p *program) grants(command string) []grant {
 	reached := p.reach(p.main(command))
 	var out []grant
 	for _, method := range methodsOf(reached, sdkTable, "TableStoreClient") {
-		out = append(out, grant{"ots:" + method, jobTable})
+		out = append(out, onTables("ots:"+method)...)
 	}
 	for object := range reached {
 		if object.Pkg() != nil && object.Pkg().Path() == queuePackage {
@@ -299,7 +299,7 @@ func (p *program) grants(command string) []grant {
 }
 
 // mnsGrants returns what a function of package queue needs, by what it leads to: the SDK's methods, each on the queues of the
-// configuration that are named on the way. RAM has one action for a method and its batch form.
+// configuration that are named on the way.
 func mnsGrants(reached map[types.Object]bool) []grant {
 	var out []grant
 	for field, queue := range map[string]string{"Queue": jobQueue, "DeadLetterQueue": deadQueue, "CallbackQueue": callbackQueue} {
@@ -311,8 +311,8 @@ func mnsGrants(reached map[types.Object]bool) []grant {
 			continue
 		}
 		for _, method := range methodsOf(reached, sdkMNS, "AliMNSQueue") {
-			if strings.HasSuffix(strings.TrimSuffix(method, "Visibility"), "Message") {
-				out = append(out, grant{"mns:" + strings.TrimPrefix(method, "Batch"), queue + "/messages"})
+			if aboutMessages(method) {
+				out = append(out, onMessages(method, queue)...)
 			}
 		}
 		for _, method := range methodsOf(reached, sdkMNS, "AliQueueManager") {
@@ -384,13 +384,10 @@ func TestCallsAreFound(t *testing.T) {
 		}
 	})
 	t.Run("follows a command to what it calls of MNS and Tablestore, and to the queues", func(t *testing.T) {
-		want := []grant{
-			{"mns:ChangeMessageVisibility", deadMessages},
-			{"mns:ReceiveMessage", deadMessages},
-			{"mns:SendMessage", callbackMessages},
-			{"mns:SendMessage", jobMessages},
-			{"ots:GetRow", jobTable},
-		}
+		want := sorted(slices.Concat(
+			onMessages("ChangeMessageVisibility", deadQueue), onMessages("BatchReceiveMessage", deadQueue),
+			onMessages("SendMessage", callbackQueue), onMessages("SendMessage", jobQueue), onTables("ots:GetRow"),
+		))
 		if diff := cmp.Diff(want, p.grants("functions/x"), cmp.AllowUnexported(grant{})); diff != "" {
 			t.Errorf("grants (-want +got):\n%s", diff)
 		}

@@ -5,7 +5,6 @@ import (
 	"go/constant"
 	"go/types"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -19,13 +18,11 @@ import (
 	"routinely/shared/ledger"
 )
 
-// functions are the props of the functions in s.yaml. Those of notify are empty where callbacks are left out.
+// functions are the props of the functions in s.yaml.
 type functions struct{ accept, provision, notify map[string]any }
 
-// all are the props of each function that is there.
-func (f functions) all() []map[string]any {
-	return slices.DeleteFunc([]map[string]any{f.accept, f.provision, f.notify}, func(props map[string]any) bool { return len(props) == 0 })
-}
+// all are the props of each function.
+func (f functions) all() []map[string]any { return []map[string]any{f.accept, f.provision, f.notify} }
 
 // properties renders s.yaml and returns the props of the functions.
 func properties(t *testing.T, file []byte, environ map[string]string) functions {
@@ -84,6 +81,7 @@ func checkFunctions(f functions, longestWait time.Duration) []string {
 	out.want(err == nil, "accept: %v", err)
 	worker, err := config.LoadProvision(environment(f.provision))
 	out.want(err == nil, "provision: %v", err)
+	out.want(sender.Prefix == worker.Prefix, "accept is configured with the prefix %s, provision with %s", sender.Prefix, worker.Prefix)
 	out.want(sender.Queue == worker.Queue, "the functions are configured with different queues: %+v, %+v", sender.Queue, worker.Queue)
 	out.want(sender.Ledger == worker.Ledger, "the functions are configured with different ledgers: %+v, %+v", sender.Ledger, worker.Ledger)
 	// A caller may wait for a job that is put on the queue first.
@@ -96,46 +94,39 @@ func checkFunctions(f functions, longestWait time.Duration) []string {
 	ending := worker.Ledger.Timeout + 2*worker.Queue.Timeout
 	out.want(worker.Reserve > ending, "provision: reserve %s, the end of a job may take %s", worker.Reserve, ending)
 	out = append(out, checkLedger(f.provision, worker.Ledger)...)
-	out = append(out, checkTrigger("provision", f.provision, worker.Name, worker.Queue)...)
-	return append(out, checkCallbacks(f, sender, worker)...)
+	out = append(out, checkTrigger("provision", f.provision, worker.Prefix.JobQueue(), worker.Common)...)
+	return append(out, checkCallbacks(f, sender)...)
 }
 
-// checkCallbacks returns where s.yaml and the code disagree about callbacks. Without notify nobody may ask for any.
-func checkCallbacks(f functions, sender config.Accept, worker config.Provision) []string {
+// checkCallbacks returns where s.yaml and the code disagree about callbacks.
+func checkCallbacks(f functions, sender config.Accept) []string {
 	var out report
-	out.want(sender.CallbackQueue == worker.CallbackQueue, "callbacks go to %q after a redrive and to %q otherwise", sender.CallbackQueue, worker.CallbackQueue)
-	if len(f.notify) == 0 {
-		out.want(sender.CallbackQueue == "", "notify is left out, and accept takes requests for callbacks")
-		return out
-	}
 	for _, line := range checkVariables(f.notify, config.Variables(&config.Notify{})) {
 		out = append(out, "notify: "+line)
 	}
 	bell, err := config.LoadNotify(environment(f.notify))
 	out.want(err == nil, "notify: %v", err)
-	out.want(sender.CallbackQueue == bell.CallbackQueue, "callbacks go to %q, notify has %q", sender.CallbackQueue, bell.CallbackQueue)
+	out.want(sender.Prefix == bell.Prefix, "accept is configured with the prefix %s, notify with %s", sender.Prefix, bell.Prefix)
 	out.want(sender.Queue == bell.Queue, "notify is configured with different queues: %+v, %+v", sender.Queue, bell.Queue)
 	same := sender.Receivers.HTTP == bell.Receivers.HTTP && slices.Equal(sender.Receivers.Networks, bell.Receivers.Networks)
 	out.want(same, "accept lets callbacks go to %+v, notify to %+v", sender.Receivers, bell.Receivers)
 	// A callback that takes its whole time must still be put back, or on the dead letters.
 	needed := bell.Timeout + bell.Queue.Timeout
 	out.want(seconds(f.notify) > needed, "notify: timeout %s, a callback and an MNS call take %s", seconds(f.notify), needed)
-	return append(out, checkTrigger("notify", f.notify, bell.CallbackQueue, bell.Queue)...)
+	return append(out, checkTrigger("notify", f.notify, bell.Prefix.CallbackQueue(), bell.Common)...)
 }
 
-// checkLedger compares the ledger's endpoint with the region, if there is one.
+// checkLedger compares the ledger's endpoint with the region. It is the one inside the region: Tablestore's host names carry instance and
+// region (endpoints page of Tablestore).
 func checkLedger(props map[string]any, record config.Ledger) []string {
 	var out report
-	if record.Endpoint != "" {
-		// Tablestore's host names carry instance and region (endpoints page of Tablestore).
-		want := fmt.Sprintf("https://%s.%v.ots.aliyuncs.com", record.Instance, props["region"])
-		out.want(record.Endpoint == want, "provision: the Tablestore endpoint is %s, want %s", record.Endpoint, want)
-	}
+	want := fmt.Sprintf("https://%s.%v.ots-internal.aliyuncs.com", record.Instance, props["region"])
+	out.want(record.Endpoint == want, "provision: the Tablestore endpoint is %s, want %s", record.Endpoint, want)
 	return out
 }
 
-// checkTrigger compares the trigger of a function with the queue it is for, and with the queues that the function knows.
-func checkTrigger(name string, props map[string]any, from string, queues config.Queue) []string {
+// checkTrigger compares the trigger of a function with the queue it is for, and with what the function knows of the queues.
+func checkTrigger(name string, props map[string]any, from string, cfg config.Common) []string {
 	var out report
 	triggers := list(props["triggers"])
 	out.want(len(triggers) == 1, "%s: %d triggers", name, len(triggers))
@@ -145,11 +136,11 @@ func checkTrigger(name string, props map[string]any, from string, queues config.
 		out.want(source["QueueName"] == from, "%s: takes messages from %v and sends them to %s", name, source["QueueName"], from)
 		out.want(source["RegionId"] == props["region"], "%s: the queue's region is %v, the function's %v", name, source["RegionId"], props["region"])
 		letters := fmt.Sprint(at(settings, "runOptions", "deadLetterQueue", "Arn"))
-		want := fmt.Sprintf("acs:mns:%v:%s:/queues/%s", props["region"], account["ACCOUNT_ID"], queues.DeadLetter)
+		want := fmt.Sprintf("acs:mns:%v:%s:/queues/%s", props["region"], account["ACCOUNT_ID"], cfg.Prefix.DeadLetterQueue())
 		out.want(letters == want, "%s: EventBridge's dead letters go to %s, the function's to %s", name, letters, want)
 		// MNS's host names carry account and region (endpoints page of Simple Message Queue).
 		host := fmt.Sprintf("%s.mns.%v", account["ACCOUNT_ID"], props["region"])
-		out.want(strings.Contains(queues.Endpoint, "//"+host), "%s: the MNS endpoint %s is not of %s", name, queues.Endpoint, host)
+		out.want(strings.Contains(cfg.Queue.Endpoint, "//"+host), "%s: the MNS endpoint %s is not of %s", name, cfg.Queue.Endpoint, host)
 	}
 	return out
 }
@@ -198,16 +189,10 @@ func interfaceMethods(t *testing.T) []string {
 	return out
 }
 
-// The lines that s.yaml tells to delete where there is to be no ledger, and no callbacks.
-var (
-	withoutLedger    = regexp.MustCompile(`(?m)^ *(tablestoreInstance|tablestoreEndpoint|ROUTINELY_TABLESTORE_ENDPOINT): .*\n`)
-	withoutCallbacks = regexp.MustCompile(`(?s) *ROUTINELY_CALLBACK_QUEUE: [^\n]*\n|\n  notify:\n.*`)
-)
-
-// lacking is the environment of somebody who does not set a variable.
-func lacking(name string) map[string]string {
+// with is the environment of somebody who sets one more variable.
+func with(name, value string) map[string]string {
 	environ := maps.Clone(account)
-	delete(environ, name)
+	environ[name] = value
 	return environ
 }
 
@@ -219,8 +204,8 @@ func TestServiceFileFitsTheCode(t *testing.T) {
 	}{
 		{"with its defaults", nil},
 		{"with other values from the environment", map[string]string{
-			"REGION": "ap-southeast-1", "ROUTINELY_QUEUE": "other", "ROUTINELY_ESA_ENDPOINT": "esa.ap-southeast-1.aliyuncs.com",
-			"TABLESTORE_INSTANCE": "another-1",
+			"REGION": "ap-southeast-1", "ROUTINELY_PREFIX": "other-2", "ROUTINELY_ESA_ENDPOINT": "esa.ap-southeast-1.aliyuncs.com",
+			"ROUTINELY_TABLESTORE_INSTANCE": "another-1", "ROUTINELY_RETENTION": "0",
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -233,26 +218,6 @@ func TestServiceFileFitsTheCode(t *testing.T) {
 			checkAccepted(t, deployed)
 		})
 	}
-	t.Run("without the ledger", func(t *testing.T) {
-		deployed := properties(t, withoutLedger.ReplaceAll(read(t, "s.yaml"), nil), lacking("TABLESTORE_INSTANCE"))
-		for _, line := range checkFunctions(deployed, wait) {
-			t.Error(line)
-		}
-		if cfg, err := config.LoadAccept(environment(deployed.accept)); err != nil || cfg.Ledger.Endpoint != "" {
-			t.Errorf("the ledger is still there: %+v, %v", cfg.Ledger, err)
-		}
-	})
-	t.Run("without callbacks", func(t *testing.T) {
-		deployed := properties(t, withoutCallbacks.ReplaceAll(read(t, "s.yaml"), nil), lacking("ROUTINELY_CALLBACK_SECRETS"))
-		for _, line := range checkFunctions(deployed, wait) {
-			t.Error(line)
-		}
-		if len(deployed.all()) != 2 || slices.ContainsFunc(deployed.all(), func(props map[string]any) bool {
-			return strings.Contains(fmt.Sprint(props), "callback")
-		}) {
-			t.Errorf("callbacks are still there: %v", deployed)
-		}
-	})
 	t.Run("lets the HTTP trigger take every method of the interface", func(t *testing.T) {
 		accept := properties(t, read(t, "s.yaml"), account).accept
 		allowed := list(at(list(accept["triggers"])[0], "triggerConfig", "methods"))
@@ -265,7 +230,7 @@ func TestServiceFileFitsTheCode(t *testing.T) {
 	t.Run("says nothing that is a default anyway", func(t *testing.T) {
 		deployed := properties(t, read(t, "s.yaml"), account)
 		// These follow a value that s.yaml uses elsewhere too, so they are spelt out.
-		shared := []string{"ROUTINELY_QUEUE", "ROUTINELY_ESA_ENDPOINT"}
+		shared := []string{"ROUTINELY_PREFIX", "ROUTINELY_ESA_ENDPOINT", "ROUTINELY_RETENTION"}
 		for _, variable := range slices.Concat(config.Variables(&config.Accept{}), config.Variables(&config.Provision{}), config.Variables(&config.Notify{})) {
 			for _, props := range deployed.all() {
 				value, given := object(props["environmentVariables"])[variable.Name]
@@ -286,7 +251,7 @@ func checkAccepted(t *testing.T, deployed functions) {
 	}
 	noKey := func() (string, string, string) { return "", "", "" }
 	jobs, err := queue.New(queue.Config{
-		Endpoint: cfg.Queue.Endpoint, Queue: cfg.Name, DeadLetterQueue: cfg.DeadLetter, CallbackQueue: cfg.CallbackQueue,
+		Endpoint: cfg.Queue.Endpoint, Queue: cfg.Prefix.JobQueue(), DeadLetterQueue: cfg.Prefix.DeadLetterQueue(), CallbackQueue: cfg.Prefix.CallbackQueue(),
 		Timeout: cfg.Queue.Timeout, Credentials: noKey,
 	})
 	if err != nil {
@@ -294,7 +259,7 @@ func checkAccepted(t *testing.T, deployed functions) {
 	}
 	jobs.Close()
 	record, err := ledger.New(ledger.Config{
-		Endpoint: cfg.Ledger.Endpoint, Instance: cfg.Ledger.Instance, Table: cfg.Ledger.Table, Timeout: cfg.Ledger.Timeout, Credentials: noKey,
+		Endpoint: cfg.Ledger.Endpoint, Instance: cfg.Ledger.Instance, Table: cfg.Prefix.JobTable(), Timeout: cfg.Ledger.Timeout, Credentials: noKey,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -318,28 +283,24 @@ func TestServiceFileCodeChecksFail(t *testing.T) {
 	for _, test := range []struct{ name, from, to, want string }{
 		{"on a variable nobody reads", "ROUTINELY_ESA_ENDPOINT: $", "ROUTINELY_ESA_HOST: $", "provision: ROUTINELY_ESA_HOST: the function does not read it"},
 		{"on a variable of the other function", "      triggers:\n        - triggerName: http", "        ROUTINELY_ESA_TIMEOUT: 30s\n      triggers:\n        - triggerName: http", "accept: ROUTINELY_ESA_TIMEOUT: the function does not read it"},
-		{"on a missing variable", "ROUTINELY_MNS_ENDPOINT: ${vars.mnsEndpoint}\n", "ROUTINELY_LOG_LEVEL: debug\n", "accept: ROUTINELY_MNS_ENDPOINT: missing"},
 		{"on a secret that stands in the file", "ROUTINELY_AUTH: \"${env('ROUTINELY_AUTH')}\"", "ROUTINELY_AUTH: open", "accept: ROUTINELY_AUTH: a secret does not belong into the file, but into the environment of whoever deploys"},
 		{"on a secret", "ROUTINELY_ESA_ENDPOINT: $", "ALIBABA_CLOUD_SECURITY_TOKEN: $", "provision: ALIBABA_CLOUD_SECURITY_TOKEN: the platform sets it, and a secret does not belong into the file"},
 		{"on too little time for a job", "timeout: 300", "timeout: 75", "provision: timeout 1m15s, two steps and the reserve take 1m15s"},
-		{"on too little time for a caller who waits", "timeout: 60", "timeout: 50", "accept: timeout 50s, an MNS call and the longest wait take 58s"},
-		{"on a ledger that only one function has", "        ROUTINELY_TABLESTORE_ENDPOINT: ${vars.tablestoreEndpoint}\n        # Who", "        # Who", "the functions are configured with different ledgers: {Endpoint: Instance: Table:routinely_jobs Timeout:2s}, {Endpoint:https://routinely-test.cn-hangzhou.ots.aliyuncs.com Instance:routinely-test Table:routinely_jobs Timeout:2s}"},
-		{"on a ledger in another region", "${vars.tablestoreInstance}.${vars.region}.", "${vars.tablestoreInstance}.cn-beijing.", "provision: the Tablestore endpoint is https://routinely-test.cn-beijing.ots.aliyuncs.com, want https://routinely-test.cn-hangzhou.ots.aliyuncs.com"},
-		{"on another job queue", "QueueName: ${vars.queue}", "QueueName: jobs", "provision: takes messages from jobs and sends them to routinely-jobs"},
+		{"on a missing variable", "ROUTINELY_MNS_ENDPOINT: ${vars.mnsEndpoint}\n", "ROUTINELY_LOG_LEVEL: debug\n", "provision: ROUTINELY_MNS_ENDPOINT: missing"},
+		{"on a function without a ledger", "ROUTINELY_TABLESTORE_ENDPOINT: ${vars.tablestoreEndpoint}\n", "ROUTINELY_LOG_LEVEL: debug\n", "provision: ROUTINELY_TABLESTORE_ENDPOINT: missing"},
+		{"on too little time for a caller who waits", "timeout: 60\n      # Before", "timeout: 50\n      # Before", "accept: timeout 50s, an MNS call and the longest wait take 58s"},
+		{"on a ledger in another region", "${vars.tablestoreInstance}.${vars.region}.", "${vars.tablestoreInstance}.cn-beijing.", "provision: the Tablestore endpoint is https://routinely-test.cn-beijing.ots-internal.aliyuncs.com, want https://routinely-test.cn-hangzhou.ots-internal.aliyuncs.com"},
+		{"on a function of another deployment", "ROUTINELY_PREFIX: ${vars.prefix}", "ROUTINELY_PREFIX: other", "accept is configured with the prefix routinely, provision with other"},
+		{"on another job queue", "QueueName: ${vars.prefix}-jobs\n", "QueueName: jobs\n", "provision: takes messages from jobs and sends them to routinely-jobs"},
+		{"on another dead-letter queue", "${vars.prefix}-jobs-dead\n", "${vars.prefix}-jobs-lost\n", "provision: EventBridge's dead letters go to acs:mns:cn-hangzhou:1234567890123456:/queues/routinely-jobs-lost, the function's to acs:mns:cn-hangzhou:1234567890123456:/queues/routinely-jobs-dead"},
+		{"on a trigger of the job queue", "QueueName: ${vars.prefix}-jobs-callbacks", "QueueName: ${vars.prefix}-jobs", "notify: takes messages from routinely-jobs and sends them to routinely-jobs-callbacks"},
 		{"on another region", "RegionId: ${vars.region}", "RegionId: cn-beijing", "provision: the queue's region is cn-beijing, the function's cn-hangzhou"},
-		{"on another dead-letter queue", "${vars.queue}-dead\n", "${vars.queue}-lost\n", "provision: EventBridge's dead letters go to acs:mns:cn-hangzhou:1234567890123456:/queues/routinely-jobs-lost, the function's to acs:mns:cn-hangzhou:1234567890123456:/queues/routinely-jobs-dead"},
 		{"on an endpoint of another region", "mns.${vars.region}.", "mns.cn-beijing.", "provision: the MNS endpoint https://1234567890123456.mns.cn-beijing.aliyuncs.com is not of 1234567890123456.mns.cn-hangzhou"},
-		{"on a callback queue that only notify has", "        ROUTINELY_CALLBACK_QUEUE: ${vars.queue}-callbacks\n        ROUTINELY_TABLESTORE", "        ROUTINELY_TABLESTORE", `callbacks go to "", notify has "routinely-jobs-callbacks"`},
-		{"on a callback queue that provision does not know", "-callbacks\n        ROUTINELY_TABLESTORE_ENDPOINT: ${vars.tablestoreEndpoint}\n        ROUTINELY_ESA", "-news\n        ROUTINELY_TABLESTORE_ENDPOINT: ${vars.tablestoreEndpoint}\n        ROUTINELY_ESA", `callbacks go to "routinely-jobs-callbacks" after a redrive and to "routinely-jobs-news" otherwise`},
-		{"on callbacks without notify", "\n  notify:", "\n  nobody:", "notify is left out, and accept takes requests for callbacks"},
-		{"on a notify without a queue", "        ROUTINELY_CALLBACK_QUEUE: ${vars.queue}-callbacks\n        # What", "        # What", `notify: configuration: required environment variable "ROUTINELY_CALLBACK_QUEUE" is not set`},
 		{"on a notify without a secret", "ROUTINELY_CALLBACK_SECRETS: \"${env('ROUTINELY_CALLBACK_SECRETS')}\"", "ROUTINELY_LOG_LEVEL: debug", "notify: ROUTINELY_CALLBACK_SECRETS: missing"},
 		{"on a signing secret that stands in the file", "\"${env('ROUTINELY_CALLBACK_SECRETS')}\"", "whsec_ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=", "notify: ROUTINELY_CALLBACK_SECRETS: a secret does not belong into the file, but into the environment of whoever deploys"},
 		{"on a variable that notify does not read", "        # What", "        ROUTINELY_AUTH: \"${env('ROUTINELY_AUTH')}\"\n        # What", "notify: ROUTINELY_AUTH: the function does not read it"},
-		{"on other dead letters than those of the job queue", "ROUTINELY_QUEUE: ${vars.queue}\n        ROUTINELY_CALLBACK_QUEUE: ${vars.queue}-callbacks\n        # What", "ROUTINELY_QUEUE: jobs\n        ROUTINELY_CALLBACK_QUEUE: ${vars.queue}-callbacks\n        # What", "notify: EventBridge's dead letters go to acs:mns:cn-hangzhou:1234567890123456:/queues/routinely-jobs-dead, the function's to acs:mns:cn-hangzhou:1234567890123456:/queues/jobs-dead"},
 		{"on receivers that accept refuses", "        # What", "        ROUTINELY_CALLBACK_NETWORKS: 10.0.0.0/8\n        # What", "accept lets callbacks go to {HTTP:false Networks:[]}, notify to {HTTP:false Networks:[10.0.0.0/8]}"},
 		{"on too little time for a callback", "        # What", "        ROUTINELY_CALLBACK_TIMEOUT: 55s\n        # What", "notify: timeout 1m0s, a callback and an MNS call take 1m0s"},
-		{"on a trigger of the job queue", "QueueName: ${vars.queue}-callbacks", "QueueName: ${vars.queue}", "notify: takes messages from routinely-jobs and sends them to routinely-jobs-callbacks"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			good := string(read(t, "s.yaml"))

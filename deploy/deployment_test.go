@@ -27,8 +27,8 @@ import (
 
 // Names of the deployment, and its time limits: a job fits into the usual one, and not into the short one.
 const (
-	queueName            = "routinely-jobs"
-	tableName            = "routinely_jobs"
+	prefix               = "test"
+	queueName            = prefix + "-jobs"
 	shortOfTime          = "short-of-time"
 	usualTime, shortTime = 300 * time.Second, 20 * time.Second
 )
@@ -57,7 +57,7 @@ func deploy(t *testing.T) *deployment {
 	d.ots, otsURL = localtest.OTS(t, nil)
 	d.client = localtest.MNSClient(t, mnsURL)
 	d.env = map[string]string{
-		"ROUTINELY_CALLBACK_QUEUE": queueName + "-callbacks", "ROUTINELY_CALLBACK_SECRETS": "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+		"ROUTINELY_PREFIX": prefix, "ROUTINELY_CALLBACK_SECRETS": "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
 		"ROUTINELY_CALLBACK_HTTP": "true", "ROUTINELY_CALLBACK_NETWORKS": "127.0.0.0/8",
 		"ROUTINELY_MNS_ENDPOINT": mnsURL, "ROUTINELY_ESA_ENDPOINT": esaURL, "ROUTINELY_AUTH": "none",
 		"ROUTINELY_TABLESTORE_ENDPOINT": otsURL, "ROUTINELY_TABLESTORE_INSTANCE": localtest.Instance,
@@ -131,15 +131,13 @@ func (d *deployment) as(principal string, do func()) {
 	}
 }
 
-// onMNS is what a call of MNS needs. RAM has one action for a call and its batch form; a queue's messages are a resource of
-// their own (https://help.aliyun.com/zh/mns/).
+// onMNS is what a call of MNS needs.
 func onMNS(call faults.Record) []grant {
-	resource := "acs:mns:${REGION}:${ACCOUNT_ID}:/queues/" + strings.Replace(call.Params["queue"], queueName, "${QUEUE}", 1)
-	action := strings.TrimPrefix(call.Action, "Batch")
-	if strings.HasSuffix(strings.TrimSuffix(action, "Visibility"), "Message") {
-		resource += "/messages"
+	queue := "acs:mns:${REGION}:${ACCOUNT_ID}:/queues/" + strings.Replace(call.Params["queue"], prefix, "${PREFIX}", 1)
+	if aboutMessages(call.Action) {
+		return onMessages(call.Action, queue)
 	}
-	return []grant{{"mns:" + action, resource}}
+	return []grant{{"mns:" + call.Action, queue}}
 }
 
 // onESA is what a call of ESA needs.
@@ -151,14 +149,14 @@ func onESA(call faults.Record) []grant {
 	return []grant{{action, "acs:esa:*:${ACCOUNT_ID}:site/" + call.Params["SiteId"]}}
 }
 
-// onOTS is what a call of Tablestore needs, for each of its tables.
+// onOTS is what a call of Tablestore needs. Its tables must be the ledger's.
 func onOTS(call faults.Record) []grant {
-	var out []grant
 	for table := range strings.SplitSeq(call.Params["table"], ",") {
-		resource := "acs:ots:${REGION}:${ACCOUNT_ID}:instance/${INSTANCE}/table/" + strings.Replace(table, tableName, "${TABLE}", 1)
-		out = append(out, grant{"ots:" + call.Action, resource})
+		if table != prefix+"_jobs" && table != prefix+"_state" {
+			return []grant{{"ots:" + call.Action, table}}
+		}
 	}
-	return out
+	return onTables("ots:" + call.Action)
 }
 
 // fail breaks the next call of an ESA action.

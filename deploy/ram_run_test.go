@@ -15,6 +15,8 @@ import (
 
 	"routinely/deploy/local/faults"
 	"routinely/deploy/local/localtest"
+	"routinely/deploy/sim"
+	"routinely/queue"
 )
 
 // recordings are the principals that a program works as. Each has a chapter of what the programs do; all chapters together are
@@ -111,11 +113,17 @@ func (d *deployment) setUp() {
 			d.t.Fatalf("setup %v: %d changes, want %d: %v\n%s%s", args, n, want, err, changes, &stderr)
 		}
 	}
-	setup(4, "--dry-run")
-	setup(4)
+	setup(5, "--dry-run")
+	setup(5)
 	setup(0)
-	// Each queue gets the settings of another.
-	setup(4, "--retention", "48h", "--queue", queueName+"-callbacks", "--dead-letter-queue", queueName, "--callback-queue", queueName+"-dead")
+	setup(1, "--retention", "720h")
+	// Somebody gave each queue the settings of another.
+	mixed := queue.Config{
+		Endpoint: d.env["ROUTINELY_MNS_ENDPOINT"], Queue: queueName + "-callbacks", DeadLetterQueue: queueName, CallbackQueue: queueName + "-dead",
+	}
+	if _, err := sim.Queue(d.t, mixed).Setup(d.t.Context(), false); err != nil {
+		d.t.Fatal(err)
+	}
 	setup(4)
 }
 
@@ -205,12 +213,15 @@ func (d *deployment) notify() {
 	answers <- http.StatusNoContent
 	d.work("notify", "delivered")
 
-	// Nobody is told of a job that died, and then somebody is.
+	// Nobody is told of two jobs that died, and then somebody is.
 	d.submit(told("told-of-its-death", noSite))
-	d.work("provision", "dead-lettered")
+	d.submit(told("told-of-its-death-too", noSite))
+	d.work("provision", "dead-lettered", "dead-lettered")
 	answers <- http.StatusNotFound
-	d.work("notify", "dead-lettered")
+	answers <- http.StatusNotFound
+	d.work("notify", "dead-lettered", "dead-lettered")
 	d.ask("POST", "/v1/dead-letters:redrive", `{"code":"CallbackRefused"}`, 200)
 	answers <- http.StatusNoContent
-	d.work("notify", "delivered")
+	answers <- http.StatusNoContent
+	d.work("notify", "delivered", "delivered")
 }

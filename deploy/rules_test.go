@@ -71,16 +71,19 @@ func (r *report) trigger(trigger, props map[string]any, last bool) {
 	r.instances(fmt.Sprint(props["functionName"]), number(at(props, "concurrencyConfig", "reservedConcurrency")))
 	r.eventBridge(object(trigger["triggerConfig"]))
 	window := number(at(trigger, "triggerConfig", "runOptions", "batchWindow", "CountBasedWindow"))
-	if props["functionName"] == "routinely-notify" {
+	if isNotify(fmt.Sprint(props["functionName"])) {
 		r.want(window >= 1 && window <= 16, "CountBasedWindow: want 1 to 16, each is posted at the same time")
 		return
 	}
 	r.want(window == 1, "CountBasedWindow: want 1, an error of the function is about one job")
 }
 
+// isNotify tells the function of callbacks, by its own name behind the prefix.
+func isNotify(function string) bool { return strings.HasSuffix(function, "-notify") }
+
 // instances holds a function to the number of instances it may have.
 func (r *report) instances(function string, most float64) {
-	if function == "routinely-notify" {
+	if isNotify(function) {
 		r.want(most >= 2 && most <= 20, "reservedConcurrency: want 2 to 20, callbacks must neither wait for each other nor take the region's instances")
 		return
 	}

@@ -15,7 +15,7 @@ import (
 
 // account is a complete environment for s.yaml.
 var account = map[string]string{
-	"ACCOUNT_ID": "1234567890123456", "TABLESTORE_INSTANCE": "routinely-test", "ROUTINELY_AUTH": "none",
+	"ACCOUNT_ID": "1234567890123456", "ROUTINELY_TABLESTORE_INSTANCE": "routinely-test", "ROUTINELY_AUTH": "none",
 	"ROUTINELY_CALLBACK_SECRETS": "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
 }
 
@@ -103,28 +103,28 @@ func checkBuilds(t *testing.T) {
 func TestServiceFileChecksFail(t *testing.T) {
 	c := loadComponent(t)
 	for _, test := range []struct{ name, from, to, want string }{
-		{"on a value of the wrong type", "timeout: 60", "timeout: ten", `accept: props/timeout: got string, want integer`},
-		{"on one value that is not in a list", "region: ${vars.region}", "region: cn-nowhere", "accept: props/region: value must be one of"},
-		{"on a missing property", "      runtime: go1\n      handler: main\n      # Holds", "      handler: main\n      # Holds", `accept: props: missing property 'runtime'`},
-		{"on a misspelt property", "internetAccess: true", "internetAcess: true", "accept: props: unknown key internetAcess"},
+		{"on a value of the wrong type", "timeout: 60", "timeout: ten", `notify: props/timeout: got string, want integer`},
+		{"on one value that is not in a list", "region: ${vars.region}", "region: cn-nowhere", "provisioner: props/region: value must be one of"},
+		{"on a missing property", "      runtime: go1\n      handler: main\n      # Holds", "      handler: main\n      # Holds", `provisioner: props: missing property 'runtime'`},
+		{"on a misspelt property", "internetAccess: true", "internetAcess: true", "provisioner: props: unknown key internetAcess"},
 		{"on a misspelt key of a trigger", "triggerName: http\n", "triggerName: http\n          qualifer: LATEST\n", "accept: props/triggers/0: unknown key qualifer"},
 		{"on a wrong value in a trigger's configuration", "authType: anonymous", "authType: none", `accept: props/triggers/0/triggerConfig/authType: value must be one of 'anonymous', 'function', 'jwt'`},
 		{"on a missing key in a trigger's configuration", "eventSourceType: MNS", "eventSourceTyp: MNS", `provisioner: props/triggers/0/triggerConfig/eventSourceConfig: missing property 'eventSourceType'`},
 		{"on a method that is none", "HEAD, POST, DELETE]", "HEAD, POST, REMOVE]", "accept: props/triggers/0/triggerConfig/methods/3: value must be one of"},
 		{"on a misspelt key in a trigger's configuration", "disableURLInternet: false", "disableUrlInternet: false", "accept: props/triggers/0/triggerConfig: unknown key disableUrlInternet"},
-		{"on an unpinned component", "component: fc3@0.1.22", "component: fc3", "accept: component: fc3 is not fc3 at the version of the schema"},
+		{"on an unpinned component", "component: fc3@0.1.22", "component: fc3", "provisioner: component: fc3 is not fc3 at the version of the schema"},
 		{"on a resource named like a command", "  provisioner:", "  provision:", "provision: resource provision: the tool has a command of that name"},
-		{"on a variable that is not text", "ROUTINELY_QUEUE: ${vars.queue}", "ROUTINELY_QUEUE: 7", "accept: environment variable ROUTINELY_QUEUE: 7 is not text"},
-		{"on a variable of the platform", "ROUTINELY_QUEUE: ${vars.queue}", "FC_QUEUE: q", "accept: environment variable FC_QUEUE: FC_ is the platform's"},
-		{"on too little memory for the processor", "cpu: 0.1", "cpu: 0.35", "accept: cpu and memorySize: 0.36 GB for a vCPU, want 1 to 4"},
-		{"on an odd disk", "diskSize: 512", "diskSize: 1024", "accept: diskSize: 1024 is not 512 or 10240"},
-		{"on a role with capitals", "role: routinely-accept", "role: Routinely-Accept", "accept: role: the component writes Routinely-Accept in lower case"},
-		{"on a hook that is not registered", "        preStop:", "        initializer:", "accept: instanceLifecycleConfig: unknown key initializer"},
+		{"on a variable that is not text", "ROUTINELY_RETENTION: ${vars.retention}", "ROUTINELY_RETENTION: 7", "accept: environment variable ROUTINELY_RETENTION: 7 is not text"},
+		{"on a variable of the platform", "ROUTINELY_RETENTION: ${vars.retention}", "FC_QUEUE: q", "accept: environment variable FC_QUEUE: FC_ is the platform's"},
+		{"on too little memory for the processor", "cpu: 0.1", "cpu: 0.35", "provisioner: cpu and memorySize: 0.36 GB for a vCPU, want 1 to 4"},
+		{"on an odd disk", "diskSize: 512", "diskSize: 1024", "provisioner: diskSize: 1024 is not 512 or 10240"},
+		{"on a role with capitals", "role: ${vars.prefix}-accept", "role: ${vars.prefix}-Accept", "accept: role: the component writes routinely-Accept in lower case"},
+		{"on a hook that is not registered", "        preStop:", "        initializer:", "provisioner: instanceLifecycleConfig: unknown key initializer"},
 		{"on a timeout beyond EventBridge's", "timeout: 300", "timeout: 301", "provisioner: timeout: EventBridge waits 300 seconds, not 301"},
 		{"on two workers", "reservedConcurrency: 1", "reservedConcurrency: 2", "provisioner: reservedConcurrency: want 1, one routine operation runs per account"},
 		{"on a notify that may take every instance", "reservedConcurrency: 10", "reservedConcurrency: 90", "notify: reservedConcurrency: want 2 to 20, callbacks must neither wait for each other nor take the region's instances"},
 		{"on a notify without a limit", "      concurrencyConfig:\n        reservedConcurrency: 10\n", "", "notify: reservedConcurrency: want 2 to 20"},
-		{"on a misspelt queue of callbacks", "QueueName: ${vars.queue}-callbacks", "Queue: ${vars.queue}-callbacks", "notify: sourceMNSParameters: unknown key Queue"},
+		{"on a misspelt queue of callbacks", "QueueName: ${vars.prefix}-jobs-callbacks", "Queue: ${vars.prefix}-jobs-callbacks", "notify: sourceMNSParameters: unknown key Queue"},
 		{"on a trigger behind the eventbridge trigger", "      triggers:\n        # An", "      triggers:\n        - {triggerName: first, triggerType: eventbridge, triggerConfig: {triggerEnable: true}}\n        # An", "provisioner: trigger first: the component skips the triggers behind an eventbridge trigger"},
 		{"on an invocationRole", "triggerType: eventbridge", "triggerType: eventbridge\n          invocationRole: x", "provisioner: trigger jobs: with an invocationRole every deployment updates it again"},
 		{"on a trigger that is off", "triggerEnable: true", "triggerEnable: false", "provisioner: triggerEnable: the trigger is off"},

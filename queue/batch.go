@@ -49,9 +49,6 @@ func (c *Client) Redeliver(ctx context.Context, messages []Redelivery) []error {
 }
 
 func (c *Client) sendCallbacks(ctx context.Context, bodies []string) []error {
-	if err := c.checkCallbacks(); err != nil {
-		return slices.Repeat([]error{err}, len(bodies))
-	}
 	return c.sendAll(ctx, c.cfg.CallbackQueue, bodies)
 }
 

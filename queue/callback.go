@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"routinely/shared/fault"
 	"routinely/shared/routine"
 )
 
@@ -47,27 +46,11 @@ func (c Callback) Encode() ([]byte, error) {
 
 // SendCallback puts a callback on its queue, to be seen after delay. What is said of Send holds here too.
 func (c *Client) SendCallback(ctx context.Context, one Callback, delay time.Duration) error {
-	if err := c.checkCallbacks(); err != nil {
-		return err
-	}
 	body, err := one.Encode()
 	if err != nil {
 		return err
 	}
 	return c.send(ctx, c.cfg.CallbackQueue, string(body), delay)
-}
-
-// Callbacks reports whether there is a queue for callbacks.
-func (c *Client) Callbacks() bool { return c.cfg.CallbackQueue != "" }
-
-func (c *Client) checkCallbacks() error {
-	if c.Callbacks() {
-		return nil
-	}
-	return &fault.Error{
-		Kind: fault.Operator, Step: stepSend, Code: "NoCallbackQueue", Message: "there is no queue for callbacks",
-		Hint: "Set ROUTINELY_CALLBACK_QUEUE, and deploy the function notify.",
-	}
 }
 
 // CallbackDelivery is one message as the trigger of the callbacks delivered it.

@@ -30,11 +30,10 @@ const MaxDelay = 7 * 24 * time.Hour
 type Config struct {
 	// Endpoint is the account's MNS address, an http or https URL without a path. Required.
 	Endpoint string
-	// Queue and DeadLetterQueue are queue names. Required.
+	// Queue, DeadLetterQueue and CallbackQueue are queue names. Required.
 	Queue           string
 	DeadLetterQueue string
-	// CallbackQueue is the name of the queue of callbacks; empty if there is none.
-	CallbackQueue string
+	CallbackQueue   string
 	// Credentials returns the access key to sign the next call with; the token is empty for a long-lived key. Required.
 	Credentials func() (accessKeyID, accessKeySecret, securityToken string)
 	// Timeout bounds each call that does not wait for messages. Required.
@@ -66,10 +65,7 @@ func isQueueName(name string) bool {
 }
 
 func (c Config) checkNames() error {
-	names := []string{c.Queue, c.DeadLetterQueue}
-	if c.CallbackQueue != "" {
-		names = append(names, c.CallbackQueue)
-	}
+	names := []string{c.Queue, c.DeadLetterQueue, c.CallbackQueue}
 	for i, name := range names {
 		if !isQueueName(name) {
 			return fmt.Errorf("queue name %q: want 1 to 120 letters, digits and hyphens, no hyphen first", name)

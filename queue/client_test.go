@@ -26,7 +26,8 @@ import (
 func newClient(t *testing.T, url string, change ...func(*queue.Config)) *queue.Client {
 	t.Helper()
 	cfg := queue.Config{
-		Endpoint: url, Queue: "jobs", DeadLetterQueue: "jobs-dead", Credentials: localtest.Credentials, Timeout: 10 * time.Second,
+		Endpoint: url, Queue: "jobs", DeadLetterQueue: "jobs-dead", CallbackQueue: "jobs-callbacks",
+		Credentials: localtest.Credentials, Timeout: 10 * time.Second,
 	}
 	for _, c := range change {
 		c(&cfg)
@@ -398,12 +399,14 @@ func TestNewRefuses(t *testing.T) {
 		"a queue name that is a path":     func(c *queue.Config) { c.Queue = "a/../b" },
 		"a queue name with a query":       func(c *queue.Config) { c.Queue = "a?b=c" },
 		"a queue as its own dead letters": func(c *queue.Config) { c.DeadLetterQueue = c.Queue },
+		"no queue of callbacks":           func(c *queue.Config) { c.CallbackQueue = "" },
 		"no credentials":                  func(c *queue.Config) { c.Credentials = nil },
 		"no time limit":                   func(c *queue.Config) { c.Timeout = 0 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := queue.Config{
-				Endpoint: "http://localhost", Queue: "jobs", DeadLetterQueue: "jobs-dead", Credentials: localtest.Credentials, Timeout: time.Second,
+				Endpoint: "http://localhost", Queue: "jobs", DeadLetterQueue: "jobs-dead", CallbackQueue: "jobs-callbacks",
+				Credentials: localtest.Credentials, Timeout: time.Second,
 			}
 			spoil(&cfg)
 			if _, err := queue.New(cfg); err == nil {

@@ -16,7 +16,7 @@ import (
 const (
 	hintUnavailable = "MNS or the network failed. Try again."
 	hintCredentials = "MNS refused the function's credentials. Check the function's role and its RAM policy (deploy/ram)."
-	hintQueue       = "The queue does not exist in this account and region. Create it, or check ROUTINELY_QUEUE and ROUTINELY_MNS_ENDPOINT."
+	hintQueue       = "The queue does not exist in this account and region. Create it, or check ROUTINELY_PREFIX and ROUTINELY_MNS_ENDPOINT."
 	hintClock       = "MNS refused the request's time stamp. Check the clock of the machine."
 	hintThrottled   = "The account sends to MNS too fast. Try again more slowly."
 	hintLease       = "The message's lease has ended: it was delivered again or deleted."

@@ -71,11 +71,9 @@ func (c *Client) Setup(ctx context.Context, dryRun bool) (changes []string, err 
 		name       string
 		attributes Attributes
 	}
-	queues := []wanted{{c.cfg.Queue, JobQueueAttributes()}, {c.cfg.DeadLetterQueue, DeadLetterQueueAttributes()}}
-	if c.Callbacks() {
-		queues = append(queues, wanted{c.cfg.CallbackQueue, CallbackQueueAttributes()})
-	}
-	for _, each := range queues {
+	for _, each := range []wanted{
+		{c.cfg.Queue, JobQueueAttributes()}, {c.cfg.DeadLetterQueue, DeadLetterQueueAttributes()}, {c.cfg.CallbackQueue, CallbackQueueAttributes()},
+	} {
 		change, err := c.setUp(ctx, each.name, each.attributes, dryRun)
 		if err != nil {
 			return changes, err

@@ -42,13 +42,14 @@ func TestSetup(t *testing.T) {
 	const (
 		jobs    = "create queue jobs: VisibilityTimeout 600, MessageRetentionPeriod 604800, MaximumMessageSize 65536, DelaySeconds 0, PollingWaitSeconds 30"
 		letters = "create queue jobs-dead: VisibilityTimeout 120, MessageRetentionPeriod 604800, MaximumMessageSize 65536, DelaySeconds 0, PollingWaitSeconds 0"
+		news    = "create queue jobs-callbacks: VisibilityTimeout 120, MessageRetentionPeriod 604800, MaximumMessageSize 65536, DelaySeconds 0, PollingWaitSeconds 30"
 	)
 	t.Run("says what it would make", func(t *testing.T) {
-		setup(t, true, jobs, letters)
-		setup(t, true, jobs, letters)
+		setup(t, true, jobs, letters, news)
+		setup(t, true, jobs, letters, news)
 	})
 	t.Run("makes the queues, once", func(t *testing.T) {
-		setup(t, false, jobs, letters)
+		setup(t, false, jobs, letters, news)
 		setup(t, false)
 		setup(t, true)
 	})

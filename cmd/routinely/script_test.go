@@ -48,13 +48,13 @@ const limit = time.Minute
 // between is the time between two looks at something that is waited for: many scripts share few processors.
 const between = 50 * time.Millisecond
 
-// startStack starts a deployment of the script's own: stack [noledger]. The addresses are in variables.
-func startStack(ts *testscript.TestScript, _ bool, args []string) {
+// startStack starts a deployment of the script's own. The addresses are in variables.
+func startStack(ts *testscript.TestScript, _ bool, _ []string) {
 	const free = "127.0.0.1:0"
 	s, err := stack.New(stack.Config{
 		Addresses: stack.Addresses{HTTP: free, MNS: free, ESA: free, OTS: free, FC: free},
 		Dir:       ts.MkAbs("data"), NoSync: true, Accept: binary("accept"), Provision: binary("provision"), Notify: binary("notify"), ESALatency: time.Millisecond,
-		RoutineQuota: 1000, RecordQuota: 1000, NoLedger: len(args) > 0 && args[0] == "noledger",
+		RoutineQuota: 1000, RecordQuota: 1000,
 	})
 	ts.Check(err)
 	ctx, stop := context.WithCancel(context.Background())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,9 +18,9 @@ import (
 func setup(a *cli.App) *cobra.Command {
 	dryRun := false
 	cmd := &cobra.Command{
-		Use: "setup", Short: "Create or correct the queues and the table of jobs", Args: cobra.NoArgs,
-		Long: `Create the job queue, the dead-letter queue, the queue of callbacks if one is named, and the table of jobs if an endpoint of
-Tablestore is given, or correct their settings. The second time there is nothing to do. The access key is read from ALIBABA_CLOUD_ACCESS_KEY_ID,
+		Use: "setup", Short: "Create or correct the queues and the tables", Args: cobra.NoArgs,
+		Long: `Create the queues of jobs, dead letters and callbacks and the tables of jobs and of the account's state, or correct their settings.
+Their names are made of the prefix. The second time there is nothing to do. The access key is read from ALIBABA_CLOUD_ACCESS_KEY_ID,
 ALIBABA_CLOUD_ACCESS_KEY_SECRET and ALIBABA_CLOUD_SECURITY_TOKEN; each flag has an environment variable, as the functions
 have.`,
 	}
@@ -57,24 +58,27 @@ func makeReady(ctx context.Context, a *cli.App, environ []string, dryRun bool) e
 		return cfg.Key.ID, cfg.Key.Secret.Reveal(), cfg.Key.Token.Reveal()
 	}
 	jobs, err := queue.New(queue.Config{
-		Endpoint: cfg.Endpoint, Queue: cfg.Name, DeadLetterQueue: cfg.DeadLetter, CallbackQueue: cfg.CallbackQueue,
-		Credentials: credentials, Timeout: cfg.Queue.Timeout,
+		Endpoint: cfg.Queue.Endpoint, Queue: cfg.Prefix.JobQueue(), DeadLetterQueue: cfg.Prefix.DeadLetterQueue(),
+		CallbackQueue: cfg.Prefix.CallbackQueue(), Credentials: credentials, Timeout: cfg.Queue.Timeout,
 	})
 	if err != nil {
 		return cli.Usage("%s", err)
 	}
 	defer jobs.Close()
 	parts := []func(context.Context, bool) ([]string, error){jobs.Setup}
-	if cfg.Ledger.Endpoint != "" {
-		record, err := ledger.New(ledger.Config{
-			Endpoint: cfg.Ledger.Endpoint, Instance: cfg.Ledger.Instance, Table: cfg.Ledger.Table, Credentials: credentials,
-			Timeout: cfg.Ledger.Timeout, Retention: cfg.Retention,
+	for _, table := range []struct {
+		name      string
+		retention time.Duration
+	}{{cfg.Prefix.JobTable(), cfg.Retention}, {cfg.Prefix.StateTable(), 0}} {
+		l, err := ledger.New(ledger.Config{
+			Endpoint: cfg.Ledger.Endpoint, Instance: cfg.Ledger.Instance, Table: table.name, Credentials: credentials,
+			Timeout: cfg.Ledger.Timeout, Retention: table.retention,
 		})
 		if err != nil {
 			return cli.Usage("%s", err)
 		}
-		defer record.Close()
-		parts = append(parts, record.Setup)
+		defer l.Close()
+		parts = append(parts, l.Setup)
 	}
 	return change(ctx, a, parts, dryRun)
 }

@@ -27,11 +27,11 @@ func Process(t testing.TB, start func(handler any, preStop func(context.Context)
 }
 
 // Queue returns a client of queues, closed when the test ends. Of cfg the Endpoint is required; what else is missing is filled
-// in, the names with jobs and jobs-dead.
+// in, the names with jobs, jobs-dead and jobs-callbacks.
 func Queue(t testing.TB, cfg queue.Config) *queue.Client {
 	t.Helper()
 	cfg.Queue, cfg.DeadLetterQueue = cmp.Or(cfg.Queue, "jobs"), cmp.Or(cfg.DeadLetterQueue, "jobs-dead")
-	cfg.Timeout = cmp.Or(cfg.Timeout, patience)
+	cfg.CallbackQueue, cfg.Timeout = cmp.Or(cfg.CallbackQueue, "jobs-callbacks"), cmp.Or(cfg.Timeout, patience)
 	if cfg.Credentials == nil {
 		cfg.Credentials = localtest.Credentials
 	}

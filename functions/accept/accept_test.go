@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -81,7 +82,7 @@ func startWith(t testing.TB, book *ledger.Ledger) *function {
 	t.Helper()
 	mnsClock := clock.NewManual(time.Now())
 	mns, url := localtest.MNS(t, mnsClock, "jobs", "jobs-dead", "jobs-callbacks")
-	jobs := sim.Queue(t, queue.Config{Endpoint: url, CallbackQueue: "jobs-callbacks"})
+	jobs := sim.Queue(t, queue.Config{Endpoint: url})
 	manual := clock.NewManual(now)
 	record := record.New(book, manual.Now)
 	sleep := func(_ context.Context, d time.Duration) { manual.Advance(d) }
@@ -381,6 +382,7 @@ func TestPages(t *testing.T) {
 func TestRun(t *testing.T) {
 	t.Run("joins the parts", func(t *testing.T) {
 		_, url := localtest.MNS(t, nil, "routinely-jobs")
+		_, tables := localtest.OTS(t, nil)
 		var res response
 		process := sim.Process(t, func(handler any, _ func(context.Context)) {
 			text, err := json.Marshal(event("POST", "/v1/routines", good))
@@ -390,24 +392,27 @@ func TestRun(t *testing.T) {
 			res, _ = handler.(func(context.Context, json.RawMessage) (response, error))(t.Context(), text)
 		})
 		err := Run(process, []string{
-			"ROUTINELY_AUTH=none", "ROUTINELY_MNS_ENDPOINT=" + url, "ALIBABA_CLOUD_ACCESS_KEY_ID=" + localtest.AccessKeyID,
+			"ROUTINELY_AUTH=none", "ROUTINELY_MNS_ENDPOINT=" + url, "ROUTINELY_TABLESTORE_ENDPOINT=" + tables,
+			"ROUTINELY_TABLESTORE_INSTANCE=" + localtest.Instance, "ALIBABA_CLOUD_ACCESS_KEY_ID=" + localtest.AccessKeyID,
 			"ALIBABA_CLOUD_ACCESS_KEY_SECRET=" + localtest.AccessKeySecret,
 		}, io.Discard)
 		if err != nil || res.StatusCode != 202 {
 			t.Errorf("%v, %+v", err, res)
 		}
 	})
-	for name, environ := range map[string][]string{
-		"no endpoint":        {"ROUTINELY_AUTH=none"},
-		"no authentication":  {"ROUTINELY_MNS_ENDPOINT=http://localhost"},
-		"a bad one":          {"ROUTINELY_MNS_ENDPOINT=http://localhost", "ROUTINELY_AUTH=open"},
-		"a bad endpoint":     {"ROUTINELY_AUTH=none", "ROUTINELY_MNS_ENDPOINT=nowhere"},
-		"a bad log level":    {"ROUTINELY_AUTH=none", "ROUTINELY_MNS_ENDPOINT=http://localhost", "ROUTINELY_LOG_LEVEL=loud"},
-		"a bad queue name":   {"ROUTINELY_AUTH=none", "ROUTINELY_MNS_ENDPOINT=http://localhost", "ROUTINELY_QUEUE=a/b"},
-		"a bad time limit":   {"ROUTINELY_AUTH=none", "ROUTINELY_MNS_ENDPOINT=http://localhost", "ROUTINELY_MNS_TIMEOUT=soon"},
-		"every network":      {"ROUTINELY_AUTH=none", "ROUTINELY_MNS_ENDPOINT=http://localhost", "ROUTINELY_CALLBACK_NETWORKS=0.0.0.0/0"},
-		"the same two names": {"ROUTINELY_AUTH=none", "ROUTINELY_MNS_ENDPOINT=http://localhost", "ROUTINELY_QUEUE=a", "ROUTINELY_DEAD_LETTER_QUEUE=a"},
+	least := []string{"ROUTINELY_AUTH=none", "ROUTINELY_MNS_ENDPOINT=http://localhost", "ROUTINELY_TABLESTORE_ENDPOINT=http://localhost"}
+	for name, setting := range map[string]string{
+		"no queues":         "ROUTINELY_MNS_ENDPOINT=",
+		"no ledger":         "ROUTINELY_TABLESTORE_ENDPOINT=",
+		"no authentication": "ROUTINELY_AUTH=",
+		"a bad one":         "ROUTINELY_AUTH=open",
+		"a bad endpoint":    "ROUTINELY_MNS_ENDPOINT=nowhere",
+		"a bad log level":   "ROUTINELY_LOG_LEVEL=loud",
+		"a bad prefix":      "ROUTINELY_PREFIX=a/b",
+		"a bad time limit":  "ROUTINELY_MNS_TIMEOUT=soon",
+		"every network":     "ROUTINELY_CALLBACK_NETWORKS=0.0.0.0/0",
 	} {
+		environ := append(slices.Clone(least), setting)
 		t.Run("refuses "+name, func(t *testing.T) {
 			if err := Run(sim.Process(t, func(any, func(context.Context)) { t.Error("started") }), environ, io.Discard); err == nil {
 				t.Error("accepted")

@@ -131,16 +131,12 @@ func (s service) checkCallback(url string) error {
 	if url == "" {
 		return nil
 	}
-	wrong := "this deployment makes no callbacks"
-	if s.jobs.Callbacks() {
-		err := callback.CheckURL(url, s.receivers)
-		if err == nil {
-			return nil
-		}
-		failure := fault.From(err)
-		wrong = failure.Message + ". " + failure.Hint
+	err := callback.CheckURL(url, s.receivers)
+	if err == nil {
+		return nil
 	}
-	return &routine.Invalid{Problems: []routine.Problem{{Pointer: "/callbackUrl", Code: "value", Detail: wrong}}}
+	failure := fault.From(err)
+	return &routine.Invalid{Problems: []routine.Problem{{Pointer: "/callbackUrl", Code: "value", Detail: failure.Message + ". " + failure.Hint}}}
 }
 
 // maxKey is the longest idempotency key, in bytes.

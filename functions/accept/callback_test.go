@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"routinely/deploy/sim"
 	"routinely/queue"
 	"routinely/shared/api"
 	"routinely/shared/callback"
@@ -120,15 +119,6 @@ func TestCallbackURL(t *testing.T) {
 		got := read[api.BatchResult](t, f.call(t, event("POST", "/v1/routines:batch", "["+withCallback(hook)+","+withCallback("https://10.0.0.1/")+"]")), 202)
 		if got.Accepted != 1 || got.Rejected != 1 || got.Items[1].Problem.Errors[0].Pointer != "/callbackUrl" {
 			t.Errorf("got %+v", got)
-		}
-	})
-	t.Run("is refused where no callbacks are made", func(t *testing.T) {
-		f := start(t)
-		f.jobs = sim.Queue(t, queue.Config{Endpoint: f.mnsURL})
-		f.routes = newRoutes(f.service)
-		p := read[api.Problem](t, f.call(t, event("POST", "/v1/routines", withCallback(hook))), 422)
-		if len(p.Errors) != 1 || p.Errors[0].Detail != "this deployment makes no callbacks" {
-			t.Errorf("got %+v", p)
 		}
 	})
 }

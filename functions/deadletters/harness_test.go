@@ -61,7 +61,7 @@ func newStage(t testing.TB, change ...func(*deadletters.Config)) *stage {
 	s := &stage{clock: clock.NewManual(time.Now().Truncate(time.Second)), log: &bytes.Buffer{}}
 	s.server, s.url = localtest.MNS(t, s.clock, "jobs", "jobs-dead", "jobs-callbacks")
 	cfg := deadletters.Config{
-		Queue: sim.Queue(t, queue.Config{Endpoint: s.url, CallbackQueue: "jobs-callbacks"}), Record: s.record, Now: s.clock.Now,
+		Queue: sim.Queue(t, queue.Config{Endpoint: s.url}), Record: s.record, Now: s.clock.Now,
 		Sleep: func(_ context.Context, d time.Duration) { s.clock.Advance(d) },
 	}
 	for _, c := range change {

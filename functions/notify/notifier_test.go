@@ -61,7 +61,7 @@ func start(t *testing.T, answers ...int) *bell {
 	}
 	server, url := localtest.MNS(t, b.clock, "jobs-dead", "jobs-callbacks")
 	b.mns, b.messages = server, localtest.MNSClient(t, url)
-	jobs := sim.Queue(t, queue.Config{Endpoint: url, CallbackQueue: "jobs-callbacks"})
+	jobs := sim.Queue(t, queue.Config{Endpoint: url})
 	b.notifier = notifier{queue: jobs, sender: sender, now: b.clock.Now, draw: func() float64 { return 0 }}
 	return b
 }
@@ -334,7 +334,7 @@ func TestUndeliveredCallback(t *testing.T) {
 }
 
 func TestRun(t *testing.T) {
-	least := []string{"ROUTINELY_MNS_ENDPOINT=http://localhost", "ROUTINELY_CALLBACK_QUEUE=jobs-callbacks", "ROUTINELY_CALLBACK_SECRETS=" + secret}
+	least := []string{"ROUTINELY_MNS_ENDPOINT=http://localhost", "ROUTINELY_CALLBACK_SECRETS=" + secret}
 	t.Run("joins the parts", func(t *testing.T) {
 		started := false
 		if err := Run(sim.Process(t, func(any, func(context.Context)) { started = true }), least, io.Discard); err != nil || !started {
@@ -342,7 +342,7 @@ func TestRun(t *testing.T) {
 		}
 	})
 	for name, setting := range map[string]string{
-		"a bad secret": "ROUTINELY_CALLBACK_SECRETS=hush", "no queue": "ROUTINELY_CALLBACK_QUEUE=", "the queue of the jobs": "ROUTINELY_CALLBACK_QUEUE=routinely-jobs",
+		"a bad secret": "ROUTINELY_CALLBACK_SECRETS=hush", "no secret": "ROUTINELY_CALLBACK_SECRETS=", "a bad prefix": "ROUTINELY_PREFIX=a-",
 		"every network": "ROUTINELY_CALLBACK_NETWORKS=0.0.0.0/0", "a bad network": "ROUTINELY_CALLBACK_NETWORKS=10.0.0.0", "a negative time": "ROUTINELY_CALLBACK_TIMEOUT=-1s",
 	} {
 		t.Run("refuses "+name, func(t *testing.T) {

@@ -87,9 +87,6 @@ func (w *worker) tell(ctx context.Context, e queue.Envelope, job routine.Job) er
 	if err == nil {
 		text, err = json.Marshal(event)
 	}
-	if err == nil && !w.queue.Callbacks() { // accept would have refused the job, but a queue is open to others
-		err = errors.New("this deployment makes no callbacks: ROUTINELY_CALLBACK_QUEUE is not set")
-	}
 	if err != nil {
 		logging.From(ctx).WithFields(logging.Fields{logging.Job: e.JobID, logging.Error: err.Error()}).Error("nobody is told of the job's end")
 		return nil

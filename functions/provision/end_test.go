@@ -278,13 +278,4 @@ func TestCallback(t *testing.T) {
 			t.Errorf("callbacks %+v", got)
 		}
 	})
-	t.Run("that a deployment does not make costs no job", func(t *testing.T) {
-		l := start(t)
-		l.queue = sim.Queue(t, queue.Config{Endpoint: l.mnsURL})
-		e := l.envelope()
-		e.Request.CallbackURL = hook
-		if got := l.invoke(t, body(t, e)); got[0].Outcome != succeeded {
-			t.Errorf("%+v", got)
-		}
-	})
 }

@@ -57,7 +57,7 @@ func startWith(t *testing.T, manual *clock.Manual, book *ledger.Ledger) *lane {
 	t.Helper()
 	mns, mnsURL := localtest.MNS(t, manual, "jobs", "jobs-dead", "jobs-callbacks")
 	account, esaURL := localtest.ESA(t, nil, 0)
-	jobs := sim.Queue(t, queue.Config{Endpoint: mnsURL, CallbackQueue: "jobs-callbacks"})
+	jobs := sim.Queue(t, queue.Config{Endpoint: mnsURL})
 	client, err := esa.New(esa.Config{Endpoint: esaURL, Credentials: localtest.Credentials, Timeout: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)

@@ -25,7 +25,7 @@ func Run(process invocation.Process, environ []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	history, err := record.Open(cfg.Ledger, parts.Credentials.Get)
+	history, err := record.Open(cfg.Base, parts.Credentials.Get)
 	if err != nil {
 		return err
 	}

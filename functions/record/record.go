@@ -48,14 +48,11 @@ type missedEntry struct {
 // New returns the record that is kept in the ledger; nil stands for none.
 func New(l *ledger.Ledger, now func() time.Time) *Record { return &Record{ledger: l, now: now} }
 
-// Open returns the record of the configuration, whose endpoint may be missing. It makes no call; the error says which setting is
-// wrong.
-func Open(cfg config.Ledger, credentials func() (accessKeyID, accessKeySecret, securityToken string)) (*Record, error) {
-	if cfg.Endpoint == "" {
-		return New(nil, time.Now), nil
-	}
+// Open returns the record of the configuration. It makes no call; the error says which setting is wrong.
+func Open(cfg config.Base, credentials func() (accessKeyID, accessKeySecret, securityToken string)) (*Record, error) {
 	table, err := ledger.New(ledger.Config{
-		Endpoint: cfg.Endpoint, Instance: cfg.Instance, Table: cfg.Table, Credentials: credentials, Timeout: cfg.Timeout,
+		Endpoint: cfg.Ledger.Endpoint, Instance: cfg.Ledger.Instance, Table: cfg.Prefix.JobTable(), Credentials: credentials,
+		Timeout: cfg.Ledger.Timeout,
 	})
 	if err != nil {
 		return nil, err

@@ -3,7 +3,6 @@
 package config
 
 import (
-	"errors"
 	"net/netip"
 	"strings"
 	"time"
@@ -40,18 +39,14 @@ func (k *Key) declare(s *settings) {
 	s.secret(&k.Token, Variable{Name: "ALIBABA_CLOUD_SECURITY_TOKEN", Doc: "STS token; set by Function Compute from the function's role"})
 }
 
-// Queue is where jobs and dead letters go.
+// Queue is how the queues are reached. Their names come from the Prefix.
 type Queue struct {
-	Endpoint   string
-	Name       string
-	DeadLetter string
-	Timeout    time.Duration
+	Endpoint string
+	Timeout  time.Duration
 }
 
 func (q *Queue) declare(s *settings) {
 	s.text(&q.Endpoint, Variable{Name: "ROUTINELY_MNS_ENDPOINT", Required: true, Doc: "MNS endpoint, such as https://ACCOUNT.mns.REGION.aliyuncs.com"})
-	s.text(&q.Name, Variable{Name: "ROUTINELY_QUEUE", Default: "routinely-jobs", Doc: "Queue of the jobs"})
-	s.text(&q.DeadLetter, Variable{Name: "ROUTINELY_DEAD_LETTER_QUEUE", Doc: "Queue of the dead letters; default: the job queue's name followed by -dead"})
 	s.duration(&q.Timeout, Variable{Name: "ROUTINELY_MNS_TIMEOUT", Default: "5s", Doc: "Longest time for one MNS call"})
 }
 
@@ -66,37 +61,35 @@ func (r *Receivers) declare(s *settings) {
 	s.networks(&r.Networks, Variable{Name: "ROUTINELY_CALLBACK_NETWORKS", Doc: "Networks that callbacks may go to although they are not public, such as 10.20.0.0/16, with commas between them"})
 }
 
-// Ledger is where the record of jobs is kept. Without an endpoint there is none.
+// Ledger is how the ledger is reached. The names of its tables come from the Prefix.
 type Ledger struct {
 	Endpoint string
 	Instance string
-	Table    string
 	Timeout  time.Duration
 }
 
 func (l *Ledger) declare(s *settings) {
-	s.text(&l.Endpoint, Variable{Name: "ROUTINELY_TABLESTORE_ENDPOINT", Doc: "Tablestore endpoint, such as https://INSTANCE.REGION.ots.aliyuncs.com; without it no record of jobs is kept"})
+	s.text(&l.Endpoint, Variable{Name: "ROUTINELY_TABLESTORE_ENDPOINT", Required: true, Doc: "Tablestore endpoint, such as https://INSTANCE.REGION.ots-internal.aliyuncs.com inside the region, https://INSTANCE.REGION.ots.aliyuncs.com elsewhere"})
 	s.text(&l.Instance, Variable{Name: "ROUTINELY_TABLESTORE_INSTANCE", Doc: "Tablestore instance; default: the first part of the endpoint's host name"})
-	s.text(&l.Table, Variable{Name: "ROUTINELY_TABLESTORE_TABLE", Default: "routinely_jobs", Doc: "Table of the jobs"})
 	s.duration(&l.Timeout, Variable{Name: "ROUTINELY_TABLESTORE_TIMEOUT", Default: "2s", Doc: "Longest time for one Tablestore call"})
 }
 
 // Common is the configuration that all functions have.
 type Common struct {
 	Key
-	Queue
-	CallbackQueue string
-	LogLevel      string
+	Prefix   Prefix
+	Queue    Queue
+	LogLevel string
 }
 
 func (c *Common) declare(s *settings) {
 	c.Key.declare(s)
+	c.Prefix.declare(s)
 	c.Queue.declare(s)
-	s.text(&c.CallbackQueue, Variable{Name: "ROUTINELY_CALLBACK_QUEUE", Doc: "Queue of the callbacks; without it there are none, and requests with a callbackUrl are refused"})
 	s.text(&c.LogLevel, Variable{Name: "ROUTINELY_LOG_LEVEL", Default: "info", Doc: "debug, info, warn or error"})
 }
 
-// Base is the configuration that the functions have which keep a record of jobs.
+// Base is the configuration that the functions have which read or write jobs.
 type Base struct {
 	Common
 	Ledger Ledger
@@ -127,29 +120,42 @@ type Accept struct {
 	Base
 	Receivers Receivers
 	Auth      Secret
+	Retention time.Duration
 }
 
 func (a *Accept) declare(s *settings) {
 	a.Base.declare(s)
 	a.Receivers.declare(s)
 	s.secret(&a.Auth, Variable{Name: "ROUTINELY_AUTH", Required: true, Doc: "Who may call: a JSON document of callers, see SECURITY.md; or the word none, which lets everybody in"})
+	s.retention(&a.Retention)
 }
 
-// Setup is the configuration of the setup, which makes the queues and the table.
+// Janitor is the configuration of the function janitor.
+type Janitor struct {
+	Base
+	Retention time.Duration
+}
+
+func (j *Janitor) declare(s *settings) {
+	j.Base.declare(s)
+	s.retention(&j.Retention)
+}
+
+// Setup is the configuration of the setup, which makes the queues and the tables.
 type Setup struct {
 	Key
-	Queue
-	CallbackQueue string
-	Ledger        Ledger
-	Retention     time.Duration
+	Prefix    Prefix
+	Queue     Queue
+	Ledger    Ledger
+	Retention time.Duration
 }
 
 func (c *Setup) declare(s *settings) {
 	c.Key.declare(s)
+	c.Prefix.declare(s)
 	c.Queue.declare(s)
-	s.text(&c.CallbackQueue, Variable{Name: "ROUTINELY_CALLBACK_QUEUE", Doc: "Queue of the callbacks; without it none is made"})
 	c.Ledger.declare(s)
-	s.duration(&c.Retention, Variable{Name: "ROUTINELY_RETENTION", Default: "2160h", Doc: "How long a job is remembered after its last change; 0 means for ever, 24h is the least. Only routinely setup reads it"})
+	s.retention(&c.Retention)
 }
 
 // Provision is the configuration of the function provision.
@@ -189,7 +195,6 @@ func (p *Provision) declare(s *settings) {
 func LoadAccept(environ []string) (Accept, error) {
 	var cfg Accept
 	err := load(environ, &cfg)
-	cfg.Queue.complete()
 	cfg.Ledger.complete()
 	return cfg, err
 }
@@ -198,7 +203,6 @@ func LoadAccept(environ []string) (Accept, error) {
 func LoadProvision(environ []string) (Provision, error) {
 	var cfg Provision
 	err := load(environ, &cfg)
-	cfg.Queue.complete()
 	cfg.Ledger.complete()
 	return cfg, err
 }
@@ -207,10 +211,14 @@ func LoadProvision(environ []string) (Provision, error) {
 func LoadNotify(environ []string) (Notify, error) {
 	var cfg Notify
 	err := load(environ, &cfg)
-	cfg.Queue.complete()
-	if err == nil && cfg.CallbackQueue == "" {
-		err = errors.New("configuration: required environment variable \"ROUTINELY_CALLBACK_QUEUE\" is not set")
-	}
+	return cfg, err
+}
+
+// LoadJanitor is LoadAccept for the janitor.
+func LoadJanitor(environ []string) (Janitor, error) {
+	var cfg Janitor
+	err := load(environ, &cfg)
+	cfg.Ledger.complete()
 	return cfg, err
 }
 
@@ -218,21 +226,14 @@ func LoadNotify(environ []string) (Notify, error) {
 func LoadSetup(environ []string) (Setup, error) {
 	var cfg Setup
 	err := load(environ, &cfg)
-	cfg.Queue.complete()
 	cfg.Ledger.complete()
 	return cfg, err
 }
 
-// complete takes the instance from the endpoint. Tablestore's public addresses begin with it (endpoints page).
+// complete takes the instance from the endpoint. Tablestore's addresses begin with it (endpoints page).
 func (l *Ledger) complete() {
 	if l.Instance == "" {
 		_, host, _ := strings.Cut(l.Endpoint, "://")
 		l.Instance, _, _ = strings.Cut(host, ".")
-	}
-}
-
-func (q *Queue) complete() {
-	if q.DeadLetter == "" {
-		q.DeadLetter = q.Name + "-dead"
 	}
 }

@@ -15,20 +15,18 @@ import (
 )
 
 func TestLoad(t *testing.T) {
-	least := []string{"ROUTINELY_MNS_ENDPOINT=http://localhost"}
+	least := []string{"ROUTINELY_MNS_ENDPOINT=http://localhost", "ROUTINELY_TABLESTORE_ENDPOINT=https://one.cn-hangzhou.ots-internal.aliyuncs.com"}
+	common := config.Common{
+		Prefix: "routinely", Queue: config.Queue{Endpoint: "http://localhost", Timeout: 5 * time.Second}, LogLevel: "info",
+	}
+	table := config.Ledger{Endpoint: "https://one.cn-hangzhou.ots-internal.aliyuncs.com", Instance: "one", Timeout: 2 * time.Second}
 	t.Run("fills in the defaults", func(t *testing.T) {
 		got, err := config.LoadProvision(least)
 		if err != nil {
 			t.Fatal(err)
 		}
 		want := config.Provision{
-			Base: config.Base{
-				Common: config.Common{
-					Queue:    config.Queue{Endpoint: "http://localhost", Name: "routinely-jobs", DeadLetter: "routinely-jobs-dead", Timeout: 5 * time.Second},
-					LogLevel: "info",
-				},
-				Ledger: config.Ledger{Table: "routinely_jobs", Timeout: 2 * time.Second},
-			},
+			Base:        config.Base{Common: common, Ledger: table},
 			ESAEndpoint: "esa.cn-hangzhou.aliyuncs.com", ESATimeout: 30 * time.Second,
 			RetryBase: 2 * time.Second, RetryCap: 15 * time.Minute, RetryAttempts: 10, RetryInternalAttempts: 3, RetryMaxAge: 24 * time.Hour,
 			LockPollMin: 200 * time.Millisecond, LockPollMax: 3 * time.Second, Reserve: 15 * time.Second,
@@ -36,63 +34,67 @@ func TestLoad(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
 		}
-	})
-	t.Run("names the dead-letter queue after the job queue unless told otherwise", func(t *testing.T) {
-		least := append(least, "ROUTINELY_AUTH=none")
-		got, err := config.LoadAccept(append(least, "ROUTINELY_QUEUE=q"))
-		if err != nil || got.DeadLetter != "q-dead" {
-			t.Errorf("%q, %v", got.DeadLetter, err)
+		janitor, err := config.LoadJanitor(least)
+		if err != nil {
+			t.Fatal(err)
 		}
-		got, err = config.LoadAccept(append(least, "ROUTINELY_QUEUE=q", "ROUTINELY_DEAD_LETTER_QUEUE=d"))
-		if err != nil || got.DeadLetter != "d" {
-			t.Errorf("%q, %v", got.DeadLetter, err)
+		if diff := cmp.Diff(config.Janitor{Base: config.Base{Common: common, Ledger: table}, Retention: 90 * 24 * time.Hour}, janitor); diff != "" {
+			t.Errorf("janitor: -want +got:\n%s", diff)
 		}
 	})
 	t.Run("takes Tablestore's instance from the endpoint unless told otherwise", func(t *testing.T) {
-		given := append(least, "ROUTINELY_AUTH=none", "ROUTINELY_TABLESTORE_ENDPOINT=https://jobs.cn-hangzhou.ots.aliyuncs.com")
+		given := append(least, "ROUTINELY_AUTH=none", "ROUTINELY_TABLESTORE_INSTANCE=other")
 		got, err := config.LoadAccept(given)
-		if err != nil || got.Ledger.Instance != "jobs" {
+		if err != nil || got.Ledger.Instance != "other" {
 			t.Errorf("%q, %v", got.Ledger.Instance, err)
 		}
-		setup, err := config.LoadSetup(append(given, "ROUTINELY_TABLESTORE_INSTANCE=other"))
-		if err != nil || setup.Ledger.Instance != "other" || setup.Retention != 90*24*time.Hour {
-			t.Errorf("%+v, %v", setup, err)
+		setup, err := config.LoadSetup(least)
+		if err != nil || setup.Ledger.Instance != "one" {
+			t.Errorf("%q, %v", setup.Ledger.Instance, err)
+		}
+	})
+	t.Run("remembers jobs for a month at least, or for ever", func(t *testing.T) {
+		for given, want := range map[string]time.Duration{"720h": 720 * time.Hour, "0": 0, "": 2160 * time.Hour} {
+			got, err := config.LoadAccept(append(least, "ROUTINELY_AUTH=none", "ROUTINELY_RETENTION="+given))
+			if err != nil || got.Retention != want {
+				t.Errorf("%q: %s, %v", given, got.Retention, err)
+			}
+		}
+		for _, given := range []string{"719h59m59s", "-720h", "long"} {
+			if _, err := config.LoadAccept(append(least, "ROUTINELY_AUTH=none", "ROUTINELY_RETENTION="+given)); err == nil {
+				t.Errorf("%q is accepted", given)
+			}
 		}
 	})
 	t.Run("reads how callbacks are signed and where they may go", func(t *testing.T) {
-		given := append(least, "ROUTINELY_CALLBACK_SECRETS=whsec_a,whsec_b", "ROUTINELY_CALLBACK_QUEUE=news", "ROUTINELY_CALLBACK_HTTP=true",
+		// notify needs no ledger.
+		given := append(least[:1:1], "ROUTINELY_CALLBACK_SECRETS=whsec_a,whsec_b", "ROUTINELY_CALLBACK_HTTP=true",
 			"ROUTINELY_CALLBACK_NETWORKS=10.20.0.0/16,fd00::/8")
 		got, err := config.LoadNotify(given)
 		if err != nil {
 			t.Fatal(err)
 		}
 		want := config.Notify{
-			Common: config.Common{
-				Queue:         config.Queue{Endpoint: "http://localhost", Name: "routinely-jobs", DeadLetter: "routinely-jobs-dead", Timeout: 5 * time.Second},
-				CallbackQueue: "news", LogLevel: "info",
-			},
+			Common:    common,
 			Receivers: config.Receivers{HTTP: true, Networks: []netip.Prefix{netip.MustParsePrefix("10.20.0.0/16"), netip.MustParsePrefix("fd00::/8")}},
 			Secrets:   []config.Secret{"whsec_a", "whsec_b"}, Timeout: 20 * time.Second,
 		}
 		if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
 		}
-		if _, err := config.LoadNotify(append(least, "ROUTINELY_CALLBACK_SECRETS=whsec_a")); err == nil || !strings.Contains(err.Error(), "ROUTINELY_CALLBACK_QUEUE") {
-			t.Errorf("without a queue: %v", err)
-		}
-		if _, err := config.LoadNotify(append(least, "ROUTINELY_CALLBACK_QUEUE=news")); err == nil || !strings.Contains(err.Error(), "ROUTINELY_CALLBACK_SECRETS") {
+		if _, err := config.LoadNotify(least); err == nil || !strings.Contains(err.Error(), "ROUTINELY_CALLBACK_SECRETS") {
 			t.Errorf("without secrets: %v", err)
 		}
 	})
 	t.Run("takes an empty variable for none", func(t *testing.T) {
-		got, err := config.LoadProvision(append(least, "ROUTINELY_QUEUE=", "ROUTINELY_RETRY_CAP="))
-		if err != nil || got.Name != "routinely-jobs" || got.RetryCap != 15*time.Minute {
-			t.Errorf("%q, %s, %v", got.Name, got.RetryCap, err)
+		got, err := config.LoadProvision(append(least, "ROUTINELY_PREFIX=", "ROUTINELY_RETRY_CAP="))
+		if err != nil || got.Prefix != config.DefaultPrefix || got.RetryCap != 15*time.Minute {
+			t.Errorf("%q, %s, %v", got.Prefix, got.RetryCap, err)
 		}
 	})
 	t.Run("names every variable that is wrong", func(t *testing.T) {
-		_, err := config.LoadProvision([]string{"ROUTINELY_MNS_ENDPOINT=", "ROUTINELY_RETRY_ATTEMPTS=many", "ROUTINELY_RETRY_CAP=long"})
-		for _, part := range []string{"ROUTINELY_MNS_ENDPOINT", "ROUTINELY_RETRY_ATTEMPTS", "ROUTINELY_RETRY_CAP"} {
+		_, err := config.LoadProvision([]string{"ROUTINELY_MNS_ENDPOINT=", "ROUTINELY_RETRY_ATTEMPTS=many", "ROUTINELY_RETRY_CAP=long", "ROUTINELY_PREFIX=A"})
+		for _, part := range []string{"ROUTINELY_MNS_ENDPOINT", "ROUTINELY_TABLESTORE_ENDPOINT", "ROUTINELY_RETRY_ATTEMPTS", "ROUTINELY_RETRY_CAP", "ROUTINELY_PREFIX"} {
 			if err == nil || !strings.Contains(err.Error(), part) {
 				t.Errorf("%q does not name %s", err, part)
 			}

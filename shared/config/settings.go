@@ -80,6 +80,21 @@ func (s *settings) networks(to *[]netip.Prefix, v Variable) {
 	})
 }
 
+// minRetention leaves a month to find a job that died, and is far above the week that a message can lie on a queue.
+const minRetention = 30 * 24 * time.Hour
+
+func (s *settings) retention(to *time.Duration) {
+	v := Variable{Name: "ROUTINELY_RETENTION", Default: "2160h", Doc: "How long a job is remembered after its last change; 0 means for ever, 720h is the least"}
+	s.add("duration", v, func(value string) error {
+		d, err := time.ParseDuration(value)
+		if err == nil && d != 0 && d < minRetention {
+			err = fmt.Errorf("%s is less than %s", d, minRetention)
+		}
+		*to = d
+		return err
+	})
+}
+
 func (s *settings) duration(to *time.Duration, v Variable) {
 	s.add("duration", v, func(value string) (err error) {
 		*to, err = time.ParseDuration(value)

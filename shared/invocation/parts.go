@@ -28,8 +28,9 @@ func NewParts(cfg config.Common, stdout io.Writer, name string) (*Parts, error) 
 	}
 	p := &Parts{Credentials: NewCredentials(cfg.Key), Log: log}
 	p.Jobs, err = queue.New(queue.Config{
-		Endpoint: cfg.Queue.Endpoint, Queue: cfg.Name, DeadLetterQueue: cfg.DeadLetter, CallbackQueue: cfg.CallbackQueue,
-		Credentials: p.Credentials.Get, Timeout: cfg.Queue.Timeout,
+		Endpoint: cfg.Queue.Endpoint, Queue: cfg.Prefix.JobQueue(), DeadLetterQueue: cfg.Prefix.DeadLetterQueue(),
+		CallbackQueue: cfg.Prefix.CallbackQueue(),
+		Credentials:   p.Credentials.Get, Timeout: cfg.Queue.Timeout,
 	})
 	if err != nil {
 		return nil, err

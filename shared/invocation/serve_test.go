@@ -20,8 +20,8 @@ import (
 func parts(t *testing.T) *invocation.Parts {
 	t.Helper()
 	var common config.Common
-	common.Endpoint, common.Name, common.DeadLetter, common.LogLevel = "http://localhost", "jobs", "jobs-dead", "info"
-	common.Queue.Timeout = time.Second
+	common.Prefix, common.LogLevel = config.DefaultPrefix, "info"
+	common.Queue = config.Queue{Endpoint: "http://localhost", Timeout: time.Second}
 	p, err := invocation.NewParts(common, io.Discard, "test")
 	if err != nil {
 		t.Fatal(err)

@@ -24,7 +24,7 @@ func (l *Ledger) Setup(ctx context.Context, dryRun bool) (changes []string, err 
 			err = l.table.createTable(ctx, l.timeToLive())
 		}
 		if dryRun || err == nil {
-			return []string{fmt.Sprintf("create table %s, jobs are kept %s", l.table.name, shown(l.timeToLive()))}, nil
+			return []string{fmt.Sprintf("create table %s, rows are kept %s", l.table.name, shown(l.timeToLive()))}, nil
 		}
 		if fault.HasCode(err, codeAlreadyExist) { // somebody else was setting it up
 			found, err = l.table.describe(ctx)
@@ -53,7 +53,7 @@ func (l *Ledger) adjust(ctx context.Context, found *sdk.DescribeTableResponse, d
 			return nil, err
 		}
 	}
-	return []string{fmt.Sprintf("keep the jobs of table %s %s instead of %s", l.table.name, shown(l.timeToLive()), shown(have))}, nil
+	return []string{fmt.Sprintf("keep the rows of table %s %s instead of %s", l.table.name, shown(l.timeToLive()), shown(have))}, nil
 }
 
 // timeToLive is the retention in Tablestore's terms.

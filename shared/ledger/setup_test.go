@@ -31,17 +31,17 @@ func TestSetup(t *testing.T) {
 		}
 	}
 	t.Run("says what it would make", func(t *testing.T) {
-		setup(t, l, true, "create table routinely_jobs, jobs are kept for 720h0m0s")
-		setup(t, l, true, "create table routinely_jobs, jobs are kept for 720h0m0s")
+		setup(t, l, true, "create table routinely_jobs, rows are kept for 720h0m0s")
+		setup(t, l, true, "create table routinely_jobs, rows are kept for 720h0m0s")
 	})
 	t.Run("makes the table, once", func(t *testing.T) {
-		setup(t, l, false, "create table routinely_jobs, jobs are kept for 720h0m0s")
+		setup(t, l, false, "create table routinely_jobs, rows are kept for 720h0m0s")
 		setup(t, l, false)
 		setup(t, l, true)
 	})
 	t.Run("changes the retention, once", func(t *testing.T) {
 		other := connect(t, url, func(c *ledger.Config) { c.Retention = 0 })
-		const want = "keep the jobs of table routinely_jobs for ever instead of for 720h0m0s"
+		const want = "keep the rows of table routinely_jobs for ever instead of for 720h0m0s"
 		setup(t, other, true, want)
 		setup(t, other, false, want)
 		setup(t, other, false)
@@ -65,7 +65,7 @@ func TestSetup(t *testing.T) {
 			}
 		})
 		got, err := other.Setup(t.Context(), false)
-		want := []string{"keep the jobs of table race for 720h0m0s instead of for ever"}
+		want := []string{"keep the rows of table race for 720h0m0s instead of for ever"}
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {
 			t.Errorf("error %v, changes (-want +got):\n%s", err, diff)
 		}

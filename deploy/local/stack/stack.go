@@ -30,14 +30,16 @@ const (
 	Region          = "cn-hangzhou"
 	AccessKeyID     = "local-access-key"
 	AccessKeySecret = "local-secret-key"
-	Queue           = "routinely-jobs"
-	DeadLetterQueue = "routinely-jobs-dead"
-	CallbackQueue   = "routinely-jobs-callbacks"
+	Prefix          = "routinely"
+	Queue           = Prefix + "-jobs"
+	DeadLetterQueue = Queue + "-dead"
+	CallbackQueue   = Queue + "-callbacks"
 	Instance        = "routinely"
-	Table           = "routinely_jobs"
-	FunctionAccept  = "routinely-accept"
-	FunctionWorker  = "routinely-provision"
-	FunctionNotify  = "routinely-notify"
+	Table           = Prefix + "_jobs"
+	StateTable      = Prefix + "_state"
+	FunctionAccept  = Prefix + "-accept"
+	FunctionWorker  = Prefix + "-provision"
+	FunctionNotify  = Prefix + "-notify"
 )
 
 // CallbackSecret signs callbacks unless another is given.
@@ -91,8 +93,6 @@ type Config struct {
 	Auth string
 	// CallbackSecrets sign callbacks, with commas between them; empty means CallbackSecret.
 	CallbackSecrets string
-	// NoLedger leaves the functions without a record of jobs.
-	NoLedger bool
 	// ProvisionEnv is added to the environment of provision.
 	ProvisionEnv map[string]string
 	// Output gets what the functions print; nil drops it.
@@ -161,8 +161,10 @@ func New(cfg Config) (s *Stack, err error) {
 	if err != nil {
 		return s, fmt.Errorf("ots: %w", err)
 	}
-	if err := s.ots.CreateTable(Table, "p", "s"); err != nil {
-		return s, fmt.Errorf("ots: %w", err)
+	for _, table := range []string{Table, StateTable} {
+		if err := s.ots.CreateTable(table, "p", "s"); err != nil {
+			return s, fmt.Errorf("ots: %w", err)
+		}
 	}
 	s.fc, err = fcemu.New(s.functions())
 	if err != nil {
@@ -215,10 +217,7 @@ func (s *Stack) trigger(name, function, queue string, batch int) fcemu.QueueTrig
 
 // commonEnv is what all functions are told.
 func (s *Stack) commonEnv() map[string]string {
-	return map[string]string{
-		"ROUTINELY_MNS_ENDPOINT": s.MNSURL(), "ROUTINELY_QUEUE": Queue, "ROUTINELY_DEAD_LETTER_QUEUE": DeadLetterQueue,
-		"ROUTINELY_CALLBACK_QUEUE": CallbackQueue,
-	}
+	return map[string]string{"ROUTINELY_MNS_ENDPOINT": s.MNSURL(), "ROUTINELY_PREFIX": Prefix}
 }
 
 func (s *Stack) acceptEnv() map[string]string {
@@ -245,9 +244,7 @@ func (s *Stack) notifyEnv() map[string]string {
 }
 
 func (s *Stack) addLedger(env map[string]string) {
-	if !s.cfg.NoLedger {
-		env["ROUTINELY_TABLESTORE_ENDPOINT"], env["ROUTINELY_TABLESTORE_INSTANCE"] = s.OTSURL(), Instance
-	}
+	env["ROUTINELY_TABLESTORE_ENDPOINT"], env["ROUTINELY_TABLESTORE_INSTANCE"] = s.OTSURL(), Instance
 }
 
 // addReceivers lets callbacks go to this machine, which no deployment does.

@@ -4,14 +4,34 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
 	"routinely/deploy/local/localtest"
 	"routinely/deploy/local/stack"
+	"routinely/shared/config"
 	"routinely/shared/ledger"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestNames(t *testing.T) {
+	p, err := config.ParsePrefix(stack.Prefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		p.JobQueue(), p.DeadLetterQueue(), p.CallbackQueue(), p.JobTable(), p.StateTable(),
+		p.Function(config.FunctionAccept), p.Function(config.FunctionProvision), p.Function(config.FunctionNotify),
+	}
+	got := []string{
+		stack.Queue, stack.DeadLetterQueue, stack.CallbackQueue, stack.Table, stack.StateTable,
+		stack.FunctionAccept, stack.FunctionWorker, stack.FunctionNotify,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("names of the local deployment: -code +stack:\n%s", diff)
+	}
+}
 
 func TestTable(t *testing.T) {
 	const free, unused = "127.0.0.1:0", "true"
