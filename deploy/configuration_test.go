@@ -136,10 +136,10 @@ func checkTrigger(name string, props map[string]any, from string, cfg config.Com
 		out.want(source["QueueName"] == from, "%s: takes messages from %v and sends them to %s", name, source["QueueName"], from)
 		out.want(source["RegionId"] == props["region"], "%s: the queue's region is %v, the function's %v", name, source["RegionId"], props["region"])
 		letters := fmt.Sprint(at(settings, "runOptions", "deadLetterQueue", "Arn"))
-		want := fmt.Sprintf("acs:mns:%v:%s:/queues/%s", props["region"], account["ACCOUNT_ID"], cfg.Prefix.DeadLetterQueue())
+		want := fmt.Sprintf("acs:mns:%v:%s:/queues/%s", props["region"], account["ROUTINELY_ACCOUNT_ID"], cfg.Prefix.DeadLetterQueue())
 		out.want(letters == want, "%s: EventBridge's dead letters go to %s, the function's to %s", name, letters, want)
 		// MNS's host names carry account and region (endpoints page of Simple Message Queue).
-		host := fmt.Sprintf("%s.mns.%v", account["ACCOUNT_ID"], props["region"])
+		host := fmt.Sprintf("%s.mns.%v", account["ROUTINELY_ACCOUNT_ID"], props["region"])
 		out.want(strings.Contains(cfg.Queue.Endpoint, "//"+host), "%s: the MNS endpoint %s is not of %s", name, cfg.Queue.Endpoint, host)
 	}
 	return out
@@ -204,7 +204,7 @@ func TestServiceFileFitsTheCode(t *testing.T) {
 	}{
 		{"with its defaults", nil},
 		{"with other values from the environment", map[string]string{
-			"REGION": "ap-southeast-1", "ROUTINELY_PREFIX": "other-2", "ROUTINELY_ESA_ENDPOINT": "esa.ap-southeast-1.aliyuncs.com",
+			"ROUTINELY_REGION": "ap-southeast-1", "ROUTINELY_PREFIX": "other-2", "ROUTINELY_ESA_ENDPOINT": "esa.ap-southeast-1.aliyuncs.com",
 			"ROUTINELY_TABLESTORE_INSTANCE": "another-1", "ROUTINELY_RETENTION": "0",
 		}},
 	} {

@@ -15,7 +15,7 @@ import (
 
 // account is a complete environment for s.yaml.
 var account = map[string]string{
-	"ACCOUNT_ID": "1234567890123456", "ROUTINELY_TABLESTORE_INSTANCE": "routinely-test", "ROUTINELY_AUTH": "none",
+	"ROUTINELY_ACCOUNT_ID": "1234567890123456", "ROUTINELY_TABLESTORE_INSTANCE": "routinely-test", "ROUTINELY_AUTH": "none",
 	"ROUTINELY_CALLBACK_SECRETS": "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
 }
 
