@@ -23,6 +23,7 @@ import (
 	"routinely/deploy/local/mnsclient"
 	"routinely/deploy/local/mnsemu"
 	"routinely/deploy/local/otsemu"
+	"routinely/deploy/sim/management"
 )
 
 // Names of the deployment, and its time limits: a job fits into the usual one, and not into the short one.
@@ -42,6 +43,7 @@ type deployment struct {
 	mns     *mnsemu.Server
 	esa     *esaemu.Server
 	ots     *otsemu.Server
+	account *management.Server
 	client  *mnsclient.Client
 	fc, url string
 	// calls are the calls made so far, by principal.
@@ -56,8 +58,10 @@ func deploy(t *testing.T) *deployment {
 	d.esa, esaURL = localtest.ESA(t, nil, 0)
 	d.ots, otsURL = localtest.OTS(t, nil)
 	d.client = localtest.MNSClient(t, mnsURL)
+	d.account = management.New(localtest.AccessKeyID, localtest.AccessKeySecret)
 	d.env = map[string]string{
-		"ROUTINELY_PREFIX": prefix, "ROUTINELY_CALLBACK_SECRETS": "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+		"ROUTINELY_PREFIX": prefix, "ROUTINELY_ACCOUNT_ID": localtest.AccountID,
+		"ROUTINELY_TABLESTORE_MANAGEMENT_ENDPOINT": localtest.Listen(t, d.account, nil), "ROUTINELY_CALLBACK_SECRETS": "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
 		"ROUTINELY_CALLBACK_HTTP": "true", "ROUTINELY_CALLBACK_NETWORKS": "127.0.0.0/8",
 		"ROUTINELY_MNS_ENDPOINT": mnsURL, "ROUTINELY_ESA_ENDPOINT": esaURL, "ROUTINELY_AUTH": "none",
 		"ROUTINELY_TABLESTORE_ENDPOINT": otsURL, "ROUTINELY_TABLESTORE_INSTANCE": localtest.Instance,
@@ -124,6 +128,9 @@ func (d *deployment) as(principal string, do func()) {
 		set.Reset()
 	}
 	do()
+	for _, call := range d.account.Calls() {
+		d.calls[principal] = append(d.calls[principal], onInstance(call)...)
+	}
 	for set, grants := range services {
 		for _, call := range set.Calls() {
 			d.calls[principal] = append(d.calls[principal], grants(call)...)

@@ -52,7 +52,8 @@ func wantedTable() [][]string {
 	var rows [][]string
 	seen := map[string]bool{}
 	for _, v := range slices.Concat(
-		config.Variables(&config.Accept{}), config.Variables(&config.Provision{}), config.Variables(&config.Notify{}), config.Variables(&config.Setup{}),
+		config.Variables(&config.Accept{}), config.Variables(&config.Provision{}), config.Variables(&config.Notify{}),
+		config.Variables(&config.Janitor{}), config.Variables(&config.Setup{}), config.Variables(&config.Rights{}),
 	) {
 		if seen[v.Name] {
 			continue

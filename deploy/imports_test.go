@@ -58,7 +58,7 @@ var mayImport = map[string][]string{
 	"functions/notify/main":    {"functions/notify", "shared/invocation"},
 	// Only the setup reaches queues and table itself: jobs and dead letters are reached over HTTP.
 	"cmd/routinely": {
-		"cmd/routinely/...", "deploy/local/command", "queue", "shared/auth", "shared/callback", "shared/config", "shared/ledger",
+		"cmd/routinely/...", "deploy/local/command", "deploy/ram", "queue", "shared/auth", "shared/callback", "shared/config", "shared/ledger",
 	},
 	"cmd/routinely/cli": {
 		"cmd/routinely/client", "cmd/routinely/display", "shared/api", "shared/config", "shared/fault", "shared/routine",
@@ -71,10 +71,15 @@ var mayImport = map[string][]string{
 		"shared/routine",
 	},
 
-	"deploy":           {},
-	"deploy/pack":      {},
-	"deploy/local":     {"deploy/local/..."},
-	"deploy/local/...": {"deploy/local/..."},
+	"cmd/routinely/cloud": {"shared/fault"},
+
+	"deploy": {},
+	// The policies: they lie where people look for them, and the setup carries them.
+	"deploy/ram":            {},
+	"deploy/sim/management": {},
+	"deploy/pack":           {},
+	"deploy/local":          {"deploy/local/..."},
+	"deploy/local/...":      {"deploy/local/..."},
 }
 
 // mayUse says who may import the packages of a module from outside: each SDK has one door. A module that is missing here
@@ -85,9 +90,11 @@ var mayUse = map[string][]string{
 	"github.com/valyala/fasthttp":                  {"queue"},
 	"github.com/cloudevents/sdk-go/v2":             {"queue"},
 	"github.com/alibabacloud-go/esa-20240910/v2":   {"shared/esa"},
-	"github.com/alibabacloud-go/darabonba-openapi": {"shared/esa"},
-	"github.com/alibabacloud-go/tea":               {"shared/esa"},
-	"github.com/aliyun/credentials-go":             {"queue", "shared/esa"},
+	"github.com/alibabacloud-go/ram-20150501/v2":   {"cmd/routinely/cloud"},
+	"github.com/alibabacloud-go/darabonba-openapi": {"shared/esa", "cmd/routinely/cloud"},
+	"github.com/alibabacloud-go/tea":               {"shared/esa", "cmd/routinely/cloud"},
+	"github.com/alibabacloud-go/tea-utils/v2":      {"cmd/routinely/cloud"},
+	"github.com/aliyun/credentials-go":             {"queue", "shared/esa", "cmd/routinely/cloud"},
 	"github.com/aliyun/fc-runtime-go-sdk":          {"functions/...", "shared/invocation"},
 	"github.com/aliyun/aliyun-tablestore-go-sdk":   {"shared/ledger"},
 	"go.etcd.io/bbolt":                             {"deploy/local", "deploy/local/..."},
@@ -275,6 +282,7 @@ func TestImportChecksFail(t *testing.T) {
 		{"when a local server imports the product", "deploy/local/mnsemu", "routinely/queue", "deploy/local/mnsemu imports queue"},
 		{"when the MNS SDK has a second door", "functions/provision", "github.com/aliyun/aliyun-mns-go-sdk", "functions/provision imports github.com/aliyun/aliyun-mns-go-sdk"},
 		{"when the ESA SDK has a second door", "shared/provision", "github.com/alibabacloud-go/esa-20240910/v2/client", "shared/provision imports github.com/alibabacloud-go/esa-20240910/v2/client"},
+		{"when RAM's SDK has a second door", "cmd/routinely", "github.com/alibabacloud-go/ram-20150501/v2/client", "cmd/routinely imports github.com/alibabacloud-go/ram-20150501/v2/client"},
 		{"when tea has a second door", "queue", "github.com/alibabacloud-go/tea/dara", "queue imports github.com/alibabacloud-go/tea/dara"},
 		{"when the runtime SDK has a second door", "queue", "github.com/aliyun/fc-runtime-go-sdk/fccontext", "queue imports github.com/aliyun/fc-runtime-go-sdk/fccontext"},
 		{"when Tablestore's SDK has a second door", "functions/accept", "github.com/aliyun/aliyun-tablestore-go-sdk/tablestore", "functions/accept imports github.com/aliyun/aliyun-tablestore-go-sdk/tablestore"},

@@ -27,9 +27,7 @@ var recordings = []struct {
 	// byHand are the rights that people need beside the program.
 	byHand []grant
 }{
-	{"deployer", "cmd/routinely", (*deployment).setUp, []grant{
-		{"mns:DeleteQueue", jobQueue}, {"mns:DeleteQueue", deadQueue}, {"mns:DeleteQueue", callbackQueue},
-	}},
+	{"deployer", "cmd/routinely", (*deployment).setUp, nil},
 	{"accept", "functions/accept/main", (*deployment).accept, nil},
 	{"provision", "functions/provision/main", (*deployment).provision, nil},
 	{"notify", "functions/notify/main", (*deployment).notify, nil},
@@ -113,9 +111,10 @@ func (d *deployment) setUp() {
 			d.t.Fatalf("setup %v: %d changes, want %d: %v\n%s%s", args, n, want, err, changes, &stderr)
 		}
 	}
-	setup(5, "--dry-run")
-	setup(5)
-	setup(0)
+	setup(5, "--dry-run", "--tablestore-networks", "INTERNET")
+	setup(6, "--tablestore-networks", "INTERNET")
+	setup(0, "--tablestore-networks", "INTERNET")
+	setup(1, "--tablestore-networks", "INTERNET,CLASSIC")
 	setup(1, "--retention", "720h")
 	// Somebody gave each queue the settings of another.
 	mixed := queue.Config{

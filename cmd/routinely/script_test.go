@@ -37,7 +37,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"stack": startStack, "exits": exits, "until": until, "interrupts": interrupts, "http": sendHTTP, "tidy": tidy, "pick": pick, "let": let, "sortlines": sortLines,
-			"tally": tally, "customers": customers, "records": records,
+			"management": startManagement, "tally": tally, "customers": customers, "records": records,
 		},
 	})
 }

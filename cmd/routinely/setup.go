@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"routinely/cmd/routinely/cli"
+	"routinely/cmd/routinely/cloud"
 	"routinely/queue"
 	"routinely/shared/config"
 	"routinely/shared/ledger"
@@ -19,72 +21,163 @@ func setup(a *cli.App) *cobra.Command {
 	dryRun := false
 	cmd := &cobra.Command{
 		Use: "setup", Short: "Create or correct the queues and the tables", Args: cobra.NoArgs,
-		Long: `Create the queues of jobs, dead letters and callbacks and the tables of jobs and of the account's state, or correct their settings.
-Their names are made of the prefix. The second time there is nothing to do. The access key is read from ALIBABA_CLOUD_ACCESS_KEY_ID,
-ALIBABA_CLOUD_ACCESS_KEY_SECRET and ALIBABA_CLOUD_SECURITY_TOKEN; each flag has an environment variable, as the functions
-have.`,
+		Long: `Create the queues of jobs, dead letters and callbacks and the tables of jobs and of the account's state, or correct their settings;
+on wish also the Tablestore instance, with the networks that reach it. Names are made of the prefix. The second time there is nothing to do.
+The access key, the deployer's, is read from ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET and
+ALIBABA_CLOUD_SECURITY_TOKEN; each flag has an environment variable, as the functions have.`,
 	}
-	flags := cmd.Flags()
-	flags.BoolVar(&dryRun, "dry-run", false, "only show what would be changed")
-	// The flags are the variables, so that they have the same meaning. Secrets have none: others could see them.
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only show what would be changed")
+	environ := settingFlags(a, cmd, &config.Setup{})
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, err := config.LoadSetup(environ())
+		if err != nil {
+			return cli.Usage("%s", err)
+		}
+		return makeReady(cmd.Context(), a, cfg, dryRun)
+	}
+	cmd.AddCommand(setupRights(a))
+	return cmd
+}
+
+// settingFlags gives a command the settings of a configuration as flags, so that they have the same meaning, and returns the environment
+// with what was given. Secrets have no flag: others could see them.
+func settingFlags(a *cli.App, cmd *cobra.Command, cfg config.Configuration) (environ func() []string) {
 	given := map[string]*string{}
-	for _, v := range config.Variables(&config.Setup{}) {
+	for _, v := range config.Variables(cfg) {
 		if name, ours := strings.CutPrefix(v.Name, "ROUTINELY_"); ours && !v.Secret {
 			flag := strings.ReplaceAll(strings.ToLower(name), "_", "-")
-			given[flag] = flags.String(flag, v.Default, v.Doc+" (`"+v.Type+"`; "+v.Name+")")
+			given[flag] = cmd.Flags().String(flag, v.Default, v.Doc+" (`"+v.Type+"`; "+v.Name+")")
 		}
 	}
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+	return func() []string {
 		environ := slices.Clone(a.Environ)
 		for flag, value := range given {
 			if cmd.Flags().Changed(flag) {
 				environ = append(environ, "ROUTINELY_"+strings.ReplaceAll(strings.ToUpper(flag), "-", "_")+"="+*value)
 			}
 		}
-		return makeReady(cmd.Context(), a, environ, dryRun)
+		return environ
 	}
-	return cmd
 }
 
-func makeReady(ctx context.Context, a *cli.App, environ []string, dryRun bool) error {
-	cfg, err := config.LoadSetup(environ)
+// credentials returns the access key of the environment.
+func credentials(key config.Key) (func() (string, string, string), error) {
+	if key.ID == "" || key.Secret == "" {
+		return nil, cli.Usage("an access key is required: set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET")
+	}
+	return func() (string, string, string) { return key.ID, key.Secret.Reveal(), key.Token.Reveal() }, nil
+}
+
+// part is one part of the setup: it makes changes, or in a dry run only says which.
+type part func(ctx context.Context, dryRun bool) ([]string, error)
+
+// managementTime bounds one call of a management API.
+const managementTime = 30 * time.Second
+
+// makeReady sets up the queues, the instance if its networks are given, and the tables.
+func makeReady(ctx context.Context, a *cli.App, cfg config.Setup, dryRun bool) error {
+	key, err := credentials(cfg.Key)
 	if err != nil {
-		return cli.Usage("%s", err)
-	}
-	if cfg.Key.ID == "" || cfg.Key.Secret == "" {
-		return cli.Usage("an access key is required: set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET")
-	}
-	credentials := func() (string, string, string) {
-		return cfg.Key.ID, cfg.Key.Secret.Reveal(), cfg.Key.Token.Reveal()
+		return err
 	}
 	jobs, err := queue.New(queue.Config{
 		Endpoint: cfg.Queue.Endpoint, Queue: cfg.Prefix.JobQueue(), DeadLetterQueue: cfg.Prefix.DeadLetterQueue(),
-		CallbackQueue: cfg.Prefix.CallbackQueue(), Credentials: credentials, Timeout: cfg.Queue.Timeout,
+		CallbackQueue: cfg.Prefix.CallbackQueue(), Credentials: key, Timeout: cfg.Queue.Timeout,
 	})
 	if err != nil {
 		return cli.Usage("%s", err)
 	}
 	defer jobs.Close()
-	parts := []func(context.Context, bool) ([]string, error){jobs.Setup}
+	tables, closeTables, err := openTables(cfg, key)
+	if err != nil {
+		return err
+	}
+	defer closeTables()
+	if len(cfg.Networks) == 0 {
+		return change(ctx, a, dryRun, append([]part{jobs.Setup}, tables...)...)
+	}
+	instances, err := cloud.NewInstances(cloud.InstancesConfig{Access: cloud.Access{Credentials: key, Timeout: managementTime}, Endpoint: cfg.Instances})
+	if err != nil {
+		return cli.Usage("%s", err)
+	}
+	defer instances.Close()
+	parts, err := withInstance(a, cfg, instances, tables)
+	if err != nil {
+		return err
+	}
+	return change(ctx, a, dryRun, append([]part{jobs.Setup}, parts...)...)
+}
+
+// openTables returns the parts that set up the tables, and how to close what they use.
+func openTables(cfg config.Setup, key func() (string, string, string)) (parts []part, closeAll func(), err error) {
+	var closers []func()
+	closeAll = func() {
+		for _, end := range closers {
+			end()
+		}
+	}
 	for _, table := range []struct {
 		name      string
 		retention time.Duration
 	}{{cfg.Prefix.JobTable(), cfg.Retention}, {cfg.Prefix.StateTable(), 0}} {
 		l, err := ledger.New(ledger.Config{
-			Endpoint: cfg.Ledger.Endpoint, Instance: cfg.Ledger.Instance, Table: table.name, Credentials: credentials,
+			Endpoint: cfg.Ledger.Endpoint, Instance: cfg.Ledger.Instance, Table: table.name, Credentials: key,
 			Timeout: cfg.Ledger.Timeout, Retention: table.retention,
 		})
 		if err != nil {
-			return cli.Usage("%s", err)
+			closeAll()
+			return nil, nil, cli.Usage("%s", err)
 		}
-		defer l.Close()
+		closers = append(closers, l.Close)
 		parts = append(parts, l.Setup)
 	}
-	return change(ctx, a, parts, dryRun)
+	return parts, closeAll, nil
 }
 
-// change carries out the parts of the setup and shows what they changed, each before the next.
-func change(ctx context.Context, a *cli.App, parts []func(context.Context, bool) ([]string, error), dryRun bool) error {
+// withInstance puts the instance around its tables: it is made or opened before them and closed to other networks behind them, since
+// the setup itself comes over one of these.
+func withInstance(a *cli.App, cfg config.Setup, instances *cloud.Instances, tables []part) ([]part, error) {
+	networks := make([]string, 0, len(cfg.Networks))
+	for _, network := range cfg.Networks {
+		network = strings.ToUpper(strings.TrimSpace(network))
+		if !slices.Contains(cloud.Networks(), network) {
+			return nil, cli.Usage("ROUTINELY_TABLESTORE_NETWORKS: %q is none of %s", network, strings.Join(cloud.Networks(), ", "))
+		}
+		networks = append(networks, network)
+	}
+	made := false
+	open := func(ctx context.Context, dryRun bool) (changes []string, err error) {
+		changes, made, err = instances.Open(ctx, cfg.Ledger.Instance, networks, dryRun)
+		return changes, err
+	}
+	inside := func(ctx context.Context, dryRun bool) ([]string, error) {
+		if made && dryRun { // nobody can be asked yet
+			return []string{fmt.Sprintf("create tables %s and %s in it", cfg.Prefix.JobTable(), cfg.Prefix.StateTable())}, nil
+		}
+		var all []string
+		for _, table := range tables {
+			changes, err := table(ctx, dryRun)
+			all = append(all, changes...)
+			if err != nil && made {
+				a.Note("the instance was made just now, and its address is known after a minute or so: then run this again")
+			}
+			if err != nil {
+				return all, err
+			}
+		}
+		return all, nil
+	}
+	narrow := func(ctx context.Context, dryRun bool) ([]string, error) {
+		if made && dryRun {
+			return nil, nil
+		}
+		return instances.Narrow(ctx, cfg.Ledger.Instance, networks, dryRun)
+	}
+	return []part{open, inside, narrow}, nil
+}
+
+// change carries out the parts of a setup and shows what they changed, each before the next.
+func change(ctx context.Context, a *cli.App, dryRun bool, parts ...part) error {
 	all := 0
 	for _, part := range parts {
 		changes, err := part(ctx, dryRun)

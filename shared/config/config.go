@@ -4,6 +4,7 @@ package config
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -141,21 +142,59 @@ func (j *Janitor) declare(s *settings) {
 	s.retention(&j.Retention)
 }
 
+// Place is where a deployment is.
+type Place struct {
+	Region    string
+	AccountID string
+}
+
+func (p *Place) declare(s *settings) {
+	s.text(&p.Region, Variable{Name: "ROUTINELY_REGION", Default: "cn-hangzhou", Doc: "Region of the deployment; s.yaml and routinely setup read it"})
+	s.text(&p.AccountID, Variable{Name: "ROUTINELY_ACCOUNT_ID", Required: true, Doc: "Id of the Alibaba Cloud account; s.yaml and routinely setup read it"})
+}
+
 // Setup is the configuration of the setup, which makes the queues and the tables.
 type Setup struct {
 	Key
-	Prefix    Prefix
+	Prefix Prefix
+	Place
 	Queue     Queue
 	Ledger    Ledger
 	Retention time.Duration
+	// Networks are those that the Tablestore instance is opened to, in Tablestore's words; without any it is left as it is.
+	Networks []string
+	// Instances is the endpoint of Tablestore's management.
+	Instances string
 }
 
 func (c *Setup) declare(s *settings) {
 	c.Key.declare(s)
 	c.Prefix.declare(s)
+	c.Place.declare(s)
 	c.Queue.declare(s)
 	c.Ledger.declare(s)
 	s.retention(&c.Retention)
+	s.words(&c.Networks, Variable{Name: "ROUTINELY_TABLESTORE_NETWORKS", Doc: "Networks that reach the Tablestore instance, of CLASSIC, VPC and INTERNET, with commas between them: routinely setup makes the instance if it is missing and opens it to these alone; without any it does neither"})
+	s.text(&c.Instances, Variable{Name: "ROUTINELY_TABLESTORE_MANAGEMENT_ENDPOINT", Doc: "Endpoint of Tablestore's management; default: tablestore.REGION.aliyuncs.com. Only routinely setup reads it"})
+}
+
+// Rights is the configuration of the setup of roles and policies.
+type Rights struct {
+	Key
+	Prefix Prefix
+	Place
+	Instance        string
+	RAM             string
+	ResourceManager string
+}
+
+func (r *Rights) declare(s *settings) {
+	r.Key.declare(s)
+	r.Prefix.declare(s)
+	r.Place.declare(s)
+	s.text(&r.Instance, Variable{Name: "ROUTINELY_TABLESTORE_INSTANCE", Required: true, Doc: "Tablestore instance; default: the first part of the endpoint's host name"})
+	s.text(&r.RAM, Variable{Name: "ROUTINELY_RAM_ENDPOINT", Default: "ram.aliyuncs.com", Doc: "RAM endpoint; only routinely setup rights reads it"})
+	s.text(&r.ResourceManager, Variable{Name: "ROUTINELY_RESOURCE_MANAGER_ENDPOINT", Default: "resourcemanager.aliyuncs.com", Doc: "Resource Management endpoint; only routinely setup rights reads it"})
 }
 
 // Provision is the configuration of the function provision.
@@ -222,12 +261,40 @@ func LoadJanitor(environ []string) (Janitor, error) {
 	return cfg, err
 }
 
-// LoadSetup is LoadAccept for the setup.
+// LoadSetup is LoadAccept for the setup. Endpoints that are not given are those of the region outside of it: the setup runs on
+// somebody's machine.
 func LoadSetup(environ []string) (Setup, error) {
 	var cfg Setup
-	err := load(environ, &cfg)
+	err := load(withEndpoints(environ), &cfg)
 	cfg.Ledger.complete()
 	return cfg, err
+}
+
+// LoadRights is LoadAccept for the setup of roles and policies.
+func LoadRights(environ []string) (Rights, error) {
+	var cfg Rights
+	err := load(environ, &cfg)
+	return cfg, err
+}
+
+// withEndpoints adds the endpoints that follow from region, account and instance (endpoints pages of Simple Message Queue and of
+// Tablestore), where what they are made of is known.
+func withEndpoints(environ []string) []string {
+	var place Place
+	var table Ledger
+	_ = load(environ, &place) // what is wrong or missing is told when the whole is loaded
+	_ = load(environ, &table)
+	values := lookUp(environ)
+	out := slices.Clone(environ)
+	add := func(name, endpoint string, known bool) {
+		if values[name] == "" && known {
+			out = append(out, name+"="+endpoint)
+		}
+	}
+	add("ROUTINELY_MNS_ENDPOINT", "https://"+place.AccountID+".mns."+place.Region+".aliyuncs.com", place.AccountID != "")
+	add("ROUTINELY_TABLESTORE_ENDPOINT", "https://"+table.Instance+"."+place.Region+".ots.aliyuncs.com", table.Instance != "")
+	add("ROUTINELY_TABLESTORE_MANAGEMENT_ENDPOINT", "tablestore."+place.Region+".aliyuncs.com", true)
+	return out
 }
 
 // complete takes the instance from the endpoint. Tablestore's addresses begin with it (endpoints page).

@@ -48,9 +48,28 @@ func TestLoad(t *testing.T) {
 		if err != nil || got.Ledger.Instance != "other" {
 			t.Errorf("%q, %v", got.Ledger.Instance, err)
 		}
-		setup, err := config.LoadSetup(least)
+		setup, err := config.LoadSetup(append(least, "ROUTINELY_ACCOUNT_ID=7"))
 		if err != nil || setup.Ledger.Instance != "one" {
 			t.Errorf("%q, %v", setup.Ledger.Instance, err)
+		}
+	})
+	t.Run("makes the setup's endpoints of region, account and instance, unless told otherwise", func(t *testing.T) {
+		given := []string{"ROUTINELY_REGION=cn-beijing", "ROUTINELY_ACCOUNT_ID=7", "ROUTINELY_TABLESTORE_INSTANCE=one", "ROUTINELY_MNS_ENDPOINT="}
+		got, err := config.LoadSetup(given)
+		if err != nil {
+			t.Fatal(err)
+		}
+		endpoints := []string{got.Queue.Endpoint, got.Ledger.Endpoint, got.Instances}
+		want := []string{"https://7.mns.cn-beijing.aliyuncs.com", "https://one.cn-beijing.ots.aliyuncs.com", "tablestore.cn-beijing.aliyuncs.com"}
+		if diff := cmp.Diff(want, endpoints); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+		got, err = config.LoadSetup(append(given, "ROUTINELY_MNS_ENDPOINT=http://localhost"))
+		if err != nil || got.Queue.Endpoint != "http://localhost" {
+			t.Errorf("%q, %v", got.Queue.Endpoint, err)
+		}
+		if _, err := config.LoadSetup(given[:1]); err == nil || !strings.Contains(err.Error(), "ROUTINELY_ACCOUNT_ID") || !strings.Contains(err.Error(), "ROUTINELY_TABLESTORE_ENDPOINT") {
+			t.Errorf("of nothing: %v", err)
 		}
 	})
 	t.Run("remembers jobs for a month at least, or for ever", func(t *testing.T) {

@@ -67,6 +67,13 @@ func (s *settings) secrets(to *[]Secret, v Variable) {
 	})
 }
 
+func (s *settings) words(to *[]string, v Variable) {
+	s.add("list", v, func(value string) error {
+		*to = strings.Split(value, ",")
+		return nil
+	})
+}
+
 func (s *settings) networks(to *[]netip.Prefix, v Variable) {
 	s.add("list", v, func(value string) error {
 		for one := range strings.SplitSeq(value, ",") {
@@ -116,15 +123,21 @@ func (s *settings) boolean(to *bool, v Variable) {
 	})
 }
 
-// load takes the values from the environment. An empty one counts as not given.
-func load(environ []string, cfg Configuration) error {
-	var s settings
-	cfg.declare(&s)
+// lookUp reads NAME=value pairs, of which the last of a name counts.
+func lookUp(environ []string) map[string]string {
 	given := make(map[string]string, len(environ))
 	for _, pair := range environ {
 		name, value, _ := strings.Cut(pair, "=")
 		given[name] = value
 	}
+	return given
+}
+
+// load takes the values from the environment. An empty one counts as not given.
+func load(environ []string, cfg Configuration) error {
+	var s settings
+	cfg.declare(&s)
+	given := lookUp(environ)
 	var wrong []string
 	for _, one := range s.all {
 		value := cmp.Or(given[one.Name], one.Default)

@@ -1,0 +1,94 @@
+// Package cloud is the one door to the management APIs that the setup calls: RAM (version 2015-05-01) for roles and policies,
+// Resource Management (2020-03-31) for the roles that belong to services, and Tablestore (2020-12-09) for its instances. Tables and queues
+// are not its business: shared/ledger and queue set up their own.
+//
+// Everything is looked up before it is changed, so that nothing is left to do the second time, and a dry run calls only what reads. Every
+// failure is a *fault.Error with the service's code and request id.
+package cloud
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	openapi "github.com/alibabacloud-go/darabonba-openapi/v2/client"
+	openapiutil "github.com/alibabacloud-go/darabonba-openapi/v2/utils"
+	"github.com/alibabacloud-go/tea/dara"
+	"github.com/aliyun/credentials-go/credentials"
+	"github.com/aliyun/credentials-go/credentials/providers"
+)
+
+// Access is what every client of this package needs.
+type Access struct {
+	// Credentials returns the access key to sign the next call with; the token is empty for a long-lived key. Required.
+	Credentials func() (accessKeyID, accessKeySecret, securityToken string)
+	// Timeout bounds each call, including reading its answer. Required.
+	Timeout time.Duration
+}
+
+// settings are the SDK's for an endpoint, a host such as ram.aliyuncs.com, reached over HTTPS, or a URL.
+func (a Access) settings(endpoint string, w *wire) (*openapiutil.Config, error) {
+	if a.Credentials == nil || a.Timeout <= 0 {
+		return nil, errors.New("credentials and a timeout are required")
+	}
+	if !strings.Contains(endpoint, "://") {
+		endpoint = "https://" + endpoint
+	}
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return nil, fmt.Errorf("endpoint %q: want a host such as ram.aliyuncs.com or an http(s) URL without a path", endpoint)
+	}
+	return &openapiutil.Config{
+		Endpoint:   dara.String(u.Host),
+		Protocol:   dara.String(strings.ToUpper(u.Scheme)),
+		Credential: credentials.FromCredentialsProvider("routinely", provider(a.Credentials)),
+		HttpClient: w,
+	}, nil
+}
+
+// general returns a client for the APIs that have no SDK of their own at hand: it signs calls that are put together here.
+func (a Access) general(endpoint string, w *wire) (*openapi.Client, error) {
+	settings, err := a.settings(endpoint, w)
+	if err != nil {
+		return nil, err
+	}
+	client, err := openapi.NewClient(settings)
+	if err != nil {
+		return nil, err
+	}
+	client.DisableSDKError = dara.Bool(true) // errors pass through as they are instead of being flattened to text
+	return client, nil
+}
+
+// provider adapts a function to the SDK's credentials.
+type provider func() (accessKeyID, accessKeySecret, securityToken string)
+
+func (p provider) GetCredentials() (*providers.Credentials, error) {
+	id, secret, token := p()
+	return &providers.Credentials{AccessKeyId: id, AccessKeySecret: secret, SecurityToken: token, ProviderName: "routinely"}, nil
+}
+
+func (p provider) GetProviderName() string { return "routinely" }
+
+// caller makes calls within their time.
+type caller struct {
+	wire    *wire
+	timeout time.Duration
+}
+
+// call makes one call of an action and classifies its failure.
+func (c caller) call(ctx context.Context, action string, do func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	c.wire.ctx = ctx
+	if err := do(); err != nil {
+		return classify(action, err, c.wire.requestID)
+	}
+	return nil
+}
+
+// Close drops the idle connections.
+func (c caller) Close() { c.wire.transport.CloseIdleConnections() }

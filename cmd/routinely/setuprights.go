@@ -1,0 +1,168 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"routinely/cmd/routinely/cli"
+	"routinely/cmd/routinely/cloud"
+	"routinely/deploy/ram"
+	"routinely/shared/config"
+)
+
+// rightsFlags are what `setup rights` is told beside its settings.
+type rightsFlags struct {
+	dryRun, print bool
+	// users are the users that the policies of people are attached to, by the policy's own name.
+	users map[string]*string
+}
+
+// setupRights makes the roles and policies of a deployment.
+func setupRights(a *cli.App) *cobra.Command {
+	given := rightsFlags{users: map[string]*string{}}
+	cmd := &cobra.Command{
+		Use: "rights", Short: "Create or correct the roles and policies", Args: cobra.NoArgs,
+		Long: `Create the role of each function with its policy, the policies of the people who deploy and operate, and the roles that Function
+Compute and EventBridge have in an account, or correct them. This is for a RAM administrator, once for each deployment, and again when a
+policy has changed; everybody else needs less. --print shows all of it for review, calls nothing and needs no access key.
+The access key is read from ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET and ALIBABA_CLOUD_SECURITY_TOKEN.`,
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&given.dryRun, "dry-run", false, "only show what would be changed")
+	flags.BoolVar(&given.print, "print", false, "only show the roles and policies")
+	for _, person := range ram.People() {
+		given.users[person] = flags.String(person, "", "RAM `user` to attach the policy of the "+person+" to; the user must be there")
+	}
+	environ := settingFlags(a, cmd, &config.Rights{})
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, err := config.LoadRights(environ())
+		if err != nil {
+			return cli.Usage("%s", err)
+		}
+		all, err := rightsOf(cfg)
+		switch {
+		case err != nil:
+			return cli.Usage("%s", err)
+		case given.print:
+			return show(a, all)
+		}
+		return makeRights(cmd.Context(), a, cfg, all, given)
+	}
+	return cmd
+}
+
+// holder is somebody with a policy: a function, which has a role, or people.
+type holder struct {
+	name   string
+	role   *cloud.Role
+	policy cloud.Policy
+}
+
+// rightsOf returns all roles and policies of a deployment.
+func rightsOf(cfg config.Rights) ([]holder, error) {
+	d := ram.Deployment{
+		Prefix: string(cfg.Prefix), TablePrefix: strings.TrimSuffix(cfg.Prefix.JobTable(), "_jobs"), Region: cfg.Region, AccountID: cfg.AccountID,
+		Instance: cfg.Instance,
+	}
+	trust, err := d.Trust()
+	if err != nil {
+		return nil, err
+	}
+	var out []holder
+	for _, of := range append(ram.Functions(), ram.People()...) {
+		document, err := d.Policy(of)
+		if err != nil {
+			return nil, err
+		}
+		name := cfg.Prefix.Function(of)
+		out = append(out, holder{name: of, policy: cloud.Policy{Name: name, Description: "Routinely: what " + of + " may do", Document: document}})
+		if len(out) <= len(ram.Functions()) {
+			out[len(out)-1].role = &cloud.Role{Name: name, Description: "Routinely: the function " + name, Trust: trust}
+		}
+	}
+	return out, nil
+}
+
+// show writes the roles and policies for somebody who reviews them.
+func show(a *cli.App, all []holder) error {
+	for _, h := range all {
+		object := map[string]any{"policy": h.policy.Name, "document": json.RawMessage(h.policy.Document)}
+		title := "policy " + h.policy.Name + ", for the user of the " + h.name
+		text := indented(h.policy.Document)
+		if h.role != nil {
+			object["role"], object["trust"] = h.role.Name, json.RawMessage(h.role.Trust)
+			title = fmt.Sprintf("role %s with the policy %s", h.role.Name, h.policy.Name)
+			text = "may be taken by " + indented(h.role.Trust) + "\nmay do " + text
+		}
+		if err := a.WriteLine(title+"\n"+text+"\n", object); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func indented(document string) string {
+	var out bytes.Buffer
+	if json.Indent(&out, []byte(document), "", "  ") != nil {
+		return document
+	}
+	return out.String()
+}
+
+// serviceRoles are the roles that Function Compute and EventBridge take (the pages on their service-linked roles). Function Compute makes
+// one more by itself with the first trigger of EventBridge, AliyunServiceRoleForFCTriggerEventBridge.
+func serviceRoles() []cloud.ServiceRole {
+	return []cloud.ServiceRole{
+		{Name: "AliyunServiceRoleForFC", Service: "fc.aliyuncs.com"},
+		{Name: "AliyunServiceRoleForEventBridgeSendToFC", Service: "sendevent-fc.eventbridge.aliyuncs.com"},
+		{Name: "AliyunServiceRoleForEventBridgeSendToMNS", Service: "sendevent-mns.eventbridge.aliyuncs.com"},
+	}
+}
+
+func makeRights(ctx context.Context, a *cli.App, cfg config.Rights, all []holder, given rightsFlags) error {
+	key, err := credentials(cfg.Key)
+	if err != nil {
+		return err
+	}
+	r, err := cloud.NewRights(cloud.RightsConfig{
+		Access: cloud.Access{Credentials: key, Timeout: managementTime}, RAM: cfg.RAM, ResourceManager: cfg.ResourceManager,
+	})
+	if err != nil {
+		return cli.Usage("%s", err)
+	}
+	defer r.Close()
+	var parts []part
+	for _, role := range serviceRoles() {
+		parts = append(parts, func(ctx context.Context, dryRun bool) ([]string, error) { return r.SetUpServiceRole(ctx, role, dryRun) })
+	}
+	for _, h := range all {
+		parts = append(parts, partsOf(r, h, given)...)
+	}
+	return change(ctx, a, given.dryRun, parts...)
+}
+
+// partsOf are the role, the policy, and who gets it.
+func partsOf(r *cloud.Rights, h holder, given rightsFlags) []part {
+	policy := func(ctx context.Context, dryRun bool) ([]string, error) { return r.SetUpPolicy(ctx, h.policy, dryRun) }
+	if h.role != nil {
+		return []part{
+			func(ctx context.Context, dryRun bool) ([]string, error) { return r.SetUpRole(ctx, *h.role, dryRun) },
+			policy,
+			func(ctx context.Context, dryRun bool) ([]string, error) {
+				return r.AttachToRole(ctx, h.policy.Name, h.role.Name, dryRun)
+			},
+		}
+	}
+	user := *given.users[h.name]
+	if user == "" {
+		return []part{policy}
+	}
+	return []part{policy, func(ctx context.Context, dryRun bool) ([]string, error) {
+		return r.AttachToUser(ctx, h.policy.Name, user, dryRun)
+	}}
+}
