@@ -17,7 +17,7 @@ import (
 
 // rightsFlags are what `setup rights` is told beside its settings.
 type rightsFlags struct {
-	dryRun, print bool
+	dryRun, print, remove bool
 	// users are the users that the policies of people are attached to, by the policy's own name.
 	users map[string]*string
 }
@@ -35,11 +35,15 @@ The access key is read from ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KE
 	flags := cmd.Flags()
 	flags.BoolVar(&given.dryRun, "dry-run", false, "only show what would be changed")
 	flags.BoolVar(&given.print, "print", false, "only show the roles and policies")
+	flags.BoolVar(&given.remove, "remove", false, "delete the roles and policies of the deployment, which then works no more; roles of services stay")
 	for _, person := range ram.People() {
 		given.users[person] = flags.String(person, "", "RAM `user` to attach the policy of the "+person+" to; the user must be there")
 	}
 	environ := settingFlags(a, cmd, &config.Rights{})
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if given.print && given.remove {
+			return cli.Usage("--print and --remove exclude each other")
+		}
 		cfg, err := config.LoadRights(environ())
 		if err != nil {
 			return cli.Usage("%s", err)
@@ -137,6 +141,12 @@ func makeRights(ctx context.Context, a *cli.App, cfg config.Rights, all []holder
 	}
 	defer r.Close()
 	var parts []part
+	if given.remove {
+		for _, h := range all {
+			parts = append(parts, removing(r, h)...)
+		}
+		return change(ctx, a, given.dryRun, parts...)
+	}
 	for _, role := range serviceRoles() {
 		parts = append(parts, func(ctx context.Context, dryRun bool) ([]string, error) { return r.SetUpServiceRole(ctx, role, dryRun) })
 	}
@@ -165,4 +175,17 @@ func partsOf(r *cloud.Rights, h holder, given rightsFlags) []part {
 	return []part{policy, func(ctx context.Context, dryRun bool) ([]string, error) {
 		return r.AttachToUser(ctx, h.policy.Name, user, dryRun)
 	}}
+}
+
+// removing are the parts that take away a policy and the role that had it.
+func removing(r *cloud.Rights, h holder) []part {
+	parts := []part{func(ctx context.Context, dryRun bool) ([]string, error) {
+		return r.RemovePolicy(ctx, h.policy.Name, dryRun)
+	}}
+	if h.role != nil {
+		parts = append(parts, func(ctx context.Context, dryRun bool) ([]string, error) {
+			return r.RemoveRole(ctx, h.role.Name, dryRun)
+		})
+	}
+	return parts
 }

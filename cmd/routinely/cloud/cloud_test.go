@@ -117,6 +117,17 @@ func TestRights(t *testing.T) {
 			t.Errorf("without a dry run: %v", err)
 		}
 	})
+	t.Run("removes a policy from whoever has it, with its versions, and then the role", func(t *testing.T) {
+		server, r := rights(t)
+		server.Roles["one"], server.Policies["p"] = trust, &management.Policy{Versions: []string{document, document}, Default: 1}
+		server.Attached["user/ann"], server.Attached["role/one"] = []string{"p", "q"}, []string{"p"}
+		twice(t, server, func(dryRun bool) ([]string, error) { return r.RemovePolicy(t.Context(), "p", dryRun) },
+			"detach policy p from role one", "detach policy p from user ann", "delete version v1 of policy p", "delete policy p")
+		twice(t, server, func(dryRun bool) ([]string, error) { return r.RemoveRole(t.Context(), "one", dryRun) }, "delete role one")
+		if diff := cmp.Diff([]string{"q"}, server.Attached["user/ann"]); diff != "" || len(server.Policies)+len(server.Roles) > 0 {
+			t.Errorf("what is left: %v, %v; of the user -want +got:\n%s", server.Policies, server.Roles, diff)
+		}
+	})
 	t.Run("lets the role of a service be made, once", func(t *testing.T) {
 		server, r := rights(t)
 		role := cloud.ServiceRole{Name: "AliyunServiceRoleForFC", Service: "fc.aliyuncs.com"}

@@ -119,6 +119,17 @@ func actions() map[string]action {
 		"AttachPolicyToUser": rpc(ram, append(user, policy...), nil, func(s *Server, p params) (any, *refusal) {
 			return s.attach("user", p.text("UserName"), p)
 		}),
+		"ListEntitiesForPolicy": rpc(ram, policy, nil, (*Server).listEntities),
+		"ListPolicyVersions":    rpc(ram, policy, nil, (*Server).listVersions),
+		"DeletePolicyVersion":   rpc(ram, []string{"PolicyName", "VersionId"}, nil, (*Server).deleteVersion),
+		"DeletePolicy":          rpc(ram, []string{"PolicyName"}, nil, (*Server).deletePolicy),
+		"DeleteRole":            rpc(ram, role, nil, (*Server).deleteRole),
+		"DetachPolicyFromRole": rpc(ram, append(role, policy...), nil, func(s *Server, p params) (any, *refusal) {
+			return s.detach("role", p.text("RoleName"), p)
+		}),
+		"DetachPolicyFromUser": rpc(ram, append(user, policy...), nil, func(s *Server, p params) (any, *refusal) {
+			return s.detach("user", p.text("UserName"), p)
+		}),
 		"CreateServiceLinkedRole": rpc("2020-03-31", []string{"ServiceName"}, nil, (*Server).createServiceRole),
 		"GetInstance":             {"2020-12-09", http.MethodGet, "/v2/openapi/getinstance", []string{"InstanceName"}, nil, (*Server).getInstance},
 		"CreateInstance": {

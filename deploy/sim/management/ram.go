@@ -1,9 +1,11 @@
 package management
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 func missing(kind, name string) *refusal {
@@ -115,6 +117,101 @@ func (s *Server) createVersion(p params) (any, *refusal) {
 	if asDefault, err := strconv.ParseBool(p.text("SetAsDefault")); err == nil && asDefault {
 		found.Default = len(found.Versions) - 1
 	}
+	return nil, nil
+}
+
+// versionID is what RAM calls a version here: v and its place. RAM counts on when one is deleted.
+func versionID(i int) string { return "v" + strconv.Itoa(i+1) }
+
+func (s *Server) listVersions(p params) (any, *refusal) {
+	name := p.text("PolicyName")
+	found, ok := s.Policies[name]
+	if !ok {
+		return nil, missing("Policy", name)
+	}
+	list := []map[string]any{}
+	for i := range found.Versions {
+		list = append(list, map[string]any{"VersionId": versionID(i), "IsDefaultVersion": i == found.Default})
+	}
+	return map[string]any{"PolicyVersions": map[string]any{"PolicyVersion": list}}, nil
+}
+
+// deleteVersion empties a version, so that the others keep their ids.
+func (s *Server) deleteVersion(p params) (any, *refusal) {
+	found, ok := s.Policies[p.text("PolicyName")]
+	if !ok {
+		return nil, missing("Policy", p.text("PolicyName"))
+	}
+	for i := range found.Versions {
+		if versionID(i) == p.text("VersionId") && i != found.Default && found.Versions[i] != "" {
+			found.Versions[i] = ""
+			return nil, nil
+		}
+	}
+	return nil, missing("Policy.Version", p.text("VersionId"))
+}
+
+func (s *Server) listEntities(p params) (any, *refusal) {
+	name := p.text("PolicyName")
+	if _, ok := s.Policies[name]; !ok {
+		return nil, missing("Policy", name)
+	}
+	roles, users := []map[string]any{}, []map[string]any{}
+	for _, key := range slices.Sorted(maps.Keys(s.Attached)) {
+		if !slices.Contains(s.Attached[key], name) {
+			continue
+		}
+		if role, ok := strings.CutPrefix(key, "role/"); ok {
+			roles = append(roles, map[string]any{"RoleName": role})
+		} else {
+			users = append(users, map[string]any{"UserName": strings.TrimPrefix(key, "user/")})
+		}
+	}
+	return map[string]any{"Roles": map[string]any{"Role": roles}, "Users": map[string]any{"User": users}}, nil
+}
+
+func (s *Server) deletePolicy(p params) (any, *refusal) {
+	name := p.text("PolicyName")
+	found, ok := s.Policies[name]
+	if !ok {
+		return nil, missing("Policy", name)
+	}
+	for i, version := range found.Versions {
+		if version != "" && i != found.Default {
+			return nil, refuse(http.StatusConflict, "DeleteConflict.Policy.Version", "%s", name)
+		}
+	}
+	for key, policies := range s.Attached {
+		if slices.Contains(policies, name) {
+			return nil, refuse(http.StatusConflict, "DeleteConflict.Policy.Attached", "%s has %s", key, name)
+		}
+	}
+	delete(s.Policies, name)
+	return nil, nil
+}
+
+func (s *Server) deleteRole(p params) (any, *refusal) {
+	name := p.text("RoleName")
+	if _, ok := s.Roles[name]; !ok {
+		return nil, missing("Role", name)
+	}
+	if len(s.Attached["role/"+name]) > 0 {
+		return nil, refuse(http.StatusConflict, "DeleteConflict.Role.Policy", "%s", name)
+	}
+	delete(s.Roles, name)
+	return nil, nil
+}
+
+func (s *Server) detach(kind, name string, p params) (any, *refusal) {
+	key, refused := s.holder(kind, name)
+	if refused != nil {
+		return nil, refused
+	}
+	i := slices.Index(s.Attached[key], p.text("PolicyName"))
+	if i < 0 {
+		return nil, missing("Role.Policy", p.text("PolicyName"))
+	}
+	s.Attached[key] = slices.Delete(s.Attached[key], i, i+1)
 	return nil, nil
 }
 
