@@ -20,6 +20,7 @@ build: ## build the functions, the local servers and the command line tool into 
 	@$(BUILD) -o $(BIN)/accept ./functions/accept/main
 	@$(BUILD) -o $(BIN)/provision ./functions/provision/main
 	@$(BUILD) -o $(BIN)/notify ./functions/notify/main
+	@$(BUILD) -o $(BIN)/janitor ./functions/janitor/main
 	@$(GO) build -o $(BIN)/local ./deploy/local
 	@$(GO) build -o $(BIN)/routinely ./cmd/routinely
 
@@ -35,8 +36,8 @@ test: ## run all tests, of the long ones a choice
 	GORACE=atexit_sleep_ms=50 $(GO) test $(RACE) -short -shuffle=on -p 3 ./...
 
 soak: ## run the long tests whole: every cell of the matrices, and SOAK_JOBS=10000 jobs with faults and kills
-	$(GO) test -v -count=1 -p 1 -timeout 60m -run 'Matrix|Soak' ./functions/accept ./functions/provision ./deploy/local/fcemu ./deploy/local
-	$(GO) test -count=1 -shuffle=on -skip 'Matrix|Soak' ./functions/accept ./functions/deadletters ./queue ./shared/ledger ./cmd/routinely
+	$(GO) test -v -count=1 -p 1 -timeout 60m -run 'Matrix|Soak' ./functions/... ./deploy/local/fcemu ./deploy/local
+	$(GO) test -count=1 -shuffle=on -skip 'Matrix|Soak' ./functions/... ./shared/ledger ./cmd/routinely
 
 fuzz: ## fuzz every target for some seconds each
 	@grep -rl --include=*_test.go '^func Fuzz' . | sort | while read -r file; do \
@@ -45,7 +46,7 @@ fuzz: ## fuzz every target for some seconds each
 	  done; done
 
 bench: ## measure, as ratios against a floor or a peer in the same run
-	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./deploy/local/bench ./functions/accept ./functions/deadletters ./shared/ledger
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./deploy/local/bench ./functions/accept ./shared/ledger
 	$(GO) test -run '^$$' -bench . ./deploy/local/mnsemu ./deploy/local/otsemu
 
 lint: ## check formatting, go vet and staticcheck
@@ -53,7 +54,7 @@ lint: ## check formatting, go vet and staticcheck
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 
-dist: ## build the three function zips into dist
+dist: ## build the four function zips into dist
 	$(GO) run ./deploy/pack -out dist
 
 clean: ## remove what was built and the local state

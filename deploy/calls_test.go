@@ -46,7 +46,7 @@ type listed struct {
 }
 
 // checkedCommands are those whose calls are looked at.
-var checkedCommands = []string{"functions/accept/main", "functions/provision/main", "functions/notify/main", "cmd/routinely"}
+var checkedCommands = []string{"functions/accept/main", "functions/provision/main", "functions/notify/main", "functions/janitor/main", "cmd/routinely"}
 
 // loaded is what the commands are made of, and of which packages each is. It is loaded once: listing and type-checking take
 // longer than all that is done with them.

@@ -19,10 +19,12 @@ import (
 )
 
 // functions are the props of the functions in s.yaml.
-type functions struct{ accept, provision, notify map[string]any }
+type functions struct{ accept, provision, notify, janitor map[string]any }
 
 // all are the props of each function.
-func (f functions) all() []map[string]any { return []map[string]any{f.accept, f.provision, f.notify} }
+func (f functions) all() []map[string]any {
+	return []map[string]any{f.accept, f.provision, f.notify, f.janitor}
+}
 
 // properties renders s.yaml and returns the props of the functions.
 func properties(t *testing.T, file []byte, environ map[string]string) functions {
@@ -32,7 +34,7 @@ func properties(t *testing.T, file []byte, environ map[string]string) functions 
 		t.Fatal(err)
 	}
 	props := func(resource string) map[string]any { return object(at(doc["resources"], resource, "props")) }
-	return functions{props("accept"), props("provisioner"), props("notify")}
+	return functions{props("accept"), props("provisioner"), props("notify"), props("janitor")}
 }
 
 // environment returns the variables of a function as the process sees them.
@@ -95,7 +97,35 @@ func checkFunctions(f functions, longestWait time.Duration) []string {
 	out.want(worker.Reserve > ending, "provision: reserve %s, the end of a job may take %s", worker.Reserve, ending)
 	out = append(out, checkLedger(f.provision, worker.Ledger)...)
 	out = append(out, checkTrigger("provision", f.provision, worker.Prefix.JobQueue(), worker.Common)...)
-	return append(out, checkCallbacks(f, sender)...)
+	out = append(out, checkCallbacks(f, sender)...)
+	return append(out, checkJanitor(f.janitor, sender)...)
+}
+
+// checkJanitor returns where s.yaml and the code disagree about the janitor, and what would let its runs pile up.
+func checkJanitor(props map[string]any, sender config.Accept) []string {
+	var out report
+	for _, line := range checkVariables(props, config.Variables(&config.Janitor{})) {
+		out = append(out, "janitor: "+line)
+	}
+	cfg, err := config.LoadJanitor(environment(props))
+	out.want(err == nil, "janitor: %v", err)
+	out.want(cfg.Prefix == sender.Prefix && cfg.Queue == sender.Queue && cfg.Ledger == sender.Ledger, "janitor: works on %s, %+v and %+v, accept on %s, %+v and %+v",
+		cfg.Prefix, cfg.Queue, cfg.Ledger, sender.Prefix, sender.Queue, sender.Ledger)
+	out.want(cfg.Retention == sender.Retention, "janitor: counts on a retention of %s, accept on %s", cfg.Retention, sender.Retention)
+	triggers := list(props["triggers"])
+	out.want(len(triggers) == 1 && at(triggers[0], "triggerType") == "timer", "janitor: want one trigger, a timer")
+	for _, trigger := range triggers {
+		schedule, _ := strings.CutPrefix(fmt.Sprint(at(trigger, "triggerConfig", "cronExpression")), "@every ")
+		every, err := time.ParseDuration(schedule)
+		out.want(err == nil && seconds(props) < every, "janitor: a run may take %s, the next begins after %s", seconds(props), schedule)
+		out.want(at(trigger, "triggerConfig", "enable") == true, "janitor: the timer is off")
+	}
+	asynchronous := object(props["asyncInvokeConfig"])
+	out.want(number(asynchronous["maxAsyncRetryAttempts"]) == 0, "janitor: maxAsyncRetryAttempts: want 0, the next run is the repetition")
+	age := number(asynchronous["maxAsyncEventAgeInSeconds"])
+	out.want(age >= 1 && age <= 60, "janitor: maxAsyncEventAgeInSeconds: want 1 to 60, or runs pile up while none can begin")
+	out.want(number(at(props, "concurrencyConfig", "reservedConcurrency")) == 1, "janitor: reservedConcurrency: want 1")
+	return out
 }
 
 // checkCallbacks returns where s.yaml and the code disagree about callbacks.
@@ -259,7 +289,7 @@ func checkAccepted(t *testing.T, deployed functions) {
 	}
 	jobs.Close()
 	record, err := ledger.New(ledger.Config{
-		Endpoint: cfg.Ledger.Endpoint, Instance: cfg.Ledger.Instance, Table: cfg.Prefix.JobTable(), Timeout: cfg.Ledger.Timeout, Credentials: noKey,
+		Endpoint: cfg.Ledger.Endpoint, Instance: cfg.Ledger.Instance, Table: cfg.Prefix.JobTable(), StateTable: cfg.Prefix.StateTable(), Timeout: cfg.Ledger.Timeout, Credentials: noKey,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -288,12 +318,17 @@ func TestServiceFileCodeChecksFail(t *testing.T) {
 		{"on too little time for a job", "timeout: 300", "timeout: 75", "provision: timeout 1m15s, two steps and the reserve take 1m15s"},
 		{"on a missing variable", "ROUTINELY_MNS_ENDPOINT: ${vars.mnsEndpoint}\n", "ROUTINELY_LOG_LEVEL: debug\n", "provision: ROUTINELY_MNS_ENDPOINT: missing"},
 		{"on a function without a ledger", "ROUTINELY_TABLESTORE_ENDPOINT: ${vars.tablestoreEndpoint}\n", "ROUTINELY_LOG_LEVEL: debug\n", "provision: ROUTINELY_TABLESTORE_ENDPOINT: missing"},
-		{"on too little time for a caller who waits", "timeout: 60\n      # Before", "timeout: 50\n      # Before", "accept: timeout 50s, an MNS call and the longest wait take 58s"},
+		{"on too little time for a caller who waits", "timeout: 60\n      # deploy/ram/accept", "timeout: 50\n      # deploy/ram/accept", "accept: timeout 50s, an MNS call and the longest wait take 58s"},
 		{"on a ledger in another region", "${vars.tablestoreInstance}.${vars.region}.", "${vars.tablestoreInstance}.cn-beijing.", "provision: the Tablestore endpoint is https://routinely-test.cn-beijing.ots-internal.aliyuncs.com, want https://routinely-test.cn-hangzhou.ots-internal.aliyuncs.com"},
 		{"on a function of another deployment", "ROUTINELY_PREFIX: ${vars.prefix}", "ROUTINELY_PREFIX: other", "accept is configured with the prefix routinely, provision with other"},
 		{"on another job queue", "QueueName: ${vars.prefix}-jobs\n", "QueueName: jobs\n", "provision: takes messages from jobs and sends them to routinely-jobs"},
 		{"on another dead-letter queue", "${vars.prefix}-jobs-dead\n", "${vars.prefix}-jobs-lost\n", "provision: EventBridge's dead letters go to acs:mns:cn-hangzhou:1234567890123456:/queues/routinely-jobs-lost, the function's to acs:mns:cn-hangzhou:1234567890123456:/queues/routinely-jobs-dead"},
 		{"on a trigger of the job queue", "QueueName: ${vars.prefix}-jobs-callbacks", "QueueName: ${vars.prefix}-jobs", "notify: takes messages from routinely-jobs and sends them to routinely-jobs-callbacks"},
+		{"on runs that overlap", "@every 1m", "@every 40s", "janitor: a run may take 50s, the next begins after 40s"},
+		{"on a timer that is off", "            enable: true", "            enable: false", "janitor: the timer is off"},
+		{"on runs that are repeated", "maxAsyncRetryAttempts: 0", "maxAsyncRetryAttempts: 3", "janitor: maxAsyncRetryAttempts: want 0, the next run is the repetition"},
+		{"on runs that pile up", "        maxAsyncEventAgeInSeconds: 60\n", "", "janitor: maxAsyncEventAgeInSeconds: want 1 to 60, or runs pile up while none can begin"},
+		{"on a janitor that counts on another retention", "        ROUTINELY_RETENTION: ${vars.retention}\n      triggers:\n        - triggerName: every", "        ROUTINELY_RETENTION: 720h\n      triggers:\n        - triggerName: every", "janitor: counts on a retention of 720h0m0s, accept on 2160h0m0s"},
 		{"on another region", "RegionId: ${vars.region}", "RegionId: cn-beijing", "provision: the queue's region is cn-beijing, the function's cn-hangzhou"},
 		{"on an endpoint of another region", "mns.${vars.region}.", "mns.cn-beijing.", "provision: the MNS endpoint https://1234567890123456.mns.cn-beijing.aliyuncs.com is not of 1234567890123456.mns.cn-hangzhou"},
 		{"on a notify without a secret", "ROUTINELY_CALLBACK_SECRETS: \"${env('ROUTINELY_CALLBACK_SECRETS')}\"", "ROUTINELY_LOG_LEVEL: debug", "notify: ROUTINELY_CALLBACK_SECRETS: missing"},

@@ -3,6 +3,7 @@ package deploy_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -46,6 +47,9 @@ type deployment struct {
 	account *management.Server
 	client  *mnsclient.Client
 	fc, url string
+	// receiver is where callbacks go; it answers each with the next of answers.
+	receiver string
+	answers  chan int
 	// calls are the calls made so far, by principal.
 	calls map[string][]grant
 }
@@ -66,6 +70,8 @@ func deploy(t *testing.T) *deployment {
 		"ROUTINELY_MNS_ENDPOINT": mnsURL, "ROUTINELY_ESA_ENDPOINT": esaURL, "ROUTINELY_AUTH": "none",
 		"ROUTINELY_TABLESTORE_ENDPOINT": otsURL, "ROUTINELY_TABLESTORE_INSTANCE": localtest.Instance,
 	}
+	d.answers = make(chan int, 3)
+	d.receiver = localtest.Listen(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(<-d.answers) }), nil)
 	var programs []string
 	functions := map[string]string{shortOfTime: "functions/provision/main"}
 	for _, each := range recordings {
@@ -184,6 +190,23 @@ func (d *deployment) ask(method, path, body string, want int) []byte {
 		d.t.Fatalf("%s %s: %d, want %d: %s", method, path, status, want, answer)
 	}
 	return answer
+}
+
+// told is a request whose end the receiver is told of.
+func (d *deployment) told(name string, site int64) string {
+	return strings.Replace(request(name, name, site), "{", fmt.Sprintf(`{"callbackUrl":%q,`, d.receiver+"/hook"), 1)
+}
+
+// clean starts a run of the janitor, as its timer does. No task may fail.
+func (d *deployment) clean() {
+	d.t.Helper()
+	var answer []byte
+	d.as("janitor", func() { _, answer = d.send("POST", d.fc+"/2023-03-30/functions/janitor/invocations", "{}") })
+	var report struct{ Failed []any }
+	d.decode(answer, &report)
+	if len(report.Failed) > 0 {
+		d.t.Fatalf("the janitor failed: %s", answer)
+	}
 }
 
 // submit asks for a routine and returns the job's id.

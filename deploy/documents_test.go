@@ -186,7 +186,7 @@ func missingTargets(document, makefile string) []string {
 }
 
 func TestMakeTargets(t *testing.T) {
-	for _, name := range append(readmes, "deploy/README.md") {
+	for _, name := range append(readmes, "deploy/README.md", "deploy/README.zh-CN.md") {
 		t.Run(name+" names targets that exist", func(t *testing.T) {
 			document, makefile := readIfThere(t, name), readIfThere(t, "Makefile")
 			if missing := missingTargets(document, makefile); len(missing) > 0 {

@@ -74,8 +74,24 @@ func TestTwoDeployments(t *testing.T) {
 			t.Errorf("both have %s", line)
 		}
 	})
+	t.Run("reserve as many instances as the page says, and two leave room for others", func(t *testing.T) {
+		reserved := 0
+		for _, props := range properties(t, file, account).all() {
+			reserved += int(number(at(props, "concurrencyConfig", "reservedConcurrency")))
+		}
+		// A region has 100 instances at least, of which 90 % can be reserved (limits page of Function Compute).
+		if 2*reserved > 90 {
+			t.Errorf("%d instances, twice that is more than can be reserved", reserved)
+		}
+		if want := fmt.Sprintf("each environment reserves %d of the region's 100", reserved); !strings.Contains(string(read(t, "deploy", "README.md")), want) {
+			t.Errorf("the page does not say that %s", want)
+		}
+	})
 	t.Run("would share a name that is a literal", func(t *testing.T) {
-		for _, name := range []string{"functionName: ${vars.prefix}-notify", "role: ${vars.prefix}-notify", "QueueName: ${vars.prefix}-jobs-callbacks", "/queues/${vars.prefix}-jobs-dead"} {
+		for _, name := range []string{
+			"functionName: ${vars.prefix}-notify", "role: ${vars.prefix}-notify", "QueueName: ${vars.prefix}-jobs-callbacks",
+			"/queues/${vars.prefix}-jobs-dead",
+		} {
 			damaged := []byte(strings.Replace(string(file), name, strings.Replace(name, "${vars.prefix}", "routinely", 1), 1))
 			if got := sharedNames(namesOf(t, damaged, firstPrefix), namesOf(t, damaged, secondPrefix)); len(got) != 1 {
 				t.Errorf("%s: found %q", name, got)

@@ -32,33 +32,40 @@ var mayImport = map[string][]string{
 	"shared/auth":      {"shared/fault", "shared/webhook"},
 	"shared/callback":  {"shared/fault", "shared/routine", "shared/webhook"},
 	"shared/esa":       {"shared/fault"},
-	"shared/ledger":    {"shared/routine", "shared/fault"},
+	"shared/ledger":    {"shared/routine", "shared/fault", "shared/config"},
 	"shared/provision": {"shared/routine", "shared/fault", "shared/esa"},
 	"queue":            {"shared/routine", "shared/fault"},
 
+	"shared/dispatch":   {"shared/routine", "shared/fault", "shared/callback", "shared/ledger", "queue"},
 	"shared/invocation": {"queue", "shared/config", "shared/logging"},
-	"functions/record":  {"shared/routine", "shared/fault", "shared/ledger", "shared/config", "shared/logging"},
-	"functions/deadletters": {
-		"shared/routine", "shared/fault", "shared/api", "shared/ledger", "queue", "shared/logging",
-	},
-	"deploy/sim": {"shared/invocation", "queue", "shared/ledger", "deploy/local/..."},
+	"deploy/sim":        {"shared/invocation", "queue", "shared/ledger", "deploy/local/..."},
+
+	// The packages of the functions know no settings; the commands below them join the parts.
 	"functions/accept": {
-		"shared/routine", "shared/fault", "shared/api", "shared/auth", "shared/callback", "shared/ledger", "queue", "shared/config",
-		"shared/logging", "shared/invocation", "functions/record", "functions/deadletters",
+		"shared/routine", "shared/fault", "shared/api", "shared/auth", "shared/callback", "shared/dispatch", "shared/ledger", "queue",
+		"shared/logging",
 	},
 	"functions/provision": {
-		"shared/routine", "shared/fault", "shared/retry", "shared/esa", "shared/provision", "shared/callback", "shared/ledger", "queue",
-		"shared/config", "shared/logging", "shared/invocation", "functions/record",
+		"shared/routine", "shared/fault", "shared/retry", "shared/esa", "shared/provision", "shared/dispatch", "shared/ledger", "queue",
+		"shared/logging",
 	},
-	"functions/notify": {
-		"shared/routine", "shared/fault", "shared/callback", "queue", "shared/config", "shared/logging", "shared/invocation",
+	"functions/notify": {"shared/routine", "shared/fault", "shared/callback", "queue", "shared/logging"},
+	"functions/janitor": {
+		"shared/routine", "shared/fault", "shared/dispatch", "shared/ledger", "queue", "shared/logging",
 	},
-	"functions/accept/main":    {"functions/accept", "shared/invocation"},
-	"functions/provision/main": {"functions/provision", "shared/invocation"},
-	"functions/notify/main":    {"functions/notify", "shared/invocation"},
-	// Only the setup reaches queues and table itself: jobs and dead letters are reached over HTTP.
+	"functions/accept/main": {
+		"functions/accept", "shared/auth", "shared/callback", "shared/config", "shared/invocation", "shared/ledger",
+	},
+	"functions/provision/main": {
+		"functions/provision", "shared/config", "shared/esa", "shared/invocation", "shared/ledger", "shared/provision", "shared/retry",
+	},
+	"functions/notify/main":  {"functions/notify", "shared/callback", "shared/config", "shared/invocation"},
+	"functions/janitor/main": {"functions/janitor", "shared/config", "shared/invocation", "shared/ledger"},
+
+	// Only the setup and the janitor, run by hand, reach queues and tables themselves: jobs and dead letters are reached over HTTP.
 	"cmd/routinely": {
-		"cmd/routinely/...", "deploy/local/command", "deploy/ram", "queue", "shared/auth", "shared/callback", "shared/config", "shared/ledger",
+		"cmd/routinely/...", "deploy/local/command", "deploy/ram", "functions/janitor", "queue", "shared/auth", "shared/callback", "shared/config",
+		"shared/ledger", "shared/logging",
 	},
 	"cmd/routinely/cli": {
 		"cmd/routinely/client", "cmd/routinely/display", "shared/api", "shared/config", "shared/fault", "shared/routine",
@@ -100,9 +107,9 @@ var mayUse = map[string][]string{
 	"go.etcd.io/bbolt":                             {"deploy/local", "deploy/local/..."},
 	"github.com/sirupsen/logrus":                   {"shared/logging", "shared/invocation", "functions/..."},
 	"golang.org/x/net/idna":                        {"shared/routine", "shared/callback"},
-	"github.com/google/uuid":                       {"queue", "functions/accept"},
+	"github.com/google/uuid":                       {"queue", "functions/accept", "functions/accept/main"},
 	"github.com/spf13/cobra":                       {"cmd/routinely", "cmd/routinely/..."},
-	"github.com/spf13/pflag":                       {"cmd/routinely/deadletters"},
+	"github.com/spf13/pflag":                       {"cmd/routinely/cli"},
 	"github.com/jedib0t/go-pretty/v6":              {"cmd/routinely/display", "deploy/local/demo"},
 	"github.com/vbauerster/mpb/v8":                 {"cmd/routinely/display", "deploy/local/demo"},
 }
@@ -112,6 +119,7 @@ var mayRead = map[string][]string{
 	"functions/accept/main":    {"Environ"},
 	"functions/provision/main": {"Environ"},
 	"functions/notify/main":    {"Environ"},
+	"functions/janitor/main":   {"Environ"},
 	"cmd/routinely":            {"Environ"},
 	"deploy/local":             {"Environ"},
 	"deploy/pack":              {"Environ"},

@@ -68,7 +68,7 @@ func operations(t *testing.T) map[string]bool {
 
 func TestEndpoints(t *testing.T) {
 	known := operations(t)
-	for _, name := range append(readmes, "deploy/README.md") {
+	for _, name := range append(readmes, "deploy/README.md", "deploy/README.zh-CN.md") {
 		t.Run(name+" names requests of the contract", func(t *testing.T) {
 			if missing := missingEndpoints(readIfThere(t, name), known); len(missing) > 0 {
 				t.Errorf("openapi.yaml has no %q", missing)
@@ -168,7 +168,7 @@ func toolCalls(document string) []string {
 
 func TestCommandLines(t *testing.T) {
 	c := newTool(t)
-	for _, name := range append(readmes, "deploy/README.md") {
+	for _, name := range append(readmes, "deploy/README.md", "deploy/README.zh-CN.md") {
 		t.Run(name+" calls the tool as it is", func(t *testing.T) {
 			lines := toolCalls(readIfThere(t, name))
 			if len(lines) < 3 {

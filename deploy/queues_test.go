@@ -34,10 +34,10 @@ func asSetUp() queues {
 func checkQueues(q queues, f functions, worker config.Provision) []string {
 	var out report
 	duration := func(seconds int) time.Duration { return time.Duration(seconds) * time.Second }
-	accept, provision, notify := seconds(f.accept), seconds(f.provision), seconds(f.notify)
+	provision, notify, janitor := seconds(f.provision), seconds(f.notify), seconds(f.janitor)
 	out.want(duration(q.jobs.VisibilityTimeout) > provision, "jobs show again after %d s, an invocation takes up to %s", q.jobs.VisibilityTimeout, provision)
 	out.want(duration(q.callbacks.VisibilityTimeout) > notify, "callbacks show again after %d s, an invocation takes up to %s", q.callbacks.VisibilityTimeout, notify)
-	out.want(duration(q.letters.VisibilityTimeout) > accept, "dead letters show again after %d s, a redrive takes up to %s", q.letters.VisibilityTimeout, accept)
+	out.want(duration(q.letters.VisibilityTimeout) > janitor, "dead letters show again after %d s, a run of the janitor takes up to %s", q.letters.VisibilityTimeout, janitor)
 	out.want(duration(q.jobs.MessageRetentionPeriod) > worker.RetryMaxAge, "jobs are kept %d s, they are tried for %s", q.jobs.MessageRetentionPeriod, worker.RetryMaxAge)
 	// Each attempt is a message of its own, so the longest pause counts, and the day that EventBridge tries for.
 	pause := longestPause() + 24*time.Hour
@@ -81,8 +81,8 @@ func TestQueues(t *testing.T) {
 			func(q *queues) { q.jobs.VisibilityTimeout = 300 },
 		},
 		{
-			"must not show a dead letter again while it is redriven", "dead letters show again after 60 s, a redrive takes up to 1m0s",
-			func(q *queues) { q.letters.VisibilityTimeout = 60 },
+			"must not show a dead letter again while a run works on it", "dead letters show again after 50 s, a run of the janitor takes up to 50s",
+			func(q *queues) { q.letters.VisibilityTimeout = 50 },
 		},
 		{
 			"must not show a callback again while it is posted", "callbacks show again after 60 s, an invocation takes up to 1m0s",
@@ -170,15 +170,28 @@ func exports(document string) map[string]string {
 
 func TestSetupVariables(t *testing.T) {
 	given := exports(string(read(t, "deploy", "README.md")))
-	provision := properties(t, read(t, "s.yaml"), given).provision
-	functions := object(provision["environmentVariables"])
-	t.Run("are in the document what s.yaml gives to the functions", func(t *testing.T) {
-		for _, variable := range config.Variables(&config.Setup{}) {
-			// The functions reach the tables from inside the region, whoever sets them up from outside.
-			want, ok := functions[variable.Name]
-			if ok && given[variable.Name] != strings.Replace(fmt.Sprint(want), ".ots-internal.", ".ots.", 1) {
-				t.Errorf("%s is %q, the functions have %q", variable.Name, given[variable.Name], want)
-			}
+	deployed := properties(t, read(t, "s.yaml"), given)
+	t.Run("make of the document's names the queues and tables that the functions use", func(t *testing.T) {
+		var environ []string
+		for name, value := range given {
+			environ = append(environ, name+"="+value)
+		}
+		setup, err := config.LoadSetup(environ)
+		if err != nil {
+			t.Fatal(err)
+		}
+		worker, err := config.LoadProvision(environment(deployed.provision))
+		if err != nil {
+			t.Fatal(err)
+		}
+		accept, err := config.LoadAccept(environment(deployed.accept))
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The functions reach the tables from inside the region, the setup from outside.
+		worker.Ledger.Endpoint = strings.Replace(worker.Ledger.Endpoint, ".ots-internal.", ".ots.", 1)
+		if setup.Prefix != worker.Prefix || setup.Queue != worker.Queue || setup.Ledger != worker.Ledger || setup.Retention != accept.Retention {
+			t.Errorf("the setup uses %+v, %+v and %+v, the functions %+v, %+v and %+v", setup.Prefix, setup.Queue, setup.Ledger, worker.Prefix, worker.Queue, worker.Ledger)
 		}
 	})
 }

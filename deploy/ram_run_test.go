@@ -24,13 +24,15 @@ import (
 var recordings = []struct {
 	principal, program string
 	chapter            func(*deployment)
-	// byHand are the rights that people need beside the program.
-	byHand []grant
+	// beside are rights that the program's code names and a run does not use.
+	beside []grant
 }{
 	{"deployer", "cmd/routinely", (*deployment).setUp, nil},
 	{"accept", "functions/accept/main", (*deployment).accept, nil},
-	{"provision", "functions/provision/main", (*deployment).provision, nil},
+	// What sends a job sends many as well; the worker has one at a time.
+	{"provision", "functions/provision/main", (*deployment).provision, onMessages("BatchSendMessage", jobQueue)},
 	{"notify", "functions/notify/main", (*deployment).notify, nil},
+	{"janitor", "functions/janitor/main", (*deployment).janitor, nil},
 }
 
 // recorded are the services whose calls the local servers see.
@@ -43,7 +45,7 @@ func TestPoliciesAreWhatTheProgramsNeed(t *testing.T) {
 	}
 	for _, each := range recordings {
 		t.Run(each.principal+" is allowed exactly the calls that it made", func(t *testing.T) {
-			called := append(d.calls[each.principal], each.byHand...)
+			called := append(d.calls[each.principal], each.beside...)
 			if diff := cmp.Diff([]string(nil), compare(loadPolicy(t, each.principal).of(recorded...), sorted(called))); diff != "" {
 				t.Errorf("violations (-want +got):\n%s", diff)
 			}
@@ -148,20 +150,16 @@ func (d *deployment) accept() {
 	d.ask("POST", "/v1/jobs/"+d.submit(request("four", "four", site))+":cancel", `{"reason":"not needed"}`, 200)
 	d.work("provision", "cancelled")
 
-	// Dead letters of the worker, and one of the trigger: a message of another program, which no job is recorded of.
 	d.ask("POST", "/v1/routines:batch", "["+request("five", "five", noSite)+","+request("six", "six", noSite)+","+request("seven", "seven", noSite)+"]", 202)
 	d.work("provision", "dead-lettered", "dead-lettered", "dead-lettered")
-	if _, err := d.client.Send(d.t.Context(), queueName+"-dead", request("eight", "eight", noSite), 0); err != nil {
-		d.t.Fatal(err)
-	}
-	letters := d.letters(4)
+	letters := d.letters(3)
 	d.ask("GET", "/v1/dead-letters/"+letters["five"], "", 200)
 	d.ask("POST", "/v1/dead-letters:redrive", `{"all":true,"dryRun":true}`, 200)
 	d.ask("POST", "/v1/dead-letters/"+letters["five"]+":redrive", "", 200)
 	d.ask("DELETE", "/v1/dead-letters/"+letters["six"], "", 200)
 	d.ask("POST", "/v1/dead-letters:redrive", `{"all":true,"reason":"once more"}`, 200)
 	d.letters(0)
-	d.work("provision", "dead-lettered", "dead-lettered", "dead-lettered")
+	d.work("provision", "dead-lettered", "dead-lettered")
 	d.ask("DELETE", "/v1/dead-letters?all=true", "", 200)
 }
 
@@ -179,8 +177,9 @@ func (d *deployment) provision() {
 	d.work("provision", "succeeded")
 
 	d.submit(request("late", "late", site))
-	d.work(shortOfTime, "handed-back")
-	d.work("provision", "succeeded")
+	d.submit(request("later", "later", site))
+	d.work(shortOfTime, "handed-back", "handed-back")
+	d.work("provision", "succeeded", "succeeded")
 
 	// The routine of the first step seems to be gone when the second is tried again, and is made or found once more.
 	d.fail("CreateRoutineRelatedRecord", faults.Fault{Answer: faults.Error, Code: "InternalException"})
@@ -200,27 +199,45 @@ func (d *deployment) provision() {
 
 // notify is the chapter of those who are told of the ends of jobs.
 func (d *deployment) notify() {
-	answers := make(chan int, 3)
-	receiver := localtest.Listen(d.t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(<-answers) }), nil)
-	told := func(name string, site int64) string {
-		return strings.Replace(request(name, name, site), "{", fmt.Sprintf(`{"callbackUrl":%q,`, receiver+"/hook"), 1)
-	}
-	d.submit(told("told", site))
+	d.submit(d.told("told", site))
 	d.work("provision", "succeeded")
-	answers <- http.StatusServiceUnavailable
+	d.answers <- http.StatusServiceUnavailable
 	d.work("notify", "again")
-	answers <- http.StatusNoContent
+	d.answers <- http.StatusNoContent
 	d.work("notify", "delivered")
 
-	// Nobody is told of two jobs that died, and then somebody is.
-	d.submit(told("told-of-its-death", noSite))
-	d.submit(told("told-of-its-death-too", noSite))
-	d.work("provision", "dead-lettered", "dead-lettered")
-	answers <- http.StatusNotFound
-	answers <- http.StatusNotFound
-	d.work("notify", "dead-lettered", "dead-lettered")
-	d.ask("POST", "/v1/dead-letters:redrive", `{"code":"CallbackRefused"}`, 200)
-	answers <- http.StatusNoContent
-	answers <- http.StatusNoContent
-	d.work("notify", "delivered", "delivered")
+	// Nobody is told of a job that died, and then somebody is.
+	id := d.submit(d.told("told-of-its-death", noSite))
+	d.work("provision", "dead-lettered")
+	d.answers <- http.StatusNotFound
+	d.work("notify", "given-up")
+	d.clean()
+	d.ask("POST", "/v1/jobs/"+id+":notify", "", 200)
+	d.answers <- http.StatusNoContent
+	d.work("notify", "delivered")
+}
+
+// janitor is the chapter of what others could not finish: two jobs and a callback that the queue did not take, and what the trigger gave up.
+func (d *deployment) janitor() {
+	id := d.submit(d.told("due-callback", site))
+	d.work("provision", "succeeded")
+	d.answers <- http.StatusNoContent
+	d.work("notify", "delivered")
+
+	down := faults.Rule{Times: -1, Fault: faults.Fault{Answer: faults.Error, Status: 500, Code: "InternalError"}}
+	if _, err := d.mns.Faults().Add(down); err != nil {
+		d.t.Fatal(err)
+	}
+	d.ask("POST", "/v1/routines:batch", "["+request("due", "due", site)+","+request("due-too", "due-too", site)+"]", 202)
+	d.ask("POST", "/v1/jobs/"+id+":notify", "", 200)
+	d.mns.Faults().Clear()
+	for _, body := range []string{"rubbish", "more rubbish"} {
+		if _, err := d.client.Send(d.t.Context(), queueName+"-dead", body, 0); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+	d.clean()
+	d.work("provision", "succeeded", "succeeded")
+	d.answers <- http.StatusNoContent
+	d.work("notify", "delivered")
 }

@@ -31,7 +31,7 @@ type statement struct {
 }
 
 // principals are those that have a policy.
-var principals = []string{"accept", "provision", "notify", "deployer", "operator"}
+var principals = []string{"accept", "provision", "notify", "janitor", "deployer", "operator"}
 
 func loadPolicy(t *testing.T, principal string) policy {
 	t.Helper()
@@ -164,7 +164,7 @@ func TestPolicies(t *testing.T) {
 			}
 		})
 	}
-	for _, function := range []string{"accept", "provision", "notify"} {
+	for _, function := range ram.Functions() {
 		t.Run(function+" is allowed exactly the calls its code makes", func(t *testing.T) {
 			code, p := loadProgram(t, "functions/"+function+"/main"), loadPolicy(t, function)
 			if diff := cmp.Diff(code.grants("functions/"+function+"/main"), p.grants(), cmp.AllowUnexported(grant{})); diff != "" {
@@ -175,21 +175,26 @@ func TestPolicies(t *testing.T) {
 			}
 		})
 	}
-	t.Run("deployer is allowed exactly the calls of the setup", func(t *testing.T) {
+	t.Run("deployer and operator are allowed exactly the calls of the command line tool", func(t *testing.T) {
 		want := loadProgram(t, "cmd/routinely").grants("cmd/routinely")
 		for _, call := range []string{"GetInstance", "CreateInstance", "UpdateInstance"} {
 			want = append(want, onInstance(call)...)
 		}
-		want = sorted(want)
-		if diff := cmp.Diff(want, loadPolicy(t, "deployer").grants(), cmp.AllowUnexported(grant{})); diff != "" {
-			t.Errorf("MNS and Tablestore (-code +policy):\n%s", diff)
+		got := append(loadPolicy(t, "deployer").grants(), loadPolicy(t, "operator").grants()...)
+		if diff := cmp.Diff(sorted(want), sorted(got), cmp.AllowUnexported(grant{})); diff != "" {
+			t.Errorf("MNS and Tablestore (-code +policies):\n%s", diff)
+		}
+	})
+	t.Run("operator may do what the janitor does, and no more", func(t *testing.T) {
+		if diff := cmp.Diff(loadPolicy(t, "janitor"), loadPolicy(t, "operator")); diff != "" {
+			t.Errorf("-janitor +operator:\n%s", diff)
 		}
 	})
 	t.Run("deployer may run what the tool calls, and make no role but those of services", func(t *testing.T) {
 		p := loadPolicy(t, "deployer")
 		allowed := slices.Concat(p.actions("fc"), p.actions("ram"), p.actions("resourcemanager"), p.actions("log"))
 		for _, needed := range []string{
-			"fc:InvokeFunction", "fc:PutConcurrencyConfig", "log:GetLogStoreLogs", "ram:PassRole",
+			"fc:InvokeFunction", "fc:PutConcurrencyConfig", "fc:PutFunctionAsyncInvokeConfig", "log:GetLogStoreLogs", "ram:PassRole",
 			"ram:CheckServiceLinkedRoleExistence", "resourcemanager:CheckServiceLinkedRoleExistence",
 		} {
 			if !slices.Contains(allowed, needed) {

@@ -50,7 +50,7 @@ func TestServiceFile(t *testing.T) {
 			t.Errorf("violations (-want +got):\n%s", diff)
 		}
 	})
-	t.Run("deploys exactly the three functions", func(t *testing.T) {
+	t.Run("deploys exactly the four functions", func(t *testing.T) {
 		doc, err := render(read(t, "s.yaml"), account)
 		if err != nil {
 			t.Fatal(err)
@@ -59,7 +59,7 @@ func TestServiceFile(t *testing.T) {
 		for name, resource := range object(doc["resources"]) {
 			got[name] = fmt.Sprint(at(resource, "props", "functionName"))
 		}
-		want := map[string]string{"accept": "routinely-accept", "provisioner": "routinely-provision", "notify": "routinely-notify"}
+		want := map[string]string{"accept": "routinely-accept", "provisioner": "routinely-provision", "notify": "routinely-notify", "janitor": "routinely-janitor"}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("functions (-want +got):\n%s", diff)
 		}
@@ -114,12 +114,12 @@ func TestServiceFileChecksFail(t *testing.T) {
 		{"on a misspelt key in a trigger's configuration", "disableURLInternet: false", "disableUrlInternet: false", "accept: props/triggers/0/triggerConfig: unknown key disableUrlInternet"},
 		{"on an unpinned component", "component: fc3@0.1.22", "component: fc3", "provisioner: component: fc3 is not fc3 at the version of the schema"},
 		{"on a resource named like a command", "  provisioner:", "  provision:", "provision: resource provision: the tool has a command of that name"},
-		{"on a variable that is not text", "ROUTINELY_RETENTION: ${vars.retention}", "ROUTINELY_RETENTION: 7", "accept: environment variable ROUTINELY_RETENTION: 7 is not text"},
-		{"on a variable of the platform", "ROUTINELY_RETENTION: ${vars.retention}", "FC_QUEUE: q", "accept: environment variable FC_QUEUE: FC_ is the platform's"},
+		{"on a variable that is not text", "ROUTINELY_RETENTION: ${vars.retention}", "ROUTINELY_RETENTION: 7", "janitor: environment variable ROUTINELY_RETENTION: 7 is not text"},
+		{"on a variable of the platform", "ROUTINELY_RETENTION: ${vars.retention}", "FC_QUEUE: q", "janitor: environment variable FC_QUEUE: FC_ is the platform's"},
 		{"on too little memory for the processor", "cpu: 0.1", "cpu: 0.35", "provisioner: cpu and memorySize: 0.36 GB for a vCPU, want 1 to 4"},
 		{"on an odd disk", "diskSize: 512", "diskSize: 1024", "provisioner: diskSize: 1024 is not 512 or 10240"},
 		{"on a role with capitals", "role: ${vars.prefix}-accept", "role: ${vars.prefix}-Accept", "accept: role: the component writes routinely-Accept in lower case"},
-		{"on a hook that is not registered", "        preStop:", "        initializer:", "provisioner: instanceLifecycleConfig: unknown key initializer"},
+		{"on a hook that is not registered", "      role: ${vars.prefix}-provision", "      instanceLifecycleConfig: {initializer: {handler: main, timeout: 10}}\n      role: ${vars.prefix}-provision", "provisioner: instanceLifecycleConfig: unknown key initializer"},
 		{"on a timeout beyond EventBridge's", "timeout: 300", "timeout: 301", "provisioner: timeout: EventBridge waits 300 seconds, not 301"},
 		{"on two workers", "reservedConcurrency: 1", "reservedConcurrency: 2", "provisioner: reservedConcurrency: want 1, one routine operation runs per account"},
 		{"on a notify that may take every instance", "reservedConcurrency: 10", "reservedConcurrency: 90", "notify: reservedConcurrency: want 2 to 20, callbacks must neither wait for each other nor take the region's instances"},

@@ -8,6 +8,8 @@ import (
 
 	mns "github.com/aliyun/aliyun-mns-go-sdk"
 	gogap "github.com/gogap/errors"
+
+	"routinely/shared/fault"
 )
 
 // MaxBatch is how many messages MNS takes or gives in one call (limits page of Simple Message Queue).
@@ -16,40 +18,26 @@ const MaxBatch = 16
 const (
 	stepSendBatch    = "BatchSendMessage"
 	stepReceiveBatch = "BatchReceiveMessage"
-	stepPeekBatch    = "BatchPeekMessage"
 	stepDeleteBatch  = "BatchDeleteMessage"
 )
 
-// SendBatch puts bodies on the job queue, in as few calls as MNS allows: 16 messages and 64 KB each. It returns an error for
-// each body, in their order, nil for those that MNS has confirmed; what is said of Send holds for each.
-func (c *Client) SendBatch(ctx context.Context, bodies []string) []error {
-	return c.sendAll(ctx, c.cfg.Queue, bodies)
-}
-
-// Redeliver puts the messages of redrives on their queues, and answers as SendBatch does.
-func (c *Client) Redeliver(ctx context.Context, messages []Redelivery) []error {
-	failed := make([]error, len(messages))
-	for _, callbacks := range []bool{false, true} {
-		var bodies []string
-		var places []int
-		for i, m := range messages {
-			if m.Callback == callbacks {
-				bodies, places = append(bodies, m.Body), append(places, i)
-			}
-		}
-		send := c.SendBatch
-		if callbacks {
-			send = c.sendCallbacks
-		}
-		for n, err := range send(ctx, bodies) {
-			failed[places[n]] = err
+// SendBatch puts jobs on their queue, to be seen at once, in as few calls as MNS allows: 16 messages and 64 KB each. It returns an error for
+// each envelope, in their order, nil for those that MNS has confirmed; what is said of Send holds for each. After a call that failed as
+// Unavailable no other is made: a queue that is down costs one time limit, and the rest has the fault of that call.
+func (c *Client) SendBatch(ctx context.Context, envelopes []Envelope) []error {
+	failed := make([]error, len(envelopes))
+	var bodies []string
+	var places []int
+	for i, e := range envelopes {
+		body, err := e.Encode()
+		if failed[i] = err; err == nil {
+			bodies, places = append(bodies, body), append(places, i)
 		}
 	}
+	for n, err := range c.sendAll(ctx, c.cfg.Queue, bodies) {
+		failed[places[n]] = err
+	}
 	return failed
-}
-
-func (c *Client) sendCallbacks(ctx context.Context, bodies []string) []error {
-	return c.sendAll(ctx, c.cfg.CallbackQueue, bodies)
 }
 
 func (c *Client) sendAll(ctx context.Context, queue string, bodies []string) []error {
@@ -58,23 +46,32 @@ func (c *Client) sendAll(ctx context.Context, queue string, bodies []string) []e
 	for i := range bodies {
 		bodies[i] = carried(bodies[i])
 	}
-	for start := 0; start < len(bodies); {
+	var down error
+	for start := 0; start < len(bodies) && down == nil; {
 		end, size := start, 0
 		for end < len(bodies) && end-start < MaxBatch && (end == start || size+len(bodies[end]) <= MaxMessageBytes) {
 			size += len(bodies[end])
 			end++
 		}
 		if end == start+1 {
-			failed[start] = c.send(ctx, queue, bodies[start], 0) // which also refuses what is too large
+			down = c.send(ctx, queue, bodies[start], 0) // which also refuses what is too large
+			failed[start] = down
 		} else {
-			c.sendBatch(ctx, queue, bodies[start:end], failed[start:end])
+			down = c.sendBatch(ctx, queue, bodies[start:end], failed[start:end])
 		}
-		start = end
+		if start = end; !fault.HasKind(down, fault.Unavailable) {
+			down = nil
+			continue
+		}
+		for i := start; i < len(failed); i++ {
+			failed[i] = down
+		}
 	}
 	return failed
 }
 
-func (c *Client) sendBatch(ctx context.Context, queue string, bodies []string, failed []error) {
+// sendBatch sends bodies in one call and tells what became of each. It returns the error of the call.
+func (c *Client) sendBatch(ctx context.Context, queue string, bodies []string, failed []error) error {
 	messages := make([]mns.MessageSendRequest, 0, len(bodies))
 	for _, body := range bodies {
 		messages = append(messages, mns.MessageSendRequest{MessageBody: body, Priority: normalPriority})
@@ -102,6 +99,7 @@ func (c *Client) sendBatch(ctx context.Context, queue string, bodies []string, f
 			failed[i] = classify(stepSendBatch, queue, unusable("no MessageId in the answer"))
 		}
 	}
+	return err
 }
 
 // itemFault classifies one failed item of a batch, for which MNS gives no request id.

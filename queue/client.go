@@ -1,5 +1,5 @@
-// Package queue is the one door to MNS (protocol 2015-06-06): the Envelope a job travels in, sending it, decoding what the
-// trigger delivers, dead letters, and the callbacks that tell of a job's end.
+// Package queue is the one door to MNS (protocol 2015-06-06): the Envelope that dispatches a job, sending it, decoding what the
+// trigger delivers, the trigger's dead letters, and the callbacks that tell of a job's end.
 //
 // It closes the traps of the official SDK: any endpoint works, a context's deadline bounds each call, there are no hidden
 // retries and no throttle that stalls callers, and every failure is a *fault.Error with MNS's code and request id. It does
@@ -31,16 +31,14 @@ type Config struct {
 	// Endpoint is the account's MNS address, an http or https URL without a path. Required.
 	Endpoint string
 	// Queue, DeadLetterQueue and CallbackQueue are queue names. Required.
-	Queue           string
-	DeadLetterQueue string
-	CallbackQueue   string
+	Queue, DeadLetterQueue, CallbackQueue string
 	// Credentials returns the access key to sign the next call with; the token is empty for a long-lived key. Required.
 	Credentials func() (accessKeyID, accessKeySecret, securityToken string)
 	// Timeout bounds each call that does not wait for messages. Required.
 	Timeout time.Duration
 }
 
-// Client sends jobs, dead letters and callbacks. It is safe for concurrent use.
+// Client sends jobs and callbacks, and reads the dead-letter queue. It is safe for concurrent use.
 type Client struct {
 	cfg Config
 	// sdk is made for the first call, so that no function waits for it to start.
@@ -103,26 +101,7 @@ func (c *Client) Send(ctx context.Context, e Envelope, delay time.Duration) erro
 	if err != nil {
 		return err
 	}
-	return c.SendRaw(ctx, string(body), delay)
-}
-
-// SendRaw is Send for an envelope that was encoded already, or any other body.
-func (c *Client) SendRaw(ctx context.Context, body string, delay time.Duration) error {
 	return c.send(ctx, c.cfg.Queue, body, delay)
-}
-
-// SendDead puts a dead letter on the dead-letter queue, in as many messages as it needs.
-func (c *Client) SendDead(ctx context.Context, d DeadLetter) error {
-	bodies, err := d.Encode()
-	if err != nil {
-		return err
-	}
-	for _, body := range bodies {
-		if err := c.send(ctx, c.cfg.DeadLetterQueue, string(body), 0); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // normalPriority is MNS's default; the SDK sends 0, which is out of range, unless it is told otherwise.
@@ -130,8 +109,8 @@ const normalPriority = 8
 
 func (c *Client) send(ctx context.Context, queue, body string, delay time.Duration) error {
 	body = carried(body)
-	if err := tooLarge(len(body)); err != nil {
-		return err
+	if len(body) > MaxMessageBytes {
+		return tooLarge(len(body), MaxMessageBytes)
 	}
 	seconds := int64(math.Ceil(min(max(delay, 0), MaxDelay).Seconds()))
 	return c.call(ctx, stepSend, queue, c.cfg.Timeout, func(q mns.AliMNSQueue) error {
@@ -145,14 +124,11 @@ func (c *Client) send(ctx context.Context, queue, body string, delay time.Durati
 
 const stepSend = "SendMessage"
 
-// tooLarge is the fault of a body that MNS would not take, nil for one that it takes.
-func tooLarge(size int) error {
-	if size <= MaxMessageBytes {
-		return nil
-	}
+// tooLarge is the fault of a body that is too long.
+func tooLarge(size, most int) error {
 	return &fault.Error{
 		Kind: fault.Invalid, Step: stepSend, Code: "MessageTooLarge",
-		Message: fmt.Sprintf("the message has %d bytes, MNS takes %d", size, MaxMessageBytes),
+		Message: fmt.Sprintf("the message has %d bytes, at most %d are possible", size, most),
 		Hint:    "Shorten the description.",
 	}
 }

@@ -27,11 +27,11 @@ const (
 func kindOf(code string) (kind fault.Kind, hint string, ok bool) {
 	switch code {
 	case "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidSecurityToken", "SecurityTokenExpired":
-		return fault.Operator, hintCredentials, true
+		return fault.Account, hintCredentials, true
 	case "QueueNotExist":
-		return fault.Operator, hintQueue, true
+		return fault.Account, hintQueue, true
 	case "TimeExpired":
-		return fault.Operator, hintClock, true
+		return fault.Account, hintClock, true
 	case "TooManyRequests", "QpsLimitExceeded":
 		return fault.Throttled, hintThrottled, true
 	case "MessageNotExist", "ReceiptHandleError":
@@ -51,7 +51,7 @@ func lookUp(status int, said errorBody) *fault.Error {
 	case status == http.StatusTooManyRequests:
 		kind, hint = fault.Throttled, hintThrottled
 	case status == http.StatusForbidden:
-		kind, hint = fault.Operator, hintCredentials
+		kind, hint = fault.Account, hintCredentials
 	default:
 		kind, hint = fault.Internal, hintOurs
 	}

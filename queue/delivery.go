@@ -15,27 +15,37 @@ import (
 	"routinely/shared/routine"
 )
 
-// Delivery is one message as the trigger delivered it.
+// Delivery is one message of an event, as the trigger delivered it.
 type Delivery struct {
 	// MessageID is MNS's id, empty when the trigger did not say.
 	MessageID string
 	// Body is the message as it was received, byte for byte.
 	Body []byte
-	// Envelope is the job in it. It is not valid when Err is set.
+	// Envelope is the job in it. It is not valid when Err is set or Callback is not nil.
 	Envelope Envelope
-	// Err says why there is no job in the message: *routine.Invalid when a request breaks the rules.
+	// Bare means that the message is another program's request, and no envelope of ours: its job may not be recorded yet.
+	Bare bool
+	// Callback is the callback in the message, if it holds one.
+	Callback *Callback
+	// Err says why there is neither in the message: *routine.Invalid when a request breaks the rules. Of an envelope of ours the JobID can
+	// be set all the same.
 	Err error
 }
 
 // Decode finds the messages in a trigger's event, whatever its shape: one CloudEvent or an array of them, as objects or as
 // strings; raw data without the CloudEvent around it; the JSON and STREAM forms of an MNS topic. A message's body may be
-// plain or Base64 and hold our envelope, a CloudEvent with a bare request, or a bare request. now stands in for the time of
+// plain or Base64 and hold our envelope, a callback, a CloudEvent with a bare request, or a bare request. now stands in for the time of
 // acceptance where a message has none. Decode never fails: what it cannot read is a Delivery with Err.
 func Decode(eventText []byte, now time.Time) []Delivery {
-	messages := unwrap(eventText)
+	return read(unwrap(eventText), now)
+}
+
+func read(messages []unwrapped, now time.Time) []Delivery {
 	deliveries := make([]Delivery, 0, len(messages))
 	for _, m := range messages {
-		deliveries = append(deliveries, read(m.id, m.body, now))
+		d := Delivery{MessageID: m.id, Body: m.body}
+		d.Err = d.read(plain(m.body), now)
+		deliveries = append(deliveries, d)
 	}
 	return deliveries
 }
@@ -106,13 +116,6 @@ func unquote(value []byte) []byte {
 	return value
 }
 
-// read decodes one message body.
-func read(messageID string, body []byte, now time.Time) Delivery {
-	d := Delivery{MessageID: messageID, Body: body}
-	d.Envelope, d.Err = readBody(messageID, plain(body), now)
-	return d
-}
-
 // plain undoes Base64, which the MNS clients of most languages apply by default. A body that begins with a brace is JSON.
 func plain(body []byte) []byte {
 	trimmed := bytes.TrimSpace(body)
@@ -125,82 +128,121 @@ func plain(body []byte) []byte {
 	return trimmed
 }
 
-// readBody decodes a body. A body pushed by an MNS topic carries the message one level deeper.
-func readBody(messageID string, body []byte, now time.Time) (Envelope, error) {
+// read decodes a body. A body pushed by an MNS topic carries the message one level deeper.
+func (d *Delivery) read(body []byte, now time.Time) error {
 	var topic delivered
 	if json.Unmarshal(body, &topic) == nil && topic.TopicName != "" && topic.TopicMessage != nil {
 		body = plain(unquote(topic.TopicMessage))
 	}
 	var probe struct {
 		SpecVersion string `json:"specversion"`
-		Type        string `json:"type"`
 	}
 	if json.Unmarshal(body, &probe) != nil || probe.SpecVersion == "" {
-		if messageID == "" {
+		identity := d.MessageID
+		if identity == "" {
 			// Nothing tells a copy from the same wish made again, which must not be taken for one.
-			messageID = now.Format(time.RFC3339Nano) + string(body)
+			identity = now.Format(time.RFC3339Nano) + string(body)
 		}
-		return foreign(messageID, body, now)
+		return d.readBare(identity, body, now)
 	}
 	var e event.Event
 	if err := json.Unmarshal(body, &e); err != nil {
-		return Envelope{}, fmt.Errorf("not a CloudEvent: %w", err)
+		return fmt.Errorf("not a CloudEvent: %w", err)
 	}
 	if err := e.Validate(); err != nil {
-		return Envelope{}, fmt.Errorf("not a CloudEvent: %s", strings.Join(strings.Fields(err.Error()), " "))
+		return fmt.Errorf("not a CloudEvent: %s", strings.Join(strings.Fields(err.Error()), " "))
 	}
-	if e.Type() == TypeJob {
-		return readEnvelope(e.Data())
+	switch e.Type() {
+	case TypeJob:
+		return d.readEnvelope(e.Data())
+	case TypeCallback:
+		return d.readCallback(e.Data())
 	}
 	accepted := now
 	if !e.Time().IsZero() && writable(e.Time()) {
 		accepted = e.Time()
 	}
-	return foreign(e.Source()+"\x00"+e.ID(), e.Data(), accepted)
+	return d.readBare(e.Source()+"\x00"+e.ID(), e.Data(), accepted)
 }
 
 // jobSpace is the namespace of the ids given to jobs that came without one (UUID version 5, RFC 9562).
 var jobSpace = uuid.NewSHA1(uuid.NameSpaceURL, []byte("routinely:job"))
 
-// foreign is the envelope of a request that another program put on the queue. Its id follows from the message's identity, so
+// readBare makes the envelope of a request that another program put on the queue. Its id follows from the message's identity, so
 // that a message delivered twice is one job.
-func foreign(identity string, request []byte, accepted time.Time) (Envelope, error) {
+func (d *Delivery) readBare(identity string, request []byte, accepted time.Time) error {
+	d.Bare = true
+	d.Envelope = Envelope{JobID: uuid.NewSHA1(jobSpace, []byte("message\x00"+identity)).String(), AcceptedAt: accepted, Number: 1}
 	req, err := routine.Decode(request)
-	if err != nil {
-		return Envelope{}, err
-	}
-	return Envelope{
-		JobID: uuid.NewSHA1(jobSpace, []byte("message\x00"+identity)).String(), AcceptedAt: accepted, Attempt: 1, Request: req,
-	}, nil
+	d.Envelope.Request = req
+	return err
 }
 
 // readEnvelope decodes our own envelope and holds it to the rules again: a queue is open to others.
-func readEnvelope(data []byte) (Envelope, error) {
-	var e Envelope
+func (d *Delivery) readEnvelope(data []byte) error {
 	var parts struct {
+		Envelope
 		Request json.RawMessage `json:"request"`
 	}
-	if err := json.Unmarshal(data, &e); err != nil {
-		return Envelope{}, fmt.Errorf("not a job of %s: %w", TypeJob, err)
-	}
 	if err := json.Unmarshal(data, &parts); err != nil {
-		return Envelope{}, fmt.Errorf("not a job of %s: %w", TypeJob, err)
+		return fmt.Errorf("not a job of %s: %w", TypeJob, err)
 	}
+	e := parts.Envelope
 	switch {
 	case e.JobID == "" || len(e.JobID) > maxJobID:
-		return Envelope{}, fmt.Errorf("not a job of %s: jobId must have 1 to %d characters", TypeJob, maxJobID)
-	case e.Attempt < 1 || e.AcceptedAt.IsZero() || !writable(e.AcceptedAt):
-		return Envelope{}, fmt.Errorf("not a job of %s: attempt and acceptedAt are required", TypeJob)
+		return fmt.Errorf("not a job of %s: jobId must have 1 to %d characters", TypeJob, maxJobID)
+	case !inRange(e.Number, 1) || !inRange(e.Round, 0) || e.AcceptedAt.IsZero() || !writable(e.AcceptedAt):
+		return fmt.Errorf("not a job of %s: round, number and acceptedAt are required", TypeJob)
 	}
+	d.Envelope = e
 	req, err := routine.Decode(parts.Request)
-	if err != nil {
-		return e, err
+	d.Envelope.Request = req
+	return err
+}
+
+func (d *Delivery) readCallback(data []byte) error {
+	var c Callback
+	if err := json.Unmarshal(data, &c); err != nil {
+		return fmt.Errorf("not a %s: %w", TypeCallback, err)
 	}
-	e.Request = req
-	return e, nil
+	if err := c.check(); err != nil {
+		return err
+	}
+	d.Callback = &c
+	return nil
+}
+
+// UnreadableJobID is the id of the dead letter made of a message that cannot be carried out, from its bytes and MNS's id where that is known:
+// a message that is delivered twice is one dead letter.
+func UnreadableJobID(d Delivery) string {
+	return uuid.NewSHA1(jobSpace, append([]byte("unreadable\x00"+d.MessageID+"\x00"), d.Body...)).String()
+}
+
+// maxReceivedText is how long a message may be as a JSON text: in Base64 none that MNS takes is longer.
+const maxReceivedText = 88_000
+
+// Received is the message as it is kept with a dead letter: as text, unless it is none, or is shorter in Base64 than with JSON's escapes.
+func (d Delivery) Received() *routine.Received {
+	if utf8.Valid(d.Body) && len(escaped(d.Body)) <= maxReceivedText {
+		return &routine.Received{MessageID: d.MessageID, Encoding: routine.TextEncoding, Body: string(d.Body)}
+	}
+	return &routine.Received{MessageID: d.MessageID, Encoding: routine.Base64Encoding, Body: base64.StdEncoding.EncodeToString(d.Body)}
+}
+
+func escaped(body []byte) []byte {
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(string(body)) // a text can always be written
+	return out.Bytes()
 }
 
 const maxJobID = 128
+
+// maxCount is above every count that a message of ours can have.
+const maxCount = 1_000_000
+
+func inRange(n, least int) bool { return n >= least && n <= maxCount }
 
 // writable reports whether a time can be written in UTC (RFC 3339): a time of another zone can lie in the year 10000.
 func writable(t time.Time) bool { return t.UTC().Year() >= 0 && t.UTC().Year() <= 9999 }

@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
@@ -17,125 +15,43 @@ import (
 // Types of the CloudEvents (1.0, structured mode, JSON) that messages are.
 const (
 	// TypeJob is a job on its way.
-	TypeJob = "routinely.job.v1"
-	// TypeDeadLetter is a job, or a message that could not be read, that was given up.
-	TypeDeadLetter = "routinely.dead-letter.v1"
+	TypeJob = "routinely.job.v2"
+	// TypeCallback is the news of a job's end on its way to a receiver.
+	TypeCallback = "routinely.callback.v2"
 )
 
 // source is the CloudEvents source of all our messages.
 const source = "/routinely"
 
-// maxFailures bounds the history an envelope carries: the first failure and the latest ones.
-const maxFailures = 12
+// MaxEnvelopeBytes is the longest message of a job: well below MNS's limit, so that it is still one when the trigger has wrapped it and the
+// janitor finds it among the trigger's dead letters.
+const MaxEnvelopeBytes = 40_000
 
-// maxText bounds the message and hint of one failure in the history, in bytes.
-const maxText = 400
-
-// maxRedrives bounds how many redrives an envelope tells of, and maxReason who did each and why, in bytes.
-const (
-	maxRedrives = 5
-	maxReason   = 200
-)
-
-// historyBytes is how much an envelope may grow by its history. Accepting only requests that leave this much room keeps every
-// later send of the job within MNS's limit.
-const historyBytes = maxFailures*(2*maxText+300) + maxRedrives*(2*maxReason+100) + 1024
-
-// MaxAcceptedBytes is the largest envelope of a new job.
-const MaxAcceptedBytes = MaxMessageBytes - historyBytes
-
-// Envelope is a job on the queue: the request and everything the next attempt must know, so that no store is needed.
+// Envelope dispatches a job. What is carried out is what the job's row in the ledger holds; the request tells a message of the job from one
+// that only has its id.
 type Envelope struct {
-	// JobID is the same in every attempt and in every copy of the job.
+	// JobID is the same in every delivery and in every copy of the job.
 	JobID string `json:"jobId"`
 	// Caller is who asked, if the request came over HTTP.
 	Caller string `json:"caller,omitempty"`
 	// AcceptedAt is when the request was accepted.
 	AcceptedAt time.Time `json:"acceptedAt"`
-	// Attempt is the number of the attempt to make, counted from 1.
-	Attempt int `json:"attempt"`
-	// HandedBack counts how often the job went back to the queue without an attempt being counted.
-	HandedBack int `json:"handedBack,omitempty"`
-	// Redriven is how often the job was taken back from the dead letters. Attempt, HandedBack and the age begin anew each time.
-	Redriven int `json:"redriven,omitempty"`
-	// Redrives are the latest redrives, oldest first.
-	Redrives []routine.Redrive `json:"redrives,omitempty"`
-	// Request is what is asked for.
+	// Round counts the job's redrives, from 0, and Number its deliveries in the round, from 1.
+	Round  int `json:"round"`
+	Number int `json:"number"`
+	// Request is what was asked for when the message was sent.
 	Request routine.Request `json:"request"`
-	// Progress is what earlier attempts achieved or left in doubt.
-	Progress routine.Progress `json:"progress,omitzero"`
-	// Failures are the attempts so far, oldest first; of many, the first and the latest.
-	Failures []routine.Attempt `json:"failures,omitempty"`
 }
 
-// Fail appends a failed attempt to the history, which stays bounded.
-func (e *Envelope) Fail(a routine.Attempt) { e.Failures = remember(e.Failures, a) }
-
-// remember returns the history with one more attempt, and without the second and those behind it that are too many.
-func remember(history []routine.Attempt, a routine.Attempt) []routine.Attempt {
-	a.Message, a.Hint = cut(a.Message), cut(a.Hint)
-	history = append(history[:len(history):len(history)], a)
-	if over := len(history) - maxFailures; over > 0 {
-		history = append(history[:1:1], history[1+over:]...)
+// Encode returns the message body. One that is longer than MaxEnvelopeBytes is a fault of kind Invalid with code MessageTooLarge. The digits
+// of Round and Number are not counted, so that a job which could be sent once can be sent again.
+func (e Envelope) Encode() (string, error) {
+	numbers := fmt.Sprintf("%d.%d", e.Round, e.Number)
+	body, err := encode(TypeJob, e.JobID+"/"+numbers, e.JobID, e.AcceptedAt, e)
+	if size := len(body) - 2*len(numbers); err == nil && size > MaxEnvelopeBytes {
+		err = tooLarge(size, MaxEnvelopeBytes)
 	}
-	return history
-}
-
-// Redrive makes the envelope that of a job that begins anew: the first attempt of another round, with all that happened
-// before as its history. What the steps achieved stays known.
-func (e *Envelope) Redrive(at time.Time, by, reason string) {
-	e.Redriven++
-	e.Attempt, e.HandedBack = 1, 0
-	e.Redrives = append(e.Redrives[:len(e.Redrives):len(e.Redrives)], routine.Redrive{
-		Number: e.Redriven, At: at.UTC(), By: cutTo(by, maxReason), Reason: cutTo(reason, maxReason),
-	})
-	if over := len(e.Redrives) - maxRedrives; over > 0 {
-		e.Redrives = e.Redrives[over:]
-	}
-}
-
-// Since is when the present round began: the job's age counts from here.
-func (e *Envelope) Since() time.Time {
-	if n := len(e.Redrives); n > 0 {
-		return e.Redrives[n-1].At
-	}
-	return e.AcceptedAt
-}
-
-// cut shortens a text for people to maxText bytes.
-func cut(text string) string { return cutTo(text, maxText) }
-
-// cutTo shortens a text for people without splitting a character, and replaces what XML cannot carry.
-func cutTo(text string, limit int) string {
-	var out strings.Builder
-	written := 0
-	for _, r := range text {
-		if notXML(r) {
-			r = utf8.RuneError
-		}
-		if written += width(r); written > limit {
-			return out.String() + "…"
-		}
-		out.WriteRune(r)
-	}
-	return out.String()
-}
-
-// width is how many bytes JSON needs for a character.
-func width(r rune) int {
-	switch r {
-	case '"', '\\', '\t', '\n', '\r':
-		return 2
-	case '\u2028', '\u2029':
-		return 6
-	}
-	return utf8.RuneLen(r)
-}
-
-// Encode returns the message body.
-func (e Envelope) Encode() ([]byte, error) {
-	id := fmt.Sprintf("%s/%d.%d.%d", e.JobID, e.Redriven, e.Attempt, e.HandedBack)
-	return encode(TypeJob, id, e.JobID, e.AcceptedAt, e)
+	return string(body), err
 }
 
 // cloudEvent is an event in the JSON format of CloudEvents 1.0.
@@ -155,7 +71,7 @@ type cloudEvent struct {
 func encode(eventType, id, subject string, at time.Time, data any) ([]byte, error) {
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
-	encoder.SetEscapeHTML(false) // XML has its own way with < and &; six bytes for each would break the bounds of the history
+	encoder.SetEscapeHTML(false) // XML has its own way with < and &; six bytes for each would make messages longer than they need be
 	err := encoder.Encode(cloudEvent{
 		SpecVersion: event.CloudEventsVersionV1, ID: id, Source: source, Type: eventType, Subject: subject, Time: at.UTC(),
 		DataContentType: event.ApplicationJSON, Data: data,

@@ -29,8 +29,8 @@ const (
 	jobLeaseSeconds = 600
 	// callbackLeaseSeconds is above the 60 seconds that the function notify may take.
 	callbackLeaseSeconds = 120
-	// deadLeaseSeconds is the time between taking a dead letter and deleting it, and how long those stay hidden that a
-	// sweep which was killed has taken.
+	// deadLeaseSeconds is above the 50 seconds that a run of the janitor may take, or its messages come back while it works on them. Those
+	// that a run which was killed has taken stay hidden as long.
 	deadLeaseSeconds = 120
 	// jobPollSeconds makes each receive of the trigger a long poll, the longest there is, since each empty answer is billed.
 	jobPollSeconds = 30

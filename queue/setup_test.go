@@ -110,7 +110,7 @@ func TestSetup(t *testing.T) {
 		if _, err := server.Faults().Add(denied); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := client.Setup(t.Context(), false); !fault.HasCode(err, "AccessDenied") || !fault.HasKind(err, fault.Operator) {
+		if _, err := client.Setup(t.Context(), false); !fault.HasCode(err, "AccessDenied") || !fault.HasKind(err, fault.Account) {
 			t.Errorf("got %v", err)
 		}
 	})

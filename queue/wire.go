@@ -82,8 +82,6 @@ type call struct {
 	deadline time.Time
 	// failed is the transport's error, of which the SDK keeps only the text.
 	failed error
-	// repeated is set if the request was sent once more, so that the first may have taken effect unseen.
-	repeated bool
 }
 
 // Send overrides the SDK's: it bounds the request and turns every failure into what it is while status, code, request id
@@ -142,7 +140,6 @@ func (w *wire) RoundTrip(hc *fasthttp.HostClient, req *fasthttp.Request, res *fa
 	if stale && errors.Is(err, io.EOF) {
 		// A kept connection that the far side had closed: normal after a pause, and always after an instance was frozen.
 		// Sending once more may store a message twice, which jobs survive by their id.
-		current.repeated = true
 		_, err = fasthttp.DefaultTransport.RoundTrip(hc, req, res)
 	}
 	current.failed = err

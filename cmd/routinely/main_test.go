@@ -19,7 +19,7 @@ const parallel = "8"
 // for each command spends most of the time with its race detector.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	dir, err := localtest.Build("functions/accept/main", "functions/provision/main", "functions/notify/main", "cmd/routinely")
+	dir, err := localtest.Build("functions/accept/main", "functions/provision/main", "functions/notify/main", "functions/janitor/main", "cmd/routinely")
 	if err == nil {
 		err = os.Setenv("ROUTINELY_TEST_BINARIES", dir)
 	}

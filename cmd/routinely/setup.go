@@ -88,55 +88,32 @@ func makeReady(ctx context.Context, a *cli.App, cfg config.Setup, dryRun bool) e
 		return cli.Usage("%s", err)
 	}
 	defer jobs.Close()
-	tables, closeTables, err := openTables(cfg, key)
+	tables, err := ledger.New(ledger.Config{
+		Endpoint: cfg.Ledger.Endpoint, Instance: cfg.Ledger.Instance, Table: cfg.Prefix.JobTable(), StateTable: cfg.Prefix.StateTable(),
+		Credentials: key, Timeout: cfg.Ledger.Timeout, Retention: cfg.Retention,
+	})
 	if err != nil {
-		return err
+		return cli.Usage("%s", err)
 	}
-	defer closeTables()
+	defer tables.Close()
 	if len(cfg.Networks) == 0 {
-		return change(ctx, a, dryRun, append([]part{jobs.Setup}, tables...)...)
+		return change(ctx, a, dryRun, jobs.Setup, tables.Setup)
 	}
 	instances, err := cloud.NewInstances(cloud.InstancesConfig{Access: cloud.Access{Credentials: key, Timeout: managementTime}, Endpoint: cfg.Instances})
 	if err != nil {
 		return cli.Usage("%s", err)
 	}
 	defer instances.Close()
-	parts, err := withInstance(a, cfg, instances, tables)
+	parts, err := withInstance(a, cfg, instances, tables.Setup)
 	if err != nil {
 		return err
 	}
 	return change(ctx, a, dryRun, append([]part{jobs.Setup}, parts...)...)
 }
 
-// openTables returns the parts that set up the tables, and how to close what they use.
-func openTables(cfg config.Setup, key func() (string, string, string)) (parts []part, closeAll func(), err error) {
-	var closers []func()
-	closeAll = func() {
-		for _, end := range closers {
-			end()
-		}
-	}
-	for _, table := range []struct {
-		name      string
-		retention time.Duration
-	}{{cfg.Prefix.JobTable(), cfg.Retention}, {cfg.Prefix.StateTable(), 0}} {
-		l, err := ledger.New(ledger.Config{
-			Endpoint: cfg.Ledger.Endpoint, Instance: cfg.Ledger.Instance, Table: table.name, Credentials: key,
-			Timeout: cfg.Ledger.Timeout, Retention: table.retention,
-		})
-		if err != nil {
-			closeAll()
-			return nil, nil, cli.Usage("%s", err)
-		}
-		closers = append(closers, l.Close)
-		parts = append(parts, l.Setup)
-	}
-	return parts, closeAll, nil
-}
-
 // withInstance puts the instance around its tables: it is made or opened before them and closed to other networks behind them, since
 // the setup itself comes over one of these.
-func withInstance(a *cli.App, cfg config.Setup, instances *cloud.Instances, tables []part) ([]part, error) {
+func withInstance(a *cli.App, cfg config.Setup, instances *cloud.Instances, tables part) ([]part, error) {
 	networks := make([]string, 0, len(cfg.Networks))
 	for _, network := range cfg.Networks {
 		network = strings.ToUpper(strings.TrimSpace(network))
@@ -154,18 +131,11 @@ func withInstance(a *cli.App, cfg config.Setup, instances *cloud.Instances, tabl
 		if made && dryRun { // nobody can be asked yet
 			return []string{fmt.Sprintf("create tables %s and %s in it", cfg.Prefix.JobTable(), cfg.Prefix.StateTable())}, nil
 		}
-		var all []string
-		for _, table := range tables {
-			changes, err := table(ctx, dryRun)
-			all = append(all, changes...)
-			if err != nil && made {
-				a.Note("the instance was made just now, and its address is known after a minute or so: then run this again")
-			}
-			if err != nil {
-				return all, err
-			}
+		changes, err := tables(ctx, dryRun)
+		if err != nil && made {
+			a.Note("the instance was made just now, and its address is known after a minute or so: then run this again")
 		}
-		return all, nil
+		return changes, err
 	}
 	narrow := func(ctx context.Context, dryRun bool) ([]string, error) {
 		if made && dryRun {

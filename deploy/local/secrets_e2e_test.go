@@ -5,109 +5,107 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"routinely/deploy/local/stack"
 )
 
-// Secrets of the stack that is run for this test; the last is what the local platform gives the functions.
+// Secrets of the deployment that runs for this test; the last is what the local platform gives the functions of every deployment.
 const (
 	bearerToken    = "rtly_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 	webhookSecret  = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 	githubSecret   = "a secret of GitHub for this test"
 	callbackSecret = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+	callbackQuery  = "token-in-the-callback-url"
 	sessionToken   = "local-security-token"
 )
-
-// callAs makes a call with the header Authorization and returns status and answer.
-func callAs(t *testing.T, method, url, authorization, body string) (int, string) {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Authorization", authorization)
-	res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	answer, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return res.StatusCode, fmt.Sprint(res.Header, string(answer))
-}
 
 func TestSecretsStayHidden(t *testing.T) {
 	t.Parallel()
 	hash := sha256.Sum256([]byte(bearerToken))
-	auth := fmt.Sprintf(
-		`ROUTINELY_AUTH={"callers":[{"name":"ops","scopes":["submit","read","operate"],"tokens":["sha256:%s"],"webhookSecrets":["whsec_%s"],"githubSecrets":[%q]}]}`,
+	auth := fmt.Sprintf(`{"callers":[{"name":"ops","scopes":["submit","read","operate"],"tokens":["sha256:%s"],"webhookSecrets":["whsec_%s"],"githubSecrets":[%q]}]}`,
 		hex.EncodeToString(hash[:]), webhookSecret, githubSecret)
-	dir := t.TempDir()
-	a := begun(startWith(t, []string{auth, "ROUTINELY_CALLBACK_SECRETS=whsec_" + callbackSecret}, "run", dir, onFreePorts...))
-	var written bytes.Buffer
-	call := func(method, path, authorization, body string, want int) {
+	d := deploy(t, "-env", stack.FunctionAccept+":ROUTINELY_AUTH="+auth,
+		"-env", stack.FunctionNotify+":ROUTINELY_CALLBACK_SECRETS=whsec_"+callbackSecret)
+	var written strings.Builder
+	call := func(method, path, authorization, body string, want int) string {
 		t.Helper()
-		status, answer := callAs(t, method, a.http+path, authorization, body)
+		status, answer := d.call(method, path, body, "Authorization", authorization)
 		if status != want {
 			t.Errorf("%s %s: %d %s, want %d", method, path, status, answer, want)
 		}
 		written.WriteString(answer)
+		return answer
+	}
+	said := func() string { return d.programs[functionCompute].said.String() }
+	await := func(line string) {
+		t.Helper()
+		until(t, line, func() bool { return strings.Contains(said(), line) })
 	}
 	const good = `{"name":"hidden","siteId":54362329990032,"recordName":"hidden.example.com"}`
+	const mine = "Bearer " + bearerToken
 	// The receiver is a port that nobody listens at, so that the callback fails too.
-	call("POST", "/v1/routines", "Bearer "+bearerToken, strings.Replace(good, "}", `,"callbackUrl":"http://127.0.0.1:1025/"}`, 1), 202)
-	a.await(`job succeeded`)
-	a.await(`callback again`)
-	call("POST", "/v1/routines", "Bearer "+bearerToken, strings.Replace(good, "54362329990032", "1", 1), 202)
-	a.await(`job dead-lettered`)
-	call("POST", "/v1/routines", "Bearer "+bearerToken+"x", good, 401)
+	call("POST", "/v1/routines", mine, strings.Replace(good, "}", `,"callbackUrl":"http://127.0.0.1:1025/?`+callbackQuery+`"}`, 1), 202)
+	await("callback again")
+	call("POST", "/v1/routines", mine, strings.Replace(good, "54362329990032", "1", 1), 202)
+	await("job dead-lettered")
+	call("POST", "/v1/routines", mine+"x", good, 401)
 	call("POST", "/v1/routines", "Basic "+webhookSecret, good, 401)
-	call("POST", "/v1/routines", "Bearer "+bearerToken, `{"name":"`, 400)
-	call("GET", "/v1/jobs", "Bearer "+bearerToken, "", 200)
-	call("GET", "/v1/dead-letters", "Bearer "+bearerToken, "", 200)
+	call("POST", "/v1/routines", mine, `{"name":"`, 400)
+	call("GET", "/v1/jobs", mine, "", 200)
+	call("GET", "/v1/dead-letters", mine, "", 200)
 	// Failures are what tells the most.
-	for service, fault := range map[string]string{
-		a.mns: `{"action":"SendMessage","fault":{"answer":"error","status":403,"code":"SignatureDoesNotMatch"}}`,
-		a.ots: `{"action":"GetRow","times":-1,"fault":{"answer":"error","status":403,"code":"OTSAuthFailed"}}`,
-	} {
-		send(t, http.MethodPost, service+"/_local/faults", fault)
+	const refused = `{"times":-1,"fault":{"answer":"error","status":403,"code":"%s"}}`
+	for _, fault := range []struct{ server, code string }{{messageService, "SignatureDoesNotMatch"}, {tableService, "OTSAuthFailed"}} {
+		d.send(http.MethodPost, d.url[fault.server]+"/_local/faults", fmt.Sprintf(refused, fault.code))
 	}
-	call("POST", "/v1/routines", "Bearer "+bearerToken, good, 503)
-	call("GET", "/v1/jobs/1", "Bearer "+bearerToken, "", 503)
-	send(t, http.MethodPost, a.esa+"/_local/faults", `{"action":"CreateRoutine","fault":{"answer":"error","status":403,"code":"SignatureDoesNotMatch"}}`)
-	call("POST", "/v1/routines", "Bearer "+bearerToken, strings.Replace(good, "hidden", "other", 2), 202)
-	a.await(`job dead-lettered`)
-	a.signal(os.Interrupt)
-	a.wait()
+	call("POST", "/v1/routines", mine, good, 503)
+	call("GET", "/v1/jobs/1", mine, "", 503)
+	d.sweep()
+	for _, server := range []string{messageService, tableService} {
+		d.send(http.MethodDelete, d.url[server]+"/_local/faults", "")
+	}
 
-	written.WriteString(a.seen.String())
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+	written.WriteString(said())
+	kept := map[string]string{"": written.String()}
+	for _, server := range []string{messageService, edgeService, tableService} {
+		kept[server] = stateOf(t, filepath.Join(d.dir, server))
+	}
+	for server, expected := range map[string]string{"": "OTSAuthFailed", messageService: "hidden", edgeService: "hidden", tableService: "hidden"} {
+		if !strings.Contains(kept[server], expected) {
+			t.Errorf("%q is not in what %q keeps: the test looks in the wrong place", expected, server)
+		}
+	}
+	for _, secret := range []string{bearerToken, webhookSecret, githubSecret, callbackSecret, sessionToken, callbackQuery} {
+		for server, text := range kept {
+			// A callback's URL is kept whole in the job's row and in its messages: it is where the callback goes.
+			allowed := secret == callbackQuery && (server == tableService || server == messageService)
+			if strings.Contains(text, secret) && !allowed {
+				t.Errorf("%q can be read in what %q keeps", secret, server)
+			}
+		}
+	}
+}
+
+// stateOf is what a server has written to disk.
+func stateOf(t *testing.T, dir string) string {
+	t.Helper()
+	var out bytes.Buffer
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
 			return err
 		}
 		content, err := os.ReadFile(path)
-		written.Write(content)
+		out.Write(content)
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, expected := range []string{"hidden.example.com", "the ledger fails", "SignatureDoesNotMatch"} {
-		if !bytes.Contains(written.Bytes(), []byte(expected)) {
-			t.Errorf("%q is not in what was written: the test looks in the wrong place", expected)
-		}
-	}
-	for _, secret := range []string{bearerToken, webhookSecret, githubSecret, callbackSecret, sessionToken} {
-		if bytes.Contains(written.Bytes(), []byte(secret)) {
-			t.Errorf("%q can be read in what was written", secret)
-		}
-	}
+	return out.String()
 }

@@ -1,6 +1,6 @@
 // Command pack builds the functions for Function Compute's runtime go1, which runs a static linux/amd64 binary named main.
 //
-//	go run ./deploy/pack [-out dist] [-unpacked] [accept] [provision] [notify]
+//	go run ./deploy/pack [-out dist] [-unpacked] [accept] [provision] [notify] [janitor]
 //
 // It writes OUT/FUNCTION.zip for each function named, for all of them when none is named, and prints size and SHA-256 of what
 // it wrote. The same sources and the same version of Go give the same bytes, wherever and whenever they are packed. With
@@ -22,7 +22,7 @@ import (
 )
 
 // functions are the packages under functions/ that are deployed.
-var functions = []string{"accept", "provision", "notify"}
+var functions = []string{"accept", "provision", "notify", "janitor"}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)

@@ -149,7 +149,7 @@ func TestPackFailures(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"names a function that does not exist", []string{"accpet"}, `no function "accpet": want one of [accept provision notify]`},
+		{"names a function that does not exist", []string{"accpet"}, `no function "accpet": want one of [accept provision notify janitor]`},
 		{"names an unknown flag", []string{"-o", "dist"}, "flag provided but not defined: -o"},
 		{"names the function that does not compile", []string{"provision"}, "provision: go build: exit status 1"},
 	} {

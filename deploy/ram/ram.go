@@ -15,7 +15,7 @@ import (
 var files embed.FS
 
 // Functions are the functions that have a role with a policy of their own.
-func Functions() []string { return []string{"accept", "provision", "notify"} }
+func Functions() []string { return []string{"accept", "provision", "notify", "janitor"} }
 
 // People are those who have a policy without a role: it is attached to their users.
 func People() []string { return []string{"deployer", "operator"} }

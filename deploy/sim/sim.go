@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"routinely/deploy/local/clock"
 	"routinely/deploy/local/localtest"
 	"routinely/deploy/local/otsemu"
 	"routinely/queue"
@@ -26,12 +27,20 @@ func Process(t testing.TB, start func(handler any, preStop func(context.Context)
 	}
 }
 
-// Queue returns a client of queues, closed when the test ends. Of cfg the Endpoint is required; what else is missing is filled
-// in, the names with jobs, jobs-dead and jobs-callbacks.
+// Names of the queues and tables of tests.
+const (
+	JobQueue        = "jobs"
+	DeadLetterQueue = "jobs-dead"
+	CallbackQueue   = "jobs-callbacks"
+	jobTable        = "jobs"
+	stateTable      = "state"
+)
+
+// Queue returns a client of queues, closed when the test ends. Of cfg the Endpoint is required; what else is missing is filled in.
 func Queue(t testing.TB, cfg queue.Config) *queue.Client {
 	t.Helper()
-	cfg.Queue, cfg.DeadLetterQueue = cmp.Or(cfg.Queue, "jobs"), cmp.Or(cfg.DeadLetterQueue, "jobs-dead")
-	cfg.CallbackQueue, cfg.Timeout = cmp.Or(cfg.CallbackQueue, "jobs-callbacks"), cmp.Or(cfg.Timeout, patience)
+	cfg.Queue, cfg.DeadLetterQueue = cmp.Or(cfg.Queue, JobQueue), cmp.Or(cfg.DeadLetterQueue, DeadLetterQueue)
+	cfg.CallbackQueue, cfg.Timeout = cmp.Or(cfg.CallbackQueue, CallbackQueue), cmp.Or(cfg.Timeout, patience)
 	if cfg.Credentials == nil {
 		cfg.Credentials = localtest.Credentials
 	}
@@ -43,28 +52,35 @@ func Queue(t testing.TB, cfg queue.Config) *queue.Client {
 	return client
 }
 
-// Ledger returns a ledger of localtest's instance, closed when the test ends. Of cfg the Endpoint is required; Credentials and
-// Timeout are filled in if they are missing.
+// Ledger returns a ledger of localtest's instance, closed when the test ends. Of cfg the Endpoint is required; what else is missing is filled
+// in.
 func Ledger(t testing.TB, cfg ledger.Config) *ledger.Ledger {
 	t.Helper()
 	cfg.Instance, cfg.Timeout = localtest.Instance, cmp.Or(cfg.Timeout, patience)
+	cfg.Table, cfg.StateTable = cmp.Or(cfg.Table, jobTable), cmp.Or(cfg.StateTable, stateTable)
 	if cfg.Credentials == nil {
 		cfg.Credentials = localtest.Credentials
 	}
-	book, err := ledger.New(cfg)
+	jobs, err := ledger.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(book.Close)
-	return book
+	t.Cleanup(jobs.Close)
+	return jobs
 }
 
-// NewLedger starts a Tablestore with the ledger's table, and returns it with the ledger.
-func NewLedger(t testing.TB) (*otsemu.Server, *ledger.Ledger) {
+// NewLedger starts a Tablestore with the ledger's tables, and returns it with the ledger, both on the clock; a nil clock is the system's.
+func NewLedger(t testing.TB, c clock.Clock) (*otsemu.Server, *ledger.Ledger) {
 	t.Helper()
-	server, url := localtest.OTS(t, nil)
-	if err := server.CreateTable(ledger.DefaultTable, "p", "s"); err != nil {
-		t.Fatal(err)
+	server, url := localtest.OTS(t, c)
+	for _, name := range []string{jobTable, stateTable} {
+		if err := server.CreateTable(name, "p", "s"); err != nil {
+			t.Fatal(err)
+		}
 	}
-	return server, Ledger(t, ledger.Config{Endpoint: url})
+	cfg := ledger.Config{Endpoint: url}
+	if c != nil {
+		cfg.Now = c.Now
+	}
+	return server, Ledger(t, cfg)
 }

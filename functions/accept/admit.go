@@ -8,109 +8,131 @@ import (
 
 	"routinely/queue"
 	"routinely/shared/callback"
+	"routinely/shared/dispatch"
 	"routinely/shared/fault"
+	"routinely/shared/ledger"
 	"routinely/shared/logging"
 	"routinely/shared/routine"
 )
 
 // admission is a request on its way to being accepted, and what became of it.
 type admission struct {
-	// job is the job that stands for the request: a new one, or that of its idempotency key.
-	job      routine.Job
+	// row is the job that stands for the request: a new one, or that of its idempotency key.
+	row      ledger.Row
 	replayed bool
-	// body is the message to send; empty if there is none to be sent.
-	body string
-	err  error
+	err      error
 }
 
-// admit records new jobs and puts them on the queue. A job counts as accepted only after MNS has confirmed it.
-func (s service) admit(ctx context.Context, jobs ...routine.Job) []admission {
+// admit records new jobs and sends them. A job is accepted once the ledger has confirmed it, and either MNS has confirmed its message or the
+// ledger that a send is due.
+func (s *Service) admit(ctx context.Context, jobs ...routine.Job) []admission {
 	admissions := make([]admission, len(jobs))
 	pending := make([]*admission, 0, len(jobs))
 	for i, job := range jobs {
 		a := &admissions[i]
-		a.job = job
-		if a.body, a.err = envelope(job); a.err == nil {
+		a.row = ledger.NewRow(job)
+		if a.err = checkSize(a.row); a.err == nil {
 			pending = append(pending, a)
 		}
 	}
 	// Nothing but its own time limit ends a call: once it is under way, giving it up would leave the outcome open.
 	ctx = context.WithoutCancel(ctx)
-	s.claim(ctx, pending)
-	s.enqueue(ctx, pending)
+	s.create(ctx, pending)
+	s.send(ctx, pending)
 	for _, a := range pending {
-		a.job.Request = a.job.Request.Shown()
 		if a.err == nil {
 			logging.From(ctx).WithFields(logging.Fields{
-				logging.Job: a.job.ID, "name": a.job.Request.Name, "recordName": a.job.Request.RecordName, "replayed": a.replayed,
+				logging.Job: a.row.ID, "name": a.row.Request.Name, "recordName": a.row.Request.RecordName, "replayed": a.replayed,
 			}).Info("job accepted")
 		}
 	}
 	return admissions
 }
 
-// claim finds out which of the jobs are there already.
-func (s service) claim(ctx context.Context, pending []*admission) {
-	jobs := make([]routine.Job, len(pending))
+// create writes the jobs into the ledger, and finds out which of them are there already.
+func (s *Service) create(ctx context.Context, pending []*admission) {
+	rows := make([]ledger.Row, len(pending))
 	for i, a := range pending {
-		jobs[i] = a.job
+		rows[i] = a.row
 	}
-	for i, claim := range s.record.Claim(ctx, jobs...) {
+	for i, made := range s.Ledger.Create(ctx, rows...) {
 		a := pending[i]
 		switch {
-		case claim.Existing == nil:
-		case !claim.SameBody:
-			a.body, a.err = "", problemKeyReused.with(fmt.Sprintf("the key stands for job %s, which asks for something else", a.job.ID))
+		case made.Err != nil:
+			a.err = notRecorded(made.Err)
+		case made.Existed && !made.Row.StandsFor(a.row.Request):
+			a.err = keyReused(a.row.ID)
 		default:
-			a.job, a.replayed, a.body = *claim.Existing, true, ""
-			if unsent(a.job) {
-				whole := a.job
-				whole.Request = jobs[i].Request // nothing in it is hidden
-				a.body, a.err = envelope(whole)
-			}
+			a.row, a.replayed = made.Row, made.Existed
 		}
 	}
 }
 
-// enqueue sends what is to be sent.
-func (s service) enqueue(ctx context.Context, pending []*admission) {
-	var bodies []string
-	var senders []*admission
+// send sends each job that no worker has told anything of: whoever recorded it can have failed before it was sent, and to send it twice is
+// harmless.
+func (s *Service) send(ctx context.Context, pending []*admission) {
+	var rows []ledger.Row
+	seen := map[string]bool{}
 	for _, a := range pending {
-		if a.body != "" {
-			bodies, senders = append(bodies, a.body), append(senders, a)
+		if a.err == nil && a.row.Unstarted() && !seen[a.row.ID] {
+			seen[a.row.ID] = true
+			rows = append(rows, a.row)
 		}
 	}
-	for i, err := range s.jobs.SendBatch(ctx, bodies) {
-		if err != nil {
-			senders[i].err = notQueued(err)
+	sent := map[string]ledger.Changed{}
+	var failed []ledger.Changed
+	for _, done := range s.dispatch.Send(ctx, rows) {
+		sent[done.Row.ID] = done
+		if done.Err != nil {
+			failed = append(failed, done)
+		}
+	}
+	for _, done := range s.markDue(ctx, failed) {
+		sent[done.Row.ID] = done
+	}
+	for _, a := range pending {
+		if done, ok := sent[a.row.ID]; ok && a.err == nil {
+			a.row, a.err = done.Row, done.Err
 		}
 	}
 }
 
-// unsent reports whether a job that is recorded may never have reached the queue: whoever recorded it can have failed in
-// between. Sending it once more is harmless.
-func unsent(job routine.Job) bool {
-	return job.State == routine.Queued && job.StartedAt.IsZero() && job.Redriven == 0
+// markDue makes sure that the janitor sends what MNS did not confirm. The error is the problem of a job of which neither is confirmed.
+func (s *Service) markDue(ctx context.Context, failed []ledger.Changed) []ledger.Changed {
+	if len(failed) == 0 {
+		return nil
+	}
+	ids := make([]string, len(failed))
+	for i, f := range failed {
+		ids[i] = f.Row.ID
+	}
+	out := s.Ledger.ChangeAll(ctx, ids, func(r *ledger.Row) error { return r.Due(s.Now()) })
+	for i := range out {
+		switch {
+		case out[i].Err == nil:
+		case fault.HasCode(out[i].Err, ledger.CodeEnded): // a worker has the message after all
+			out[i].Err = nil
+		default:
+			out[i] = ledger.Changed{Row: failed[i].Row, Err: notQueued(failed[i].Err, out[i].Err)}
+		}
+	}
+	logging.From(ctx).WithField(logging.Error, failed[0].Err.Error()).WithField("jobs", len(failed)).
+		Warn("MNS did not confirm jobs: the janitor sends those whose rows say so")
+	return out
 }
 
-// envelope is the message that carries a new job.
-func envelope(job routine.Job) (string, error) {
-	e := queue.Envelope{JobID: job.ID, Caller: job.Caller, AcceptedAt: job.AcceptedAt, Attempt: 1, Request: job.Request}
-	body, err := e.Encode()
-	if err != nil {
-		return "", err
+// checkSize refuses a job whose message would be too long.
+func checkSize(r ledger.Row) error {
+	if _, err := dispatch.Envelope(r).Encode(); err != nil {
+		failure := fault.From(err)
+		return problemTooLarge.with(failure.Message + ". " + failure.Hint)
 	}
-	if len(body) > queue.MaxAcceptedBytes {
-		return "", problemTooLarge.with(fmt.Sprintf("the job would take %d bytes on the queue, at most %d are possible: shorten the description",
-			len(body), queue.MaxAcceptedBytes))
-	}
-	return string(body), nil
+	return nil
 }
 
 // newJob is the job of a request under an idempotency key; without a key its id is random.
-func (s service) newJob(caller string, req routine.Request, key string) (routine.Job, error) {
-	job := routine.Job{State: routine.Queued, Request: req, Caller: caller, AcceptedAt: s.now().UTC(), Attempt: 1}
+func (s *Service) newJob(caller string, req routine.Request, key string) (routine.Job, error) {
+	job := routine.Job{Request: req, Caller: caller, Key: key, AcceptedAt: s.Now().UTC()}
 	if err := s.checkCallback(req.CallbackURL); err != nil {
 		return job, err
 	}
@@ -121,22 +143,24 @@ func (s service) newJob(caller string, req routine.Request, key string) (routine
 		job.ID = queue.KeyedJobID(caller, key)
 		return job, nil
 	}
-	id, err := s.newID()
+	id, err := s.NewID()
 	job.ID = id.String()
 	return job, err
 }
 
 // checkCallback refuses a callback URL that no callback could go to.
-func (s service) checkCallback(url string) error {
+func (s *Service) checkCallback(url string) error {
 	if url == "" {
 		return nil
 	}
-	err := callback.CheckURL(url, s.receivers)
+	err := callback.CheckURL(url, s.Receivers)
 	if err == nil {
 		return nil
 	}
 	failure := fault.From(err)
-	return &routine.Invalid{Problems: []routine.Problem{{Pointer: "/callbackUrl", Code: "value", Detail: failure.Message + ". " + failure.Hint}}}
+	return &routine.Invalid{Problems: []routine.Problem{
+		{Pointer: "/callbackUrl", Code: "value", Detail: failure.Message + ". " + failure.Hint},
+	}}
 }
 
 // maxKey is the longest idempotency key, in bytes.

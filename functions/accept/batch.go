@@ -19,7 +19,7 @@ const (
 )
 
 // createRoutines accepts many requests, each for itself.
-func (s service) createRoutines(r *http.Request) (reply, error) {
+func (s *Service) createRoutines(r *http.Request) (reply, error) {
 	body, media, err := readBody(r, api.MaxBatchBytes, mediaNDJSON, mediaLines)
 	if err != nil {
 		return reply{}, err
@@ -73,7 +73,7 @@ func batchItems(body []byte, array bool) ([]json.RawMessage, error) {
 
 // batchJob is the job of one item. An item without a key of its own has one if the whole batch has: sending the batch again
 // is then safe.
-func (s service) batchJob(caller string, item []byte, index int, batchKey string) (routine.Job, error) {
+func (s *Service) batchJob(caller string, item []byte, index int, batchKey string) (routine.Job, error) {
 	req, key, err := routine.DecodeItem(item)
 	if err != nil {
 		return routine.Job{}, err
@@ -85,7 +85,7 @@ func (s service) batchJob(caller string, item []byte, index int, batchKey string
 }
 
 // answerBatch gives a verdict on each item. The status is that of the best of them.
-func (s service) answerBatch(ctx context.Context, admissions []admission) reply {
+func (s *Service) answerBatch(ctx context.Context, admissions []admission) reply {
 	out := api.BatchResult{Items: make([]api.Verdict, len(admissions))}
 	var failed problem
 	for i, a := range admissions {
@@ -94,14 +94,14 @@ func (s service) answerBatch(ctx context.Context, admissions []admission) reply 
 		switch {
 		case a.err != nil:
 			p := problemOf(a.err)
-			v.Problem, v.Status = &p.Problem, api.Rejected
+			v.Problem, v.Status, v.JobID = &p.Problem, api.Rejected, p.JobID
 			if p.Status >= http.StatusInternalServerError {
 				v.Status, failed = api.Failed, p
 			}
 		case a.replayed:
-			v.Status, v.JobID, v.State = api.Duplicate, a.job.ID, a.job.State
+			v.Status, v.JobID, v.State = api.Duplicate, a.row.ID, a.row.State
 		default:
-			v.Status, v.JobID = api.Accepted, a.job.ID
+			v.Status, v.JobID = api.Accepted, a.row.ID
 		}
 		out.Count(v.Status)
 	}

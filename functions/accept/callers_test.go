@@ -23,7 +23,7 @@ const (
 	githubSecret  = "a secret that is long enough for GitHub"
 )
 
-// guarded is a function that knows four callers, with their tokens by name.
+// guarded is a function that knows some callers, with their tokens by name.
 func guarded(t *testing.T, perMinute int) (*function, map[string]string) {
 	t.Helper()
 	tokens := map[string]string{}
@@ -35,14 +35,14 @@ func guarded(t *testing.T, perMinute int) (*function, map[string]string) {
 	guard, err := auth.Parse(fmt.Sprintf(`{"callers":[
 		{"name":"ci","scopes":["submit"],"tokens":[%q],"webhookSecrets":[%q],"githubSecrets":[%q],"requestsPerMinute":%d},
 		{"name":"shop","scopes":["submit","read"],"tokens":[%q]},
+		{"name":"reader","scopes":["read"],"tokens":[%q]},
 		{"name":"ops","scopes":["read","operate"],"tokens":[%q]}]}`,
-		hash("ci"), webhookSecret, githubSecret, perMinute, hash("shop"), hash("ops")))
+		hash("ci"), webhookSecret, githubSecret, perMinute, hash("shop"), hash("reader"), hash("ops")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := startRecorded(t)
-	f.guard = guard
-	f.routes = newRoutes(f.service)
+	f := start(t)
+	f.Guard = guard
 	return f, tokens
 }
 
@@ -85,6 +85,7 @@ func TestCallers(t *testing.T) {
 			{"GET", "/v1/dead-letters/x", "", auth.Read},
 			{"POST", "/v1/dead-letters:redrive", `{"all":true}`, auth.Operate},
 			{"POST", "/v1/dead-letters/x:redrive", "", auth.Operate},
+			{"POST", "/v1/jobs/" + job.ID + ":notify", "", auth.Operate},
 			{"DELETE", "/v1/dead-letters/x", "", auth.Operate},
 			{"DELETE", "/v1/dead-letters", "", auth.Operate},
 		} {
@@ -156,7 +157,7 @@ func TestCallers(t *testing.T) {
 
 func TestRateLimit(t *testing.T) {
 	f, tokens := guarded(t, 3)
-	ask := func() response { return f.call(t, as(event("POST", "/v1/routines", good), tokens["ci"])) }
+	ask := func() Response { return f.call(t, as(event("POST", "/v1/routines", good), tokens["ci"])) }
 	for left := 2; left >= 0; left-- {
 		if res := ask(); res.StatusCode != 202 || !strings.HasPrefix(res.Headers["Ratelimit"], fmt.Sprintf(`"caller";r=%d;`, left)) {
 			t.Errorf("%d left: %+v", left, res)
@@ -176,7 +177,7 @@ func TestRateLimit(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	refused(t, f.call(t, list), 429, "too-many-requests")
-	if jobs, _, err := f.ledger.Jobs(t.Context(), ledger.Filter{}, 100, ""); err != nil || len(jobs) != 6 {
+	if jobs, _, err := f.Ledger.Jobs(t.Context(), ledger.Filter{}, 100, ""); err != nil || len(jobs) != 6 {
 		t.Errorf("%d jobs, %v", len(jobs), err)
 	}
 }

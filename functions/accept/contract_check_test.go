@@ -14,20 +14,20 @@ const contractJob = `{"id":"019bc094-2b36-7cd1-9f1a-3c1f0b6f7a11","state":"queue
 	`"request":{"name":"pr-1","siteId":7,"recordName":"pr-1.example.com"},"acceptedAt":"2026-01-15T06:28:17Z"}`
 
 // answerWith is a response in JSON; a header without a value is left out.
-func answerWith(status int, body string, headers ...string) response {
+func answerWith(status int, body string, headers ...string) Response {
 	h := map[string]string{"Content-Type": "application/json"}
 	for i := 0; i < len(headers); i += 2 {
 		h[headers[i]] = headers[i+1]
 	}
 	maps.DeleteFunc(h, func(_, value string) bool { return value == "" })
-	return response{StatusCode: status, Headers: h, Body: body}
+	return Response{StatusCode: status, Headers: h, Body: body}
 }
 
-func acceptedWith(body string, headers ...string) response {
+func acceptedWith(body string, headers ...string) Response {
 	return answerWith(202, body, append([]string{"Location", "/v1/jobs/1", "Retry-After", "2"}, headers...)...)
 }
 
-func problemWith(status int, code string, headers ...string) response {
+func problemWith(status int, code string, headers ...string) Response {
 	text, _ := json.Marshal(newProblem(status, code, "Title", "detail").Problem)
 	return answerWith(status, string(text), append([]string{"Content-Type", "application/problem+json"}, headers...)...)
 }
@@ -47,13 +47,13 @@ const contractDone = `{"count":1,"ids":["1"],"more":false}`
 // exchange is an event with the answer to it.
 type exchange struct {
 	event map[string]any
-	res   response
+	res   Response
 }
 
 func TestContractAllows(t *testing.T) {
 	c := newContract(t)
 	replayed := acceptedWith(contractJob, "Idempotency-Replayed", "true", "Preference-Applied", "wait=5")
-	const noLetters = `{"deadLetters":[],"total":0,"codes":[],"complete":true}`
+	const noLetters = `{"deadLetters":[]}`
 	const lines = `{"name":"pr-1","siteId":7,"recordName":"a.example.com","idempotencyKey":"k"}` + "\n\n" + `{"x":1}` + "\n"
 	for name, x := range map[string]exchange{
 		"an accepted job":                {event("POST", "/v1/routines", good), acceptedWith(contractJob)},
@@ -67,7 +67,7 @@ func TestContractAllows(t *testing.T) {
 		"a job whose id ends in :cancel": {event("GET", "/v1/jobs/1:cancel", ""), answerWith(200, contractJob)},
 		"a cancellation without a body":  {event("POST", "/v1/jobs/1:cancel", ""), answerWith(200, contractJob)},
 		"filters":                        {asking("GET", "/v1/dead-letters", "id", "a,b"), answerWith(200, noLetters)},
-		"a redrive by filter":            {event("POST", "/v1/dead-letters:redrive", `{"kind":"operator","limit":3}`), answerWith(200, contractDone)},
+		"a redrive by filter":            {event("POST", "/v1/dead-letters:redrive", `{"kind":"account","limit":3}`), answerWith(200, contractDone)},
 		"a deletion":                     {asking("DELETE", "/v1/dead-letters/1", "dryRun", "true"), answerWith(200, contractDone)},
 		"a documented problem":           {event("GET", "/v1/jobs/1", ""), problemWith(404, "unknown-job")},
 		"no such path":                   {event("GET", "/nowhere", ""), problemWith(404, "no-such-path")},
@@ -121,7 +121,7 @@ func TestContractRefuses(t *testing.T) {
 		"success for an event that is none":         {map[string]any{}, answerWith(200, `{}`)},
 		"a field that is not documented, taken":     {posting(`{"name":"pr-1","siteId":7,"recordName":"a.example.com","ttl":1}`), acceptedWith(contractJob)},
 		"a name that is not possible, taken":        {posting(`{"name":"-","siteId":7,"recordName":"a.example.com"}`), acceptedWith(contractJob)},
-		"a redrive of a misspelt filter, taken":     {event("POST", "/v1/dead-letters:redrive", `{"knd":"operator"}`), answerWith(200, contractDone)},
+		"a redrive of a misspelt filter, taken":     {event("POST", "/v1/dead-letters:redrive", `{"knd":"account"}`), answerWith(200, contractDone)},
 		"a parameter that is not documented, taken": {asking("GET", "/v1/jobs", "status", "queued"), answerWith(200, `{"jobs":[]}`)},
 		"a value that is not possible, taken":       {asking("GET", "/v1/jobs", "state", "lost"), answerWith(200, `{"jobs":[]}`)},
 		"an item that is wrong, taken":              {event("POST", "/v1/routines:batch", `[{"x":1},`+good+`]`), answerWith(202, contractBatch)},

@@ -75,7 +75,7 @@ func loadContract() (*contract, error) {
 }
 
 // check holds the answer to an event to the contract, and what was asked as well if it was successful.
-func (c *contract) check(t testing.TB, event []byte, res response) {
+func (c *contract) check(t testing.TB, event []byte, res Response) {
 	t.Helper()
 	if err := c.violation(t.Context(), event, res); err != nil {
 		why, _, _ := strings.Cut(err.Error(), "\nSchema:") // the whole schema, and all it refers to, would follow
@@ -83,7 +83,7 @@ func (c *contract) check(t testing.TB, event []byte, res response) {
 	}
 }
 
-func (c *contract) violation(ctx context.Context, event []byte, res response) error {
+func (c *contract) violation(ctx context.Context, event []byte, res Response) error {
 	answer, err := receivedBy(res)
 	if err != nil {
 		return err
@@ -117,7 +117,7 @@ type clientAnswer struct {
 	body   []byte
 }
 
-func receivedBy(res response) (clientAnswer, error) {
+func receivedBy(res Response) (clientAnswer, error) {
 	out := clientAnswer{status: res.StatusCode, header: http.Header{}, body: []byte(res.Body)}
 	for name, value := range res.Headers {
 		out.header.Set(name, value)
@@ -240,6 +240,9 @@ func (c *contract) asked(ctx context.Context, in *openapi3filter.RequestValidati
 	if isJSON(mediaOf(in.Request.Header.Get("Content-Type"))) {
 		in.Request.Header.Set("Content-Type", "application/json")
 		body = camelCase(body)
+		if in.Route.Operation.OperationID == "redriveDeadLetter" {
+			body = camelCaseBelow(body, "request")
+		}
 		if err := c.askedJSON(in, body); err != nil {
 			return err
 		}
@@ -295,6 +298,24 @@ func (c *contract) askedBatch(in *openapi3filter.RequestValidationInput, body []
 		}
 	}
 	return nil
+}
+
+// camelCaseBelow does for a member of an object what camelCase does for the object, but for what is null: that has a meaning there, which only
+// the description tells.
+func camelCaseBelow(text []byte, member string) []byte {
+	var given map[string]json.RawMessage
+	if json.Unmarshal(text, &given) != nil || given[member] == nil {
+		return text
+	}
+	given[member] = camelCase(given[member])
+	if string(given[member]) == "{}" {
+		delete(given, member) // all was null
+	}
+	changed, err := json.Marshal(given)
+	if err != nil {
+		return text
+	}
+	return changed
 }
 
 // camelCase returns a request in our own spelling, without what is null. Anything but an object stays as it is.

@@ -33,9 +33,13 @@ func bodies() map[string]reflect.Type {
 		"Verdict":           reflect.TypeFor[api.Verdict](),
 		"Cancellation":      reflect.TypeFor[api.Cancellation](),
 		"DeadLetter":        reflect.TypeFor[api.DeadLetter](),
-		"Callback":          reflect.TypeFor[api.Callback](),
+		"Callback":          reflect.TypeFor[routine.CallbackStatus](),
+		"Waiting":           reflect.TypeFor[routine.Waiting](),
+		"Left":              reflect.TypeFor[routine.Left](),
+		"Counts":            reflect.TypeFor[api.Counts](),
+		"RedriveOneRequest": reflect.TypeFor[api.Correction](),
 		"Event":             reflect.TypeFor[callback.Event](),
-		"Received":          reflect.TypeFor[api.Received](),
+		"Received":          reflect.TypeFor[routine.Received](),
 		"DeadLetterList":    reflect.TypeFor[api.DeadLetterList](),
 		"CodeCount":         reflect.TypeFor[api.CodeCount](),
 		"DeadLetterFilter":  reflect.TypeFor[api.DeadLetterFilter](),
@@ -78,7 +82,7 @@ func TestContractSchemasAreTheGoTypes(t *testing.T) {
 		}
 	})
 	t.Run("there are no others", func(t *testing.T) {
-		written := slices.AppendSeq([]string{"RoutineRequest", "BatchItem", "RedriveOneRequest", "Health"}, maps.Keys(bodies()))
+		written := slices.AppendSeq([]string{"RoutineRequest", "BatchItem", "Changes", "Health"}, maps.Keys(bodies()))
 		for name, schema := range schemas {
 			if schema.Value.Type.Is("object") && !slices.Contains(written, name) {
 				t.Errorf("no Go type is known to be a %s", name)
@@ -123,7 +127,7 @@ func goKind(goType reflect.Type) string {
 	case goType == reflect.TypeFor[time.Time]():
 		return "string date-time"
 	case goType == reflect.TypeFor[json.RawMessage]():
-		return "Event" // the only JSON that is passed on as it is
+		return "Changes" // the only JSON that is passed on as it is
 	case goType.Kind() == reflect.Pointer:
 		return goKind(goType.Elem())
 	case goType.Kind() == reflect.Slice:
@@ -185,17 +189,18 @@ func dataFormat(format string) string {
 func TestContractEnumsAreTheGoValues(t *testing.T) {
 	schemas := newContract(t).doc.Components.Schemas
 	for name, want := range map[string][]any{
-		"JobState":      {routine.Queued, routine.Succeeded, routine.DeadLettered, routine.Cancelled},
+		"JobState":      {routine.Queued, routine.Succeeded, routine.DeadLettered, routine.Cancelled, routine.Dropped},
 		"IfExists":      {routine.Adopt, routine.Fail},
-		"Outcome":       {routine.Created, routine.Adopted},
+		"Outcome":       {routine.Created, routine.Adopted, routine.Unknown},
+		"WaitingFor":    {routine.ForQueue, routine.ForTurn, routine.ForAccountLock, routine.ForBackoff, routine.ForThrottle},
 		"VerdictStatus": {api.Accepted, api.Duplicate, api.Rejected, api.Failed},
 		"Origin":        {api.Worker, api.Trigger},
 		"Kind": {
-			fault.Invalid, fault.Unauthenticated, fault.Denied, fault.NotFound, fault.Conflict, fault.Operator,
+			fault.Invalid, fault.Unauthenticated, fault.Denied, fault.NotFound, fault.Conflict, fault.Account, fault.Quota,
 			fault.Locked, fault.Throttled, fault.Unavailable, fault.Internal,
 		},
 		// The work is the first two; what reads it back fails under its own name.
-		"Step": {routine.CreateRoutine, routine.CreateRoutineRelatedRecord, "GetRoutine", "ListRoutineRelatedRecords", callback.Step},
+		"Step": {routine.CreateRoutine, routine.CreateRoutineRelatedRecord, "GetRoutine", "ListRoutineRelatedRecords"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := fmt.Sprint(schemas[name].Value.Enum...); got != fmt.Sprint(want...) {
@@ -236,7 +241,7 @@ func TestContractProblems(t *testing.T) {
 						want := api.Problem{Type: "/problems#" + code, Code: code, Status: statusOf(t, status)}
 						got := problemIn(t, example.Value.Value)
 						got.Title, got.Detail, got.Errors, got.RequestID = "", "", nil, ""
-						want.Retryable = got.Retryable
+						want.Retryable, want.JobID = got.Retryable, got.JobID
 						if diff := cmp.Diff(want, got); diff != "" || explained[code] != status {
 							t.Errorf("%s %s: on the page %q, -want +got:\n%s", status, code, explained[code], diff)
 						}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -17,9 +18,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"routinely/deploy/sim"
-	"routinely/queue"
 	"routinely/shared/api"
+	"routinely/shared/ledger"
 	"routinely/shared/logging"
+	"routinely/shared/routine"
 )
 
 // places are where a caller can put a text.
@@ -29,6 +31,11 @@ var places = map[string]func(text string) map[string]any{
 	"a job's id":         func(text string) map[string]any { return event("GET", "/v1/jobs/"+text, "") },
 	"a dead letter's id": func(text string) map[string]any { return event("DELETE", "/v1/dead-letters/"+text, "") },
 	"a parameter":        func(text string) map[string]any { return asking("GET", "/v1/jobs", "name", text) },
+	"a key's beginning":  func(text string) map[string]any { return asking("GET", "/v1/dead-letters", "keyPrefix", text) },
+	"a time":             func(text string) map[string]any { return asking("GET", "/v1/dead-letters", "since", text) },
+	"a correction": func(text string) map[string]any {
+		return event("POST", "/v1/dead-letters/1:redrive", `{"request":{"name":`+sim.Quote(text)+`}}`)
+	},
 	"a parameter's name": func(text string) map[string]any { return asking("GET", "/v1/jobs", text, "x") },
 	"a cursor":           func(text string) map[string]any { return asking("GET", "/v1/dead-letters", "cursor", text) },
 	"the name": func(text string) map[string]any {
@@ -69,22 +76,21 @@ func described(text string) string {
 }
 
 // ours are the fields of our log lines.
-var ours = strings.Fields("time level msg function caller jobId name recordName replayed error deadLetterId by reason outcome kind code step hint cloudRequestId")
+var ours = strings.Fields("time level msg function caller jobId name recordName replayed error count failed more sent jobs kind code step hint cloudRequestId")
 
-// bury puts a dead letter on its queue whose every text is hostile, as somebody else could who may send to it.
+// bury makes a dead letter whose every text is hostile, as an envelope of somebody else could have it.
 func (f *function) bury(t *testing.T, text string) {
 	t.Helper()
-	letter := queue.DeadLetter{
-		JobID: text, Kind: text, Code: text, Message: text, RequestID: text, Hint: text, Reason: text, Caller: text,
-		AcceptedAt: now, DeadAt: now, Attempt: 1, Received: queue.ReceivedBody("M1", []byte(good)),
-	}
-	if err := f.jobs.SendDead(t.Context(), letter); err != nil {
-		t.Fatal(err)
+	row := ledger.Unreadable(routine.Job{ID: "buried-" + strconv.Itoa(len(text)), Caller: text, AcceptedAt: f.clock.Now()}, routine.Attempt{
+		At: f.clock.Now(), Step: routine.Step(text), Kind: text, Code: text, Message: text, RequestID: text, Hint: text,
+	}, text, ledger.Worker, nil, &routine.Received{Encoding: routine.TextEncoding, Body: text})
+	if made := f.Ledger.Create(t.Context(), row)[0]; made.Err != nil {
+		t.Fatal(made.Err)
 	}
 }
 
 func TestLogIsNotInjected(t *testing.T) {
-	f := startRecorded(t)
+	f := start(t)
 	cells, lines := 0, 0
 	for i, name := range slices.Sorted(maps.Keys(sim.Hostile())) {
 		for j, place := range slices.Sorted(maps.Keys(places)) {
@@ -109,8 +115,8 @@ func TestLogIsNotInjected(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				raw := serveEvent(logging.Into(t.Context(), log), bytes.ReplaceAll(whole, []byte(here), []byte(text)), f.routes)
-				for _, answer := range []response{res, raw} {
+				raw := serveEvent(logging.Into(t.Context(), log), bytes.ReplaceAll(whole, []byte(here), []byte(text)), f.routes())
+				for _, answer := range []Response{res, raw} {
 					if answer.StatusCode >= http.StatusInternalServerError {
 						t.Errorf("got %+v", answer)
 					}
@@ -175,7 +181,7 @@ func (f *function) refuses(t *testing.T, e map[string]any, status int, code stri
 }
 
 func TestBodiesAreMeasuredFirst(t *testing.T) {
-	f := startRecorded(t)
+	f := start(t)
 	for name, test := range map[string]struct {
 		path, media string
 		limit       int
@@ -212,7 +218,7 @@ func TestDepth(t *testing.T) {
 	// Far more than a decoder needs that does not call itself, and far less than one level of a call for each brace. A process
 	// whose stack is larger ends.
 	defer debug.SetMaxStack(debug.SetMaxStack(256 << 10))
-	f := startRecorded(t)
+	f := start(t)
 	deep := func(open, inner, end string, n int) string {
 		return strings.Repeat(open, n) + inner + strings.Repeat(end, n)
 	}
@@ -258,7 +264,7 @@ func TestDepth(t *testing.T) {
 }
 
 func TestNumbers(t *testing.T) {
-	f := startRecorded(t)
+	f := start(t)
 	for name, number := range map[string]string{
 		"a huge exponent": "1e400", "a huge negative one": "1e-400", "many digits": strings.Repeat("9", 50_000),
 		"many digits behind the point": "7." + strings.Repeat("0", 50_000), "one too large for 64 bits": "9223372036854775808",
@@ -282,7 +288,7 @@ func TestNumbers(t *testing.T) {
 }
 
 func TestRepeatedMembers(t *testing.T) {
-	f := startRecorded(t)
+	f := start(t)
 	for name, body := range map[string]string{
 		"as they are":       `{"name":"pr-1","name":"pr-2","siteId":7,"recordName":"a.example.com"}`,
 		"in ESA's spelling": `{"name":"pr-1","Name":"pr-1","siteId":7,"recordName":"a.example.com"}`,
@@ -311,7 +317,7 @@ func TestAddressesAndHeaders(t *testing.T) {
 			t.Errorf("got %+v", res)
 		}
 	})
-	f := startRecorded(t)
+	f := start(t)
 	t.Run("a key as long as all headers is refused", func(t *testing.T) {
 		e := event("POST", "/v1/routines", good, "Idempotency-Key", strings.Repeat("k", headers))
 		f.refuses(t, e, http.StatusBadRequest, "invalid-idempotency-key")
@@ -356,8 +362,8 @@ func TestAmbiguousBody(t *testing.T) {
 	} {
 		t.Run("is refused, and nothing is redriven: "+name, func(t *testing.T) {
 			f := start(t)
-			f.dies(t, 1)
-			for _, path := range []string{"/v1/dead-letters:redrive", "/v1/dead-letters/x:redrive"} {
+			job := f.dead(t, 1)
+			for _, path := range []string{"/v1/dead-letters:redrive", "/v1/dead-letters/" + job.ID + ":redrive"} {
 				if p := read[api.Problem](t, f.call(t, event("POST", path, body)), 400); p.Code != "malformed-request" {
 					t.Errorf("%s: %+v", path, p)
 				}
@@ -370,7 +376,7 @@ func TestAmbiguousBody(t *testing.T) {
 }
 
 func TestEndlessNames(t *testing.T) {
-	f := startRecorded(t)
+	f := start(t)
 	long := strings.Repeat("x", 300)
 	for _, path := range []string{"/v1/routines/", "/v1/jobs/", "/v1/dead-letters/"} {
 		if res := f.call(t, event("GET", path+long, "")); res.StatusCode != 404 {

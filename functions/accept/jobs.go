@@ -18,7 +18,7 @@ import (
 const pollAfter = "2"
 
 // createRoutine accepts one request.
-func (s service) createRoutine(r *http.Request) (reply, error) {
+func (s *Service) createRoutine(r *http.Request) (reply, error) {
 	body, _, err := readBody(r, maxBody)
 	if err != nil {
 		return reply{}, err
@@ -35,8 +35,8 @@ func (s service) createRoutine(r *http.Request) (reply, error) {
 	if a.err != nil {
 		return reply{}, a.err
 	}
-	out := s.answerJob(r, a.job, http.StatusAccepted)
-	out.header["Location"] = "/v1/jobs/" + a.job.ID
+	out := s.answerJob(r, a.row.Shown(), http.StatusAccepted)
+	out.header["Location"] = "/v1/jobs/" + a.row.ID
 	if a.replayed {
 		out.header["Idempotency-Replayed"] = "true"
 	}
@@ -44,16 +44,24 @@ func (s service) createRoutine(r *http.Request) (reply, error) {
 }
 
 // job tells of one job.
-func (s service) job(l *ledger.Ledger, r *http.Request) (reply, error) {
-	job, err := l.Job(r.Context(), r.PathValue("id"))
+func (s *Service) job(r *http.Request) (reply, error) {
+	job, err := s.Ledger.Job(r.Context(), r.PathValue("id"))
 	if err != nil {
 		return reply{}, ledgerFailed(err)
 	}
 	return s.answerJob(r, job, http.StatusOK), nil
 }
 
+// visible is a job as the caller may see it.
+func visible(r *http.Request, job routine.Job) routine.Job {
+	if !mayKnowKey(callerOf(r.Context()), job.Caller) {
+		job.Key = ""
+	}
+	return job
+}
+
 // answerJob answers with the job, after the wait that the request prefers. unfinished is the status of one that has not ended.
-func (s service) answerJob(r *http.Request, job routine.Job, unfinished int) reply {
+func (s *Service) answerJob(r *http.Request, job routine.Job, unfinished int) reply {
 	out := reply{status: http.StatusOK, header: map[string]string{}}
 	if wait := s.preferredWait(r); wait > 0 {
 		job = s.await(r.Context(), job, wait)
@@ -62,7 +70,7 @@ func (s service) answerJob(r *http.Request, job routine.Job, unfinished int) rep
 	if !job.State.Final() {
 		out.status, out.header["Retry-After"] = unfinished, pollAfter
 	}
-	out.body = job
+	out.body = visible(r, job)
 	return out
 }
 
@@ -74,15 +82,15 @@ const (
 )
 
 // preferredWait is how long the client wants to wait for the job to end (RFC 7240), as far as that is possible; 0 is not at
-// all. Without a ledger there is nothing to wait for, and the preference is ignored.
-func (s service) preferredWait(r *http.Request) time.Duration {
+// all.
+func (s *Service) preferredWait(r *http.Request) time.Duration {
 	wanted := waitPreference(r.Header.Get("Prefer"))
-	if wanted == 0 || s.record.Ledger() == nil {
+	if wanted == 0 {
 		return 0
 	}
 	longest := maxWait
 	if deadline, ok := r.Context().Deadline(); ok {
-		longest = min(longest, deadline.Sub(s.now())-answerTime)
+		longest = min(longest, deadline.Sub(s.Now())-answerTime)
 	}
 	return max(0, min(wanted, longest.Truncate(time.Second)))
 }
@@ -106,14 +114,14 @@ const (
 )
 
 // await looks at a job until it has ended or the time is over, and returns it as it was seen last.
-func (s service) await(ctx context.Context, job routine.Job, limit time.Duration) routine.Job {
-	end := s.now().Add(limit)
-	for pause := firstLook; !job.State.Final() && s.now().Add(pause).Before(end); pause = min(pause*3/2, lastLook) {
-		s.sleep(ctx, pause)
+func (s *Service) await(ctx context.Context, job routine.Job, limit time.Duration) routine.Job {
+	end := s.Now().Add(limit)
+	for pause := firstLook; !job.State.Final() && s.Now().Add(pause).Before(end); pause = min(pause*3/2, lastLook) {
+		s.Sleep(ctx, pause)
 		if ctx.Err() != nil {
 			break
 		}
-		if seen, err := s.record.Ledger().Job(ctx, job.ID); err == nil {
+		if seen, err := s.Ledger.Job(ctx, job.ID); err == nil {
 			job = seen
 		}
 	}
@@ -124,55 +132,30 @@ func (s service) await(ctx context.Context, job routine.Job, limit time.Duration
 const defaultPage = 50
 
 // listJobs lists jobs.
-func (s service) listJobs(l *ledger.Ledger, r *http.Request) (reply, error) {
+func (s *Service) listJobs(r *http.Request) (reply, error) {
 	q := readQuery(r)
 	f := ledger.Filter{
-		State: choice(q, "state", routine.Queued, routine.Succeeded, routine.DeadLettered, routine.Cancelled),
-		Name:  q.text("name"), RecordName: q.text("record"), Caller: q.text("caller"),
+		State: choice(q, "state", routine.States()...), Name: q.name("name"), RecordName: q.recordName("record"), Caller: q.word("caller"),
+		CallbackFailed: choice(q, "callback", routine.CallbackFailed) != "",
 	}
 	limit, cursor := q.number("limit", defaultPage, 1, ledger.MaxPage), q.text("cursor")
 	if err := q.end(); err != nil {
 		return reply{}, err
 	}
-	jobs, next, err := l.Jobs(r.Context(), f, int(limit), cursor)
+	jobs, next, err := s.Ledger.Jobs(r.Context(), f, int(limit), cursor)
 	if err != nil {
 		return reply{}, ledgerFailed(err)
+	}
+	for i := range jobs {
+		jobs[i] = visible(r, jobs[i])
 	}
 	return reply{status: http.StatusOK, body: api.JobList{Jobs: jobs, Next: next}}, nil
 }
 
-// cancelJob calls a job off that no worker has begun.
-func (s service) cancelJob(l *ledger.Ledger, r *http.Request) (reply, error) {
-	var given api.Cancellation
-	if err := readOptional(r, &given); err != nil {
-		return reply{}, err
-	}
-	known, err := l.Job(r.Context(), r.PathValue("id"))
-	if err != nil {
-		return reply{}, ledgerFailed(err)
-	}
-	caller := callerOf(r.Context())
-	if err := caller.MayCancel(known.Caller); err != nil {
-		return reply{}, notAllowed(problemDenied, err)
-	}
-	done, err := l.Append(r.Context(), known, ledger.Entry{
-		Kind: ledger.Cancelled, Redriven: known.Redriven, By: caller.Name, Reason: given.Reason, At: s.now().UTC(),
-	})
-	switch {
-	case err != nil:
-		return reply{}, ledgerFailed(err)
-	case done.Late && done.Job.State == routine.Queued:
-		return reply{}, problemNotCancellable.with("a worker has begun with the job")
-	case done.Late && done.Job.State != routine.Cancelled:
-		return reply{}, problemNotCancellable.with(fmt.Sprintf("the job is %s", done.Job.State))
-	}
-	return reply{status: http.StatusOK, body: done.Job}, nil
-}
-
 // routine tells what the ledger knows of a routine: the latest job of each of its host names.
-func (s service) routine(l *ledger.Ledger, r *http.Request) (reply, error) {
+func (s *Service) routine(r *http.Request) (reply, error) {
 	name := r.PathValue("id")
-	jobs, next, err := l.Jobs(r.Context(), ledger.Filter{Name: name}, ledger.MaxPage, "")
+	jobs, next, err := s.Ledger.Jobs(r.Context(), ledger.Filter{Name: name}, ledger.MaxPage, "")
 	if err != nil && !fault.HasKind(err, fault.Invalid) { // no routine has a name that the ledger does not take
 		return reply{}, ledgerFailed(err)
 	}

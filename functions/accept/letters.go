@@ -4,127 +4,207 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"strings"
+	"time"
 
 	"routinely/shared/api"
-	"routinely/shared/callback"
+	"routinely/shared/auth"
 	"routinely/shared/fault"
+	"routinely/shared/ledger"
 	"routinely/shared/routine"
 )
 
-// maxLetters is the longest page of a list of dead letters.
-const maxLetters = 1000
+// steps are those at which a job can fail: the two that do the work, and those that read back what is there.
+func steps() []routine.Step {
+	return []routine.Step{routine.CreateRoutine, routine.CreateRoutineRelatedRecord, "GetRoutine", "ListRoutineRelatedRecords"}
+}
+
+func kinds() []fault.Kind {
+	return []fault.Kind{
+		fault.Invalid, fault.Unauthenticated, fault.Denied, fault.NotFound, fault.Conflict, fault.Account, fault.Quota, fault.Locked, fault.Throttled,
+		fault.Unavailable, fault.Internal,
+	}
+}
 
 // readFilter takes the parameters that choose dead letters.
 func readFilter(q *query) api.DeadLetterFilter {
 	f := api.DeadLetterFilter{
-		JobID: q.text("jobId"), Kind: q.text("kind"), Code: q.text("code"),
-		Step:   choice(q, "step", routine.CreateRoutine, routine.CreateRoutineRelatedRecord, "GetRoutine", "ListRoutineRelatedRecords", callback.Step),
-		Origin: choice(q, "origin", api.Worker, api.Trigger),
-		Name:   q.text("name"), RecordName: q.text("record"), SiteID: q.number("siteId", 0, 1, math.MaxInt64), Caller: q.text("caller"),
+		Kind: string(choice(q, "kind", kinds()...)), Code: q.word("code"), Step: choice(q, "step", steps()...),
+		Origin: choice(q, "origin", api.Worker, api.Trigger), Name: q.name("name"), RecordName: q.recordName("record"),
+		SiteID: q.number("siteId", 0, 1, math.MaxInt64), Caller: q.word("caller"), KeyPrefix: q.word("keyPrefix"),
+		Since: q.time("since"), Until: q.time("until"),
 	}
-	if ids := q.text("id"); ids != "" {
-		f.IDs = strings.Split(ids, ",")
+	if text := q.text("id"); text != "" {
+		f.IDs = strings.Split(text, ",")
+		q.check("id", checkIDs(f.IDs))
 	}
 	return f
 }
 
+func checkIDs(ids []string) (detail string) {
+	switch {
+	case len(ids) > api.MaxIDs:
+		return fmt.Sprintf("has %d ids, at most %d are possible", len(ids), api.MaxIDs)
+	case slices.ContainsFunc(ids, func(id string) bool { return id == "" || len(id) > maxWord }):
+		return fmt.Sprintf("an id is a text of 1 to %d bytes", maxWord)
+	}
+	return ""
+}
+
+// checkFilter holds the filter of a body to the rules that readFilter holds parameters to, and normalises it.
+func checkFilter(f *api.DeadLetterFilter) (problems []routine.Problem) {
+	check := func(member, detail string) {
+		if detail != "" {
+			problems = append(problems, routine.Problem{Pointer: "/" + member, Code: "value", Detail: detail})
+		}
+	}
+	for member, text := range map[string]string{"code": f.Code, "caller": f.Caller, "keyPrefix": f.KeyPrefix} {
+		if len(text) > maxWord {
+			check(member, fmt.Sprintf("has %d bytes, at most %d are possible", len(text), maxWord))
+		}
+	}
+	check("ids", checkIDs(f.IDs))
+	check("kind", oneOf(fault.Kind(f.Kind), kinds()))
+	check("step", oneOf(f.Step, steps()))
+	check("origin", oneOf(f.Origin, []api.Origin{api.Worker, api.Trigger}))
+	if f.Name != "" {
+		check("name", routine.CheckName(f.Name))
+	}
+	if f.RecordName != "" {
+		normal, detail := routine.NormalizeRecordName(f.RecordName)
+		check("recordName", detail)
+		f.RecordName = normal
+	}
+	if f.SiteID < 0 {
+		check("siteId", "must be greater than 0")
+	}
+	slices.SortFunc(problems, func(a, b routine.Problem) int { return strings.Compare(a.Pointer, b.Pointer) })
+	return problems
+}
+
+func oneOf[T ~string](value T, values []T) (detail string) {
+	if value == "" || slices.Contains(values, value) {
+		return ""
+	}
+	return fmt.Sprintf("%.40q is not one of %q", value, values)
+}
+
+// inLedger is a filter as the ledger takes it.
+func inLedger(f api.DeadLetterFilter) ledger.DeadFilter {
+	return ledger.DeadFilter{
+		IDs: f.IDs, Kind: f.Kind, Code: f.Code, Step: f.Step, Origin: ledger.Origin(f.Origin), Name: f.Name, RecordName: f.RecordName,
+		SiteID: f.SiteID, Caller: f.Caller, KeyPrefix: f.KeyPrefix, Since: f.Since, Until: f.Until,
+	}
+}
+
+// ownKeys keeps callers from each other's idempotency keys: without the scope operate a prefix chooses among the caller's own dead letters.
+func ownKeys(caller auth.Caller, f *api.DeadLetterFilter) error {
+	denied := caller.May(auth.Operate)
+	if f.KeyPrefix == "" || denied == nil {
+		return nil
+	}
+	if f.Caller != "" && f.Caller != caller.Name {
+		return notAllowed(problemDenied, denied)
+	}
+	f.Caller = caller.Name
+	return nil
+}
+
+// expiresWithin is how long before a dead letter is forgotten the filter expiring begins to choose it.
+const expiresWithin = 7 * 24 * time.Hour
+
+// onlyExpiring narrows a filter to dead letters that the ledger is about to forget at a time. A ledger that remembers for ever forgets none.
+func (s *Service) onlyExpiring(f *api.DeadLetterFilter, at time.Time) {
+	last := time.Unix(0, 0).UTC()
+	if s.Retention > 0 {
+		last = at.Add(expiresWithin - s.Retention)
+	}
+	if f.Until.IsZero() || f.Until.After(last) {
+		f.Until = last
+	}
+}
+
 // listDeadLetters lists dead letters.
-func (s service) listDeadLetters(r *http.Request) (reply, error) {
+func (s *Service) listDeadLetters(r *http.Request) (reply, error) {
 	q := readQuery(r)
 	f := readFilter(q)
-	limit, cursor := q.number("limit", defaultPage, 1, maxLetters), q.text("cursor")
+	expiring, counts := q.flag("expiring"), q.flag("counts")
+	limit, from := q.number("limit", defaultPage, 1, ledger.MaxPage), q.place("cursor", s.Now())
 	if err := q.end(); err != nil {
 		return reply{}, err
 	}
-	found, err := s.letters.List(r.Context(), f, int(limit), cursor)
-	if err != nil {
-		return reply{}, deskFailed(err)
+	if err := ownKeys(callerOf(r.Context()), &f); err != nil {
+		return reply{}, err
 	}
-	return reply{status: http.StatusOK, body: found}, nil
+	if expiring {
+		s.onlyExpiring(&f, from.AsOf)
+	}
+	rows, next, err := s.Ledger.DeadLetters(r.Context(), inLedger(f), int(limit), from.Next)
+	if err != nil {
+		return reply{}, ledgerFailed(err)
+	}
+	out := api.DeadLetterList{DeadLetters: make([]api.DeadLetter, 0, len(rows))}
+	for _, row := range rows {
+		out.DeadLetters = append(out.DeadLetters, letterOf(r, row))
+	}
+	if next != "" {
+		out.Next = place{from.AsOf, next}.cursor()
+	}
+	if counts {
+		if out.Counts, err = s.count(r, f); err != nil {
+			return reply{}, ledgerFailed(err)
+		}
+	}
+	return reply{status: http.StatusOK, body: out}, nil
+}
+
+func (s *Service) count(r *http.Request, f api.DeadLetterFilter) (*api.Counts, error) {
+	total, codes, complete, err := s.Ledger.CountDead(r.Context(), inLedger(f))
+	out := &api.Counts{Total: total, Codes: make([]api.CodeCount, 0, len(codes)), Complete: complete}
+	for _, c := range codes {
+		out.Codes = append(out.Codes, api.CodeCount(c))
+	}
+	return out, err
 }
 
 // deadLetter shows one dead letter whole.
-func (s service) deadLetter(r *http.Request) (reply, error) {
-	found, err := s.letters.Get(r.Context(), r.PathValue("id"))
-	if err != nil {
-		return reply{}, deskFailed(err)
+func (s *Service) deadLetter(r *http.Request) (reply, error) {
+	row, err := s.Ledger.Row(r.Context(), r.PathValue("id"))
+	if err != nil || row.State != routine.DeadLettered {
+		return reply{}, letterFailed(r, err)
 	}
-	return reply{status: http.StatusOK, body: found}, nil
-}
-
-// redriveDeadLetters puts dead letters that fit a filter back on the job queue.
-func (s service) redriveDeadLetters(r *http.Request) (reply, error) {
-	var wanted api.Redrive
-	if err := readStrict(r, &wanted); err != nil {
-		return reply{}, err
+	job, out := row.Shown(), letterOf(r, row)
+	out.Progress, out.Attempts, out.Redrives, out.Problems = row.Progress, job.Attempts, job.Redrives, row.Problems
+	if row.Received != nil {
+		received := *row.Received
+		received.Body = hideURLs(received.Body)
+		out.Received = &received
 	}
-	return s.redrive(r, wanted)
+	return reply{status: http.StatusOK, body: out}, nil
 }
 
-// redriveDeadLetter puts one dead letter back on the job queue.
-func (s service) redriveDeadLetter(r *http.Request) (reply, error) {
-	var given struct {
-		DryRun bool   `json:"dryRun"`
-		Reason string `json:"reason"`
+// letterOf is a dead letter as lists show it to the caller.
+func letterOf(r *http.Request, row ledger.Row) api.DeadLetter {
+	job := visible(r, row.Shown())
+	out := api.DeadLetter{
+		ID: job.ID, JobID: job.ID, Origin: api.Origin(row.Origin), Kind: job.Kind, Code: job.Code, Hint: job.Hint, Reason: job.Reason,
+		DeadAt: row.DiedAt, Caller: job.Caller, Key: job.Key, AcceptedAt: job.AcceptedAt, Attempt: job.Attempt, Redriven: job.Redriven,
+		Left: job.Left, Callback: job.Callback,
 	}
-	if err := readOptional(r, &given); err != nil {
-		return reply{}, err
+	if last := row.Last; last != nil {
+		out.Message, out.RequestID, out.Step = last.Message, last.RequestID, last.Step
 	}
-	return s.redrive(r, api.Redrive{DeadLetterFilter: only(r), DryRun: given.DryRun, Reason: given.Reason})
-}
-
-func (s service) redrive(r *http.Request, wanted api.Redrive) (reply, error) {
-	done, err := s.letters.Redrive(r.Context(), wanted, callerOf(r.Context()).Name)
-	return workedOff(r, done, err)
-}
-
-// deleteDeadLetters deletes dead letters that fit a filter.
-func (s service) deleteDeadLetters(r *http.Request) (reply, error) {
-	q := readQuery(r)
-	return s.drop(r, readFilter(q), q.flag("all"), q)
-}
-
-// deleteDeadLetter deletes one dead letter.
-func (s service) deleteDeadLetter(r *http.Request) (reply, error) {
-	return s.drop(r, only(r), false, readQuery(r))
-}
-
-func (s service) drop(r *http.Request, f api.DeadLetterFilter, all bool, q *query) (reply, error) {
-	dryRun, reason := q.flag("dryRun"), q.text("reason")
-	if err := q.end(); err != nil {
-		return reply{}, err
+	if job.Request.Name != "" {
+		out.Request = &job.Request
 	}
-	done, err := s.letters.Delete(r.Context(), f, all, dryRun, callerOf(r.Context()).Name, reason)
-	return workedOff(r, done, err)
+	return out
 }
 
-// only chooses the dead letter that the path names.
-func only(r *http.Request) api.DeadLetterFilter {
-	return api.DeadLetterFilter{IDs: []string{r.PathValue("id")}}
-}
-
-// workedOff answers a redrive or a deletion. One that is about a single dead letter must have found it.
-func workedOff(r *http.Request, done api.WorkedOff, err error) (reply, error) {
-	if err != nil {
-		return reply{}, deskFailed(err)
+// letterFailed is the problem of a dead letter that could not be read, or that the path names and that is none.
+func letterFailed(r *http.Request, err error) problem {
+	if err == nil || fault.HasCode(err, ledger.CodeUnknownJob) || fault.HasCode(err, ledger.CodeNotDead) {
+		return problemUnknownLetter.with(fmt.Sprintf("job %.255q is not a dead letter: it was redriven or dropped, or never was one", r.PathValue("id")))
 	}
-	if id := r.PathValue("id"); id != "" && done.Count == 0 && len(done.Failed) == 0 && !done.More {
-		return reply{}, problemUnknownLetter.with(fmt.Sprintf("no dead letter %q could be seen on the queue", id))
-	}
-	return reply{status: http.StatusOK, body: done}, nil
-}
-
-// deskFailed turns an error of the dead-letter desk into a problem.
-func deskFailed(err error) problem {
-	failure := fault.From(err)
-	switch {
-	case failure.Code == "UnknownDeadLetter":
-		return problemUnknownLetter.with(failure.Message)
-	case failure.Code == "InvalidRedrive":
-		return problemRedrive.with(failure.Message)
-	case failure.Kind == fault.Invalid:
-		return wrongParameter(failure)
-	}
-	return queueFailed("no dead letter is lost: ask again", err)
+	return ledgerFailed(err)
 }

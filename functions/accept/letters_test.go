@@ -1,6 +1,7 @@
 package accept
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -9,29 +10,19 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"routinely/deploy/local/faults"
-	"routinely/queue"
 	"routinely/shared/api"
 	"routinely/shared/ledger"
 	"routinely/shared/routine"
 )
 
-// dies puts a job among the dead letters, as the worker does, and returns it.
-func (f *function) dies(t *testing.T, n int) routine.Job {
+// dead makes a job that is a dead letter, of the n-th routine.
+func (f *function) dead(t *testing.T, n int) routine.Job {
 	t.Helper()
 	f.clock.Advance(time.Second)
 	job := f.post(t, wishFor(n))
-	e := f.queued(t)[0]
-	if err := f.jobs.SendDead(t.Context(), queue.DeadLetter{
-		JobID: e.JobID, Kind: "not-found", Code: "SiteParameterNotMatch", Message: "no such site", RequestID: "R1", Step: routine.CreateRoutineRelatedRecord,
-		Hint: "check siteId", Reason: "not retryable", Caller: e.Caller, AcceptedAt: e.AcceptedAt, Attempt: 1, Request: &e.Request,
-		Progress: routine.Progress{Routine: routine.Created}, Attempts: []routine.Attempt{*givenUp.Failure}, DeadAt: f.clock.Now(),
-		Received: queue.ReceivedBody("M1", []byte(wishFor(n))),
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if f.ledger != nil {
-		f.happens(t, job, begun, givenUp)
-	}
+	f.queued(t)
+	f.begins(t, job.ID)
+	f.dies(t, job.ID)
 	return job
 }
 
@@ -40,125 +31,176 @@ func (f *function) letters(t *testing.T, query map[string]string) api.DeadLetter
 	return read[api.DeadLetterList](t, f.call(t, withParams(event("GET", "/v1/dead-letters", ""), query)), 200)
 }
 
+func (f *function) letter(t *testing.T, id string) api.DeadLetter {
+	t.Helper()
+	return read[api.DeadLetter](t, f.call(t, event("GET", "/v1/dead-letters/"+id, "")), 200)
+}
+
 func ids(list api.DeadLetterList) []string {
-	var out []string
+	out := []string{}
 	for _, l := range list.DeadLetters {
-		out = append(out, l.JobID)
+		out = append(out, l.ID)
 	}
 	return out
 }
 
 func TestDeadLetters(t *testing.T) {
-	t.Run("are listed, those of the worker and those of the trigger, and shown whole", func(t *testing.T) {
-		f := startRecorded(t)
-		first, second := f.dies(t, 1), f.dies(t, 2)
-		if _, err := f.queue.Send(t.Context(), "jobs-dead", "nonsense", 0); err != nil {
-			t.Fatal(err)
-		}
-		all := f.letters(t, nil)
-		wantCodes := []api.CodeCount{{Kind: "not-found", Code: "SiteParameterNotMatch", Count: 2}, {Kind: "unavailable", Code: "Undelivered", Count: 1}}
-		if diff := cmp.Diff(wantCodes, all.Codes); diff != "" || all.Total != 3 || !all.Complete {
+	t.Run("are listed, the latest first, with counts on wish, and shown whole", func(t *testing.T) {
+		f := start(t)
+		first, second := f.dead(t, 1), f.dead(t, 2)
+		f.post(t, wishFor(3)) // lives
+		all := f.letters(t, map[string]string{"counts": "true"})
+		want := &api.Counts{Total: 2, Codes: []api.CodeCount{{Kind: "not-found", Code: "SiteParameterNotMatch", Count: 2}}, Complete: true}
+		if diff := cmp.Diff(want, all.Counts); diff != "" || !cmp.Equal(ids(all), []string{second.ID, first.ID}) {
 			t.Errorf("got %+v, -want +got:\n%s", all, diff)
 		}
-		f.again(t)
-		found := f.letters(t, map[string]string{"code": "SiteParameterNotMatch", "limit": "1"})
-		if !cmp.Equal(ids(found), []string{second.ID}) || found.Total != 2 || found.Next == "" {
-			t.Errorf("got %+v", found)
+		page := f.letters(t, map[string]string{"limit": "1"})
+		next := f.letters(t, map[string]string{"limit": "1", "cursor": page.Next})
+		if !cmp.Equal(ids(page), []string{second.ID}) || !cmp.Equal(ids(next), []string{first.ID}) || page.Counts != nil {
+			t.Errorf("got %+v, then %+v", page, next)
 		}
-		f.again(t)
-		next := f.letters(t, map[string]string{"code": "SiteParameterNotMatch", "limit": "1", "cursor": found.Next})
-		if !cmp.Equal(ids(next), []string{first.ID}) || next.Next != "" {
-			t.Errorf("got %+v", next)
+		one := f.letter(t, second.ID)
+		got := []string{one.JobID, string(one.Origin), one.Message, one.RequestID, string(one.Step), one.Hint, string(one.Progress.Routine)}
+		wanted := []string{
+			second.ID, "worker", "Code: no such site", "R1", "CreateRoutineRelatedRecord", "check siteId", "created",
 		}
-		f.again(t)
-		one := read[api.DeadLetter](t, f.call(t, event("GET", "/v1/dead-letters/"+found.DeadLetters[0].ID, "")), 200)
-		if one.JobID != second.ID || len(one.Attempts) != 1 || one.Received == nil || one.Received.Body != wishFor(2) || one.Hint != "check siteId" {
-			t.Errorf("got %+v", one)
+		wanted[2] = "no such site"
+		if diff := cmp.Diff(wanted, got); diff != "" || len(one.Attempts) != 1 || !one.DeadAt.Equal(f.clock.Now()) {
+			t.Errorf("got %+v, -want +got:\n%s", one, diff)
 		}
-	})
-	t.Run("are redriven, exactly those that fit, with the story kept", func(t *testing.T) {
-		f := startRecorded(t)
-		stays, goes := f.dies(t, 1), f.dies(t, 2)
-		body := `{"record":"x"}`
-		refused(t, f.call(t, event("POST", "/v1/dead-letters:redrive", body)), 400, "malformed-request")
-		body = `{"recordName":"pr-2.example.com","reason":"site added"}`
-		dry := read[api.WorkedOff](t, f.call(t, event("POST", "/v1/dead-letters:redrive", strings.Replace(body, "{", `{"dryRun":true,`, 1))), 200)
-		if dry.Count != 1 || !dry.DryRun || len(f.queued(t)) > 0 {
-			t.Errorf("got %+v", dry)
-		}
-		f.again(t)
-		done := read[api.WorkedOff](t, f.call(t, event("POST", "/v1/dead-letters:redrive", body)), 200)
-		if done.Count != 1 || done.More || !cmp.Equal(done.IDs, dry.IDs) {
-			t.Errorf("got %+v", done)
-		}
-		e := f.queued(t)[0]
-		wantRedrive := []routine.Redrive{{Number: 1, At: f.clock.Now(), By: "anonymous", Reason: "site added"}}
-		if e.JobID != goes.ID || e.Attempt != 1 || e.Redriven != 1 || e.Progress.Routine != routine.Created || len(e.Failures) != 1 || !cmp.Equal(e.Redrives, wantRedrive) {
-			t.Errorf("queued %+v", e)
-		}
-		job := read[routine.Job](t, f.call(t, event("GET", "/v1/jobs/"+goes.ID, "")), 200)
-		if job.State != routine.Queued || job.Redriven != 1 || job.Reason != "site added" || len(job.Attempts) != 1 || job.Gap {
-			t.Errorf("the ledger tells %+v", job)
-		}
-		f.again(t)
-		if left := f.letters(t, nil); !cmp.Equal(ids(left), []string{stays.ID}) {
-			t.Errorf("left %+v", left)
-		}
-		if strings.Count(f.log.String(), "dead letter redriven") != 1 {
-			t.Errorf("log %s", f.log)
+		if l := all.DeadLetters[0]; l.Attempts != nil || l.Progress != (routine.Progress{}) || l.Request == nil {
+			t.Errorf("listed %+v", l)
 		}
 	})
-	t.Run("are redriven one by one, without a ledger too", func(t *testing.T) {
+	t.Run("are chosen by exact values, normalised as those of a request are", func(t *testing.T) {
 		f := start(t)
-		f.dies(t, 1)
-		id := f.letters(t, nil).DeadLetters[0].ID
-		f.again(t)
-		if done := read[api.WorkedOff](t, f.call(t, event("POST", "/v1/dead-letters/"+id+":redrive", "")), 200); done.Count != 1 {
-			t.Errorf("got %+v", done)
-		}
-		refused(t, f.call(t, event("POST", "/v1/dead-letters/"+id+":redrive", `{"reason":"again"}`)), 404, "unknown-dead-letter")
-		if got := f.queued(t); len(got) != 1 {
-			t.Errorf("queued %+v", got)
+		one, two := f.dead(t, 1), f.dead(t, 2)
+		f.changes(t, one.ID, func(r *ledger.Row) {})
+		diedOne, diedTwo := f.row(t, one.ID).DiedAt, f.row(t, two.ID).DiedAt
+		for _, test := range []struct {
+			name, value string
+			want        []string
+		}{
+			{"id", two.ID + "," + one.ID + ",nobody", []string{one.ID, two.ID}},
+			{"kind", "not-found", []string{two.ID, one.ID}},
+			{"kind", "conflict", []string{}},
+			{"code", "SiteParameterNotMatch", []string{two.ID, one.ID}},
+			{"code", "other", []string{}},
+			{"step", "CreateRoutineRelatedRecord", []string{two.ID, one.ID}},
+			{"step", "CreateRoutine", []string{}},
+			{"origin", "trigger", []string{}},
+			{"name", "pr-1", []string{one.ID}},
+			{"record", "PR-2.Example.COM.", []string{two.ID}},
+			{"siteId", "7", []string{two.ID, one.ID}},
+			{"siteId", "8", []string{}},
+			{"caller", "anonymous", []string{two.ID, one.ID}},
+			{"caller", "nobody", []string{}},
+			{"since", diedTwo.Format(time.RFC3339Nano), []string{two.ID}},
+			{"until", diedOne.Format(time.RFC3339Nano), []string{one.ID}},
+		} {
+			if got := ids(f.letters(t, map[string]string{test.name: test.value})); !cmp.Equal(got, test.want) && (test.name != "id" || len(got) != 2) {
+				t.Errorf("%s=%s: got %v, want %v", test.name, test.value, got, test.want)
+			}
 		}
 	})
-	t.Run("are deleted, one or by filter", func(t *testing.T) {
+	t.Run("are told of a week before the ledger forgets them", func(t *testing.T) {
 		f := start(t)
+		old := f.dead(t, 1)
+		f.clock.Advance(retention - expiresWithin)
+		young := f.dead(t, 2)
+		if got := ids(f.letters(t, map[string]string{"expiring": "true"})); !cmp.Equal(got, []string{old.ID}) {
+			t.Errorf("got %v of %s and %s", got, old.ID, young.ID)
+		}
+		f.Retention = 0
+		if got := f.letters(t, map[string]string{"expiring": "true"}); len(got.DeadLetters) != 0 {
+			t.Errorf("of a ledger that never forgets: %+v", got)
+		}
+	})
+	t.Run("are listed on pages by expiring, measured by the first page", func(t *testing.T) {
+		f := start(t)
+		var want []string
 		for n := range 3 {
-			f.dies(t, n)
+			want = append([]string{f.dead(t, n).ID}, want...)
 		}
-		id := f.letters(t, nil).DeadLetters[0].ID
-		remove := func(path string, query map[string]string) api.WorkedOff {
-			f.again(t)
+		f.clock.Advance(retention - expiresWithin)
+		var got []string
+		query := map[string]string{"expiring": "true", "limit": "1"}
+		for {
+			page := f.letters(t, query)
+			got = append(got, ids(page)...)
+			if page.Next == "" {
+				break
+			}
+			query["cursor"] = page.Next
+			f.clock.Advance(time.Hour)
+		}
+		if !cmp.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	})
+	t.Run("show a message that holds no job byte for byte, but for the query of a callback", func(t *testing.T) {
+		f := start(t)
+		f.clock.Advance(time.Second)
+		body := `{"name":"X","callbackUrl":"https://h.example.com/x?token=hush"}`
+		row := ledger.Unreadable(routine.Job{ID: "u", AcceptedAt: f.clock.Now()}, routine.Attempt{
+			At: f.clock.Now(), Kind: "invalid", Code: "InvalidRequest", Message: "m", Hint: "h",
+		}, "r", ledger.Trigger, []routine.Problem{{Pointer: "/name", Code: "value", Detail: "d"}},
+			&routine.Received{MessageID: "M1", Encoding: routine.TextEncoding, Body: body})
+		if made := f.Ledger.Create(t.Context(), row)[0]; made.Err != nil {
+			t.Fatal(made.Err)
+		}
+		one := f.letter(t, "u")
+		want := &routine.Received{MessageID: "M1", Encoding: "text", Body: strings.Replace(body, "token=hush", "***", 1)}
+		if diff := cmp.Diff(want, one.Received); diff != "" || len(one.Problems) != 1 || one.Request != nil || one.Origin != api.Trigger {
+			t.Errorf("got %+v, -want +got:\n%s", one, diff)
+		}
+		refused(t, f.call(t, event("POST", "/v1/dead-letters/u:redrive", "")), 422, "not-redrivable")
+		done := read[api.WorkedOff](t, f.call(t, event("POST", "/v1/dead-letters:redrive", `{"all":true}`)), 200)
+		if done.Count != 0 || len(done.Failed) != 1 || done.Failed[0].Problem.Code != "not-redrivable" {
+			t.Errorf("got %+v", done)
+		}
+	})
+	t.Run("are dropped, one or by filter, and stay as jobs", func(t *testing.T) {
+		f := start(t)
+		var jobs []routine.Job
+		for n := range 3 {
+			jobs = append(jobs, f.dead(t, n))
+		}
+		drop := func(path string, query map[string]string) api.WorkedOff {
 			return read[api.WorkedOff](t, f.call(t, withParams(event("DELETE", path, ""), query)), 200)
 		}
-		if done := remove("/v1/dead-letters/"+id, map[string]string{"dryRun": "true"}); done.Count != 1 || !done.DryRun {
+		if done := drop("/v1/dead-letters/"+jobs[2].ID, map[string]string{"dryRun": "true"}); done.Count != 1 || !done.DryRun {
 			t.Errorf("got %+v", done)
 		}
-		if done := remove("/v1/dead-letters/"+id, map[string]string{"reason": "a test"}); done.Count != 1 {
+		if done := drop("/v1/dead-letters/"+jobs[2].ID, map[string]string{"reason": "a test"}); done.Count != 1 {
 			t.Errorf("got %+v", done)
 		}
-		if done := remove("/v1/dead-letters", map[string]string{"name": "pr-0"}); done.Count != 1 {
+		if done := drop("/v1/dead-letters", map[string]string{"name": "pr-0", "dryRun": "true"}); done.Count != 1 || len(f.letters(t, nil).DeadLetters) != 2 {
 			t.Errorf("got %+v", done)
 		}
-		if done := remove("/v1/dead-letters", map[string]string{"all": "true"}); done.Count != 1 {
+		if done := drop("/v1/dead-letters", map[string]string{"name": "pr-0"}); !cmp.Equal(done.IDs, []string{jobs[0].ID}) {
 			t.Errorf("got %+v", done)
 		}
-		if left := f.letters(t, nil); left.Total != 0 || f.queued(t) != nil {
-			t.Errorf("left %+v", left)
+		if done := drop("/v1/dead-letters", map[string]string{"all": "true"}); done.Count != 1 {
+			t.Errorf("got %+v", done)
 		}
+		job := read[routine.Job](t, f.call(t, event("GET", "/v1/jobs/"+jobs[2].ID, "")), 200)
+		if left := f.letters(t, nil); len(left.DeadLetters) != 0 || job.State != routine.Dropped || job.Reason != "a test" || job.By != "anonymous" {
+			t.Errorf("left %+v, job %+v", left, job)
+		}
+		refused(t, f.call(t, event("DELETE", "/v1/dead-letters/"+jobs[2].ID, "")), 404, "unknown-dead-letter")
 	})
-}
-
-// again lets the second pass after which messages that were given back can be received again.
-func (f *function) again(t *testing.T) {
-	t.Helper()
-	f.mnsClock.Advance(2 * time.Second)
 }
 
 func TestDeadLetterRefusals(t *testing.T) {
 	f := start(t)
-	list := func(name, value string) map[string]any {
-		return withParams(event("GET", "/v1/dead-letters", ""), map[string]string{name: value})
+	kept := f.dead(t, 1)
+	f.log.Reset()
+	list := func(name, value string) map[string]any { return asking("GET", "/v1/dead-letters", name, value) }
+	drop := func(name, value string) map[string]any { return asking("DELETE", "/v1/dead-letters", name, value) }
+	redrive := func(body string) map[string]any { return event("POST", "/v1/dead-letters:redrive", body) }
+	correct := func(body string) map[string]any {
+		return event("POST", "/v1/dead-letters/"+kept.ID+":redrive", body)
 	}
 	for name, test := range map[string]struct {
 		event  map[string]any
@@ -167,27 +209,57 @@ func TestDeadLetterRefusals(t *testing.T) {
 	}{
 		"a letter nobody knows":       {event("GET", "/v1/dead-letters/1", ""), 404, "unknown-dead-letter"},
 		"to redrive it":               {event("POST", "/v1/dead-letters/1:redrive", ""), 404, "unknown-dead-letter"},
-		"to delete it":                {event("DELETE", "/v1/dead-letters/1", ""), 404, "unknown-dead-letter"},
+		"to drop it":                  {event("DELETE", "/v1/dead-letters/1", ""), 404, "unknown-dead-letter"},
 		"a kind there is not":         {list("kind", "sad"), 400, "invalid-parameter"},
 		"a step there is not":         {list("step", "Create"), 400, "invalid-parameter"},
 		"an origin there is not":      {list("origin", "x"), 400, "invalid-parameter"},
+		"a name that is none":         {list("name", "PR 1"), 400, "invalid-parameter"},
+		"a host name that is none":    {list("record", "x"), 400, "invalid-parameter"},
 		"a site that is no number":    {list("siteId", "x"), 400, "invalid-parameter"},
+		"no site":                     {list("siteId", "0"), 400, "invalid-parameter"},
+		"an empty name":               {list("name", ""), 400, "invalid-parameter"},
+		"an empty id among ids":       {list("id", "a,,b"), 400, "invalid-parameter"},
+		"a day that is no time":       {list("since", "2026-01-15"), 400, "invalid-parameter"},
+		"counts without a value":      {list("counts", ""), 400, "invalid-parameter"},
+		"an empty limit":              {list("limit", ""), 400, "invalid-parameter"},
 		"a misspelt filter":           {list("recordname", "x"), 400, "invalid-parameter"},
-		"a limit beyond all":          {list("limit", "1001"), 400, "invalid-parameter"},
+		"a limit beyond all":          {list("limit", "101"), 400, "invalid-parameter"},
 		"a cursor of one's own":       {list("cursor", "x"), 400, "invalid-parameter"},
-		"to redrive nothing":          {event("POST", "/v1/dead-letters:redrive", "{}"), 422, "invalid-redrive"},
-		"to redrive all and some":     {event("POST", "/v1/dead-letters:redrive", `{"all":true,"code":"x"}`), 422, "invalid-redrive"},
-		"to redrive at a bad rate":    {event("POST", "/v1/dead-letters:redrive", `{"all":true,"rate":-1}`), 422, "invalid-redrive"},
-		"to redrive for a long story": {event("POST", "/v1/dead-letters:redrive", `{"all":true,"reason":"`+strings.Repeat("x", 201)+`"}`), 422, "invalid-redrive"},
-		"to redrive without saying":   {event("POST", "/v1/dead-letters:redrive", ""), 400, "malformed-request"},
+		"to redrive nothing":          {redrive("{}"), 422, "invalid-redrive"},
+		"to redrive all and some":     {redrive(`{"all":true,"code":"x"}`), 422, "invalid-redrive"},
+		"to redrive not all":          {redrive(`{"all":false}`), 422, "invalid-redrive"},
+		"to redrive an empty name":    {redrive(`{"name":""}`), 400, "malformed-request"},
+		"to redrive no ids":           {redrive(`{"ids":[]}`), 400, "malformed-request"},
+		"to redrive an empty id":      {redrive(`{"ids":[""]}`), 422, "invalid-redrive"},
+		"to redrive site 0":           {redrive(`{"siteId":0}`), 400, "malformed-request"},
+		"to redrive no site":          {redrive(`{"siteId":null}`), 400, "malformed-request"},
+		"to redrive no ids at all":    {redrive(`{"ids":null}`), 400, "malformed-request"},
+		"to redrive since never":      {redrive(`{"since":"0001-01-01T00:00:00Z"}`), 400, "malformed-request"},
+		"to redrive none of all":      {redrive(`{"all":true,"limit":0}`), 400, "malformed-request"},
+		"to redrive less than none":   {redrive(`{"all":true,"limit":-1}`), 422, "invalid-redrive"},
+		"to redrive a strange kind":   {redrive(`{"kind":"sad"}`), 422, "invalid-redrive"},
+		"to redrive a strange host":   {redrive(`{"recordName":"x"}`), 422, "invalid-redrive"},
+		"to redrive from nowhere":     {redrive(`{"all":true,"cursor":"x"}`), 422, "invalid-redrive"},
+		"to redrive a misspelt name":  {redrive(`{"record":"x"}`), 400, "malformed-request"},
+		"to redrive for a long story": {redrive(`{"all":true,"reason":"` + strings.Repeat("x", 201) + `"}`), 422, "invalid-redrive"},
+		"to redrive without saying":   {redrive(""), 400, "malformed-request"},
 		"to redrive as a table":       {event("POST", "/v1/dead-letters:redrive", "all", "Content-Type", "text/csv"), 415, "unsupported-media-type"},
-		"to delete nothing":           {event("DELETE", "/v1/dead-letters", ""), 400, "invalid-parameter"},
-		"to delete and something":     {withParams(event("DELETE", "/v1/dead-letters/1", ""), map[string]string{"force": "yes"}), 400, "invalid-parameter"},
-		"to delete with a method":     {event("POST", "/v1/dead-letters", ""), 405, "method-not-allowed"},
+		"to correct nothing":          {correct(`{"request":{}}`), 422, "invalid-request"},
+		"to correct by null":          {correct(`{"request":null}`), 400, "malformed-request"},
+		"to correct what is not":      {correct(`{"request":{"site":8}}`), 422, "invalid-request"},
+		"to correct a member twice":   {correct(`{"request":{"siteId":8,"SiteId":9}}`), 400, "malformed-request"},
+		"to drop nothing":             {event("DELETE", "/v1/dead-letters", ""), 400, "invalid-parameter"},
+		"to drop an empty name":       {drop("name", ""), 400, "invalid-parameter"},
+		"to drop, a dry run or not":   {drop("dryRun", ""), 400, "invalid-parameter"},
+		"to drop and something":       {asking("DELETE", "/v1/dead-letters/1", "force", "yes"), 400, "invalid-parameter"},
+		"to drop with a method":       {event("POST", "/v1/dead-letters", ""), 405, "method-not-allowed"},
 		"to read a redrive":           {event("GET", "/v1/dead-letters/1:redrive", ""), 404, "unknown-dead-letter"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			refused(t, f.call(t, test.event), test.status, test.code)
+			if state := f.row(t, kept.ID).State; state != routine.DeadLettered {
+				t.Errorf("the dead letter is %s", state)
+			}
 		})
 	}
 	if f.log.Len() > 0 {
@@ -196,22 +268,88 @@ func TestDeadLetterRefusals(t *testing.T) {
 }
 
 func TestDeadLettersInTrouble(t *testing.T) {
-	f := startRecorded(t)
-	f.dies(t, 1)
-	if _, err := f.mns.Faults().Add(faults.Rule{Match: map[string]string{"queue": "jobs-dead"}, Times: -1, Fault: faults.Fault{Answer: faults.Error, Status: 500, Code: "InternalError"}}); err != nil {
-		t.Fatal(err)
-	}
+	f := start(t)
+	job := f.dead(t, 1)
+	breaks(t, f.ots, faults.Rule{Times: -1, Fault: faults.Fault{Answer: faults.Error, Status: 503, Code: "OTSServerUnavailable"}})
 	for _, e := range []map[string]any{
-		event("GET", "/v1/dead-letters", ""), event("GET", "/v1/dead-letters/1", ""),
-		event("POST", "/v1/dead-letters:redrive", `{"all":true}`), withParams(event("DELETE", "/v1/dead-letters", ""), map[string]string{"all": "true"}),
+		event("GET", "/v1/dead-letters", ""), event("GET", "/v1/dead-letters/"+job.ID, ""),
+		event("POST", "/v1/dead-letters:redrive", `{"all":true}`), event("POST", "/v1/dead-letters/"+job.ID+":redrive", ""),
+		asking("DELETE", "/v1/dead-letters", "all", "true"), event("DELETE", "/v1/dead-letters/"+job.ID, ""),
 	} {
 		res := f.call(t, e)
-		if refused(t, res, http.StatusServiceUnavailable, "queue-unavailable"); res.Headers["Retry-After"] != "5" {
+		if refused(t, res, http.StatusServiceUnavailable, "ledger-unavailable"); res.Headers["Retry-After"] != "5" {
 			t.Errorf("got %+v", res)
 		}
 	}
-	jobs, _, err := f.ledger.Jobs(t.Context(), ledger.Filter{State: routine.DeadLettered}, 10, "")
-	if err != nil || len(jobs) != 1 {
-		t.Errorf("%+v, %v", jobs, err)
+	f.ots.Faults().Clear()
+	if got := f.letters(t, nil); len(got.DeadLetters) != 1 || len(f.queued(t)) != 0 {
+		t.Errorf("left %+v", got)
 	}
+}
+
+func TestIdempotencyKeysAreTheirCallers(t *testing.T) {
+	f, tokens := guarded(t, 0)
+	var jobs []routine.Job
+	for n, key := range []string{"import-7/a", "import-7/b", "other"} {
+		job := read[routine.Job](t, f.call(t, as(event("POST", "/v1/routines", wishFor(n), "Idempotency-Key", key), tokens["shop"])), 202)
+		if jobs = append(jobs, job); job.Key != key {
+			t.Errorf("its caller is shown the key %q", job.Key)
+		}
+		f.dies(t, job.ID)
+	}
+	list := func(who, query string, more ...string) []string {
+		e := as(asking("GET", "/v1/dead-letters", "keyPrefix", query), tokens[who])
+		for i := 0; i < len(more); i += 2 {
+			e["queryParameters"].(map[string]string)[more[i]] = more[i+1]
+		}
+		return ids(read[api.DeadLetterList](t, f.call(t, e), 200))
+	}
+	t.Run("choose by their beginning, for their caller and operators", func(t *testing.T) {
+		want := []string{jobs[1].ID, jobs[0].ID}
+		for _, who := range []string{"shop", "ops"} {
+			if got := list(who, "import-7/"); !cmp.Equal(got, want) {
+				t.Errorf("%s: got %v, want %v", who, got, want)
+			}
+		}
+		if got := list("reader", "import-7/"); len(got) != 0 {
+			t.Errorf("another caller sees %v", got)
+		}
+		refused(t, f.call(t, as(withParams(event("GET", "/v1/dead-letters", ""), map[string]string{"keyPrefix": "i", "caller": "shop"}), tokens["reader"])), 403, "denied")
+	})
+	t.Run("are shown to their caller and operators alone", func(t *testing.T) {
+		for who, want := range map[string]string{"shop": "import-7/a", "ops": "import-7/a", "reader": ""} {
+			job := read[routine.Job](t, f.call(t, as(event("GET", "/v1/jobs/"+jobs[0].ID, ""), tokens[who])), 200)
+			one := read[api.DeadLetter](t, f.call(t, as(event("GET", "/v1/dead-letters/"+jobs[0].ID, ""), tokens[who])), 200)
+			all := read[api.JobList](t, f.call(t, as(asking("GET", "/v1/jobs", "name", "pr-0"), tokens[who])), 200)
+			letters := read[api.DeadLetterList](t, f.call(t, as(asking("GET", "/v1/dead-letters", "name", "pr-0"), tokens[who])), 200)
+			got := []string{job.Key, one.Key, all.Jobs[0].Key, letters.DeadLetters[0].Key}
+			if !cmp.Equal(got, []string{want, want, want, want}) {
+				t.Errorf("%s is shown %q", who, got)
+			}
+		}
+	})
+}
+
+// deadOnes makes many dead letters at once.
+func (f *function) deadOnes(t testing.TB, count int) []string {
+	t.Helper()
+	f.clock.Advance(time.Second)
+	var rows []ledger.Row
+	out := make([]string, count)
+	for n := range count {
+		out[n] = fmt.Sprintf("job-%05d", n)
+		row := ledger.NewRow(routine.Job{
+			ID: out[n], Caller: "anonymous", AcceptedAt: f.clock.Now(),
+			Request: routine.Request{Name: fmt.Sprintf("pr-%d", n), SiteID: 7, RecordName: fmt.Sprintf("pr-%d.example.com", n)},
+		})
+		f.die(&row, "SiteParameterNotMatch")
+		rows = append(rows, row)
+	}
+	for _, made := range f.Ledger.Create(t.Context(), rows...) {
+		if made.Err != nil {
+			t.Fatal(made.Err)
+		}
+	}
+	f.clock.Advance(time.Second)
+	return out
 }

@@ -3,15 +3,19 @@ package accept
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
+	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aliyun/fc-runtime-go-sdk/fccontext"
 
 	"routinely/shared/api"
 	"routinely/shared/fault"
+	"routinely/shared/ledger"
 	"routinely/shared/logging"
 	"routinely/shared/routine"
 )
@@ -38,13 +42,19 @@ func (p problem) with(detail string) problem {
 	return p
 }
 
+// about returns the problem with the list of everything that is wrong.
+func (p problem) about(problems ...routine.Problem) problem {
+	p.Errors = problems
+	return p.with(strings.TrimPrefix(problems[0].Pointer+": ", ": ") + problems[0].Detail)
+}
+
 func newProblem(status int, code, title, detail string) problem {
 	return problem{Problem: api.NewProblem(status, code, title, detail)}
 }
 
 // The problems there are, each explained in problems.md.
 var (
-	problemMalformed       = newProblem(http.StatusBadRequest, "malformed-request", "The body is not what it should be", "")
+	problemMalformed       = newProblem(http.StatusBadRequest, "malformed-request", "Malformed request body", "")
 	problemInvalid         = newProblem(http.StatusUnprocessableEntity, "invalid-request", "The request breaks the rules for routines", "")
 	problemParameter       = newProblem(http.StatusBadRequest, "invalid-parameter", "A parameter of the address cannot be used", "")
 	problemKey             = newProblem(http.StatusBadRequest, "invalid-idempotency-key", "The idempotency key cannot be used", "")
@@ -56,15 +66,15 @@ var (
 	problemMethod          = newProblem(http.StatusMethodNotAllowed, "method-not-allowed", "The method is not possible here", "")
 	problemTooLarge        = newProblem(http.StatusRequestEntityTooLarge, "too-large", "The request is too large", "")
 	problemMediaType       = newProblem(http.StatusUnsupportedMediaType, "unsupported-media-type", "The body is not plain JSON", "")
-	problemNoLedger        = newProblem(http.StatusNotImplemented, "no-ledger", "Jobs cannot be read",
-		"this deployment keeps no record of jobs: read the logs of the function provision, or set ROUTINELY_TABLESTORE_ENDPOINT")
-	problemLedger = newProblem(http.StatusServiceUnavailable, "ledger-unavailable", "The record of jobs does not answer",
-		"jobs go on; ask again later")
+	problemLedger          = newProblem(http.StatusServiceUnavailable, "ledger-unavailable", "The ledger does not answer",
+		"nothing was changed that the ledger has not confirmed: ask again later")
 	problemUnknownJob     = newProblem(http.StatusNotFound, "unknown-job", "There is no record of this job", "")
 	problemNotCancellable = newProblem(http.StatusConflict, "not-cancellable", "The job can no longer be cancelled", "")
 	problemUnknownRoutine = newProblem(http.StatusNotFound, "unknown-routine", "There is no record of this routine", "")
 	problemUnknownLetter  = newProblem(http.StatusNotFound, "unknown-dead-letter", "There is no such dead letter", "")
 	problemRedrive        = newProblem(http.StatusUnprocessableEntity, "invalid-redrive", "The redrive breaks its rules", "")
+	problemNotRedrivable  = newProblem(http.StatusUnprocessableEntity, "not-redrivable", "There is nothing to redrive in the dead letter", "")
+	problemNoCallback     = newProblem(http.StatusConflict, "no-callback", "The job has no callback to send", "")
 	problemQueue          = newProblem(http.StatusServiceUnavailable, "queue-unavailable", "The queue does not answer", "")
 	problemInternal       = newProblem(http.StatusInternalServerError, "internal", "The function failed",
 		"nothing was promised: send the request again, and report the request id if it persists")
@@ -75,18 +85,32 @@ var (
 // retryAfter is how long a caller is asked to wait while a service behind the function does not answer.
 const retryAfter = 5 * time.Second
 
-// notQueued is the problem of a job that MNS has not confirmed.
-func notQueued(err error) problem {
-	if failure := fault.From(err); failure.Kind == fault.Invalid {
-		return problemTooLarge.with(failure.Message)
+// What a caller is to do who does not know whether the request was accepted.
+const (
+	sendAgain = "send the request again, with the same Idempotency-Key if it had one"
+	mayHappen = "The request may still be carried out: " + sendAgain + ", or look among the jobs first"
+)
+
+// notRecorded is the problem of a job that the ledger has not confirmed.
+func notRecorded(err error) problem {
+	detail := "Nothing was accepted: " + sendAgain
+	if fault.From(err).OutcomeUnknown {
+		detail = "An answer of the ledger was lost. " + mayHappen
 	}
-	return queueFailed("nothing was promised: send the request again, with the same Idempotency-Key if it had one", err)
+	return ledgerFailed(err).with(detail)
 }
 
-// queueFailed is the problem of a call of MNS that failed.
-func queueFailed(detail string, err error) problem {
-	p := problemQueue.with(detail)
-	p.cause, p.retryAfter = err, max(retryAfter, fault.From(err).RetryAfter)
+// notQueued is the problem of a recorded job of which neither MNS has confirmed the message nor the ledger that a send is due.
+func notQueued(send, mark error) problem {
+	p := problemQueue.with("The job is recorded, and neither the queue nor the ledger has confirmed that it will be sent. " + mayHappen)
+	p.cause, p.retryAfter = errors.Join(send, mark), max(retryAfter, fault.From(send).RetryAfter)
+	return p
+}
+
+// keyReused is the problem of an idempotency key that stands for a job with another request.
+func keyReused(jobID string) problem {
+	p := problemKeyReused.with(fmt.Sprintf("the key stands for job %s, which asks for something else", jobID))
+	p.JobID = jobID
 	return p
 }
 
@@ -94,13 +118,17 @@ func queueFailed(detail string, err error) problem {
 func ledgerFailed(err error) problem {
 	failure := fault.From(err)
 	switch {
-	case failure.Code == "UnknownJob":
+	case failure.Code == ledger.CodeUnknownJob:
 		return problemUnknownJob.with(failure.Message)
 	case failure.Kind == fault.Invalid:
 		return wrongParameter(failure)
+	case failure.Kind == fault.Internal:
+		p := problemInternal
+		p.cause = err
+		return p
 	}
 	p := problemLedger
-	p.cause, p.retryAfter = err, retryAfter
+	p.cause, p.retryAfter = err, max(retryAfter, failure.RetryAfter)
 	return p
 }
 
@@ -153,8 +181,8 @@ func requestID(ctx context.Context) string {
 	return ""
 }
 
-// seconds writes a time as the header Retry-After has it.
-func seconds(d time.Duration) string { return strconv.Itoa(int(d.Seconds())) }
+// seconds writes a time as the header Retry-After has it, rounded up.
+func seconds(d time.Duration) string { return strconv.Itoa(int(math.Ceil(d.Seconds()))) }
 
 func writeProblem(ctx context.Context, w http.ResponseWriter, p problem) {
 	logCause(ctx, p)

@@ -7,7 +7,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
+	"routinely/shared/api"
 	"routinely/shared/routine"
 )
 
@@ -19,11 +21,57 @@ type query struct {
 
 func readQuery(r *http.Request) *query { return &query{given: r.URL.Query()} }
 
-// text takes a parameter; an absent one is empty.
+// text takes a parameter; an absent one is empty. One that is given without a value is a mistake, such as an empty variable of a script: passed
+// over, it would choose everything.
 func (q *query) text(name string) string {
+	if !q.given.Has(name) {
+		return ""
+	}
 	value := q.given.Get(name)
 	q.given.Del(name)
+	if value == "" {
+		q.wrong(name, "value", "is given without a value: leave it out")
+	}
 	return value
+}
+
+// maxWord is the longest text of a filter, in bytes.
+const maxWord = 255
+
+// word takes a parameter that is a short text.
+func (q *query) word(name string) string {
+	text := q.text(name)
+	if len(text) > maxWord {
+		q.wrong(name, "value", fmt.Sprintf("has %d bytes, at most %d are possible", len(text), maxWord))
+	}
+	return text
+}
+
+// name takes a parameter that is a routine's name.
+func (q *query) name(name string) string {
+	text := q.text(name)
+	if text != "" {
+		q.check(name, routine.CheckName(text))
+	}
+	return text
+}
+
+// recordName takes a parameter that is a host name, in any of its forms.
+func (q *query) recordName(name string) string {
+	text := q.text(name)
+	if text == "" {
+		return ""
+	}
+	normal, detail := routine.NormalizeRecordName(text)
+	q.check(name, detail)
+	return normal
+}
+
+// check adds a problem if there is one.
+func (q *query) check(name, detail string) {
+	if detail != "" {
+		q.wrong(name, "value", detail)
+	}
 }
 
 // number takes a parameter that is a whole number.
@@ -39,6 +87,19 @@ func (q *query) number(name string, otherwise, least, most int64) int64 {
 	return n
 }
 
+// time takes a parameter that is a time in RFC 3339.
+func (q *query) time(name string) time.Time {
+	text := q.text(name)
+	if text == "" {
+		return time.Time{}
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		q.wrong(name, "value", fmt.Sprintf("%.40q is not a time such as 2026-01-15T06:28:17Z", text))
+	}
+	return at
+}
+
 // flag takes a parameter that is true or false.
 func (q *query) flag(name string) bool { return choice(q, name, "true", "false") == "true" }
 
@@ -49,6 +110,24 @@ func choice[T ~string](q *query, name string, values ...T) T {
 		q.wrong(name, "value", fmt.Sprintf("%.40q is not one of %q", value, values))
 	}
 	return value
+}
+
+// reason takes the reason of a drop.
+func (q *query) reason() string {
+	text := q.text("reason")
+	if p, wrong := checkReason(text); wrong {
+		q.problems = append(q.problems, p)
+	}
+	return text
+}
+
+// checkReason says what is wrong with a reason.
+func checkReason(text string) (p routine.Problem, wrong bool) {
+	if len(text) <= api.MaxReason {
+		return p, false
+	}
+	detail := fmt.Sprintf("has %d bytes, at most %d are possible", len(text), api.MaxReason)
+	return routine.Problem{Pointer: "/reason", Code: "value", Detail: detail}, true
 }
 
 func (q *query) wrong(name, code, detail string) {
@@ -67,8 +146,5 @@ func (q *query) end() error {
 		return nil
 	}
 	slices.SortFunc(q.problems, func(a, b routine.Problem) int { return strings.Compare(a.Pointer, b.Pointer) })
-	q.problems = q.problems[:min(len(q.problems), maxQueryProblems)]
-	p := problemParameter.with(q.problems[0].Detail)
-	p.Errors = q.problems
-	return p
+	return problemParameter.about(q.problems[:min(len(q.problems), maxQueryProblems)]...)
 }

@@ -1,7 +1,6 @@
 package accept
 
 import (
-	"context"
 	_ "embed"
 	"encoding/json"
 	"fmt"
@@ -10,16 +9,8 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/google/uuid"
-
-	"routinely/functions/deadletters"
-	"routinely/functions/record"
-	"routinely/queue"
 	"routinely/shared/auth"
-	"routinely/shared/callback"
-	"routinely/shared/ledger"
 )
 
 //go:embed problems.md
@@ -28,36 +19,23 @@ var problemsPage []byte
 //go:embed openapi.yaml
 var contractPage []byte
 
-// service holds what the handlers need.
-type service struct {
-	guard *auth.Guard
-	jobs  *queue.Client
-	// receivers says where callbacks may go.
-	receivers callback.Policy
-	record    *record.Record
-	letters   *deadletters.Desk
-	now       func() time.Time
-	sleep     func(context.Context, time.Duration)
-	newID     func() (uuid.UUID, error)
-}
-
 // newRoutes returns the function's HTTP interface; openapi.yaml describes it.
-func newRoutes(s service) http.Handler {
+func (s *Service) newRoutes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/v1/routines", resource{http.MethodPost: s.allow(auth.Submit, 1, s.createRoutine)})
 	mux.Handle("/v1/routines:batch", resource{http.MethodPost: s.allow(auth.Submit, 0, s.createRoutines)})
-	mux.Handle("/v1/routines/{id}", resource{http.MethodGet: s.allow(auth.Read, 1, s.withLedger(s.routine))})
-	mux.Handle("/v1/jobs", resource{http.MethodGet: s.allow(auth.Read, 1, s.withLedger(s.listJobs))})
+	mux.Handle("/v1/routines/{id}", resource{http.MethodGet: s.allow(auth.Read, 1, s.routine)})
+	mux.Handle("/v1/jobs", resource{http.MethodGet: s.allow(auth.Read, 1, s.listJobs)})
 	mux.Handle("/v1/jobs/{id}", thing{
-		resource{http.MethodGet: s.allow(auth.Read, 1, s.withLedger(s.job))},
-		map[string]handler{"cancel": s.allow(ownRule, 1, s.withLedger(s.cancelJob))},
+		resource{http.MethodGet: s.allow(auth.Read, 1, s.job)},
+		map[string]handler{"cancel": s.allow(ownRule, 1, s.cancelJob), "notify": s.allow(auth.Operate, 1, s.notifyJob)},
 	})
 	mux.Handle("/v1/dead-letters", resource{
-		http.MethodGet: s.allow(auth.Read, 1, s.listDeadLetters), http.MethodDelete: s.allow(auth.Operate, 1, s.deleteDeadLetters),
+		http.MethodGet: s.allow(auth.Read, 1, s.listDeadLetters), http.MethodDelete: s.allow(auth.Operate, 1, s.dropDeadLetters),
 	})
 	mux.Handle("/v1/dead-letters:redrive", resource{http.MethodPost: s.allow(auth.Operate, 1, s.redriveDeadLetters)})
 	mux.Handle("/v1/dead-letters/{id}", thing{
-		resource{http.MethodGet: s.allow(auth.Read, 1, s.deadLetter), http.MethodDelete: s.allow(auth.Operate, 1, s.deleteDeadLetter)},
+		resource{http.MethodGet: s.allow(auth.Read, 1, s.deadLetter), http.MethodDelete: s.allow(auth.Operate, 1, s.dropDeadLetter)},
 		map[string]handler{"redrive": s.allow(auth.Operate, 1, s.redriveDeadLetter)},
 	})
 	mux.Handle("/healthz", resource{http.MethodGet: health})
@@ -140,16 +118,6 @@ func serve(h handler, w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeJSON(w, out.status, "application/json", out.body)
-}
-
-// withLedger makes a handler of one that reads the ledger.
-func (s service) withLedger(h func(*ledger.Ledger, *http.Request) (reply, error)) handler {
-	return func(r *http.Request) (reply, error) {
-		if s.record.Ledger() == nil {
-			return reply{}, problemNoLedger
-		}
-		return h(s.record.Ledger(), r)
-	}
 }
 
 func writeJSON(w http.ResponseWriter, status int, contentType string, body any) {

@@ -31,8 +31,8 @@ type request struct {
 	} `json:"requestContext"`
 }
 
-// response is what the trigger turns into the HTTP answer. Headers is never nil: it would be written as null.
-type response struct {
+// Response is what the trigger turns into the HTTP answer. Headers is never nil: it would be written as null.
+type Response struct {
 	StatusCode      int               `json:"statusCode"`
 	Headers         map[string]string `json:"headers"`
 	IsBase64Encoded bool              `json:"isBase64Encoded"`
@@ -41,7 +41,7 @@ type response struct {
 
 // serveEvent answers one event. Whatever happens inside, a panic included, becomes an HTTP answer: an error of the function
 // would show its text to the caller.
-func serveEvent(ctx context.Context, event []byte, handler http.Handler) (out response) {
+func serveEvent(ctx context.Context, event []byte, handler http.Handler) (out Response) {
 	answer := newRecorder()
 	defer func() {
 		if broken := recover(); broken != nil {
@@ -112,8 +112,8 @@ func (a *recorder) WriteHeader(status int) { a.status = status }
 
 func (a *recorder) Write(text []byte) (int, error) { return a.body.Write(text) }
 
-func (a *recorder) export() response {
-	out := response{StatusCode: a.status, Headers: map[string]string{}}
+func (a *recorder) export() Response {
+	out := Response{StatusCode: a.status, Headers: map[string]string{}}
 	for name, values := range a.header {
 		out.Headers[name] = strings.Join(values, ", ")
 	}

@@ -3,7 +3,9 @@ package notify
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -33,7 +35,7 @@ const secret = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
 // bell is a notifier with its queue and a receiver, all on one clock that only the test moves.
 type bell struct {
-	notifier
+	*Notifier
 	mns      *mnsemu.Server
 	messages *mnsclient.Client
 	clock    *clock.Manual
@@ -59,10 +61,14 @@ func start(t *testing.T, answers ...int) *bell {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, url := localtest.MNS(t, b.clock, "jobs-dead", "jobs-callbacks")
+	server, url := localtest.MNS(t, b.clock, sim.DeadLetterQueue, sim.CallbackQueue)
 	b.mns, b.messages = server, localtest.MNSClient(t, url)
-	jobs := sim.Queue(t, queue.Config{Endpoint: url})
-	b.notifier = notifier{queue: jobs, sender: sender, now: b.clock.Now, draw: func() float64 { return 0 }}
+	b.Notifier, err = New(Config{
+		Queue: sim.Queue(t, queue.Config{Endpoint: url}), Sender: sender, Now: b.clock.Now, Draw: func() float64 { return 0 },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	return b
 }
 
@@ -97,19 +103,19 @@ func (b *bell) news(t *testing.T) queue.Callback {
 	return queue.Callback{ID: event.ID(), JobID: "job-1", Caller: "shop", URL: b.url, Event: text, CreatedAt: ended, Attempt: 1}
 }
 
-func body(t *testing.T, c queue.Callback) string {
+// body is the message of a callback, as the queue has it.
+func (b *bell) body(t *testing.T, c queue.Callback) string {
 	t.Helper()
-	text, err := c.Encode()
-	if err != nil {
+	if err := b.Queue.SendCallback(t.Context(), c, 0); err != nil {
 		t.Fatal(err)
 	}
-	return string(text)
+	return b.take(t, sim.CallbackQueue)[0]
 }
 
 // ring runs one invocation and expects it to settle everything.
 func (b *bell) ring(t *testing.T, bodies ...string) []entry {
 	t.Helper()
-	out, err := b.handle(t.Context(), sim.Event(t, bodies...))
+	out, err := b.Handle(t.Context(), sim.Event(t, bodies...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,20 +128,30 @@ func (b *bell) take(t *testing.T, name string) []string {
 	return sim.Take(t, b.messages, name)
 }
 
-// letter takes the one dead letter there is.
-func (b *bell) letter(t *testing.T) queue.Letter {
+// dead takes the one message of the dead-letter queue.
+func (b *bell) dead(t *testing.T) string {
 	t.Helper()
-	found := b.take(t, "jobs-dead")
+	found := b.take(t, sim.DeadLetterQueue)
 	if len(found) != 1 {
 		t.Fatalf("%d dead letters", len(found))
 	}
-	return queue.ReadLetter(queue.Message{ID: "M9", Body: found[0]})
+	return found[0]
+}
+
+// read decodes the callback in a message.
+func (b *bell) read(t *testing.T, text string) queue.Callback {
+	t.Helper()
+	d := queue.Decode([]byte(text), b.clock.Now())[0]
+	if d.Callback == nil {
+		t.Fatalf("not a callback: %s", text)
+	}
+	return *d.Callback
 }
 
 func TestNotify(t *testing.T) {
 	t.Run("delivers the event with the signature of the caller's secret", func(t *testing.T) {
 		b := start(t)
-		if got := b.ring(t, body(t, b.news(t))); got[0].Outcome != delivered || got[0].JobID != "job-1" {
+		if got := b.ring(t, b.body(t, b.news(t))); got[0].Outcome != delivered || got[0].JobID != "job-1" {
 			t.Fatalf("%+v", got)
 		}
 		its, err := callback.SecretOf(secret, "shop")
@@ -153,23 +169,22 @@ func TestNotify(t *testing.T) {
 			t.Errorf("sent %s", b.bodies[0])
 		}
 	})
-	t.Run("tries again by the schedule, under the same id, and keeps what failed", func(t *testing.T) {
+	t.Run("tries again by the schedule, under the same id, and keeps the latest status", func(t *testing.T) {
 		b := start(t, 500, 503)
 		first := b.news(t)
-		next := body(t, first)
+		next := b.body(t, first)
 		for _, delay := range []time.Duration{5 * time.Second, 5 * time.Minute} {
 			if got := b.ring(t, next); got[0].Outcome != again || got[0].DelaySeconds != delay.Seconds() || got[0].Code != callback.CodeUnavailable {
 				t.Fatalf("%+v", got)
 			}
 			b.clock.Advance(delay - time.Second)
-			if early := b.take(t, "jobs-callbacks"); len(early) != 0 {
+			if early := b.take(t, sim.CallbackQueue); len(early) != 0 {
 				t.Fatalf("%d messages before their time", len(early))
 			}
 			b.clock.Advance(time.Second)
-			next = b.take(t, "jobs-callbacks")[0]
+			next = b.take(t, sim.CallbackQueue)[0]
 		}
-		c := queue.DecodeCallbacks([]byte(next))[0].Callback
-		if c.Attempt != 3 || len(c.Failures) != 2 || c.Failures[1].Number != 2 || c.ID != first.ID {
+		if c := b.read(t, next); c.Attempt != 3 || c.LastStatus != 503 || c.ID != first.ID {
 			t.Errorf("%+v", c)
 		}
 		if got := b.ring(t, next); got[0].Outcome != delivered {
@@ -181,39 +196,35 @@ func TestNotify(t *testing.T) {
 			}
 		}
 	})
-	t.Run("gives up after the last attempt, with all that is needed to redrive", func(t *testing.T) {
+	t.Run("gives up after the last attempt, and says how often it tried and what was answered", func(t *testing.T) {
 		b := start(t, 500)
 		last := b.news(t)
-		last.Attempt = callback.MaxAttempts
-		if got := b.ring(t, body(t, last)); got[0].Outcome != deadLettered {
+		last.Attempt, last.LastStatus = callback.MaxAttempts, 503
+		if got := b.ring(t, b.body(t, last)); got[0].Outcome != givenUp {
 			t.Fatalf("%+v", got)
 		}
-		l := b.letter(t)
-		if l.Undelivered || l.JobID != "job-1" || l.Step != callback.Step || l.Code != callback.CodeUnavailable || l.Reason != "the callback was tried 10 times" || l.Hint == "" || len(l.Attempts) != 1 {
-			t.Errorf("%+v", l)
+		last.LastStatus = 500
+		if diff := cmp.Diff(last, b.read(t, b.dead(t))); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
 		}
-		messages, err := l.Redrive(b.clock.Now(), "op", "receiver mended")
-		if err != nil || len(messages) != 1 || !messages[0].Callback {
-			t.Fatalf("%+v, %v", messages, err)
-		}
-		for _, err := range b.queue.Redeliver(t.Context(), messages) {
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-		if got := b.ring(t, b.take(t, "jobs-callbacks")...); got[0].Outcome != delivered || got[0].Attempt != 1 {
-			t.Errorf("%+v", got)
-		}
-		if diff := cmp.Diff(b.bodies[0], b.bodies[1]); diff != "" {
-			t.Errorf("another event: %s", diff)
+	})
+	t.Run("knows no status of a receiver that does not answer", func(t *testing.T) {
+		b := start(t)
+		last := b.news(t)
+		last.URL, last.Attempt, last.LastStatus = "http://127.0.0.1:1/hook", callback.MaxAttempts, 503
+		b.ring(t, b.body(t, last))
+		if c := b.read(t, b.dead(t)); c.LastStatus != 0 {
+			t.Errorf("%+v", c)
 		}
 	})
 	for status, code := range map[int]string{404: callback.CodeRefused, 410: callback.CodeGone, 302: callback.CodeRedirected} {
 		t.Run("gives up at once after the answer "+http.StatusText(status), func(t *testing.T) {
 			b := start(t, status)
-			b.ring(t, body(t, b.news(t)))
-			if l := b.letter(t); l.Code != code || l.Reason != "the callback would fail again" {
-				t.Errorf("%+v", l)
+			if got := b.ring(t, b.body(t, b.news(t))); got[0].Outcome != givenUp || got[0].Code != code {
+				t.Errorf("%+v", got)
+			}
+			if c := b.read(t, b.dead(t)); c.Attempt != 1 || c.LastStatus != status {
+				t.Errorf("%+v", c)
 			}
 		})
 	}
@@ -221,9 +232,8 @@ func TestNotify(t *testing.T) {
 		b := start(t)
 		c := b.news(t)
 		c.URL = "http://169.254.169.254/latest/meta-data?token=hush"
-		b.ring(t, body(t, c))
-		if l := b.letter(t); l.Code != callback.CodeForbidden || l.Kind != "denied" {
-			t.Errorf("%+v", l)
+		if got := b.ring(t, b.body(t, c)); got[0].Outcome != givenUp || got[0].Code != callback.CodeForbidden {
+			t.Errorf("%+v", got)
 		}
 	})
 	t.Run("delivers to the others while one receiver keeps it waiting", func(t *testing.T) {
@@ -235,35 +245,69 @@ func TestNotify(t *testing.T) {
 		defer quick.Close()
 		first, second := b.news(t), b.news(t)
 		first.URL, second.URL = slow.URL, quick.URL
-		for _, line := range b.ring(t, body(t, first), body(t, second)) {
+		for _, line := range b.ring(t, b.body(t, first), b.body(t, second)) {
 			if line.Outcome != delivered {
 				t.Errorf("%+v", line)
 			}
 		}
 	})
-	t.Run("makes a dead letter of what is no callback", func(t *testing.T) {
+	t.Run("passes on what is no callback, byte for byte", func(t *testing.T) {
 		b := start(t)
-		for _, text := range []string{"", "nonsense", `{"name":"pr-1"}`, `{"type":"routinely.callback.v1","data":{"id":"msg_1"}}`} {
-			if got := b.ring(t, text); got[0].Outcome != deadLettered || got[0].Code != "UnreadableMessage" {
+		for _, text := range []string{"nonsense", " x\r\n", "a\x00b", `{"name":"pr-1"}`, `{"type":"routinely.callback.v2","data":{"id":"msg_1"}}`, "eyJuYW1lIjoicHItMSJ9"} {
+			if got := b.ring(t, text); got[0].Outcome != passedOn || got[0].Code != "UnreadableMessage" {
 				t.Errorf("%q: %+v", text, got)
 			}
-			if l := b.letter(t); l.Callback != nil || l.Received.Body != text || l.Kind != "invalid" {
-				t.Errorf("%q: %+v", text, l)
+			want := text
+			if text == "a\x00b" { // XML cannot carry it
+				want = base64.StdEncoding.EncodeToString([]byte(text))
+			}
+			if got := b.dead(t); got != want {
+				t.Errorf("%q became %q", text, got)
 			}
 		}
+	})
+	t.Run("does not come back for a message without a byte", func(t *testing.T) {
+		b := start(t)
+		if got := b.ring(t, ""); got[0].Outcome != passedOn || len(b.take(t, sim.DeadLetterQueue)) != 0 {
+			t.Errorf("%+v", got)
+		}
+	})
+	t.Run("gives up an event that cannot be sent", func(t *testing.T) {
+		b := start(t)
 		broken := b.news(t)
 		broken.Event = json.RawMessage(`{"type":"routinely.job.succeeded"}`)
-		if got := b.ring(t, body(t, broken)); got[0].Outcome != deadLettered || got[0].Code != callback.CodeEvent {
+		if got := b.ring(t, b.body(t, broken)); got[0].Outcome != givenUp || got[0].Code != callback.CodeEvent {
 			t.Errorf("%+v", got)
+		}
+		b.read(t, b.dead(t))
+	})
+	t.Run("settles each of several callbacks in an event by itself", func(t *testing.T) {
+		b := start(t)
+		var bodies []string
+		for i, path := range []string{"/1", "/2", "/3"} {
+			c := b.news(t)
+			c.ID, c.URL = fmt.Sprint("msg_", i), strings.Replace(b.url, "/hook", path, 1)
+			if i == 1 {
+				c.URL, c.Attempt = "http://127.0.0.1:1/hook", callback.MaxAttempts
+			}
+			bodies = append(bodies, b.body(t, c))
+		}
+		got := b.ring(t, bodies...)
+		if got[0].Outcome != delivered || got[1].Outcome != givenUp || got[2].Outcome != delivered || len(b.got) != 2 {
+			t.Errorf("%d requests, %+v", len(b.got), got)
+		}
+		if c := b.read(t, b.dead(t)); c.ID != "msg_1" {
+			t.Errorf("%+v", c)
 		}
 	})
 	for _, broken := range []int{204, 500, 404} {
 		t.Run("loses nothing when the queue fails after the answer "+http.StatusText(broken), func(t *testing.T) {
 			b := start(t, broken)
+			event := sim.Event(t, b.body(t, b.news(t)))
 			if _, err := b.mns.Faults().Add(faults.Rule{Action: "SendMessage", Times: -1, Fault: faults.Fault{Answer: faults.Reset}}); err != nil {
 				t.Fatal(err)
 			}
-			out, err := b.handle(t.Context(), sim.Event(t, body(t, b.news(t))))
+			out, err := b.Handle(t.Context(), event)
 			if broken == 204 {
 				if err != nil || out.Messages[0].Outcome != delivered {
 					t.Errorf("%+v, %v", out, err)
@@ -275,7 +319,7 @@ func TestNotify(t *testing.T) {
 			}
 		})
 	}
-	for attempt, name := range map[int]string{1: "jobs-callbacks", callback.MaxAttempts: "jobs-dead"} {
+	for attempt, name := range map[int]string{1: sim.CallbackQueue, callback.MaxAttempts: sim.DeadLetterQueue} {
 		t.Run("hands a callback over although its invocation is called off in the middle, to "+name, func(t *testing.T) {
 			b := start(t)
 			ctx, cancel := context.WithCancel(t.Context())
@@ -288,7 +332,7 @@ func TestNotify(t *testing.T) {
 			defer slow.Close()
 			c := b.news(t)
 			c.URL, c.Attempt = slow.URL, attempt
-			if out, err := b.handle(ctx, sim.Event(t, body(t, c))); err != nil || out.Messages[0].Code != callback.CodeUnreachable {
+			if out, err := b.Handle(ctx, sim.Event(t, b.body(t, c))); err != nil || out.Messages[0].Code != callback.CodeUnreachable {
 				t.Errorf("%+v, %v", out, err)
 			}
 			b.clock.Advance(5 * time.Second)
@@ -306,7 +350,7 @@ func TestNotify(t *testing.T) {
 		}
 		ctx := logging.Into(context.Background(), log)
 		for range 2 {
-			if _, err := b.handle(ctx, sim.Event(t, body(t, b.news(t)))); err != nil {
+			if _, err := b.Handle(ctx, sim.Event(t, b.body(t, b.news(t)))); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -314,42 +358,4 @@ func TestNotify(t *testing.T) {
 			t.Errorf("%d lines: %s", n, &out)
 		}
 	})
-}
-
-func TestUndeliveredCallback(t *testing.T) {
-	b := start(t)
-	told := b.news(t)
-	for name, text := range map[string]string{"the message": body(t, told), "the trigger's event": string(sim.Event(t, body(t, told)))} {
-		t.Run("that the trigger's own dead-letter setting kept can be redriven: "+name, func(t *testing.T) {
-			l := queue.ReadLetter(queue.Message{ID: "M1", Body: text, EnqueuedAt: b.clock.Now()})
-			if !l.Undelivered || l.Callback == nil || l.JobID != "job-1" || !strings.Contains(l.Message, "notify") {
-				t.Fatalf("%+v", l)
-			}
-			messages, err := l.Redrive(b.clock.Now(), "op", "")
-			if err != nil || len(messages) != 1 || !messages[0].Callback {
-				t.Errorf("%+v, %v", messages, err)
-			}
-		})
-	}
-}
-
-func TestRun(t *testing.T) {
-	least := []string{"ROUTINELY_MNS_ENDPOINT=http://localhost", "ROUTINELY_CALLBACK_SECRETS=" + secret}
-	t.Run("joins the parts", func(t *testing.T) {
-		started := false
-		if err := Run(sim.Process(t, func(any, func(context.Context)) { started = true }), least, io.Discard); err != nil || !started {
-			t.Errorf("%v, started %t", err, started)
-		}
-	})
-	for name, setting := range map[string]string{
-		"a bad secret": "ROUTINELY_CALLBACK_SECRETS=hush", "no secret": "ROUTINELY_CALLBACK_SECRETS=", "a bad prefix": "ROUTINELY_PREFIX=a-",
-		"every network": "ROUTINELY_CALLBACK_NETWORKS=0.0.0.0/0", "a bad network": "ROUTINELY_CALLBACK_NETWORKS=10.0.0.0", "a negative time": "ROUTINELY_CALLBACK_TIMEOUT=-1s",
-	} {
-		t.Run("refuses "+name, func(t *testing.T) {
-			err := Run(sim.Process(t, func(any, func(context.Context)) { t.Error("started") }), append(least, setting), io.Discard)
-			if err == nil || strings.Contains(err.Error(), "hush") {
-				t.Errorf("got %v", err)
-			}
-		})
-	}
 }

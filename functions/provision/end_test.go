@@ -1,281 +1,200 @@
-package provision
+package provision_test
 
 import (
-	"context"
+	"encoding/base64"
 	"encoding/json"
+	"strings"
 	"testing"
-	"time"
 
-	"github.com/google/go-cmp/cmp"
-
-	"routinely/deploy/local/faults"
 	"routinely/deploy/sim"
 	"routinely/queue"
 	"routinely/shared/callback"
-	"routinely/shared/fault"
+	"routinely/shared/dispatch"
 	"routinely/shared/ledger"
 	"routinely/shared/routine"
 )
 
-// noSite is ESA's refusal of a site that the account has not.
-func noSite() faults.Rule {
-	return faults.Rule{
-		Action: "CreateRoutineRelatedRecord",
-		Fault:  faults.Fault{Answer: faults.Error, Status: 400, Code: "SiteParameterNotMatch"},
-	}
-}
-
-// noQueue breaks the sending of messages.
-func noQueue() faults.Rule {
-	return faults.Rule{Action: "SendMessage", Times: -1, Fault: faults.Fault{Answer: faults.Error, Status: 500, Code: "InternalError"}}
-}
-
-func TestDeadJob(t *testing.T) {
-	t.Run("is recorded before its letter is sent, so that a worker killed in between leaves a message that sends it", func(t *testing.T) {
-		l := startRecorded(t)
-		e := l.claimed(t)
-		l.inject(t, l.esa.Faults(), noSite())
-		l.inject(t, l.mns.Faults(), noQueue())
-		if _, err := l.handle(t.Context(), sim.Event(t, body(t, e))); !fault.HasKind(err, fault.Unavailable) {
-			t.Fatalf("got %v, want the fault of the queue", err)
-		}
-		if got := l.told(t, e.JobID); got.State != routine.DeadLettered {
-			t.Errorf("recorded %+v", got)
-		}
-		l.mns.Faults().Clear()
-		// ESA would take the job by now, but its end is on record.
-		if got := l.invoke(t, body(t, e)); got[0].Outcome != deadLettered || got[0].Code != "SiteParameterNotMatch" {
-			t.Errorf("%+v", got)
-		}
-		letters := l.letters(t)
-		if len(letters) != 1 || letters[0].Code != "SiteParameterNotMatch" || len(letters[0].Attempts) != 1 || letters[0].Reason == "" || letters[0].Hint == "" {
-			t.Errorf("letters %+v", letters)
-		}
-		if _, records := l.holds(t); records != 0 {
-			t.Errorf("%d records", records)
-		}
-	})
-	t.Run("has one letter however often its message comes", func(t *testing.T) {
-		l := startRecorded(t)
-		e := l.claimed(t)
-		l.inject(t, l.esa.Faults(), noSite())
-		var ids []string
-		for range 3 {
-			l.invoke(t, body(t, e))
-			for _, text := range l.take(t, "jobs-dead") {
-				ids = append(ids, queue.ReadLetter(queue.Message{Body: text}).ID)
-			}
-		}
-		if len(ids) != 3 || ids[0] != ids[1] || ids[0] != ids[2] {
-			t.Errorf("letters %q, want copies of one", ids)
-		}
-	})
-	t.Run("is not tried by another message of it", func(t *testing.T) {
-		l := startRecorded(t)
-		e := l.claimed(t)
-		l.inject(t, l.esa.Faults(), noSite())
-		l.invoke(t, body(t, e))
-		copied := e
-		copied.Attempt = 2
-		if got := l.invoke(t, body(t, copied)); got[0].Outcome != duplicate {
-			t.Errorf("%+v", got)
-		}
-		if letters := l.letters(t); len(letters) != 1 {
-			t.Errorf("%d letters", len(letters))
-		}
-	})
-	t.Run("has a letter of its own if its key stands for another request that has succeeded", func(t *testing.T) {
-		l := startRecorded(t)
-		first := l.claimed(t)
-		if got := l.invoke(t, body(t, first)); got[0].Outcome != succeeded {
-			t.Fatalf("%+v", got)
-		}
-		second := first
-		second.Request.Name, second.Request.RecordName = "pr-2", "pr-2.example.com"
-		l.inject(t, l.esa.Faults(), noSite())
-		if got := l.invoke(t, body(t, second)); got[0].Outcome != deadLettered {
-			t.Errorf("%+v", got)
-		}
-		if letters := l.letters(t); len(letters) != 1 || letters[0].Request.Name != "pr-2" {
-			t.Errorf("letters %+v", letters)
-		}
-	})
-	t.Run("leaves an older message of it nothing to do once it is redriven", func(t *testing.T) {
-		l := startRecorded(t)
-		e := l.claimed(t)
-		l.inject(t, l.esa.Faults(), noSite(), noSite())
-		l.invoke(t, body(t, e))
-		l.letters(t)
-		if _, err := l.ledger.Append(t.Context(), routine.Job{ID: e.JobID}, ledger.Entry{Kind: ledger.Redriven, Redriven: 1}); err != nil {
-			t.Fatal(err)
-		}
-		older := e
-		older.Attempt = 2
-		if got := l.invoke(t, body(t, older)); got[0].Outcome != duplicate {
-			t.Errorf("%+v", got)
-		}
-		if letters := l.letters(t); len(letters) != 0 {
-			t.Errorf("letters %+v", letters)
-		}
-	})
-	t.Run("is tried again once it is redriven", func(t *testing.T) {
-		l := startRecorded(t)
-		e := l.claimed(t)
-		l.inject(t, l.esa.Faults(), noSite())
-		l.invoke(t, body(t, e))
-		e.Redrive(l.clock.Now(), "op", "site added")
-		if got := l.invoke(t, body(t, e)); got[0].Outcome != succeeded {
-			t.Errorf("%+v", got)
-		}
-		if got := l.told(t, e.JobID); got.State != routine.Succeeded || got.Redriven != 1 {
-			t.Errorf("recorded %+v", got)
-		}
-	})
-	t.Run("goes on after a redrive with what its steps achieved, and does not take its own routine for another's", func(t *testing.T) {
+func TestSuccess(t *testing.T) {
+	t.Run("is told by the row", func(t *testing.T) {
 		l := start(t)
-		e := l.envelope()
-		e.Request.IfExists = routine.Fail
-		l.inject(t, l.esa.Faults(), noSite())
-		l.invoke(t, body(t, e))
-		letters := l.letters(t)
-		if len(letters) != 1 {
-			t.Fatalf("%d letters", len(letters))
+		l.expect(t, "succeeded", message(t, l.accept(t, 1)))
+		row := l.row(t, "job-1")
+		if !row.Ready || row.State != routine.Succeeded || row.Waiting != nil || !row.Begun.IsZero() || !row.StartedAt.Equal(l.clock.Now()) {
+			t.Errorf("row %+v", row)
 		}
-		again, err := letters[0].Redrive(l.clock.Now(), "op", "site added")
-		if err != nil || len(again) != 1 {
-			t.Fatalf("%+v, %v", again, err)
+		if row.Result.Routine != routine.Created || row.Result.Record != routine.Created || row.Result.RecordID == 0 {
+			t.Errorf("result %+v", row.Result)
 		}
-		if got := l.invoke(t, again[0].Body); got[0].Outcome != succeeded || l.esa.Faults().Count("CreateRoutine") != 1 {
-			t.Errorf("%+v", got)
-		}
+		same(t, "messages sent", l.mns.Faults().Count(sendMessage), 0)
 	})
-	t.Run("has no letter if it succeeded meanwhile", func(t *testing.T) {
-		l := startRecorded(t)
-		e := l.claimed(t)
-		l.inject(t, l.esa.Faults(), noSite())
-		l.overtaken(t, e)
-		if letters := l.letters(t); len(letters) != 0 {
-			t.Errorf("letters %+v", letters)
-		}
-		if got := l.told(t, e.JobID); got.State != routine.Succeeded {
-			t.Errorf("recorded %+v", got)
+	t.Run("forgets the failures before, but not its attempts", func(t *testing.T) {
+		l := start(t)
+		l.refuses(t, createRoutine, "InternalException", 2)
+		same(t, "outcomes", l.drain(t, message(t, l.accept(t, 1))), []string{"again", "again", "succeeded"})
+		if row := l.row(t, "job-1"); row.Code != "" || row.Hint != "" || row.Attempt != 3 || len(row.Attempts) != 2 {
+			t.Errorf("row %+v", row)
 		}
 	})
 }
 
-// overtaken lets a job fail that another worker brings to success while it waits for the lock.
-func (l *lane) overtaken(t *testing.T, e queue.Envelope) {
-	t.Helper()
-	l.inject(t, l.esa.Faults(), faults.Rule{Action: "CreateRoutine", Fault: faults.Fault{Answer: faults.Error, Status: 400, Code: "UserOperationStatusIsLocked"}})
-	pause := l.sleep
-	l.sleep = func(ctx context.Context, d time.Duration) {
-		pause(ctx, d)
-		entry := ledger.Entry{Kind: ledger.Succeeded, Attempt: 1, Result: &routine.Result{Routine: routine.Created, Record: routine.Created, RecordID: 1}}
-		if _, err := l.ledger.Append(ctx, routine.Job{ID: e.JobID}, entry); err != nil {
-			t.Error(err)
+func TestBareRequest(t *testing.T) {
+	const bare = `{"Name":"pr-1","SiteId":"54362329990032","RecordName":"PR-1.example.com."}`
+	t.Run("is a job of its own, plain and in Base64", func(t *testing.T) {
+		l := start(t)
+		same(t, "outcomes", l.invoke(t, bare, base64.StdEncoding.EncodeToString([]byte(bare))), times(2, "succeeded"))
+		jobs, _, err := l.ledger.Jobs(t.Context(), ledger.Filter{State: routine.Succeeded}, 10, "")
+		if err != nil || len(jobs) != 2 || jobs[0].Request.RecordName != "pr-1.example.com" {
+			t.Errorf("%+v, %v", jobs, err)
 		}
-	}
-	if got := l.invoke(t, body(t, e)); got[0].Outcome != duplicate {
-		t.Errorf("%+v", got)
-	}
+		l.holds(t, 1, 1)
+	})
+	t.Run("that comes again is the same job", func(t *testing.T) {
+		l := start(t)
+		l.refuses(t, createRoutine, "InternalException", 1)
+		l.expect(t, "again", bare)
+		l.expect(t, "duplicate", bare)
+		same(t, "its next delivery", l.drain(t), []string{"succeeded"})
+		l.expect(t, "duplicate", bare)
+	})
+	t.Run("that is too long to be sent on is a dead letter", func(t *testing.T) {
+		l := start(t)
+		long := strings.Replace(bare, "{", `{"description":"`+strings.Repeat("d", queue.MaxEnvelopeBytes)+`",`, 1)
+		row := l.files(t, long)
+		same(t, "code", row.Code, "MessageTooLarge")
+		same(t, "the message as received", row.Received.Body, long)
+	})
 }
 
-// callbacks decodes the callbacks that wait on their queue.
-func (l *lane) callbacks(t *testing.T) (out []queue.Callback) {
+// files delivers a message that cannot be carried out twice, and returns its dead letter.
+func (l *lane) files(t *testing.T, body string) ledger.Row {
 	t.Helper()
-	for _, text := range l.take(t, "jobs-callbacks") {
-		d := queue.DecodeCallbacks([]byte(text))
-		if len(d) != 1 || d[0].Err != nil {
-			t.Fatalf("%+v", d)
-		}
-		out = append(out, d[0].Callback)
+	same(t, "outcomes", append(l.invoke(t, body), l.invoke(t, body)...), times(2, "dead-lettered"))
+	same(t, "ESA calls", calls(l.esa.Faults()), nil)
+	rows, _, err := l.ledger.DeadLetters(t.Context(), ledger.DeadFilter{}, 10, "")
+	if err != nil || len(rows) != 1 {
+		t.Fatalf("%d dead letters, %v", len(rows), err)
 	}
-	return out
+	return l.row(t, rows[0].ID)
 }
 
-// event is what the receiver of a callback will read.
-func event(t *testing.T, c queue.Callback) callback.Event {
-	t.Helper()
-	var e callback.Event
-	if err := json.Unmarshal(c.Event, &e); err != nil {
-		t.Fatal(err)
+func TestFiled(t *testing.T) {
+	callbackBody := `{"specversion":"1.0","id":"x/1","source":"/routinely","type":"` + queue.TypeCallback + `","data":{"id":"x","jobId":"job-1","round":0,` +
+		`"url":"https://hooks.example.com","event":{},"createdAt":"2026-01-15T06:28:17Z","attempt":1}}`
+	for name, test := range map[string]struct{ body, code string }{
+		"text":                              {"\x00rubbish", "UnreadableMessage"},
+		"Base64 of no request":              {base64.StdEncoding.EncodeToString([]byte("[]")), "UnreadableMessage"},
+		"an event of another kind":          {`{"specversion":"1.0","id":"1","source":"/x","type":"y","data":[]}`, "UnreadableMessage"},
+		"a callback":                        {callbackBody, "UnreadableMessage"},
+		"a request that breaks three rules": {`{"name":"NO","siteId":0}`, "InvalidRequest"},
+	} {
+		t.Run("a message that holds "+name+" is one dead letter, with its bytes", func(t *testing.T) {
+			l := start(t)
+			row := l.files(t, test.body)
+			if row.Code != test.code || row.Hint == "" || row.Reason == "" || row.Origin != ledger.Worker {
+				t.Errorf("row %+v", row)
+			}
+			same(t, "received", row.Received, &routine.Received{MessageID: "M1", Encoding: routine.TextEncoding, Body: test.body})
+			if broken := test.code == "InvalidRequest"; broken != (len(row.Problems) == 3) {
+				t.Errorf("problems %+v", row.Problems)
+			}
+		})
 	}
-	return e
+	t.Run("an event that is nothing is a dead letter, with its bytes", func(t *testing.T) {
+		for _, event := range []string{"", "null", "[1,", "\xff\xfe"} {
+			l := start(t)
+			report, _ := l.work(t, []byte(event))
+			same(t, "outcomes", outcomes(report), []string{"dead-lettered"})
+			want := &routine.Received{Encoding: routine.TextEncoding, Body: event}
+			if event == "\xff\xfe" {
+				want = &routine.Received{Encoding: routine.Base64Encoding, Body: "//4="}
+			}
+			same(t, "received", l.row(t, report.Messages[0].JobID).Received, want)
+		}
+	})
+	t.Run("a job that the ledger does not know is never run; a redrive runs it", func(t *testing.T) {
+		l := start(t)
+		body := encoded(t, queue.Envelope{
+			JobID: "job-9", Caller: "ci", AcceptedAt: l.clock.Now(), Round: 2, Number: 3, Request: l.accept(t, 1).Request,
+		})
+		same(t, "outcomes", append(l.invoke(t, body), l.invoke(t, body)...), []string{"dead-lettered", "duplicate"})
+		same(t, "ESA calls", calls(l.esa.Faults()), nil)
+		row := l.row(t, "job-9")
+		if row.Code != ledger.CodeUnknownJob || row.Caller != "ci" || row.Received.Body != body || row.Hint == "" {
+			t.Errorf("row %+v", row)
+		}
+		l.expect(t, "succeeded", message(t, l.redrive(t, "job-9")))
+		l.expect(t, "duplicate", body)
+	})
+	t.Run("another request under a known id is a dead letter of its own, and the job goes on", func(t *testing.T) {
+		l := start(t)
+		first := l.accept(t, 1)
+		other := dispatch.Envelope(first)
+		other.Request.Name, other.Request.RecordName = "pr-2", "pr-2.example.com"
+		row := l.files(t, encoded(t, other))
+		if row.ID == "job-1" || row.Code != "KeyReused" || row.Request.Name != "pr-2" {
+			t.Errorf("row %+v", row)
+		}
+		l.expect(t, "succeeded", message(t, first))
+		redriven := l.redrive(t, row.ID)
+		l.expect(t, "succeeded", message(t, redriven))
+	})
 }
 
 func TestCallback(t *testing.T) {
-	const hook = "https://hooks.example.com/routinely?token=hush"
-	for _, kept := range []bool{true, false} {
-		begin, recorded := start, "without a ledger"
-		if kept {
-			begin, recorded = startRecorded, "with a ledger"
+	t.Run("of a success is handed over", func(t *testing.T) {
+		l := start(t)
+		l.expect(t, "succeeded", message(t, l.accept(t, 1, hooked)))
+		row, sent := l.row(t, "job-1"), l.callbacks(t)
+		same(t, "the row tells", row.Callback, &routine.CallbackStatus{State: routine.HandedOver})
+		if len(sent) != 1 || !row.DueAt.IsZero() || sent[0].URL != row.Request.CallbackURL || sent[0].JobID != "job-1" || sent[0].Attempt != 1 {
+			t.Fatalf("due %s, sent %+v", row.DueAt, sent)
 		}
-		t.Run("tells of a success, "+recorded, func(t *testing.T) {
-			l := begin(t)
-			e := l.envelope()
-			e.Request.CallbackURL = hook
-			l.invoke(t, body(t, e))
-			got := l.callbacks(t)
-			if len(got) != 1 {
-				t.Fatalf("%d callbacks", len(got))
-			}
-			news := event(t, got[0])
-			want := queue.Callback{
-				ID: news.ID(), JobID: e.JobID, Caller: e.Caller, URL: hook, Event: got[0].Event, CreatedAt: news.Timestamp, Attempt: 1,
-			}
-			if diff := cmp.Diff(want, got[0]); diff != "" {
-				t.Errorf("-want +got:\n%s", diff)
-			}
-			if j := news.Data; news.Type != "routinely.job.succeeded" || j.State != routine.Succeeded || !j.Ready || j.Result == nil || j.Request.CallbackURL != e.Request.Shown().CallbackURL {
-				t.Errorf("event %+v", news)
-			}
-		})
-		t.Run("tells of a dead letter, "+recorded, func(t *testing.T) {
-			l := begin(t)
-			e := l.envelope()
-			e.Request.CallbackURL = hook
-			l.inject(t, l.esa.Faults(), noSite())
-			l.invoke(t, body(t, e))
-			got := l.callbacks(t)
-			if len(got) != 1 {
-				t.Fatalf("%d callbacks", len(got))
-			}
-			news := event(t, got[0])
-			if j := news.Data; news.Type != "routinely.job.dead-lettered" || j.Code != "SiteParameterNotMatch" || j.Hint == "" || j.Reason == "" || len(j.Attempts) != 1 {
-				t.Errorf("event %+v", news)
-			}
-		})
-		t.Run("is told again until it could be handed over, "+recorded, func(t *testing.T) {
-			l := begin(t)
-			e := l.envelope()
-			e.Request.CallbackURL = hook
-			l.inject(t, l.mns.Faults(), noQueue())
-			for range 2 {
-				if _, err := l.handle(t.Context(), sim.Event(t, body(t, e))); !fault.HasKind(err, fault.Unavailable) {
-					t.Fatalf("got %v, want the fault of the queue", err)
-				}
-			}
-			l.mns.Faults().Clear()
-			l.invoke(t, body(t, e))
-			if got := l.callbacks(t); len(got) != 1 || event(t, got[0]).Type != "routinely.job.succeeded" {
-				t.Errorf("callbacks %+v", got)
-			}
-			if l.invoke(t, body(t, e)); len(l.callbacks(t)) != 0 {
-				t.Error("the job is told of once more")
-			}
-		})
-	}
+		var event callback.Event
+		if err := json.Unmarshal(sent[0].Event, &event); err != nil {
+			t.Fatal(err)
+		}
+		if event.Type != "routinely.job.succeeded" || event.ID() != sent[0].ID || event.Data.Result == nil || strings.Contains(string(sent[0].Event), "hush") {
+			t.Errorf("event %s", sent[0].Event)
+		}
+	})
+	t.Run("of a death is handed over", func(t *testing.T) {
+		l := start(t)
+		l.expect(t, "dead-lettered", message(t, l.accept(t, 1, hooked, elsewhere)))
+		sent := l.callbacks(t)
+		if len(sent) != 1 || !strings.Contains(string(sent[0].Event), "routinely.job.dead-lettered") {
+			t.Errorf("sent %+v", sent)
+		}
+	})
+	t.Run("that MNS does not confirm stays due; an equal delivery sends it under the same id, once", func(t *testing.T) {
+		l := start(t)
+		body := message(t, l.accept(t, 1, hooked))
+		l.queueFails(t)
+		l.expect(t, "succeeded", body)
+		row := l.row(t, "job-1")
+		if !row.DueAt.After(l.clock.Now()) || row.Callback != nil { // the janitor leaves it to the worker for a while
+			t.Errorf("due %s, %+v", row.DueAt, row.Callback)
+		}
+		want, err := dispatch.Callback(row)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.heal()
+		same(t, "outcomes", l.invoke(t, body, body), times(2, "duplicate"))
+		sent := l.callbacks(t)
+		if len(sent) != 1 || sent[0].ID != want.ID {
+			t.Errorf("sent %+v, want %+v", sent, want)
+		}
+		if row := l.row(t, "job-1"); !row.DueAt.IsZero() || row.Callback == nil {
+			t.Errorf("due %s, %+v", row.DueAt, row.Callback)
+		}
+	})
 	t.Run("is not made for jobs that want none, or that try again", func(t *testing.T) {
 		l := start(t)
-		l.invoke(t, body(t, l.envelope()))
-		e := l.envelope()
-		e.JobID, e.Request.Name, e.Request.RecordName, e.Request.CallbackURL = "job-2", "pr-2", "pr-2.example.com", hook
-		l.inject(t, l.esa.Faults(), faults.Rule{Action: "CreateRoutine", Fault: faults.Fault{Answer: faults.Error, Status: 500, Code: "InternalException"}})
-		if got := l.invoke(t, body(t, e)); got[0].Outcome != again {
-			t.Errorf("%+v", got)
-		}
-		if got := l.callbacks(t); len(got) != 0 {
-			t.Errorf("callbacks %+v", got)
+		l.refuses(t, createRoutine, "InternalException", 1)
+		same(t, "outcomes", l.invoke(t, message(t, l.accept(t, 1, hooked)), message(t, l.accept(t, 2))), []string{"again", "succeeded"})
+		same(t, "callbacks", l.take(t, sim.CallbackQueue), nil)
+		if row := l.row(t, "job-2"); !row.DueAt.IsZero() || row.Callback != nil {
+			t.Errorf("row %+v", row)
 		}
 	})
 }

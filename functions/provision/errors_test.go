@@ -1,120 +1,114 @@
-package provision
+package provision_test
 
 import (
 	"context"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
-	"routinely/deploy/local/faults"
 	"routinely/deploy/sim"
 	"routinely/shared/routine"
 )
 
-// TestEveryDocumentedError injects each row of the two official error tables and states what becomes of the job: when ESA
-// answers so for ever, and when it answers so once.
+// TestEveryDocumentedError injects each row of ESA's two error tables and states what becomes of the job: when ESA answers so for ever, and
+// when it answers so once.
 func TestEveryDocumentedError(t *testing.T) {
 	type fate struct {
-		forever []outcome
-		once    []outcome
-		kind    string
-		left    [2]int // routines and records in ESA in the end, when it answers so for ever
+		forever, once []string
+		kind          string
 	}
-	dead := []outcome{deadLettered}
-	tenTimes := append(repeat(again, 9), deadLettered)
-	threeTimes := append(repeat(again, 2), deadLettered)
-	soon := []outcome{again, succeeded}
-	rows := map[string]map[string]fate{
-		"CreateRoutine": {
-			"RoutineAlreadyExist":           {tenTimes, soon, "unavailable", [2]int{}}, // nothing is there to adopt: see package provision
-			"InternalOperationError":        {tenTimes, soon, "unavailable", [2]int{}},
-			"ParameterNotExist":             {dead, dead, "invalid", [2]int{}},
-			"ServiceNotOpen":                {dead, dead, "operator", [2]int{}},
-			"RoutineNumberExceedQuotaLimit": {dead, dead, "operator", [2]int{}},
-			"DependedByOthers":              {threeTimes, soon, "internal", [2]int{}},
-			"RoutineUserServiceStatusHalt":  {dead, dead, "operator", [2]int{}},
-			"InternalException":             {tenTimes, soon, "unavailable", [2]int{}},
-			"InvalidParameter":              {dead, dead, "invalid", [2]int{}},
-			"UserOperationStatusIsLocked":   {nil, []outcome{succeeded}, "locked", [2]int{}},
-		},
-		"CreateRoutineRelatedRecord": {
-			"InternalException":                   {tenTimes, soon, "unavailable", [2]int{1, 0}},
-			"InvalidParameter":                    {dead, dead, "invalid", [2]int{1, 0}},
-			"RoutineNotExist":                     {[]outcome{again, again, deadLettered}, soon, "not-found", [2]int{1, 0}},
-			"DependedByOthers":                    {threeTimes, soon, "internal", [2]int{1, 0}},
-			"SiteParameterNotMatch":               {dead, dead, "not-found", [2]int{1, 0}},
-			"InternalOperationError":              {tenTimes, soon, "unavailable", [2]int{1, 0}},
-			"ParameterAlreadyExist":               {dead, dead, "conflict", [2]int{1, 0}},
-			"RelatedRecordNumberExceedQuotaLimit": {dead, dead, "operator", [2]int{1, 0}},
-			"RoutineUserServiceStatusHalt":        {dead, dead, "operator", [2]int{1, 0}},
-			"UserOperationStatusIsLocked":         {nil, []outcome{succeeded}, "locked", [2]int{1, 0}},
-		},
+	dead, soon := []string{"dead-lettered"}, []string{"again", "succeeded"}
+	given := func(attempts int, kind string) fate {
+		return fate{append(times(attempts-1, "again"), "dead-lettered"), soon, kind}
 	}
-	for action, codes := range rows {
+	atOnce := func(kind string) fate { return fate{dead, dead, kind} }
+	waits := fate{nil, []string{"succeeded"}, "locked"}
+	for action, codes := range map[string]map[string]fate{
+		createRoutine: {
+			"RoutineAlreadyExist":           given(10, "unavailable"), // nothing is there to adopt: see package provision
+			"InternalOperationError":        given(10, "unavailable"),
+			"ParameterNotExist":             atOnce("invalid"),
+			"ServiceNotOpen":                atOnce("account"),
+			"RoutineNumberExceedQuotaLimit": atOnce("quota"),
+			"DependedByOthers":              given(3, "internal"),
+			"RoutineUserServiceStatusHalt":  atOnce("account"),
+			"InternalException":             given(10, "unavailable"),
+			"InvalidParameter":              atOnce("invalid"),
+			"UserOperationStatusIsLocked":   waits,
+		},
+		createRecord: {
+			"InternalException":                   given(10, "unavailable"),
+			"InvalidParameter":                    atOnce("invalid"),
+			"RoutineNotExist":                     given(3, "not-found"), // once it is a delay, then it was deleted, then that was meant
+			"DependedByOthers":                    given(3, "internal"),
+			"SiteParameterNotMatch":               atOnce("not-found"),
+			"InternalOperationError":              given(10, "unavailable"),
+			"ParameterAlreadyExist":               atOnce("conflict"),
+			"RelatedRecordNumberExceedQuotaLimit": atOnce("quota"),
+			"RoutineUserServiceStatusHalt":        atOnce("account"),
+			"UserOperationStatusIsLocked":         waits,
+		},
+	} {
+		routines := 0
+		if action == createRecord {
+			routines = 1
+		}
 		for code, want := range codes {
 			t.Run(action+" answers "+code+" for ever", func(t *testing.T) {
 				l := start(t)
-				l.inject(t, l.esa.Faults(), faults.Rule{Action: action, Times: -1, Fault: faults.Fault{Answer: faults.Error, Code: code}})
+				l.refuses(t, action, code, forever)
+				body := message(t, l.accept(t, 1))
 				if want.kind == "locked" {
-					l.expectPatience(t)
-				} else if diff := cmp.Diff(want.forever, l.drain(t, body(t, l.envelope()))); diff != "" {
-					t.Errorf("outcomes -want +got:\n%s", diff)
+					l.expectPatience(t, body)
+				} else {
+					same(t, "outcomes", l.drain(t, body), want.forever)
 				}
-				letters := l.letters(t)
-				if len(letters) != 1 {
-					t.Fatalf("%d dead letters, want 1", len(letters))
+				row := l.row(t, "job-1")
+				if row.State != routine.DeadLettered || row.Kind != want.kind || row.Code != code || row.Reason == "" || row.Hint == "" {
+					t.Errorf("got %+v", row.Job)
 				}
-				letter := letters[0]
-				if letter.JobID != "job-1" || letter.Kind != want.kind || letter.Code != code || letter.RequestID == "" || letter.Hint == "" || letter.Reason == "" || letter.Step != routine.Step(action) {
-					t.Errorf("got %+v", letter)
+				if row.Last.RequestID == "" || row.Last.Step != routine.Step(action) {
+					t.Errorf("last %+v", row.Last)
 				}
-				if tries := len(want.forever); want.kind != "locked" && len(letter.Attempts) != tries {
-					t.Errorf("%d attempts told, want %d", len(letter.Attempts), tries)
+				if tries := len(want.forever); want.kind != "locked" && (len(row.Attempts) != tries || row.Attempt != tries) {
+					t.Errorf("attempt %d, %d attempts told, want %d", row.Attempt, len(row.Attempts), tries)
 				}
-				routines, records := l.holds(t)
-				if diff := cmp.Diff(want.left, [2]int{routines, records}); diff != "" {
-					t.Errorf("routines and records left, -want +got:\n%s", diff)
-				}
+				l.holds(t, routines, 0)
 			})
 			t.Run(action+" answers "+code+" once", func(t *testing.T) {
 				l := start(t)
-				l.inject(t, l.esa.Faults(), faults.Rule{Action: action, Fault: faults.Fault{Answer: faults.Error, Code: code}})
-				if diff := cmp.Diff(want.once, l.drain(t, body(t, l.envelope()))); diff != "" {
-					t.Errorf("outcomes -want +got:\n%s", diff)
-				}
-				routines, records := l.holds(t)
-				if succeeds := want.once[len(want.once)-1] == succeeded; succeeds && (routines != 1 || records != 1) {
-					t.Errorf("ESA holds %d routines and %d records", routines, records)
+				l.refuses(t, action, code, 1)
+				same(t, "outcomes", l.drain(t, message(t, l.accept(t, 1))), want.once)
+				if want.once[len(want.once)-1] == "succeeded" {
+					l.holds(t, 1, 1)
 				}
 			})
 		}
 	}
 }
 
-// expectPatience works a job whose account stays locked, delivery by delivery, until its age is spent: an invocation of a
-// few seconds each, so that waiting in place does not take the day.
-func (l *lane) expectPatience(t *testing.T) {
+// expectPatience works a job whose account stays locked until its age is spent, in invocations of a few seconds so that waiting in place
+// does not take the day.
+func (l *lane) expectPatience(t *testing.T, body string) {
 	t.Helper()
-	text := body(t, l.envelope())
-	for round := 0; ; round++ {
+	for round := range 100 {
 		ctx, cancel := context.WithTimeout(t.Context(), 12*time.Second)
-		out, err := l.handle(ctx, sim.Event(t, text))
+		report, err := l.handleWithin(ctx, t, body)
 		cancel()
-		if err != nil || round > 100 {
-			t.Fatalf("round %d: %v", round, err)
+		if err != nil {
+			t.Fatal(err)
 		}
-		line := out.Messages[0]
-		if line.Outcome == deadLettered {
+		line := report.Messages[0]
+		if line.Outcome == "dead-lettered" {
 			if round < 22 {
 				t.Errorf("given up after %d rounds, long before a day", round)
 			}
 			return
 		}
-		if line.Outcome != handedBack || line.Attempt != 1 || line.DelaySeconds > 2 {
+		if line.Outcome != "handed-back" || line.Attempt != 1 || line.DelaySeconds > 2 {
 			t.Fatalf("got %+v", line)
 		}
 		l.clock.Advance(time.Hour)
-		text = l.take(t, "jobs")[0]
+		body = l.take(t, sim.JobQueue)[0]
 	}
+	t.Error("never given up")
 }

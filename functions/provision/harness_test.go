@@ -1,11 +1,13 @@
-package provision
+package provision_test
 
 import (
 	"context"
-	"encoding/json"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"routinely/deploy/local/clock"
 	"routinely/deploy/local/esaemu"
@@ -15,8 +17,9 @@ import (
 	"routinely/deploy/local/mnsemu"
 	"routinely/deploy/local/otsemu"
 	"routinely/deploy/sim"
-	"routinely/functions/record"
+	worker "routinely/functions/provision"
 	"routinely/queue"
+	"routinely/shared/dispatch"
 	"routinely/shared/esa"
 	"routinely/shared/ledger"
 	"routinely/shared/provision"
@@ -24,60 +27,207 @@ import (
 	"routinely/shared/routine"
 )
 
-// lane is a worker with its queue and its ESA account, all on one clock that only the test moves.
+// lane is a worker between its local servers, on one clock that only the test and the worker's own pauses move. ESA has the system's clock,
+// since it refuses calls whose signature is old.
 type lane struct {
-	*worker
-	mns *mnsemu.Server
-	// mnsURL is the address of mns.
-	mnsURL string
-	esa    *esaemu.Server
-	jobs   *mnsclient.Client
-	clock  *clock.Manual
-	// ots and ledger are nil for a worker that keeps no record.
-	ots    *otsemu.Server
-	ledger *ledger.Ledger
+	mns      *mnsemu.Server
+	esa      *esaemu.Server
+	ots      *otsemu.Server
+	queues   *mnsclient.Client
+	ledger   *ledger.Ledger
+	dispatch dispatch.Dispatcher
+	clock    *clock.Manual
+	// cfg is what each invocation's worker is made of.
+	cfg worker.Config
 }
 
-// start returns a worker that keeps no record.
 func start(t *testing.T) *lane {
 	t.Helper()
-	return startWith(t, clock.NewManual(time.Now()), nil)
-}
-
-// startRecorded returns a worker with a ledger.
-func startRecorded(t *testing.T) *lane {
-	t.Helper()
-	server, book := sim.NewLedger(t)
-	l := startWith(t, clock.NewManual(time.Now()), book)
-	l.ots, l.ledger = server, book
-	return l
-}
-
-func startWith(t *testing.T, manual *clock.Manual, book *ledger.Ledger) *lane {
-	t.Helper()
-	mns, mnsURL := localtest.MNS(t, manual, "jobs", "jobs-dead", "jobs-callbacks")
+	manual := clock.NewManual(time.Now().UTC().Truncate(time.Second))
+	mns, mnsURL := localtest.MNS(t, manual, sim.JobQueue, sim.DeadLetterQueue, sim.CallbackQueue)
 	account, esaURL := localtest.ESA(t, nil, 0)
-	jobs := sim.Queue(t, queue.Config{Endpoint: mnsURL})
+	ots, jobs := sim.NewLedger(t, manual)
 	client, err := esa.New(esa.Config{Endpoint: esaURL, Credentials: localtest.Credentials, Timeout: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	w, err := newWorker(workerConfig{
-		queue: jobs, record: record.New(book, manual.Now), workflow: provision.Workflow{ESA: client, StepTime: time.Second, Timeout: 10 * time.Second},
-		policy:      retry.Policy{Base: 2 * time.Second, Cap: 15 * time.Minute, MaxAttempts: 10, MaxInternalAttempts: 3, MaxAge: 24 * time.Hour},
-		lockPollMin: 200 * time.Millisecond, lockPollMax: 3 * time.Second, reserve: 10 * time.Second,
-		now: manual.Now, draw: func() float64 { return 0.999 },
-		sleep:    func(_ context.Context, d time.Duration) { manual.Advance(d) },
-		stopping: t.Context(),
-	})
+	sender := sim.Queue(t, queue.Config{Endpoint: mnsURL})
+	return &lane{
+		mns: mns, esa: account, ots: ots, queues: localtest.MNSClient(t, mnsURL), ledger: jobs, clock: manual,
+		dispatch: dispatch.Dispatcher{Queue: sender, Ledger: jobs, Now: manual.Now},
+		cfg: worker.Config{
+			Queue: sender, Ledger: jobs, Workflow: provision.Workflow{ESA: client, StepTime: time.Second, Timeout: 10 * time.Second},
+			Policy:      retry.Policy{Base: 2 * time.Second, Cap: 15 * time.Minute, MaxAttempts: 10, MaxInternalAttempts: 3, MaxAge: 24 * time.Hour},
+			LockPollMin: 200 * time.Millisecond, LockPollMax: 3 * time.Second, Reserve: 10 * time.Second,
+			Now: manual.Now, Draw: func() float64 { return 0.999 },
+			Sleep:    func(_ context.Context, d time.Duration) { manual.Advance(d) },
+			Stopping: t.Context(),
+		},
+	}
+}
+
+// accept records job n as accept does, altered by change.
+func (l *lane) accept(t *testing.T, n int, change ...func(*routine.Job)) ledger.Row {
+	t.Helper()
+	name := fmt.Sprintf("pr-%d", n)
+	job := routine.Job{
+		ID: fmt.Sprintf("job-%d", n), Caller: "ci", AcceptedAt: l.clock.Now(),
+		Request: routine.Request{Name: name, SiteID: localtest.SiteID, RecordName: name + ".example.com"},
+	}
+	for _, alter := range change {
+		alter(&job)
+	}
+	made := l.ledger.Create(t.Context(), ledger.NewRow(job))[0]
+	if made.Err != nil || made.Existed {
+		t.Fatalf("%+v", made)
+	}
+	return made.Row
+}
+
+// strict wants a routine that must not exist yet: a job that runs twice in a row would take its own work for another's.
+func strict(job *routine.Job) { job.Request.IfExists = routine.Fail }
+
+// hooked wants to be told of the job's end.
+func hooked(job *routine.Job) {
+	job.Request.CallbackURL = "https://hooks.example.com/routinely?token=hush"
+}
+
+// elsewhere names a site that the account has not.
+func elsewhere(job *routine.Job) { job.Request.SiteID = 99 }
+
+// message is the row's job on its way.
+func message(t *testing.T, row ledger.Row) string {
+	t.Helper()
+	return encoded(t, dispatch.Envelope(row))
+}
+
+func encoded(t *testing.T, e queue.Envelope) string {
+	t.Helper()
+	body, err := e.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &lane{worker: w, mns: mns, mnsURL: mnsURL, esa: account, jobs: localtest.MNSClient(t, mnsURL), clock: manual}
+	return body
 }
 
-func (l *lane) inject(t *testing.T, set *faults.Set, rules ...faults.Rule) {
+// handle delivers messages to an instance of its own, whose invocation has five minutes.
+func (l *lane) handle(t *testing.T, bodies ...string) (worker.Report, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	return l.handleWithin(ctx, t, bodies...)
+}
+
+func (l *lane) handleWithin(ctx context.Context, t *testing.T, bodies ...string) (worker.Report, error) {
+	t.Helper()
+	w, err := worker.New(l.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w.Handle(ctx, sim.Event(t, bodies...))
+}
+
+// invoke is handle for messages that are all settled. It returns their outcomes.
+func (l *lane) invoke(t *testing.T, bodies ...string) []string {
+	t.Helper()
+	report, err := l.handle(t, bodies...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return outcomes(report)
+}
+
+func outcomes(report worker.Report) (out []string) {
+	for _, line := range report.Messages {
+		out = append(out, string(line.Outcome))
+	}
+	return out
+}
+
+// expect delivers one message and checks its outcome.
+func (l *lane) expect(t *testing.T, want, body string) {
+	t.Helper()
+	same(t, "outcome", l.invoke(t, body), []string{want})
+}
+
+// drain delivers messages as the platform does until there are no more: what was not settled comes again, and what is due is sent as the
+// janitor does. It returns all outcomes.
+func (l *lane) drain(t *testing.T, bodies ...string) (all []string) {
+	t.Helper()
+	for range 300 {
+		var again []string
+		for _, body := range bodies {
+			report, err := l.handle(t, body)
+			all = append(all, outcomes(report)...)
+			if err != nil {
+				again = append(again, body)
+			}
+		}
+		l.clock.Advance(15 * time.Minute)
+		quiet := l.sendDue(t)
+		if bodies = append(again, l.take(t, sim.JobQueue)...); quiet && len(bodies) == 0 {
+			return all
+		}
+	}
+	t.Fatalf("the job goes round for ever: %v", all)
+	return nil
+}
+
+// sendDue sends what is due, as the janitor does, and reports whether the ledger says that there was nothing; what fails stays due.
+func (l *lane) sendDue(t *testing.T) (quiet bool) {
+	t.Helper()
+	rows, _, err := l.ledger.Due(t.Context(), l.clock.Now(), 50)
+	l.dispatch.Send(t.Context(), rows)
+	return err == nil && len(rows) == 0
+}
+
+// take removes and returns the visible messages of a queue.
+func (l *lane) take(t *testing.T, name string) []string {
+	t.Helper()
+	return sim.Take(t, l.queues, name)
+}
+
+// callbacks removes and returns the callbacks on their queue.
+func (l *lane) callbacks(t *testing.T) (out []queue.Callback) {
+	t.Helper()
+	for _, body := range l.take(t, sim.CallbackQueue) {
+		d := queue.Decode(sim.Event(t, body), l.clock.Now())[0]
+		if d.Callback == nil {
+			t.Fatalf("no callback: %q", body)
+		}
+		out = append(out, *d.Callback)
+	}
+	return out
+}
+
+func (l *lane) row(t *testing.T, id string) ledger.Row {
+	t.Helper()
+	row, err := l.ledger.Row(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return row
+}
+
+// change alters a row as another program does.
+func (l *lane) change(t *testing.T, id string, change func(*ledger.Row) error) ledger.Row {
+	t.Helper()
+	row, err := l.ledger.Change(t.Context(), id, change)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return row
+}
+
+// redrive takes a dead letter back.
+func (l *lane) redrive(t *testing.T, id string) ledger.Row {
+	t.Helper()
+	now := l.clock.Now()
+	return l.change(t, id, func(r *ledger.Row) error { return r.Redrive("op", "mended", nil, now, now, now) })
+}
+
+func inject(t *testing.T, set *faults.Set, rules ...faults.Rule) {
 	t.Helper()
 	for _, rule := range rules {
 		if _, err := set.Add(rule); err != nil {
@@ -86,87 +236,88 @@ func (l *lane) inject(t *testing.T, set *faults.Set, rules ...faults.Rule) {
 	}
 }
 
-// envelope is a new job.
-func (l *lane) envelope() queue.Envelope {
-	return queue.Envelope{
-		JobID: "job-1", Caller: "ci", AcceptedAt: l.clock.Now().UTC().Truncate(time.Second), Attempt: 1,
-		Request: routine.Request{Name: "pr-1", SiteID: localtest.SiteID, RecordName: "pr-1.example.com"},
+// heal takes all faults back.
+func (l *lane) heal() {
+	for _, set := range []*faults.Set{l.mns.Faults(), l.esa.Faults(), l.ots.Faults()} {
+		set.Clear()
 	}
 }
 
-func body(t *testing.T, e queue.Envelope) string {
+// forever hits all calls from now on.
+const forever = -1
+
+// refuses has ESA answer an action with an error so many times.
+func (l *lane) refuses(t *testing.T, action, code string, times int) {
 	t.Helper()
-	text, err := e.Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
+	inject(t, l.esa.Faults(), faults.Rule{Action: action, Times: times, Fault: faults.Fault{Answer: faults.Error, Code: code}})
 }
 
-// handle runs one invocation with five minutes of time and expects it to settle everything.
-func (l *lane) invoke(t *testing.T, bodies ...string) []entry {
+// ledgerFails breaks the calls of an action behind the first so many, until it is healed.
+func (l *lane) ledgerFails(t *testing.T, action string, skip int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	defer cancel()
-	out, err := l.handle(ctx, sim.Event(t, bodies...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out.Messages
+	inject(t, l.ots.Faults(), faults.Rule{
+		Action: action, Skip: skip, Times: forever, Fault: faults.Fault{Answer: faults.Error, Status: 503, Code: "OTSServerUnavailable"},
+	})
 }
 
-// take removes and returns the visible messages of a queue.
-func (l *lane) take(t *testing.T, name string) []string {
+// queueFails breaks all sends until it is healed.
+func (l *lane) queueFails(t *testing.T) {
 	t.Helper()
-	return sim.Take(t, l.jobs, name)
+	inject(t, l.mns.Faults(), faults.Rule{
+		Action: sendMessage, Times: forever, Fault: faults.Fault{Answer: faults.Error, Status: 500, Code: "InternalError"},
+	})
 }
 
-// letters decodes the dead letters.
-func (l *lane) letters(t *testing.T) []queue.DeadLetter {
-	t.Helper()
-	var out []queue.DeadLetter
-	for _, text := range l.take(t, "jobs-dead") {
-		var message struct {
-			Data queue.DeadLetter `json:"data"`
-		}
-		if err := json.Unmarshal([]byte(text), &message); err != nil {
-			t.Fatal(err)
-		}
-		out = append(out, message.Data)
+// Actions of the servers.
+const (
+	getRoutine    = "GetRoutine"
+	createRoutine = "CreateRoutine"
+	createRecord  = "CreateRoutineRelatedRecord"
+	listRecords   = "ListRoutineRelatedRecords"
+	sendMessage   = "SendMessage"
+	readRows      = "BatchGetRow"
+	writeRows     = "BatchWriteRow"
+)
+
+const locked = "UserOperationStatusIsLocked"
+
+// calls are the actions that a server was called with, in their order.
+func calls(set *faults.Set) (out []string) {
+	for _, call := range set.Calls() {
+		out = append(out, call.Action)
 	}
 	return out
 }
 
-// drain works the queue until it is empty, a day and more into the future if need be, and returns every outcome.
-func (l *lane) drain(t *testing.T, first string) []outcome {
-	t.Helper()
-	var outcomes []outcome
-	pending := []string{first}
-	for round := 0; len(pending) > 0; round++ {
-		if round > 1000 {
-			t.Fatal("the job goes round for ever")
-		}
-		for _, text := range pending {
-			for _, line := range l.invoke(t, text) {
-				outcomes = append(outcomes, line.Outcome)
-			}
-		}
-		l.clock.Advance(15 * time.Minute)
-		pending = l.take(t, "jobs")
-	}
-	return outcomes
-}
-
-func (l *lane) holds(t *testing.T) (routines, records int) {
+// holds checks how many routines and records ESA has.
+func (l *lane) holds(t *testing.T, routines, records int) {
 	t.Helper()
 	state, err := l.esa.State()
 	if err != nil {
 		t.Fatal(err)
 	}
+	found := 0
 	for _, r := range state.Routines {
-		records += len(r.Records)
+		found += len(r.Records)
 	}
-	return len(state.Routines), records
+	if len(state.Routines) != routines || found != records {
+		t.Errorf("ESA holds %d routines and %d records, want %d and %d", len(state.Routines), found, routines, records)
+	}
 }
 
-func repeat(o outcome, n int) []outcome { return slices.Repeat([]outcome{o}, n) }
+// plant makes a routine as another program does, whose CreateTime is so much after now.
+func (l *lane) plant(t *testing.T, name string, after time.Duration) {
+	t.Helper()
+	if err := l.esa.PlantRoutine(esaemu.Routine{Name: name, CreateTime: time.Now().Add(after)}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func same[T any](t *testing.T, what string, got, want T) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s; -want +got:\n%s", what, diff)
+	}
+}
+
+func times(n int, outcome string) []string { return slices.Repeat([]string{outcome}, n) }

@@ -1,19 +1,19 @@
-package provision
+package provision_test
 
 import (
 	"bytes"
-	"context"
+	"encoding/base64"
 	"runtime/debug"
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf8"
 
-	"github.com/google/go-cmp/cmp"
-
 	"routinely/deploy/sim"
+	worker "routinely/functions/provision"
 	"routinely/queue"
+	"routinely/shared/ledger"
 	"routinely/shared/logging"
+	"routinely/shared/routine"
 )
 
 // cloudEventOf is a CloudEvent of the type with the data.
@@ -41,57 +41,57 @@ var messages = map[string]func(text string) string{
 }
 
 func jobWith(id, caller, request string) string {
-	return cloudEventOf(queue.TypeJob, `{"jobId":`+sim.Quote(id)+`,"caller":`+sim.Quote(caller)+`,"acceptedAt":"2026-01-15T06:28:17Z","attempt":1,"request":`+request+`}`)
+	return cloudEventOf(queue.TypeJob, `{"jobId":`+sim.Quote(id)+`,"caller":`+sim.Quote(caller)+`,"acceptedAt":"2026-01-15T06:28:17Z","round":0,"number":1,"request":`+request+`}`)
 }
 
 // work hands an event to the function and returns what became of its messages, and the log.
-func (l *lane) work(t *testing.T, event []byte) ([]entry, []byte) {
+func (l *lane) work(t *testing.T, event []byte) (worker.Report, []byte) {
 	t.Helper()
 	var out bytes.Buffer
 	log, err := logging.New(&out, "debug", "provision")
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(logging.Into(t.Context(), log), 5*time.Minute)
-	defer cancel()
-	done, err := l.handle(ctx, event)
+	w, err := worker.New(l.cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return done.Messages, out.Bytes()
+	report, err := w.Handle(logging.Into(t.Context(), log), event)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report, out.Bytes()
 }
 
 // ours are the fields of our log lines.
 var ours = strings.Fields("time level msg function outcome jobId messageId attempt error kind code step esaRequestId hint")
 
 // dead checks that a message became a dead letter for a reason that can be read, with the message as it was, and one log line.
-func (l *lane) dead(t *testing.T, event []byte, message string) queue.DeadLetter {
+func (l *lane) dead(t *testing.T, event []byte, message string) ledger.Row {
 	t.Helper()
-	lines, log := l.work(t, event)
+	report, log := l.work(t, event)
 	sim.CheckLog(t, log, ours)
 	if bytes.Count(log, []byte("\n")) != 1 || !bytes.Contains(log, []byte(`"msg":"job dead-lettered"`)) {
 		t.Errorf("log %q", log)
 	}
-	letters := l.letters(t)
-	if len(lines) != 1 || lines[0].Outcome != deadLettered || len(letters) != 1 {
-		t.Fatalf("got %+v, letters %+v", lines, letters)
+	same(t, "outcomes", outcomes(report), []string{"dead-lettered"})
+	row := l.row(t, report.Messages[0].JobID)
+	if row.State != routine.DeadLettered || row.Kind != "invalid" || row.Hint == "" || row.Last.Message == "" || len(row.Last.Message) > 1_000 {
+		t.Errorf("got %+v", row)
 	}
-	letter := letters[0]
-	if letter.Kind != "invalid" || letter.Hint == "" || letter.Message == "" || len(letter.Message) > 1_000 {
-		t.Errorf("got %+v", letter)
+	received := []byte(row.Received.Body)
+	if row.Received.Encoding == routine.Base64Encoding {
+		received, _ = base64.StdEncoding.DecodeString(row.Received.Body)
 	}
-	received, err := letter.Received.Bytes()
-	if diff := cmp.Diff(message, string(received)); diff != "" || err != nil {
-		t.Errorf("%v, the message as received -want +got:\n%s", err, diff)
+	same(t, "the message as received", string(received), message)
+	if sent, called := l.mns.Faults().Count(sendMessage), l.esa.Faults().Calls(); sent > 0 || len(called) > 0 {
+		t.Errorf("%d sent, ESA calls %v", sent, called)
 	}
-	if left := l.take(t, "jobs"); left != nil || len(l.esa.Faults().Calls()) > 0 {
-		t.Errorf("queued %q, ESA calls %v", left, l.esa.Faults().Calls())
-	}
-	return letter
+	return row
 }
 
 func TestHostileMessages(t *testing.T) {
-	l := startRecorded(t)
+	l := start(t)
 	for name, text := range sim.Hostile() {
 		for place, with := range messages {
 			t.Run(name+" in "+place, func(t *testing.T) {
@@ -112,7 +112,7 @@ func TestHostileMessages(t *testing.T) {
 func TestDeepMessages(t *testing.T) {
 	// Far less than one level of a call for each brace would take. A process whose stack is larger ends.
 	defer debug.SetMaxStack(debug.SetMaxStack(8 << 20))
-	l := startRecorded(t)
+	l := start(t)
 	deep := func(open, inner, end string, n int) string {
 		return strings.Repeat(open, n) + inner + strings.Repeat(end, n)
 	}
@@ -128,18 +128,18 @@ func TestDeepMessages(t *testing.T) {
 		"a job, not deep":   jobWith("job-1", "ci", `{"x":`+deep("[", "", "]", 9_000)+`}`),
 	} {
 		t.Run(name, func(t *testing.T) {
-			letter := l.dead(t, sim.Event(t, body), body)
+			row := l.dead(t, sim.Event(t, body), body)
 			want := "UnreadableMessage"
 			if strings.HasSuffix(name, "not deep") {
 				want = "InvalidRequest"
 			}
-			if letter.Code != want {
-				t.Errorf("code %s, want %s: %s", letter.Code, want, letter.Message)
+			if row.Code != want {
+				t.Errorf("code %s, want %s: %s", row.Code, want, row.Last.Message)
 			}
 		})
 	}
 	t.Run("an event that is itself too deep", func(t *testing.T) {
-		event := deep(`[{"data":`, "1", "}]", 20_000)
+		event := deep(`[{"data":`, "1", "}]", 5_200) // about what MNS takes at most
 		l.dead(t, []byte(event), event)
 	})
 }

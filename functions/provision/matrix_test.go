@@ -1,318 +1,194 @@
-package provision
+package provision_test
 
 import (
-	"context"
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"routinely/deploy/local/faults"
-	"routinely/deploy/local/faults/matrix"
-	"routinely/deploy/local/localtest"
-	"routinely/deploy/sim"
-	"routinely/shared/fault"
+	"routinely/shared/dispatch"
 	"routinely/shared/ledger"
+	"routinely/shared/routine"
 )
 
-// flow is one way through the worker.
-type flow struct {
-	name string
-	// answers is what ESA answers beside the fault that is tried; each rule holds once.
-	answers []faults.Rule
-	// site is the job's, hasty means that its invocation has no time to wait for the lock.
-	site  int64
-	hasty bool
-	// dies means that the job ends as a dead letter by itself, with the code.
-	dies string
-	// least are the calls that an undisturbed run must make.
-	least []string
+// life is a way of a job through the worker, with the calls that it makes when nothing else breaks. Each job here wants a callback, and a
+// routine that must not exist yet: it would take its own work for another's if it ran twice in a row.
+type life struct {
+	name   string
+	change func(*routine.Job)
+	// refused is the action that ESA refuses once with code, by itself.
+	refused, code string
+	// state and died are what the row tells in the end; ESA then holds the routine and so many records.
+	state   routine.State
+	died    string
+	records int
+	// esa and mns are the calls of these two. The ledger's begin with a read for each delivery, then come the write of its begin and those
+	// of what became of it: for a hand-over one; for an end its index rows, the row, the callback's mark, and index rows left behind.
+	esa, mns, ots []string
 }
 
-func flows() []flow {
-	once := func(action, code string, status int) []faults.Rule {
-		return []faults.Rule{{Action: action, Fault: faults.Fault{Answer: faults.Error, Status: status, Code: code}}}
+func lives() []life {
+	const look, create, bind, list, send, read, write = getRoutine, createRoutine, createRecord, listRecords, sendMessage, readRows, writeRows
+	end := []string{write, write, write, write}
+	unchanged := func(*routine.Job) {}
+	return []life{
+		{
+			name: "succeeds", change: unchanged, state: routine.Succeeded, records: 1,
+			esa: []string{look, create, bind}, mns: []string{send}, ots: slices.Concat([]string{read, write}, end),
+		},
+		{
+			name: "fails once at step 1", change: unchanged, refused: create, code: "InternalException", state: routine.Succeeded, records: 1,
+			esa: []string{look, create, look, look, create, bind}, mns: []string{send, send},
+			ots: slices.Concat([]string{read, write, write, read, write}, end),
+		},
+		{
+			name: "fails once at step 2", change: unchanged, refused: bind, code: "InternalException", state: routine.Succeeded, records: 1,
+			esa: []string{look, create, bind, list, list, bind}, mns: []string{send, send},
+			ots: slices.Concat([]string{read, write, write, read, write}, end),
+		},
+		{
+			name: "waits for the lock", change: unchanged, refused: create, code: locked, state: routine.Succeeded, records: 1,
+			esa: []string{look, create, look, create, bind}, mns: []string{send},
+			ots: slices.Concat([]string{read, write, write}, end),
+		},
+		{
+			name: "is given up", change: elsewhere, state: routine.DeadLettered, died: "SiteParameterNotMatch",
+			esa: []string{look, create, bind}, mns: []string{send}, ots: slices.Concat([]string{read, write}, end),
+		},
 	}
-	begun := []string{"ledger GetRow", "ledger UpdateRow", "ESA CreateRoutine"}
-	ended := []string{"ESA CreateRoutineRelatedRecord", "ledger BatchWriteRow", "ledger UpdateRow"}
-	return []flow{
-		{name: "a job that succeeds", site: localtest.SiteID, least: slices.Concat(begun, ended)},
-		{
-			name: "a job whose first step failed", site: localtest.SiteID, answers: once("CreateRoutine", "InternalException", 500),
-			least: slices.Concat(begun, []string{
-				"ESA GetRoutine", "MNS SendMessage", "ledger UpdateRow", "ledger UpdateRow", "ESA GetRoutine", "ESA CreateRoutine",
-			}, ended),
-		},
-		{
-			name: "a job whose second step failed", site: localtest.SiteID, answers: once("CreateRoutineRelatedRecord", "InternalException", 500),
-			least: slices.Concat(begun, []string{
-				"ESA CreateRoutineRelatedRecord", "ESA ListRoutineRelatedRecords", "MNS SendMessage", "ledger UpdateRow", "ledger UpdateRow",
-				"ESA ListRoutineRelatedRecords",
-			}, ended),
-		},
-		{
-			name: "a job that is handed back", site: localtest.SiteID, hasty: true, answers: once("CreateRoutine", "UserOperationStatusIsLocked", 400),
-			least: slices.Concat(begun, []string{"MNS SendMessage", "ledger UpdateRow", "ESA CreateRoutine"}, ended),
-		},
-		{
-			name: "a job that is given up", site: 99, dies: "SiteParameterNotMatch",
-			least: slices.Concat(begun, []string{"ESA CreateRoutineRelatedRecord", "ledger BatchWriteRow", "ledger UpdateRow", "MNS SendMessage"}),
-		},
-	}
 }
 
-// own are the actions of the test's own calls.
-var own = []string{"BatchReceiveMessage", "ReceiveMessage", "DeleteMessage"}
-
-// TestMatrix tries every way through the worker with everything that can break.
-func TestMatrix(t *testing.T) {
-	defer debug.SetGCPercent(debug.SetGCPercent(400)) // there is little to collect and much to do
-	m := matrix.New(t, ledger.DefaultTable)
-	t.Run("every call broken in every way", func(t *testing.T) {
-		tried := matrix.Tried{}
-		for _, f := range flows() {
-			t.Run(f.name, func(t *testing.T) { f.broken(t, m, matrix.Cells("", f.calls(t, m), tried)) })
-		}
-		t.Run("ways that are left", func(t *testing.T) {
-			f := flows()[1] // the first that calls every service
-			f.broken(t, m, matrix.Left(f.calls(t, m), tried))
-		})
-		tried.Complete(t, "MNS", "ESA", "ledger")
-	})
-	tried := matrix.Tried{}
-	for _, f := range flows() {
-		t.Run("the instance killed, "+f.name, func(t *testing.T) { f.killedInstances(t, m, tried) })
-		t.Run("no time left, "+f.name, func(t *testing.T) { f.deadlines(t, m) })
-		t.Run("each event delivered twice, "+f.name, func(t *testing.T) { f.copies(t, m) })
-	}
-	m.Check(t)
-}
-
-// broken breaks the call of each cell and lets the job come to its end.
-func (f flow) broken(t *testing.T, m *matrix.Matrix, cells []matrix.Cell) {
-	m.Run(t, cells, func(t *testing.T, s *matrix.Stand, c matrix.Cell) matrix.Row {
-		x := newTrial(t, s, f, c)
-		x.breaks(t, c)
-		x.drain(t)
-		s.Heal(t)
-		return matrix.Row{Saw: x.told(), Fate: x.judge(t)}
-	})
-}
-
-// calls are those of an undisturbed run.
-func (f flow) calls(t *testing.T, m *matrix.Matrix) []matrix.Call {
+// begin starts the servers and accepts the job.
+func (f life) begin(t *testing.T) (*lane, string) {
 	t.Helper()
-	return m.Undisturbed(f.name, func() []matrix.Call { return f.recorded(t, m) })
+	l := start(t)
+	body := message(t, l.accept(t, 1, strict, hooked, f.change))
+	for _, set := range []*faults.Set{l.mns.Faults(), l.esa.Faults(), l.ots.Faults()} {
+		set.Reset()
+	}
+	return l, body
 }
 
-func (f flow) recorded(t *testing.T, m *matrix.Matrix) (calls []matrix.Call) {
+// refuse has ESA refuse what it refuses by itself. Of two rules for a call the first is carried out, so this comes behind what is tried.
+func (f life) refuse(t *testing.T, l *lane) {
 	t.Helper()
-	m.Once(t, func(s *matrix.Stand) {
-		x := newTrial(t, s, f, matrix.Cell{})
-		x.breaks(t, matrix.Cell{})
-		x.drain(t)
-		calls = s.Calls(t, own...)
-		x.judge(t)
-	})
-	matrix.Expect(t, calls, f.least...)
-	return calls
-}
-
-// killedInstances kills the instance before each call that the worker makes, and before it can report, and gives the event to
-// a new one.
-func (f flow) killedInstances(t *testing.T, m *matrix.Matrix, tried matrix.Tried) {
-	calls := f.calls(t, m)
-	fresh := matrix.Fresh("", calls, tried)
-	var table strings.Builder
-	for at := range len(calls) + 1 {
-		if at < len(calls) && !fresh[at] {
-			continue
-		}
-		where := "its report"
-		if at < len(calls) {
-			where = calls[at].Seam + " " + calls[at].String()
-		}
-		t.Run("before "+where, func(t *testing.T) {
-			m.Once(t, func(s *matrix.Stand) {
-				x := newTrial(t, s, f, matrix.Cell{})
-				x.start(t, at)
-				x.breaks(t, matrix.Cell{})
-				x.unreported = at == len(calls)
-				x.drain(t)
-				fmt.Fprintf(&table, "\nFC  killed before %s: %s: %s", where, x.told(), x.judge(t))
-			})
-		})
+	if f.refused != "" {
+		l.refuses(t, f.refused, f.code, 1)
 	}
-	t.Log(table.String())
 }
 
-// copies delivers each event twice: to the same instance, and to two.
-func (f flow) copies(t *testing.T, m *matrix.Matrix) {
-	for name, restart := range map[string]bool{"to the same instance": false, "to another instance": true} {
-		t.Run(name, func(t *testing.T) {
-			m.Once(t, func(s *matrix.Stand) {
-				x := newTrial(t, s, f, matrix.Cell{})
-				x.breaks(t, matrix.Cell{})
-				x.twice, x.restart = true, restart
-				x.drain(t)
-				t.Logf("FC  delivered twice, %s: %s: %s", name, x.told(), x.judge(t))
-			})
+// check is what must hold in the end, whatever broke: the job has ended as it does undisturbed, ESA holds its things once, and the news of
+// one end was sent.
+func (f life) check(t *testing.T, l *lane) {
+	t.Helper()
+	row := l.row(t, "job-1")
+	if row.State != f.state || row.Code != f.died || !row.DueAt.IsZero() || !row.Begun.IsZero() {
+		t.Errorf("row %+v", row)
+	}
+	l.holds(t, 1, f.records)
+	jobs, _, err := l.ledger.Jobs(t.Context(), ledger.Filter{}, 10, "")
+	if err != nil || len(jobs) != 1 {
+		t.Errorf("%d jobs, %v", len(jobs), err)
+	}
+	want, err := dispatch.Callback(row)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := l.callbacks(t)
+	if len(sent) == 0 || row.Callback == nil || row.Callback.State != routine.HandedOver {
+		t.Errorf("%d callbacks, the row tells %+v", len(sent), row.Callback)
+	}
+	for _, c := range sent {
+		same(t, "event", c.ID, want.ID)
+	}
+}
+
+// TestLives checks that the lists of calls are true, so that the matrix breaks all of them.
+func TestLives(t *testing.T) {
+	for _, f := range lives() {
+		t.Run("a job that "+f.name, func(t *testing.T) {
+			l, body := f.begin(t)
+			f.refuse(t, l)
+			l.drain(t, body)
+			only := func(set *faults.Set, actions ...string) []string {
+				return slices.DeleteFunc(calls(set), func(action string) bool { return !slices.Contains(actions, action) })
+			}
+			same(t, "calls of ESA", calls(l.esa.Faults()), f.esa)
+			same(t, "calls of MNS", only(l.mns.Faults(), sendMessage), f.mns)
+			same(t, "calls of Tablestore", only(l.ots.Faults(), readRows, writeRows), f.ots)
+			f.check(t, l)
 		})
 	}
 }
 
-// deadlines lets the function's time run out in each call of ESA.
-func (f flow) deadlines(t *testing.T, m *matrix.Matrix) {
-	kinds := matrix.Kinds()
-	hang := kinds[slices.IndexFunc(kinds, func(k matrix.Kind) bool { return k.Waits })]
-	for _, call := range f.calls(t, m) {
-		if call.Seam != "ESA" {
-			continue
-		}
-		t.Run("in "+call.String(), func(t *testing.T) {
-			m.Once(t, func(s *matrix.Stand) {
-				c := matrix.Cell{Call: call, Kind: hang}
-				x := newTrial(t, s, f, c)
-				if x.work = matrix.TimeLimit; !f.hasty {
-					x.limit = 10 * time.Second // longer than the invocation's time, which a hasty one does not know
+// cell is one call of a life, and a way to break it.
+type cell struct {
+	life       life
+	on, action string
+	// nth counts the calls of the action from 0.
+	nth   int
+	way   string
+	fault faults.Fault
+	// times is how often it breaks: once, or more often than the worker asks a ledger.
+	times int
+}
+
+func (c cell) String() string {
+	return fmt.Sprintf("a job that %s, %s, %s %d, %s, times %d", c.life.name, c.on, c.action, c.nth+1, c.way, c.times)
+}
+
+func cells() (out []cell) {
+	for _, f := range lives() {
+		for _, c := range slices.Concat(callsOf("ESA", f.esa), callsOf("MNS", f.mns), callsOf("Tablestore", f.ots)) {
+			c.life = f
+			for way, fault := range map[string]faults.Fault{
+				"an error":               {Answer: faults.Error, Status: 503, Code: "ServiceUnavailable"},
+				"lost before its effect": {Answer: faults.Reset},
+				"lost after its effect":  {Answer: faults.Reset, Execute: true},
+				"a broken answer":        {Answer: faults.Truncated},
+			} {
+				c.way, c.fault = way, fault
+				for _, c.times = range []int{1, 4} {
+					out = append(out, c)
 				}
-				x.start(t, -1)
-				x.breaks(t, c)
-				x.drain(t)
-				s.Heal(t)
-				t.Logf("FC  no time left in %s: %s: %s", call, x.told(), x.judge(t))
-			})
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b cell) int { return strings.Compare(a.String(), b.String()) })
+	return out
+}
+
+func callsOf(on string, actions []string) (out []cell) {
+	seen := map[string]int{}
+	for _, action := range actions {
+		out = append(out, cell{on: on, action: action, nth: seen[action]})
+		seen[action]++
+	}
+	return out
+}
+
+// TestMatrix breaks each call of each life in each way. What is not settled is delivered again and what is due is sent, until there is nothing
+// left to do. The short form takes every seventh cell.
+func TestMatrix(t *testing.T) {
+	for n, c := range cells() {
+		if testing.Short() && n%7 != 0 {
+			continue
+		}
+		t.Run(c.String(), func(t *testing.T) {
+			l, body := c.life.begin(t)
+			set := map[string]*faults.Set{"ESA": l.esa.Faults(), "MNS": l.mns.Faults(), "Tablestore": l.ots.Faults()}[c.on]
+			id, err := set.Add(faults.Rule{Action: c.action, Skip: c.nth, Times: c.times, Fault: c.fault})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.life.refuse(t, l)
+			t.Log(l.drain(t, body))
+			if slices.ContainsFunc(set.Rules(), func(r faults.Rule) bool { return r.ID == id && r.Times == c.times }) {
+				t.Error("the fault hit nothing")
+			}
+			l.heal()
+			c.life.check(t, l)
 		})
 	}
-}
-
-// drain works the job queue as the trigger does, until it is empty: a message whose invocation failed is delivered again,
-// and when that has happened often enough, whatever is broken passes.
-func (x *trial) drain(t *testing.T) {
-	t.Helper()
-	const enough, most = 3, 200
-	failures := 0
-	for rounds, quiet := 0, false; ; rounds++ {
-		if rounds > most {
-			t.Fatal("the job goes round for ever")
-		}
-		messages, err := x.stand.Queues.Receive(t.Context(), "jobs", 1, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(messages) == 0 {
-			if quiet {
-				return
-			}
-			quiet = true
-			x.stand.Clock.Advance(20 * time.Minute)
-			continue
-		}
-		quiet = false
-		if !x.deliver(t, messages[0].Body) {
-			if failures++; failures == enough {
-				x.stand.Heal(t)
-				x.saw = append(x.saw, "(healed)")
-			}
-			x.stand.Clock.Advance(time.Minute)
-			continue
-		}
-		if err := x.stand.Queues.Delete(t.Context(), "jobs", messages[0].ReceiptHandle); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// deliver invokes the function with the message, and reports whether that settled it.
-func (x *trial) deliver(t *testing.T, text string) bool {
-	t.Helper()
-	times := 1
-	if x.twice {
-		times = 2
-	}
-	for range times {
-		if !x.invoke(t, text) {
-			return false
-		}
-		if x.restart {
-			x.start(t, -1)
-		}
-	}
-	return true
-}
-
-// answer is what an invocation ended with.
-type answer struct {
-	report
-	err error
-}
-
-// invoke runs one invocation. An instance that is killed in it, or before it can report, is replaced.
-func (x *trial) invoke(t *testing.T, text string) (settled bool) {
-	t.Helper()
-	defer x.stand.Over(t, x.cell)
-	ended := make(chan answer, 1)
-	w, instance, event := x.worker, x.instance, sim.Event(t, text)
-	// Whoever looks for the end of an invocation whose instance is dead looks at the end of the trial.
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	if !x.flow.hasty {
-		ctx, cancel = context.WithTimeout(ctx, w.reserve+x.work)
-	}
-	x.stand.Go(func() {
-		defer cancel()
-		out, err := w.handle(ctx, event)
-		ended <- answer{out, err}
-	})
-	select {
-	case <-instance.Died():
-		x.saw = append(x.saw, "killed")
-		x.start(t, -1)
-		return false
-	case got := <-ended:
-		if x.unreported && got.err == nil && w.finishes(got) {
-			x.unreported = false
-			x.saw = append(x.saw, "not reported")
-			x.start(t, -1)
-			return false
-		}
-		return x.note(got)
-	}
-}
-
-// finishes reports whether the invocation was the job's last.
-func (w *worker) finishes(got answer) bool {
-	last := got.Messages[len(got.Messages)-1].Outcome
-	return last == succeeded || last == deadLettered
-}
-
-// note writes down what the caller saw.
-func (x *trial) note(got answer) bool {
-	if got.err != nil {
-		x.saw = append(x.saw, "error "+fault.From(got.err).Code)
-		return false
-	}
-	for _, line := range got.Messages {
-		x.saw = append(x.saw, string(line.Outcome))
-	}
-	return true
-}
-
-// told is what the caller saw, in short.
-func (x *trial) told() string {
-	var out []string
-	for i := 0; i < len(x.saw); {
-		n := 1
-		for i+n < len(x.saw) && x.saw[i+n] == x.saw[i] {
-			n++
-		}
-		text := x.saw[i]
-		if n > 1 {
-			text = fmt.Sprintf("%s x%d", text, n)
-		}
-		out = append(out, text)
-		i += n
-	}
-	return strings.Join(out, ", ")
 }

@@ -21,9 +21,9 @@ const (
 	notSettled   outcome = "not-settled"
 )
 
-// report is the function's answer: what became of each message, for whoever invokes the function by hand or reads its
+// Report is the function's answer: what became of each message, for whoever invokes the function by hand or reads its
 // result; the trigger does not.
-type report struct {
+type Report struct {
 	Messages []entry `json:"messages"`
 }
 
@@ -45,6 +45,14 @@ type entry struct {
 func (l *entry) blame(last routine.Attempt) {
 	l.Step, l.Kind, l.Code, l.Error = string(last.Step), fault.Kind(last.Kind), last.Code, last.Message
 	l.ESARequestID, l.Hint = last.RequestID, last.Hint
+}
+
+// unsettled says why the ledger did not take what became of the message.
+func (l *entry) unsettled(failure *fault.Error) {
+	*l = entry{
+		JobID: l.JobID, MessageID: l.MessageID, Attempt: l.Attempt, Outcome: notSettled, Step: failure.Step, Kind: failure.Kind,
+		Code: failure.Code, Error: failure.Error(), Hint: failure.Hint,
+	}
 }
 
 // log writes the one line of a message's outcome.

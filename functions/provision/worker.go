@@ -1,14 +1,20 @@
+// Package provision is the queue-triggered function: it takes jobs one at a time, performs the two steps against ESA, and decides about each:
+// done, again later, or dead letter. The ledger says what a job is and whether a delivery of it is still to be worked on; while it does not
+// answer, nothing is begun, and the platform delivers again.
+//
+// A delivery goes through three files: worker.go delivers and runs it, decide.go decides, carryout.go carries that out.
 package provision
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
-	"routinely/functions/record"
 	"routinely/queue"
+	"routinely/shared/dispatch"
 	"routinely/shared/fault"
 	"routinely/shared/ledger"
 	"routinely/shared/provision"
@@ -16,212 +22,283 @@ import (
 	"routinely/shared/routine"
 )
 
-// workerConfig is what a worker needs; every field is required.
-type workerConfig struct {
-	queue    *queue.Client
-	record   *record.Record
-	workflow provision.Workflow
-	policy   retry.Policy
-	// lockPollMin and lockPollMax bound the pauses between two tries for ESA's account lock.
-	lockPollMin, lockPollMax time.Duration
-	// reserve is kept back before the invocation's deadline for handing work back.
-	reserve time.Duration
-	now     func() time.Time
-	draw    func() float64
-	sleep   func(context.Context, time.Duration)
-	// stopping is done once the process shall end: then a job that waits for the lock is handed back.
-	stopping context.Context
+// Config is what a Worker needs; every field is required.
+type Config struct {
+	Queue    *queue.Client
+	Ledger   *ledger.Ledger
+	Workflow provision.Workflow
+	Policy   retry.Policy
+	// LockPollMin and LockPollMax bound the pauses between two tries for ESA's account lock.
+	LockPollMin, LockPollMax time.Duration
+	// Reserve is kept back before the invocation's deadline for handing work back.
+	Reserve time.Duration
+	Now     func() time.Time
+	// Draw returns a random number in [0, 1).
+	Draw  func() float64
+	Sleep func(context.Context, time.Duration)
+	// Stopping is done once the process shall end: then a job that waits for the lock is handed back.
+	Stopping context.Context
 }
 
-// worker decides what becomes of each delivered job.
-type worker struct {
-	workerConfig
-	// finished remembers the jobs this instance has brought to success, for copies of them that are delivered afterwards.
-	finished recent
+// Worker decides what becomes of each delivered job. It handles one event at a time.
+type Worker struct {
+	Config
+	dispatch dispatch.Dispatcher
 }
 
-func newWorker(cfg workerConfig) (*worker, error) {
-	if err := cfg.policy.Check(); err != nil {
+// New checks the configuration and returns a worker.
+func New(cfg Config) (*Worker, error) {
+	if err := cfg.Policy.Check(); err != nil {
 		return nil, err
 	}
-	if cfg.lockPollMin <= 0 || cfg.lockPollMax < cfg.lockPollMin {
-		return nil, fmt.Errorf("lock polling: want 0 < minimum (%s) <= maximum (%s)", cfg.lockPollMin, cfg.lockPollMax)
+	if cfg.LockPollMin <= 0 || cfg.LockPollMax < cfg.LockPollMin {
+		return nil, fmt.Errorf("lock polling: want 0 < minimum (%s) <= maximum (%s)", cfg.LockPollMin, cfg.LockPollMax)
 	}
-	if cfg.reserve <= 0 {
-		return nil, fmt.Errorf("reserve: want more than 0, not %s", cfg.reserve)
+	if cfg.Reserve <= 0 {
+		return nil, fmt.Errorf("reserve: want more than 0, not %s", cfg.Reserve)
 	}
-	return &worker{workerConfig: cfg}, nil
+	return &Worker{Config: cfg, dispatch: dispatch.Dispatcher{Queue: cfg.Queue, Ledger: cfg.Ledger, Now: cfg.Now}}, nil
 }
 
-// handle settles every message of the event. It returns an error only if handing one over failed: then the platform
-// delivers the event again, and what was done already is found done.
-func (w *worker) handle(ctx context.Context, event json.RawMessage) (report, error) {
+// Handle settles every message of the event. It returns an error only if the ledger did not take what became of one: then the platform
+// delivers the event again, and what is settled is found settled.
+func (w *Worker) Handle(ctx context.Context, event json.RawMessage) (Report, error) {
 	work := ctx
 	if deadline, ok := ctx.Deadline(); ok {
-		bounded, cancel := context.WithDeadline(ctx, deadline.Add(-w.reserve))
+		bounded, cancel := context.WithDeadline(ctx, deadline.Add(-w.Reserve))
 		defer cancel()
 		work = bounded
 	}
-	var out report
-	var failed error
-	for _, delivery := range queue.Decode(event, w.now().UTC()) {
-		line, err := w.settle(work, delivery)
+	var out Report
+	var failed []error
+	var down error
+	for _, d := range queue.Decode(event, w.Now().UTC()) {
+		line, err := entry{JobID: d.Envelope.JobID, MessageID: d.MessageID}, down
+		if down == nil { // else the others would only wait for the ledger too
+			if line, err = w.deliver(work, d); err != nil {
+				failed = append(failed, err)
+			}
+			if fault.HasKind(err, fault.Unavailable) {
+				down = err
+			}
+		}
 		if err != nil {
-			line.Outcome, line.Error = notSettled, err.Error()
-			failed = errors.Join(failed, err)
+			line.unsettled(fault.From(err))
 		}
 		line.log(ctx)
 		out.Messages = append(out.Messages, line)
 	}
-	return out, failed
+	w.tidy(ctx)
+	return out, errors.Join(failed...)
 }
 
-// settle is the life of one delivery: run it, then decide. This switch is the only place where a job is retried.
-func (w *worker) settle(ctx context.Context, d queue.Delivery) (entry, error) {
-	line := entry{JobID: d.Envelope.JobID, MessageID: d.MessageID, Attempt: d.Envelope.Attempt}
-	if d.Err != nil {
-		return w.giveUp(ctx, d, w.attempt(d.Envelope, unreadable(d.Err)), "the message holds no valid request", line)
+// maxBegins is how often a delivery may be begun without being settled.
+const maxBegins = 10
+
+// deliver is the life of one delivery: find its job, run it unless it is over, decide, carry out.
+func (w *Worker) deliver(ctx context.Context, d queue.Delivery) (entry, error) {
+	t := &task{Worker: w, d: d, line: entry{JobID: d.Envelope.JobID, MessageID: d.MessageID}}
+	if failure := unreadable(d); failure != nil {
+		return t.file(ctx, queue.UnreadableJobID(d), failure, "the message holds no job that could be carried out")
 	}
-	e := d.Envelope
-	if known, over := w.begin(ctx, e); over {
-		return w.repeat(ctx, d, known, line)
+	row, err := w.find(ctx, d)
+	switch {
+	case fault.HasCode(err, ledger.CodeUnknownJob):
+		return t.file(ctx, d.Envelope.JobID, dispatch.UnknownJob(d), "the job is not in the ledger")
+	case err != nil:
+		return t.line, err
+	case !row.StandsFor(d.Envelope.Request):
+		return t.file(ctx, queue.UnreadableJobID(d), dispatch.KeyReused(d), "the job's id stands for another request")
 	}
-	result, err := w.run(ctx, &e)
-	d.Envelope = e
-	if err == nil {
-		line.Outcome, line.Result = succeeded, &result
-		return line, w.finish(ctx, e, w.end(ctx, e, ledger.Entry{Kind: ledger.Succeeded, Result: &result}))
+	t.row, t.line.Attempt = row, row.Attempt
+	switch e := d.Envelope; row.Standing(e.Round, e.Number) {
+	case ledger.Over, ledger.Passed:
+		return t.repeat(ctx)
+	case ledger.Ahead:
+		return t.line, ahead(d)
+	case ledger.Ours:
 	}
-	failure := fault.From(err)
-	last := w.attempt(e, failure)
-	line.blame(last)
-	locked := failure.Kind == fault.Locked
-	if !locked {
-		d.Envelope.Fail(last)
+	t.row.Progress = row.Known()
+	if row.Begins >= maxBegins && d.Envelope.Number == row.Number {
+		return t.giveUp(ctx, killsWorker(row.Begins), "begun again and again, and never settled")
 	}
-	switch next := w.policy.Next(failure, e.Attempt, w.now().Sub(e.Since()), w.draw()); {
-	case !next.Again:
-		return w.giveUp(ctx, d, last, next.Reason, line)
-	case locked:
-		return w.handBack(ctx, d, next.Delay, line)
-	default:
-		return w.tryAgain(ctx, d, next.Delay, line)
+	result, err := t.run(ctx)
+	if t.passed {
+		return t.repeat(ctx)
+	}
+	if t.lost != nil {
+		return t.line, t.lost
+	}
+	return t.carryOut(ctx, result, err)
+}
+
+// find reads the job's row. A bare request gets one first.
+func (w *Worker) find(ctx context.Context, d queue.Delivery) (row ledger.Row, err error) {
+	ctx = context.WithoutCancel(ctx) // a job whose turn does not come any more is handed back in the reserve
+	err = w.patiently(ctx, func() error {
+		if !d.Bare {
+			row, err = w.Ledger.Row(ctx, d.Envelope.JobID)
+			return err
+		}
+		made := w.Ledger.Create(ctx, ledger.NewRow(routine.Job{
+			ID: d.Envelope.JobID, AcceptedAt: d.Envelope.AcceptedAt, Request: d.Envelope.Request,
+		}))[0]
+		row = made.Row
+		return made.Err
+	})
+	return row, err
+}
+
+// How often, and after which pauses, the worker asks a ledger that does not answer: a short hiccup must not cost a delivery.
+const (
+	patience   = 3
+	firstPause = 200 * time.Millisecond
+)
+
+// patiently makes a call of the ledger, and again after a short wait if the ledger does not answer.
+func (w *Worker) patiently(ctx context.Context, call func() error) error {
+	pause := firstPause
+	for left := patience; ; left-- {
+		err := call()
+		if err == nil || left == 1 || !fault.HasKind(err, fault.Unavailable) && !fault.HasKind(err, fault.Throttled) {
+			return err
+		}
+		w.Sleep(ctx, pause)
+		pause *= 4
 	}
 }
 
-// begin records that a worker has the job, and finds out whether its message is over: that of a job that has ended already, or was
-// cancelled, or was redriven, which has another message then. known is the job as it is recorded, empty if it is only remembered.
-// Without an answer of the ledger the job is done: doing it twice is harmless, not doing it is not.
-func (w *worker) begin(ctx context.Context, e queue.Envelope) (known routine.Job, over bool) {
-	if w.finished.has(identity(e)) {
-		return routine.Job{}, true
-	}
-	was, ok := w.write(ctx, e, ledger.Entry{Kind: ledger.Started})
-	if !ok || !isOf(e, was.Job) {
-		return routine.Job{}, false
-	}
-	return was.Job, was.Job.State.Final() || was.Job.Redriven > e.Redriven
-}
-
-// isOf reports whether what is recorded is about the request in the envelope: the same key may have been used for another one while
-// the ledger was down.
-func isOf(e queue.Envelope, recorded routine.Job) bool {
-	return requestText(recorded.Request) == requestText(e.Request.Shown())
-}
-
-// write records what happens to the job.
-func (w *worker) write(ctx context.Context, e queue.Envelope, entry ledger.Entry) (ledger.Record, bool) {
-	entry.Redriven, entry.Attempt = e.Redriven, e.Attempt
-	job := routine.Job{ID: e.JobID, Caller: e.Caller, AcceptedAt: e.AcceptedAt, Request: e.Request}
-	return w.record.Append(context.WithoutCancel(ctx), job, entry)
-}
-
-// identity tells copies of a job from others. The request belongs to it, since a key that was used for another request gives
-// the same job id, and so does the number of redrives.
-func identity(e queue.Envelope) string {
-	return fmt.Sprintf("%s %d %s", e.JobID, e.Redriven, requestText(e.Request))
-}
-
-// requestText tells requests apart.
-func requestText(req routine.Request) string {
-	text, err := json.Marshal(req)
-	if err != nil { // strings, numbers and booleans always marshal
-		return ""
-	}
-	return string(text)
-}
-
-func (w *worker) attempt(e queue.Envelope, failure *fault.Error) routine.Attempt {
-	return queue.NewAttempt(e.Attempt, e.Redriven, w.now(), failure)
+// task is one delivery with the worker.
+type task struct {
+	*Worker
+	d    queue.Delivery
+	row  ledger.Row
+	line entry
+	// begun is set once the row says that this delivery is begun.
+	begun bool
+	// passed is set once the job was found to be over, or with somebody else, and lost once the ledger did not take the begin.
+	passed bool
+	lost   error
 }
 
 // run performs the job, waiting in place for the account lock as long as the invocation has time and the process shall live: the
 // lane stays busy.
-func (w *worker) run(ctx context.Context, e *queue.Envelope) (routine.Result, error) {
+func (t *task) run(ctx context.Context) (routine.Result, error) {
 	waiting, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(w.stopping, cancel)()
-	pause := w.lockPollMin
+	defer context.AfterFunc(t.Stopping, cancel)()
+	progress := t.row.Progress
+	pause := t.LockPollMin
 	for {
-		result, err := w.runOnce(ctx, e)
-		if !fault.HasKind(err, fault.Locked) || !w.canWait(ctx, pause) {
+		result, err := t.runOnce(ctx, &progress)
+		t.row.Progress = progress
+		if t.passed || t.lost != nil || !fault.HasKind(err, fault.Locked) || !t.canWait(ctx, pause) {
 			return result, err
 		}
-		w.sleep(waiting, pause/2+time.Duration(w.draw()*float64(pause/2)))
-		if w.stopping.Err() != nil {
+		t.Sleep(waiting, pause/2+time.Duration(t.Draw()*float64(pause/2)))
+		if t.Stopping.Err() != nil {
 			return result, err
 		}
-		pause = min(2*pause, w.lockPollMax)
+		pause = min(2*pause, t.LockPollMax)
 	}
 }
 
 // canWait reports whether another step fits after the pause.
-func (w *worker) canWait(ctx context.Context, pause time.Duration) bool {
+func (t *task) canWait(ctx context.Context, pause time.Duration) bool {
 	deadline, ok := ctx.Deadline()
-	return ok && time.Until(deadline) > pause+w.workflow.StepTime && w.stopping.Err() == nil
+	return ok && time.Until(deadline) > pause+t.Workflow.StepTime && t.Stopping.Err() == nil
 }
 
 // runOnce makes a defect in the workflow a fault of this one job.
-func (w *worker) runOnce(ctx context.Context, e *queue.Envelope) (result routine.Result, err error) {
+func (t *task) runOnce(ctx context.Context, progress *routine.Progress) (result routine.Result, err error) {
 	defer func() {
 		if broken := recover(); broken != nil {
+			progress.RecordUnknown = true
 			err = &fault.Error{
 				Kind: fault.Internal, Code: "Panic", Message: fmt.Sprint(broken), OutcomeUnknown: true,
 				Hint: "This is a defect of Routinely: report it with the log lines of the job.",
 			}
 		}
 	}()
-	return w.workflow.Run(ctx, e.Request, &e.Progress, func(context.Context, routine.Progress) error { return nil })
+	return t.Workflow.Run(ctx, t.row.Request, progress, t.begin)
 }
 
-// handBack returns a job to the queue without counting an attempt.
-func (w *worker) handBack(ctx context.Context, d queue.Delivery, delay time.Duration, line entry) (entry, error) {
-	happened := ledger.Entry{Kind: ledger.HandedBack, HandedBack: d.Envelope.HandedBack + 1}
-	next := d
-	next.Envelope.HandedBack++
-	line.Outcome = handedBack
-	return w.send(ctx, d, next, delay, happened, line)
-}
-
-// tryAgain returns a job to the queue for its next attempt.
-func (w *worker) tryAgain(ctx context.Context, d queue.Delivery, delay time.Duration, line entry) (entry, error) {
-	happened := ledger.Entry{Kind: ledger.Failed, Failure: &d.Envelope.Failures[len(d.Envelope.Failures)-1]}
-	next := d
-	next.Envelope.Attempt++
-	line.Outcome = again
-	return w.send(ctx, d, next, delay, happened, line)
-}
-
-// send puts the job on the queue as it is next, and records what happened once it is there.
-func (w *worker) send(ctx context.Context, d, next queue.Delivery, delay time.Duration, happened ledger.Entry, line entry) (entry, error) {
-	// The job's own time may be over; handing it over has the reserve.
-	err := w.queue.Send(context.WithoutCancel(ctx), next.Envelope, delay)
-	if fault.HasKind(err, fault.Invalid) {
-		return w.giveUp(ctx, d, w.attempt(d.Envelope, fault.From(err)), "the job with its history does not fit into a message", line)
+// begin marks in the row that the delivery is begun, with what was seen of ESA right before.
+func (t *task) begin(ctx context.Context, progress routine.Progress) error {
+	mark := func(r *ledger.Row) { r.Look(progress, t.Now()) }
+	if !t.begun {
+		mark = func(r *ledger.Row) { r.Begin(t.d.Envelope.Number, progress, t.Now()) }
 	}
-	line.DelaySeconds = delay.Seconds()
-	if err == nil {
-		w.write(ctx, d.Envelope, happened)
+	switch err := t.write(ctx, mine, mark); {
+	case errors.Is(err, errPassed):
+		t.passed = true
+		return err
+	case err != nil:
+		t.lost = err
+		return err
 	}
-	return line, err
+	t.begun = true
+	return nil
+}
+
+// settle writes what became of the delivery.
+func (t *task) settle(ctx context.Context, whose owner, change func(*ledger.Row)) error {
+	answered := t.row.AnsweredAt
+	return t.write(ctx, whose, func(r *ledger.Row) {
+		if !answered.IsZero() {
+			r.Answered(answered)
+		}
+		change(r)
+	})
+}
+
+// owner says which of several workers with the same delivery may write.
+type owner int
+
+const (
+	// mine: only the one that began last, so that the marks of its calls stay until their outcome is known.
+	mine owner = iota
+	// anybodys: also one that another has overtaken.
+	anybodys
+)
+
+// errPassed says that a delivery is no longer to be worked on, and errWritten that the row is as it was to be written.
+var (
+	errPassed  = errors.New("the job has ended, or is with another worker")
+	errWritten = errors.New("written before")
+)
+
+// write changes the row. If somebody else has written it since it was read, that is done only while the delivery is to be worked on, by
+// its owner. A write whose answer was lost is known by its mark when it is made again.
+func (t *task) write(ctx context.Context, whose owner, change func(*ledger.Row)) error {
+	// Once the work is done, its time being over is no reason not to record it.
+	ctx = context.WithoutCancel(ctx)
+	was, mark := t.row, rand.Text()
+	marked := func(r *ledger.Row) {
+		change(r)
+		r.Write = mark
+	}
+	return t.patiently(ctx, func() error {
+		row, err := t.Ledger.Update(ctx, was, marked)
+		if fault.HasCode(err, ledger.CodeChanged) {
+			row, err = t.Ledger.Change(ctx, was.ID, func(r *ledger.Row) error {
+				overtaken := !r.Begun.Equal(was.Begun) || r.Begins != was.Begins
+				switch {
+				case r.Write == mark:
+					return errWritten
+				case r.Standing(t.d.Envelope.Round, t.d.Envelope.Number) != ledger.Ours, overtaken && whose == mine:
+					return errPassed
+				}
+				marked(r)
+				return nil
+			})
+		}
+		if err == nil || errors.Is(err, errPassed) || errors.Is(err, errWritten) {
+			t.row = row
+		}
+		if errors.Is(err, errWritten) {
+			return nil
+		}
+		return err
+	})
 }

@@ -29,6 +29,8 @@ type Problem struct {
 	Retryable bool `json:"retryable"`
 	// RequestID leads to the function's log.
 	RequestID string `json:"requestId,omitempty"`
+	// JobID is that of the job which an idempotency key stands for.
+	JobID string `json:"jobId,omitempty"`
 	// Errors lists everything wrong with a routine request.
 	Errors []routine.Problem `json:"errors,omitempty"`
 }
@@ -37,12 +39,11 @@ type Problem struct {
 func NewProblem(status int, code, title, detail string) Problem {
 	return Problem{
 		Type: "/problems#" + code, Title: title, Status: status, Detail: detail, Code: code,
-		Retryable: status == http.StatusTooManyRequests ||
-			status >= http.StatusInternalServerError && status != http.StatusNotImplemented,
+		Retryable: status == http.StatusTooManyRequests || status >= http.StatusInternalServerError,
 	}
 }
 
-// JobList is a page of jobs, those accepted latest first, without their attempts.
+// JobList is a page of jobs, those accepted latest first, without their attempts and redrives.
 type JobList struct {
 	Jobs []routine.Job `json:"jobs"`
 	// Next is the cursor of the next page, empty after the last job. A page can be short, even empty, and not be the last.
@@ -76,13 +77,13 @@ type Status string
 
 // The verdicts.
 const (
-	// Accepted: the job is on the queue.
+	// Accepted: the job is recorded, and on the queue or about to be.
 	Accepted Status = "accepted"
 	// Duplicate: the item's idempotency key stands for a job that is there already.
 	Duplicate Status = "duplicate"
 	// Rejected: the item is wrong; nothing was done.
 	Rejected Status = "rejected"
-	// Failed: the item could not be queued and may be sent again.
+	// Failed: the item was not accepted and may be sent again.
 	Failed Status = "failed"
 )
 
@@ -114,7 +115,7 @@ type Verdict struct {
 	// Index counts the items from 0.
 	Index  int    `json:"index"`
 	Status Status `json:"status"`
-	// JobID is that of an accepted or duplicate item.
+	// JobID is that of an accepted or duplicate item, and of one whose idempotency key stands for another request.
 	JobID string `json:"jobId,omitempty"`
 	// State is that of the job of a duplicate item.
 	State routine.State `json:"state,omitempty"`
@@ -122,30 +123,32 @@ type Verdict struct {
 	Problem *Problem `json:"problem,omitempty"`
 }
 
+// MaxReason is the length of the longest reason, in bytes.
+const MaxReason = 200
+
 // Cancellation is the body of a cancellation; it may be left out.
 type Cancellation struct {
-	// Reason is kept with the job, at most 200 bytes.
+	// Reason is kept with the job, at most MaxReason bytes.
 	Reason string `json:"reason,omitempty"`
 }
 
-// Origin says who put a message on the dead-letter queue.
+// Origin says who gave up a job.
 type Origin string
 
 // The origins of dead letters.
 const (
-	// Worker: the function provision gave up a job, or a message that holds none.
+	// Worker: the function provision, or the janitor by its rules, gave up the job.
 	Worker Origin = "worker"
-	// Trigger: the message is as it was on the job queue; the trigger could not deliver it.
+	// Trigger: the trigger could not deliver the message.
 	Trigger Origin = "trigger"
 )
 
-// DeadLetter is a job, or a message that holds none, that was given up.
+// DeadLetter is a job that was given up, or a message that holds none.
 type DeadLetter struct {
-	// ID names the dead letter in this interface.
+	// ID is that of the job, and so is JobID.
 	ID     string `json:"id"`
+	JobID  string `json:"jobId"`
 	Origin Origin `json:"origin"`
-	// JobID is empty for a message that holds no job.
-	JobID string `json:"jobId,omitempty"`
 	// Kind, Code, Message, RequestID (the cloud's) and Step are those of the last failure; Hint says what to do next.
 	Kind      string       `json:"kind"`
 	Code      string       `json:"code"`
@@ -155,52 +158,31 @@ type DeadLetter struct {
 	Hint      string       `json:"hint"`
 	// Reason says why the job was not tried again.
 	Reason string `json:"reason"`
-	// Problems lists what is wrong with a request that breaks the rules.
-	Problems []routine.Problem `json:"problems,omitempty"`
 	// DeadAt is when it was given up.
-	DeadAt     time.Time        `json:"deadAt"`
-	Caller     string           `json:"caller,omitempty"`
-	AcceptedAt time.Time        `json:"acceptedAt,omitzero"`
-	Attempt    int              `json:"attempt,omitempty"`
-	Redriven   int              `json:"redriven,omitempty"`
-	Request    *routine.Request `json:"request,omitempty"`
-	// Progress, Attempts and Redrives tell the job's life. Dead letters from a list come without them.
+	DeadAt     time.Time `json:"deadAt"`
+	Caller     string    `json:"caller,omitempty"`
+	Key        string    `json:"key,omitempty"`
+	AcceptedAt time.Time `json:"acceptedAt"`
+	Attempt    int       `json:"attempt,omitempty"`
+	Redriven   int       `json:"redriven,omitempty"`
+	// Request is nil if the message holds no valid one.
+	Request *routine.Request `json:"request,omitempty"`
+	// Left is what the job has made, or may have made, in ESA.
+	Left []routine.Left `json:"left,omitempty"`
+	// Callback is what became of the news of the job's death.
+	Callback *routine.CallbackStatus `json:"callback,omitempty"`
+	// The rest tells the job's life. Dead letters from a list come without it.
 	Progress routine.Progress  `json:"progress,omitzero"`
 	Attempts []routine.Attempt `json:"attempts,omitempty"`
 	Redrives []routine.Redrive `json:"redrives,omitempty"`
-	// Callback is the callback that could not be delivered, of a dead letter that is about one: its job has ended otherwise.
-	Callback *Callback `json:"callback,omitempty"`
-	// Received is the message as it came. Dead letters from a list, and those about callbacks, come without it.
-	Received *Received `json:"received,omitempty"`
-	// Incomplete means that not all the messages that make up this dead letter could be seen at this moment.
-	Incomplete bool `json:"incomplete,omitempty"`
+	// Problems lists what is wrong with a message that holds no valid request, and Received is that message.
+	Problems []routine.Problem `json:"problems,omitempty"`
+	Received *routine.Received `json:"received,omitempty"`
 }
 
-// Callback is the news of a job's end that somebody asked for.
-type Callback struct {
-	// ID is the webhook-id that the receiver knows it by.
-	ID string `json:"id"`
-	// URL is where it goes. Its query is not shown.
-	URL string `json:"url"`
-	// CreatedAt is when the job ended.
-	CreatedAt time.Time `json:"createdAt"`
-	// Event is what is sent. Dead letters from a list come without it.
-	Event json.RawMessage `json:"event,omitempty"`
-}
-
-// Received is a message, byte for byte.
-type Received struct {
-	// MessageID is MNS's, if it is known.
-	MessageID string `json:"messageId,omitempty"`
-	// Encoding is text or base64.
-	Encoding string `json:"encoding"`
-	Body     string `json:"body"`
-}
-
-// DeadLetterFilter chooses dead letters by exact values; empty fields choose all.
+// DeadLetterFilter chooses dead letters by exact values; what is not given chooses all.
 type DeadLetterFilter struct {
 	IDs        []string     `json:"ids,omitempty"`
-	JobID      string       `json:"jobId,omitempty"`
 	Kind       string       `json:"kind,omitempty"`
 	Code       string       `json:"code,omitempty"`
 	Step       routine.Step `json:"step,omitempty"`
@@ -209,17 +191,28 @@ type DeadLetterFilter struct {
 	RecordName string       `json:"recordName,omitempty"`
 	SiteID     int64        `json:"siteId,omitempty"`
 	Caller     string       `json:"caller,omitempty"`
+	// KeyPrefix is how the idempotency key of the job begins.
+	KeyPrefix string `json:"keyPrefix,omitempty"`
+	// Since and Until bound the time of death, both included.
+	Since time.Time `json:"since,omitzero"`
+	Until time.Time `json:"until,omitzero"`
 }
 
-// DeadLetterList is a page of dead letters, the latest first.
+// DeadLetterList is a page of dead letters, those that died latest first.
 type DeadLetterList struct {
 	DeadLetters []DeadLetter `json:"deadLetters"`
-	// Next is the cursor of the next page, empty after the last.
+	// Next is the cursor of the next page, empty after the last. A page can be short, even empty, and not be the last.
 	Next string `json:"next,omitempty"`
-	// Total is how many fit the filter, on all pages, and Codes says why they died, the most frequent first.
-	Total int         `json:"total"`
+	// Counts is there if it was asked for.
+	Counts *Counts `json:"counts,omitempty"`
+}
+
+// Counts tells how many dead letters fit a filter, on all pages.
+type Counts struct {
+	Total int `json:"total"`
+	// Codes says why they died, the most frequent first.
 	Codes []CodeCount `json:"codes"`
-	// Complete means that the queue was looked through to its end. Otherwise the time was over before: there are more.
+	// Complete is false if there are more than were counted, some 100,000.
 	Complete bool `json:"complete"`
 }
 
@@ -230,35 +223,46 @@ type CodeCount struct {
 	Count int    `json:"count"`
 }
 
-// Redrive asks for dead letters to be put back on the job queue.
+// Redrive asks for dead letters to be queued again.
 type Redrive struct {
 	DeadLetterFilter
 	// All must be set if no filter is.
 	All bool `json:"all,omitempty"`
 	// DryRun only says which would be redriven.
 	DryRun bool `json:"dryRun,omitempty"`
-	// Rate is how many are redriven in a second at most; 0 means as fast as it goes.
-	Rate int `json:"rate,omitempty"`
-	// Limit is how many are redriven at most; 0 means all.
+	// Limit is how many are redriven at most. Zero, which is not sent, means all.
 	Limit int `json:"limit,omitempty"`
-	// Reason is kept with the jobs, at most 200 bytes.
+	// Reason is kept with the jobs, at most MaxReason bytes.
 	Reason string `json:"reason,omitempty"`
+	// Cursor goes on with a redrive whose answer said more, with the same filter.
+	Cursor string `json:"cursor,omitempty"`
 }
 
-// WorkedOff says what became of the dead letters that a redrive or a deletion chose.
+// Correction is the body of the redrive of one dead letter; it may be left out.
+type Correction struct {
+	DryRun bool   `json:"dryRun,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	// Request has those members of the request that are to be another, as in a new request.
+	Request json.RawMessage `json:"request,omitempty"`
+}
+
+// WorkedOff says what became of the dead letters that a redrive or a drop chose.
 type WorkedOff struct {
-	// Count is how many were redriven or deleted, in a dry run how many would be.
+	// Count is how many were redriven or dropped, in a dry run how many would be.
 	Count  int  `json:"count"`
 	DryRun bool `json:"dryRun,omitempty"`
+	// Request is the request as corrected, of the redrive of one dead letter that corrects it.
+	Request *routine.Request `json:"request,omitempty"`
 	// IDs are theirs, at most MaxIDs.
 	IDs []string `json:"ids"`
-	// Failed lists those that are still on the queue, at most MaxIDs.
+	// Failed lists those that are dead letters still, at most MaxIDs.
 	Failed []DeadLetterFailure `json:"failed,omitempty"`
-	// More means that the time, or the limit, was over before the end of the queue: ask again to go on.
-	More bool `json:"more"`
+	// More means that the time was over, or the limit reached, before the end: ask again with Next as the cursor to go on.
+	More bool   `json:"more"`
+	Next string `json:"next,omitempty"`
 }
 
-// MaxIDs bounds the lists of a WorkedOff.
+// MaxIDs bounds the lists of a WorkedOff, and the ids of a filter.
 const MaxIDs = 1000
 
 // DeadLetterFailure is why one dead letter could not be worked off.

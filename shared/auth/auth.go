@@ -26,7 +26,7 @@ const (
 	Submit Scope = "submit"
 	// Read: see jobs, routines and dead letters.
 	Read Scope = "read"
-	// Operate: redrive and delete dead letters, and cancel anybody's jobs.
+	// Operate: redrive, correct and drop dead letters, send callbacks again, and cancel anybody's jobs.
 	Operate Scope = "operate"
 )
 

@@ -27,7 +27,9 @@ func (t target) verdict(res *http.Response, answer []byte, now time.Time) error 
 	if status >= 200 && status <= 299 {
 		return nil
 	}
-	failure := &fault.Error{Step: Step, Message: fmt.Sprintf("%s answered %d", t, status), RetryAfter: retryAfter(res.Header, now)}
+	failure := &fault.Error{
+		Step: Step, Message: fmt.Sprintf("%s answered %d", t, status), RetryAfter: retryAfter(res.Header, now), Err: answered(status),
+	}
 	if text := t.presentable(answer); text != "" {
 		failure.Message += ": " + text
 	}
@@ -50,6 +52,20 @@ func (t target) verdict(res *http.Response, answer []byte, now time.Time) error 
 		failure.Hint = "The receiver cannot take the callback now; it is sent again later."
 	}
 	return failure
+}
+
+// answered is the status of an answer that did not take the callback.
+type answered int
+
+func (a answered) Error() string { return "HTTP " + strconv.Itoa(int(a)) }
+
+// Status is the HTTP status of the answer that a failure of Post is about; 0 if there was none.
+func Status(failure error) int {
+	var status answered
+	if !errors.As(failure, &status) {
+		return 0
+	}
+	return int(status)
 }
 
 // unreachable is what the lack of an answer comes to. sent means that the receiver may have got the callback.

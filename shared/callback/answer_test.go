@@ -48,6 +48,9 @@ func TestVerdict(t *testing.T) {
 			err := s.Post(t.Context(), r.URL+"/hook?"+strconv.Itoa(status), newEvent(t, job()))
 			var got verdict
 			if err != nil {
+				if said := callback.Status(err); said != status {
+					t.Errorf("the failure is about %d", said)
+				}
 				f := failed(t, err, want.Kind, want.Code)
 				got = verdict{f.Kind, f.Code, f.OutcomeUnknown}
 				if !strings.Contains(f.Message, fmt.Sprintf("answered %d", status)) {

@@ -47,7 +47,7 @@ func TestNewEvent(t *testing.T) {
 					one := job()
 					one.ID, one.Redriven, one.State = id, redriven, state
 					later := one
-					later.Gap, later.UpdatedAt = true, one.UpdatedAt.Add(time.Hour)
+					later.UpdatedAt = one.UpdatedAt.Add(time.Hour)
 					first := newEvent(t, one).ID()
 					if newEvent(t, later).ID() != first || ids[first] != "" || strings.Trim(first, "msg_0123456789abcdef") != "" {
 						t.Errorf("%q %d %s: %s is also that of %s", id, redriven, state, first, ids[first])

@@ -253,10 +253,10 @@ func LoadNotify(environ []string) (Notify, error) {
 	return cfg, err
 }
 
-// LoadJanitor is LoadAccept for the janitor.
+// LoadJanitor is LoadAccept for the janitor, which also runs on somebody's machine: its endpoints are found as those of the setup.
 func LoadJanitor(environ []string) (Janitor, error) {
 	var cfg Janitor
-	err := load(environ, &cfg)
+	err := load(withEndpoints(environ), &cfg)
 	cfg.Ledger.complete()
 	return cfg, err
 }

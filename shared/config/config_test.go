@@ -53,7 +53,7 @@ func TestLoad(t *testing.T) {
 			t.Errorf("%q, %v", setup.Ledger.Instance, err)
 		}
 	})
-	t.Run("makes the setup's endpoints of region, account and instance, unless told otherwise", func(t *testing.T) {
+	t.Run("makes the endpoints of the setup and the janitor of region, account and instance, unless told otherwise", func(t *testing.T) {
 		given := []string{"ROUTINELY_REGION=cn-beijing", "ROUTINELY_ACCOUNT_ID=7", "ROUTINELY_TABLESTORE_INSTANCE=one", "ROUTINELY_MNS_ENDPOINT="}
 		got, err := config.LoadSetup(given)
 		if err != nil {
@@ -63,6 +63,10 @@ func TestLoad(t *testing.T) {
 		want := []string{"https://7.mns.cn-beijing.aliyuncs.com", "https://one.cn-beijing.ots.aliyuncs.com", "tablestore.cn-beijing.aliyuncs.com"}
 		if diff := cmp.Diff(want, endpoints); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
+		}
+		janitor, err := config.LoadJanitor(given)
+		if diff := cmp.Diff(want[:2], []string{janitor.Queue.Endpoint, janitor.Ledger.Endpoint}); diff != "" || err != nil {
+			t.Errorf("janitor: %v, -want +got:\n%s", err, diff)
 		}
 		got, err = config.LoadSetup(append(given, "ROUTINELY_MNS_ENDPOINT=http://localhost"))
 		if err != nil || got.Queue.Endpoint != "http://localhost" {

@@ -66,13 +66,5 @@ func (p Prefix) StateTable() string { return p.table() + "_state" }
 // table is the prefix in a table's name, which may hold letters, digits and underscores (limits page of Tablestore).
 func (p Prefix) table() string { return strings.ReplaceAll(string(p), "-", "_") }
 
-// Function is the name of a function and of its role; called is the function's own name, one of Functions.
+// Function is the name of a function and of its role, and of a policy; called is its own name, such as accept.
 func (p Prefix) Function(called string) string { return string(p) + "-" + called }
-
-// The functions of a deployment, by their own names.
-const (
-	FunctionAccept    = "accept"
-	FunctionProvision = "provision"
-	FunctionNotify    = "notify"
-	FunctionJanitor   = "janitor"
-)

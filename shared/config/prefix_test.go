@@ -15,7 +15,7 @@ func TestPrefix(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := []string{p.JobQueue(), p.DeadLetterQueue(), p.CallbackQueue(), p.JobTable(), p.StateTable(), p.Function(config.FunctionAccept)}
+		got := []string{p.JobQueue(), p.DeadLetterQueue(), p.CallbackQueue(), p.JobTable(), p.StateTable(), p.Function("accept")}
 		want := []string{
 			"staging-2-jobs", "staging-2-jobs-dead", "staging-2-jobs-callbacks", "staging_2_jobs", "staging_2_state", "staging-2-accept",
 		}

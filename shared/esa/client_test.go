@@ -127,7 +127,8 @@ func TestCodes(t *testing.T) {
 		Kind    fault.Kind
 		Unknown bool
 	}
-	perm, operator, locked := class{fault.Invalid, false}, class{fault.Operator, false}, class{fault.Locked, false}
+	perm, account, locked := class{fault.Invalid, false}, class{fault.Account, false}, class{fault.Locked, false}
+	quota, denied := class{fault.Quota, false}, class{fault.Denied, false}
 	unavailable, few := class{fault.Unavailable, true}, class{fault.Internal, true}
 	pages := map[string]struct {
 		page string
@@ -135,15 +136,15 @@ func TestCodes(t *testing.T) {
 	}{
 		"CreateRoutine": {"../../../shared/facts/esa-createroutine.zh.txt", map[string]class{
 			"RoutineAlreadyExist": {fault.Conflict, false}, "InternalOperationError": unavailable, "ParameterNotExist": perm,
-			"ServiceNotOpen": operator, "RoutineNumberExceedQuotaLimit": operator, "DependedByOthers": few,
-			"RoutineUserServiceStatusHalt": operator, "InternalException": unavailable, "InvalidParameter": perm,
+			"ServiceNotOpen": account, "RoutineNumberExceedQuotaLimit": quota, "DependedByOthers": few,
+			"RoutineUserServiceStatusHalt": account, "InternalException": unavailable, "InvalidParameter": perm,
 			"UserOperationStatusIsLocked": locked,
 		}},
 		"CreateRoutineRelatedRecord": {"../../../shared/facts/esa-createroutinerelatedrecord.zh.txt", map[string]class{
 			"InternalException": unavailable, "InvalidParameter": perm, "RoutineNotExist": {fault.NotFound, false},
 			"DependedByOthers": few, "SiteParameterNotMatch": {fault.NotFound, false}, "InternalOperationError": unavailable,
-			"ParameterAlreadyExist": {fault.Conflict, false}, "RelatedRecordNumberExceedQuotaLimit": operator,
-			"RoutineUserServiceStatusHalt": operator, "UserOperationStatusIsLocked": locked,
+			"ParameterAlreadyExist": {fault.Conflict, false}, "RelatedRecordNumberExceedQuotaLimit": quota,
+			"RoutineUserServiceStatusHalt": account, "UserOperationStatusIsLocked": locked,
 		}},
 	}
 	call := func(t *testing.T, action string, injected faults.Fault) *fault.Error {
@@ -195,9 +196,9 @@ func TestCodes(t *testing.T) {
 		"Throttling": {400, class{fault.Throttled, false}}, "Throttling.User": {400, class{fault.Throttled, false}},
 		"Throttling.Api": {429, class{fault.Throttled, false}}, "Rejected.Throttling": {400, class{fault.Throttled, false}},
 		"SomethingElse": {429, class{fault.Throttled, false}}, "ServiceUnavailable": {503, unavailable}, "InternalError": {500, unavailable},
-		"NeverHeardOf": {500, unavailable}, "SignatureNonceUsed": {400, unavailable}, "InvalidAccessKeyId.NotFound": {404, operator},
-		"SignatureDoesNotMatch": {403, operator}, "Forbidden.RAM": {403, operator}, "NoPermission": {403, operator},
-		"InvalidTimeStamp.Expired": {400, operator}, "WhateverElse": {403, operator}, "NobodyKnows": {400, few},
+		"NeverHeardOf": {500, unavailable}, "SignatureNonceUsed": {400, unavailable}, "InvalidAccessKeyId.NotFound": {404, account},
+		"SignatureDoesNotMatch": {403, account}, "Forbidden.RAM": {403, denied}, "NoPermission": {403, denied},
+		"InvalidTimeStamp.Expired": {400, account}, "WhateverElse": {403, denied}, "NobodyKnows": {400, few},
 	} {
 		t.Run("outside the pages: "+code, func(t *testing.T) {
 			failure := call(t, "CreateRoutine", faults.Fault{Answer: faults.Error, Status: test.status, Code: code})
@@ -328,7 +329,7 @@ func TestCredentials(t *testing.T) {
 			_, url := localtest.ESA(t, nil, 0)
 			client := newClient(t, url, func(c *esa.Config) { c.Credentials = func() (string, string, string) { return key[0], key[1], "" } })
 			failure := fault.From(client.CreateRoutine(t.Context(), "pr-1", nil, nil))
-			if failure == nil || failure.Kind != fault.Operator || failure.Code != code || failure.RequestID == "" {
+			if failure == nil || failure.Kind != fault.Account || failure.Code != code || failure.RequestID == "" {
 				t.Errorf("%s: got %+v", code, failure)
 			}
 		}

@@ -34,6 +34,7 @@ const (
 	hintLocked        = "Another routine operation of the account was running all the time. Find out who holds it, then redrive."
 	hintThrottled     = "The account calls ESA too often. Redrive at a slower rate, or raise the API quota."
 	hintCredentials   = "ESA refused the function's credentials. Check the function's role and its RAM policy (deploy/ram), then redrive."
+	hintDenied        = "The function's role may not do this. Allow the action, on the resource that the message names, in its RAM policy (deploy/ram), then redrive."
 	hintClock         = "ESA refused the request's timestamp. Check the clock of the machine, then redrive."
 	hintUnlistedCode  = "ESA answered with a code its page does not list. Look it up in Alibaba Cloud's error center, then redrive."
 	hintEndpoint      = "ESA does not know the API called. Check ROUTINELY_ESA_ENDPOINT."
@@ -54,10 +55,10 @@ var createRoutineRows = []row{
 	{CodeRoutineAlreadyExist, fault.Conflict, false, hintNameTaken},
 	{"InternalOperationError", fault.Unavailable, true, hintSupport},
 	{"ParameterNotExist", fault.Invalid, false, hintNothingSuch},
-	{"ServiceNotOpen", fault.Operator, false, hintActivate},
-	{"RoutineNumberExceedQuotaLimit", fault.Operator, false, hintRoutineQuota},
+	{"ServiceNotOpen", fault.Account, false, hintActivate},
+	{"RoutineNumberExceedQuotaLimit", fault.Quota, false, hintRoutineQuota},
 	{"DependedByOthers", fault.Internal, true, hintSupport},
-	{"RoutineUserServiceStatusHalt", fault.Operator, false, hintOverdue},
+	{"RoutineUserServiceStatusHalt", fault.Account, false, hintOverdue},
 	{"InternalException", fault.Unavailable, true, hintSupport},
 	{"InvalidParameter", fault.Invalid, false, hintParameter},
 	{"UserOperationStatusIsLocked", fault.Locked, false, hintLocked},
@@ -73,8 +74,8 @@ var createRelatedRecordRows = []row{
 	{"SiteParameterNotMatch", fault.NotFound, false, hintSite},
 	{"InternalOperationError", fault.Unavailable, true, hintSupport},
 	{CodeParameterAlreadyExist, fault.Conflict, false, hintRecordTaken},
-	{"RelatedRecordNumberExceedQuotaLimit", fault.Operator, false, hintRecordQuota},
-	{"RoutineUserServiceStatusHalt", fault.Operator, false, hintOverdue},
+	{"RelatedRecordNumberExceedQuotaLimit", fault.Quota, false, hintRecordQuota},
+	{"RoutineUserServiceStatusHalt", fault.Account, false, hintOverdue},
 	{"UserOperationStatusIsLocked", fault.Locked, false, hintLocked},
 }
 
@@ -92,17 +93,17 @@ var commonRows = []row{
 	{"ServiceUnavailable*", fault.Unavailable, true, hintUnavailable},
 	{"InternalError*", fault.Unavailable, true, hintUnavailable},
 	{"SignatureNonceUsed", fault.Unavailable, true, hintUnavailable},
-	{"InvalidAccessKeyId*", fault.Operator, false, hintCredentials},
-	{"InvalidSecurityToken*", fault.Operator, false, hintCredentials},
-	{"MissingAccessKeyId", fault.Operator, false, hintCredentials},
-	{"SignatureDoesNotMatch", fault.Operator, false, hintCredentials},
-	{"IncompleteSignature", fault.Operator, false, hintCredentials},
-	{"Forbidden*", fault.Operator, false, hintCredentials},
-	{"NoPermission*", fault.Operator, false, hintCredentials},
-	{"InvalidTimeStamp*", fault.Operator, false, hintClock},
-	{"IllegalTimestamp", fault.Operator, false, hintClock},
-	{"InvalidAction*", fault.Operator, false, hintEndpoint},
-	{"InvalidVersion*", fault.Operator, false, hintEndpoint},
+	{"InvalidAccessKeyId*", fault.Account, false, hintCredentials},
+	{"InvalidSecurityToken*", fault.Account, false, hintCredentials},
+	{"MissingAccessKeyId", fault.Account, false, hintCredentials},
+	{"SignatureDoesNotMatch", fault.Account, false, hintCredentials},
+	{"IncompleteSignature", fault.Account, false, hintCredentials},
+	{"Forbidden*", fault.Denied, false, hintDenied},
+	{"NoPermission*", fault.Denied, false, hintDenied},
+	{"InvalidTimeStamp*", fault.Account, false, hintClock},
+	{"IllegalTimestamp", fault.Account, false, hintClock},
+	{"InvalidAction*", fault.Account, false, hintEndpoint},
+	{"InvalidVersion*", fault.Account, false, hintEndpoint},
 }
 
 // rowsOf returns the table of an action's own page. The actions that only read have none: whatever they fail with is
@@ -148,8 +149,10 @@ func byStatus(status int) *row {
 		return &row{kind: fault.Unavailable, unknown: true, hint: hintUnavailable}
 	case status == http.StatusTooManyRequests:
 		return &row{kind: fault.Throttled, hint: hintThrottled}
-	case status == http.StatusUnauthorized, status == http.StatusForbidden:
-		return &row{kind: fault.Operator, hint: hintCredentials}
+	case status == http.StatusUnauthorized:
+		return &row{kind: fault.Account, hint: hintCredentials}
+	case status == http.StatusForbidden:
+		return &row{kind: fault.Denied, hint: hintDenied}
 	}
 	return &row{kind: fault.Internal, unknown: true, hint: hintUnlistedCode}
 }

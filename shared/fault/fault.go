@@ -28,8 +28,11 @@ const (
 	NotFound Kind = "not-found"
 	// Conflict: something else is already there.
 	Conflict Kind = "conflict"
-	// Operator: the request is right but the account must be put in order first.
-	Operator Kind = "operator"
+	// Account: the request is right, but nothing of this account can work before somebody puts it in order: it is not activated or overdue, or
+	// the credentials are wrong.
+	Account Kind = "account"
+	// Quota: the request is right, but this kind of thing is full.
+	Quota Kind = "quota"
 	// Locked: the account's one lane is taken and nothing was executed. Waiting is capacity, not failure.
 	Locked Kind = "locked"
 	// Throttled: too many calls, nothing was executed.
@@ -45,7 +48,7 @@ func (k Kind) Retryable() bool {
 	switch k {
 	case Locked, Throttled, Unavailable, Internal:
 		return true
-	case Invalid, Unauthenticated, Denied, NotFound, Conflict, Operator:
+	case Invalid, Unauthenticated, Denied, NotFound, Conflict, Account, Quota:
 	}
 	return false
 }
@@ -61,7 +64,7 @@ func (k Kind) HTTPStatus() int {
 		return http.StatusForbidden
 	case NotFound:
 		return http.StatusNotFound
-	case Conflict, Operator:
+	case Conflict, Account, Quota:
 		return http.StatusConflict
 	case Throttled:
 		return http.StatusTooManyRequests

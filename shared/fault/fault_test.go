@@ -22,7 +22,7 @@ func TestKind(t *testing.T) {
 		fault.Denied:          {http.StatusForbidden, false},
 		fault.NotFound:        {http.StatusNotFound, false},
 		fault.Conflict:        {http.StatusConflict, false},
-		fault.Operator:        {http.StatusConflict, false},
+		fault.Account:         {http.StatusConflict, false},
 		fault.Locked:          {http.StatusServiceUnavailable, true},
 		fault.Throttled:       {http.StatusTooManyRequests, true},
 		fault.Unavailable:     {http.StatusServiceUnavailable, true},

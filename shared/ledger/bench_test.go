@@ -7,26 +7,24 @@ import (
 	"time"
 
 	"routinely/shared/ledger"
-	"routinely/shared/routine"
 )
 
 const (
-	// few and many are the jobs of the tables to compare.
-	few, many = 1_000, 100_000
-	// readRounds is how many rounds each table has, in turns: short ones, since a machine's speed drifts.
-	readRounds = 41
-	// claimRounds is the same for claims, whose rounds are long.
-	claimRounds = 5
+	// few and many are the dead letters of the tables to compare.
+	few, many = 100, 100_000
+	// rounds is how many rounds each table has, in turns: short ones, since a machine's speed drifts.
+	rounds = 31
 )
 
-// filled returns a ledger with that many queued jobs.
-func filled(b *testing.B, size int) *ledger.Ledger {
+// filled returns a ledger with that many dead letters.
+func filled(b *testing.B, size int) *book {
 	b.Helper()
-	l, _ := newLedger(b)
-	if err := l.Fill(b.Context(), newJobs(0, size)); err != nil {
-		b.Fatal(err)
+	book := newBook(b)
+	rows := deadRows(size, func(n int) string { return fmt.Sprint("Code", n%5) })
+	for chunk := range slices.Chunk(rows, 5000) {
+		book.create(b, chunk...)
 	}
-	return l
+	return book
 }
 
 // middle is the median.
@@ -42,91 +40,59 @@ func took(do func()) float64 {
 	return time.Since(began).Seconds()
 }
 
-// verdict reports a ratio and whether it is at most what is wanted.
-func verdict(b *testing.B, ratio, most float64) {
-	missed := ""
-	if ratio > most {
-		missed = " MISSED"
-	}
-	b.ReportMetric(ratio, "ratio")
-	b.ReportMetric(0, "ns/op")
-	b.Logf("\nratio  %.4g  <= %g%s", ratio, most, missed)
-}
-
-// BenchmarkRead measures how much longer readers wait if the table has a hundred times the jobs: for one job, for a page of
-// 50 of all jobs, and for one of those of a state and a caller.
-func BenchmarkRead(b *testing.B) {
+// BenchmarkDead measures how much longer a page of 50 dead letters and a redrive of 16 take among 100,000 than among 100.
+func BenchmarkDead(b *testing.B) {
 	small, large := filled(b, few), filled(b, many)
-	page := func(f ledger.Filter) func(*ledger.Ledger, int) error {
-		return func(l *ledger.Ledger, _ int) error {
-			jobs, _, err := l.Jobs(b.Context(), f, 50, "")
-			if err == nil && len(jobs) != 50 {
-				err = fmt.Errorf("%d jobs", len(jobs))
-			}
-			return err
-		}
-	}
-	for _, read := range []struct {
-		name  string
-		times int
-		do    func(l *ledger.Ledger, n int) error
+	for _, what := range []struct {
+		name string
+		do   func(book *book, round int)
+		// undo is not measured.
+		undo func(book *book)
 	}{
-		{"job", 20, func(l *ledger.Ledger, n int) error {
-			_, err := l.Job(b.Context(), newJob(n*7919%few).ID)
-			return err
-		}},
-		{"page of 50", 4, page(ledger.Filter{})},
-		{"page of 50 of a state and a caller", 4, page(ledger.Filter{State: routine.Queued, Caller: "caller-1"})},
-	} {
-		b.Run(read.name, func(b *testing.B) {
-			round := func(l *ledger.Ledger) float64 {
-				return took(func() {
-					for n := range read.times {
-						if err := read.do(l, n); err != nil {
-							b.Fatal(err)
-						}
-					}
-				})
+		{"page of 50", func(book *book, _ int) {
+			if rows, _, err := book.DeadLetters(b.Context(), ledger.DeadFilter{}, 50, ""); err != nil || len(rows) != 50 {
+				b.Fatal(len(rows), err)
 			}
+		}, func(*book) {}},
+		{"redrive of 16", func(book *book, round int) {
+			at := noon.Add(time.Duration(1000+round) * time.Hour)
+			changeSixteen(b, book, func(r *ledger.Row) error { return r.Redrive("olga", "", nil, at, at, at) })
+		}, func(book *book) {
+			changeSixteen(b, book, func(r *ledger.Row) error { dies(0, "Code1")(r); return nil })
+			if err := book.Tidy(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+		}},
+	} {
+		b.Run(what.name, func(b *testing.B) {
 			for b.Loop() {
-				round(small)
-				round(large)
 				var ratios, each []float64
-				for range readRounds {
-					s, l := round(small), round(large)
-					ratios, each = append(ratios, l/s), append(each, l/float64(read.times))
+				for round := range rounds {
+					s := took(func() { what.do(small, round) })
+					l := took(func() { what.do(large, round) })
+					what.undo(small)
+					what.undo(large)
+					ratios, each = append(ratios, l/s), append(each, l)
 				}
-				b.ReportMetric(middle(each)*1000, "ms/read")
-				verdict(b, middle(ratios), 1.3)
+				missed := ""
+				if middle(ratios) > 1.2 {
+					missed = " MISSED"
+				}
+				b.ReportMetric(middle(each)*1000, "ms")
+				b.ReportMetric(middle(ratios), "ratio")
+				b.ReportMetric(0, "ns/op")
+				b.Logf("\nratio  %.4g  <= 1.2%s", middle(ratios), missed)
 			}
 		})
 	}
 }
 
-// BenchmarkClaimAll measures what part of the time that a thousand claims take one after the other they take together.
-func BenchmarkClaimAll(b *testing.B) {
-	l, _ := newLedger(b)
-	next := 0
-	thousand := func() []routine.Job {
-		next += 1000
-		return newJobs(next-1000, next)
-	}
-	for b.Loop() {
-		var ratios, together []float64
-		for range claimRounds {
-			jobs := thousand()
-			each := took(func() { claim(b, l, jobs...) })
-			jobs = thousand()
-			all := took(func() {
-				for _, claimed := range l.ClaimAll(b.Context(), jobs) {
-					if claimed.Err != nil || claimed.Existing != nil {
-						b.Fatalf("claim %+v", claimed)
-					}
-				}
-			})
-			ratios, together = append(ratios, all/each), append(together, all)
+// changeSixteen changes the sixteen jobs that are there in every table.
+func changeSixteen(b *testing.B, book *book, change func(*ledger.Row) error) {
+	b.Helper()
+	for _, done := range book.ChangeAll(b.Context(), idsOf(newRows(16)), change) {
+		if done.Err != nil {
+			b.Fatal(done.Err)
 		}
-		b.ReportMetric(middle(together)*1000, "ms/1000-claims")
-		verdict(b, middle(ratios), 0.3)
 	}
 }

@@ -15,7 +15,7 @@ import (
 
 // What to do next, for whoever reads the failure.
 const (
-	hintUnavailable = "Tablestore or the network failed. Try again; jobs go on without their history meanwhile."
+	hintUnavailable = "Tablestore or the network failed. Try again."
 	hintEndpoint    = "Check the ledger's endpoint and the function's network access to it."
 	hintCredentials = "Tablestore refused the credentials or the instance. Check the instance's name and its network access rules, and the function's role and its RAM policy (deploy/ram)."
 	hintNetwork     = "The instance does not let this network in; a new one refuses the internet. Allow the internet among its network types in the Tablestore console."
@@ -42,15 +42,15 @@ const (
 func classOf(code string) (kind fault.Kind, unknown bool, hint string) {
 	switch code {
 	case "OTSAuthFailed", "OTSNoPermissionAccess":
-		return fault.Operator, false, hintCredentials
+		return fault.Account, false, hintCredentials
 	case codeNotExist:
-		return fault.Operator, false, hintTable
+		return fault.Account, false, hintTable
 	case "OTSTableNotReady":
 		return fault.Unavailable, false, hintTable
 	case codeAlreadyExist, codeConditionFailed:
 		return fault.Conflict, false, hintOurs
 	case "OTSInvalidPK":
-		return fault.Operator, false, hintSchema
+		return fault.Account, false, hintSchema
 	case "OTSQuotaExhausted", "OTSTooFrequentReservedThroughputAdjustment":
 		return fault.Throttled, false, hintQuota
 	case codeRowConflict, "OTSNotEnoughCapacityUnit", "OTSCapacityUnitExhausted":

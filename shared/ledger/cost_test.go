@@ -1,102 +1,177 @@
 package ledger_test
 
 import (
+	"bytes"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
 
+	"github.com/aliyun/aliyun-tablestore-go-sdk/tablestore/otsprotocol"
+	"github.com/golang/protobuf/proto"
+
+	"routinely/deploy/local/localtest"
 	"routinely/shared/ledger"
 	"routinely/shared/routine"
 )
 
-// TestCost counts the calls of each entry, on a ledger that does not know the row and on the one that wrote it, and compares
-// them with the table in the package's comment.
+// bill is what calls cost.
+type bill struct {
+	calls       []string
+	read, write int
+}
+
+// meter stands before a server and reads the capacity units in its answers.
+type meter struct {
+	http.Handler
+	bill
+}
+
+func (m *meter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	recorder := httptest.NewRecorder()
+	m.Handler.ServeHTTP(recorder, r)
+	m.take(strings.TrimPrefix(r.URL.Path, "/"), recorder.Body.Bytes())
+	for name, values := range recorder.Header() {
+		w.Header()[name] = values
+	}
+	w.WriteHeader(recorder.Code)
+	_, _ = w.Write(bytes.Clone(recorder.Body.Bytes()))
+}
+
+func (m *meter) take(action string, body []byte) {
+	m.calls = append(m.calls, action)
+	add := func(c *otsprotocol.ConsumedCapacity) {
+		m.read += int(c.GetCapacityUnit().GetRead())
+		m.write += int(c.GetCapacityUnit().GetWrite())
+	}
+	switch action {
+	case "BatchWriteRow":
+		answer := new(otsprotocol.BatchWriteRowResponse)
+		_ = proto.Unmarshal(body, answer)
+		for _, row := range answer.Tables[0].Rows {
+			add(row.Consumed)
+		}
+	case "BatchGetRow":
+		answer := new(otsprotocol.BatchGetRowResponse)
+		_ = proto.Unmarshal(body, answer)
+		for _, row := range answer.Tables[0].Rows {
+			add(row.Consumed)
+		}
+	case "GetRange":
+		answer := new(otsprotocol.GetRangeResponse)
+		_ = proto.Unmarshal(body, answer)
+		add(answer.Consumed)
+	}
+}
+
+// of is what do costs.
+func (m *meter) of(do func()) bill {
+	m.bill = bill{}
+	do()
+	return m.bill
+}
+
+// line is a line of the package's comment.
+func (c bill) line(what string) string {
+	var calls []string
+	for i, call := range c.calls {
+		if i > 0 && call == c.calls[i-1] {
+			calls[len(calls)-1] = "2 " + call
+			continue
+		}
+		calls = append(calls, call)
+	}
+	read := ""
+	if c.read > 0 {
+		read = fmt.Sprintf("%d R", c.read)
+	}
+	return fmt.Sprintf("//\t%-35s%-49s%5s%3d W\n", what, strings.Join(calls, ", "), read, c.write)
+}
+
+// newMeter returns a ledger whose calls are measured.
+func newMeter(t testing.TB) (*meter, *book) {
+	t.Helper()
+	b := newBook(t)
+	m := &meter{Handler: b.server}
+	b.url = localtest.Listen(t, m, nil)
+	b.Ledger = b.connect(t, nil)
+	return m, b
+}
+
+// lifeCosts are the bills of the parts of a job's life, which ends well at the second try.
+func lifeCosts(t testing.TB, m *meter, b *book) (names []string, bills []bill) {
+	t.Helper()
+	var row ledger.Row
+	update := func(change func(*ledger.Row)) func() {
+		return func() {
+			var err error
+			if row, err = b.Update(t.Context(), row, change); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	tidy := func() {
+		if err := b.Tidy(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, part := range []struct {
+		name string
+		do   func()
+	}{
+		{"accept", func() { row = b.create(t, newRow(1))[0] }},
+		{"begin, hand over", update(func(r *ledger.Row) { r.Begin(1, routine.Progress{}, noon) })},
+		{"die", update(dies(5, "Taken"))},
+		{"tidy after death", tidy},
+		{"redrive", func() { row = b.change(t, row.ID, redriven(t, 6)) }},
+		{"tidy after redrive", tidy},
+		{"begin again", update(func(r *ledger.Row) { r.Begin(1, routine.Progress{}, noon) })},
+		{"tidy after begin", tidy},
+		{"succeed", update(succeeds)},
+		{"tidy after success", tidy},
+	} {
+		names, bills = append(names, part.name), append(bills, m.of(part.do))
+	}
+	return names, bills
+}
+
 func TestCost(t *testing.T) {
 	comment, err := os.ReadFile("doc.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	warm, server := newLedger(t)
-	cold := connectTo(t, server)
-	// A change of a state, so that those that follow are not the first.
-	change := func(l *ledger.Ledger, n int) {
-		claim(t, l, newJob(n))
-		add(t, l, newJob(n), succeeded(1))
-	}
-	change(cold, 1)
-	change(warm, 2)
-	calls := func(l *ledger.Ledger, job routine.Job, e ledger.Entry) string {
-		server.Faults().Reset()
-		add(t, l, job, e)
-		return callsOf(server)
-	}
-	dead := []ledger.Entry{started(1), deadLettered(1)}
-	for i, test := range []struct {
-		before []ledger.Entry
-		entry  ledger.Entry
-		warm   bool
-	}{
-		{nil, ledger.Entry{Kind: ledger.Queued}, false},
-		{[]ledger.Entry{failed(1)}, started(2), true},
-		{[]ledger.Entry{started(1)}, failed(1), true},
-		{[]ledger.Entry{started(1)}, handedBack(1, 1), true},
-		{[]ledger.Entry{started(1)}, succeeded(1), true},
-		{[]ledger.Entry{started(1)}, deadLettered(1), true},
-		{[]ledger.Entry{{Kind: ledger.Queued}}, ledger.Entry{Kind: ledger.Cancelled}, true},
-		{dead, redriven(1), false},
-	} {
-		t.Run("of an entry "+string(test.entry.Kind)+" is what the comment says", func(t *testing.T) {
-			known, unknown := newJob(2*i+10), newJob(2*i+11)
-			add(t, warm, known, test.before...)
-			add(t, warm, unknown, test.before...)
-			row := fmt.Sprintf("//\t%-15s%-34s", test.entry.Kind, calls(cold, unknown, test.entry))
-			if again := calls(warm, known, test.entry); test.warm {
-				row += again
-			} else if want := strings.TrimSpace(row[18:]); again != want {
-				t.Errorf("calls %s on the ledger that wrote the row, %s on another", again, want)
-			}
-			if row = strings.TrimSpace(row); !strings.Contains(string(comment), row+"\n") {
-				t.Errorf("the comment lacks the line\n%s", row)
-			}
-		})
-	}
-	t.Run("of a claim is what the comment says", func(t *testing.T) {
-		server.Faults().Reset()
-		claim(t, warm, newJob(100))
-		if row := "//\tclaim          " + callsOf(server) + "\n"; !strings.Contains(string(comment), row) {
-			t.Errorf("the comment lacks the line\n%s", row)
+	m, b := newMeter(t)
+	names, bills := lifeCosts(t, m, b)
+	for i, name := range names {
+		switch name {
+		case "accept", "begin, hand over", "succeed", "die", "redrive", "tidy after success":
+			t.Run("of "+name+" is what the comment says", func(t *testing.T) {
+				if line := bills[i].line(name); !strings.Contains(string(comment), line) {
+					t.Errorf("the comment lacks the line\n%s", line)
+				}
+			})
 		}
-	})
-	t.Run("of a late entry is that of one whose row is not remembered", func(t *testing.T) {
-		job := newJob(101)
-		claim(t, warm, job)
-		add(t, warm, job, at(1, failed(1)))
-		wantCalls(t, warm, server, job, at(2, failed(1)), "GetRow, UpdateRow")
-	})
-	t.Run("of a known entry and of the claim of a job that exists is one read", func(t *testing.T) {
-		job := newJob(102)
-		claim(t, warm, job)
-		add(t, warm, job, at(1, failed(1)))
-		wantCalls(t, warm, server, job, at(1, failed(1)), "GetRow")
-		server.Faults().Reset()
-		if _, _, err := warm.Claim(t.Context(), job); err != nil || callsOf(server) != "BatchGetRow" {
-			t.Errorf("error %v, calls %s", err, callsOf(server))
+	}
+}
+
+// BenchmarkLife prints what each part of a job's life costs: calls and capacity units.
+func BenchmarkLife(b *testing.B) {
+	m, book := newMeter(b)
+	for b.Loop() {
+		var total bill
+		var text strings.Builder
+		names, bills := lifeCosts(b, m, book)
+		for i, cost := range bills {
+			text.WriteString("\n" + strings.TrimSuffix(strings.TrimPrefix(cost.line(names[i]), "//\t"), "\n"))
+			total.calls = append(total.calls, cost.calls...)
+			total.read, total.write = total.read+cost.read, total.write+cost.write
 		}
-	})
-	t.Run("of a change that stands alone is a call more", func(t *testing.T) {
-		alone := connectTo(t, server)
-		claim(t, alone, newJob(103))
-		wantCalls(t, alone, server, newJob(103), succeeded(1), "2 BatchWriteRow, GetRow, UpdateRow")
-		job := newJob(104)
-		claim(t, alone, job)
-		wantCalls(t, alone, server, job, succeeded(1), "BatchWriteRow, GetRow, UpdateRow")
-	})
-	t.Run("of 200 claims is what the comment says", func(t *testing.T) {
-		server.Faults().Reset()
-		claimTogether(t, warm, leanJobs(1000, 1200))
-		if n := len(server.Faults().Calls()); n != 11 {
-			t.Errorf("%d calls", n)
-		}
-	})
+		b.Log(text.String())
+		b.ReportMetric(float64(len(total.calls)), "calls")
+		b.ReportMetric(float64(total.read), "read-units")
+		b.ReportMetric(float64(total.write), "write-units")
+		b.ReportMetric(0, "ns/op")
+	}
 }

@@ -1,78 +1,77 @@
-// Package ledger is the one door to Tablestore and remembers what happened to each job: entries are appended, and folded into
-// a routine.Job. It answers for one job and lists jobs by state, name, record name and caller, newest first.
-//
-// The ledger is evidence, not a lock. The queue carries everything a job needs, so a ledger that is down loses history and
-// nothing else; a ledger that missed a job's beginning begins with the first entry it gets and says so (Job.Gap).
+// Package ledger is the one door to Tablestore and the home of jobs: all that is known of a job is in its row, and whatever happens to a job
+// is one conditional write of that row. It lists jobs and dead letters, newest first, and what is due to be sent.
 //
 // # Layout
 //
-// One table of two string keys, p (the partition) and s (the order within it), holds two sorts of rows:
+// Two tables, each with two string keys: p, the partition, and s, the order within it. The table of jobs has these rows:
 //
-//	p                        s                 columns
-//	job/<2 hex>/<id>         job               job (JSON), seq (integer), e000000, e000001, ... (JSON, one per entry)
-//	<by>/<state>/<value>     <accepted>/<id>   id
+//	p                                s                                      columns
+//	job/<2 hex>/<id>                 job                                    job, request, more (JSON), seq (integer)
+//	<by>/any/<value>                 <accepted>/<id>                        id, write
+//	all/<state>/                     <accepted>/<id>/<round>                id, write
+//	dead/<by>/<value>                <died>/<id>/<round>                    id, write, dead (JSON)
+//	due                              <due>/<id>/<dues>                      id, write
+//	callback/failed                  <accepted>/<id>/<dues>                 id, write
 //
-// The first is the job's row: the entries as they came and the job they fold into. The hex digits, taken from a hash of the
-// id, spread jobs over the table's partitions, since ids that begin with the time would all go to its end. The others are
-// index rows: by is all, name, record or caller, state is any or one of the states, and accepted is the time of acceptance
-// in a form that sorts. Where a state is named, the key ends in "/" and the number of redrives, so that a key of a state
-// that was left is never used again. A job has eight index rows and a ninth only while its state is changing.
+// The first is the job's row: what lists show, the request, what lists do not show, and the number of its writes. The hex digits are from a
+// hash of the id and spread jobs over the service's partitions. All others are index rows, which hold no truth. Jobs are listed by all, name,
+// record and caller, and by state; dead letters by all, code, name, record, site and caller, with what other filters and counts look at in
+// dead. Other combinations are looked for in the shortest of these lists. Times are written so that their texts sort. dues counts how often
+// something was made due. A queued job has six rows; one that is dead and whose callback is due has thirteen.
 //
-// Reading a job is one GetRow; a page of 50 is one GetRange over neighbouring keys and one BatchGetRow. Neither depends
-// on how many jobs there are. The rows of the list of all jobs share one partition key, whose limit of writes lies far above
-// what one account's ESA lane can work off.
+// The table of state has one row for each task of the janitor, p "janitor", s the task: where it left off. It does not expire.
 //
-// # Writing
+// # Order of writes
 //
-// An entry is appended in this order:
+// A new job is one BatchWriteRow: the row on condition that there is none, and its index rows. The service writes rows one by one, so what
+// was not confirmed is put again before Create answers, and whoever finds a job that nobody has written since puts its index rows again: its
+// creator may have been killed. Nobody sends a job before that.
 //
-//  1. GetRow reads the job's row, unless it is remembered (see below). The entry is folded in (see Fold), without effect if
-//     the row has it already.
-//  2. If the state changes, BatchWriteRow puts the eight index rows of the job as it will be.
-//  3. UpdateRow adds the entry's column and replaces job and seq, on condition that seq is what was read; a new row is put
-//     on condition that there is none. If another writer came first, all begins again at 1.
-//  4. If the state changed, the index rows of the state that was left are deleted: along with step 2 of the next change of
-//     whatever job, where it costs no call, if another change was less than a minute ago, and else at once.
+// A change is
 //
-// Step 3 is the only one that matters: a single conditional write of a single row, so entry and job can never disagree, a
-// finished job cannot be overwritten, and a late worker's entry is kept as history (Entry.Late) without changing the job.
-// A crash after step 2 leaves index rows for something that did not happen, a crash after step 3 index rows of a state that
-// was left, as does a process that ends between two changes. Both are found out when a list is read: an index row counts
-// only if the job's row, read at that moment, would give it exactly that key. So at every moment each job is listed once,
-// under its true state, and an index row that does not count is dead weight until its time to live ends. Step 2 before step
-// 3 means that there is no job that lists miss.
+//  1. BatchGetRow of the row, unless the caller has it.
+//  2. BatchWriteRow of the index rows that the job will have and has not yet.
+//  3. BatchWriteRow of the row, whole, on condition that seq is what was read. Otherwise all begins anew, or the caller is told.
+//  4. Tidy, some time later: the index rows that the job no longer has are deleted.
 //
-// A claim reads the row, puts the index rows and puts the row on condition that there is none; ClaimAll does each of these
-// for many jobs at a time.
+// After a crash behind 2 there are index rows for something that did not happen, behind 3 some of what is over. Readers do not mind: an index
+// row counts only if the row, read after it, would give it exactly that key. So every job is listed once, under its true state, at every
+// moment; since 2 comes before 3 no list misses one.
 //
-// # Memory
+// Each row carries the token of its latest write. A writer whose answer was lost reads the row and looks for its own token.
 //
-// A worker's entries of one job follow each other. So the ledger remembers the last 64 rows that it wrote of jobs that go on,
-// for an hour, and appends to a row as it is remembered without reading it. Nothing rests on that: if another writer was
-// there, the condition of step 3 fails and the row is read. An entry that seems late or known is judged only by a row that
-// was read, and Job, History, Jobs and claims always ask the table.
+// # Deleting index rows
+//
+// A process deletes what its own changes left behind. The lists that the janitor reads from their old end (due, queued, dead) would fill up
+// with what killed processes left, so these sweep: what does not count is deleted too. Two rules keep that from hurting a row that counts,
+// or is about to:
+//
+//   - No key is used for two facts, by its times, rounds and dues. Only those with "any" can be left by one correction and taken up by
+//     another: they are never deleted. A sweep deletes only if the token of the index row is still the one it read.
+//   - A sweep leaves index rows alone that were put less than a minute ago: their writer may be between 2 and 3, which takes seconds at most.
 //
 // # Cost
 //
-// The calls that each entry takes if the row is not remembered and if it is, while nobody else writes the job:
+// Calls, and capacity units as read and write, of the life of a job that takes less than 4 KB. A conditional write reads as well.
 //
-//	claim          BatchGetRow, 2 BatchWriteRow
-//	queued         BatchWriteRow, GetRow, PutRow
-//	started        GetRow, UpdateRow                 UpdateRow
-//	failed         GetRow, UpdateRow                 UpdateRow
-//	handed-back    GetRow, UpdateRow                 UpdateRow
-//	succeeded      BatchWriteRow, GetRow, UpdateRow  BatchWriteRow, UpdateRow
-//	dead-lettered  BatchWriteRow, GetRow, UpdateRow  BatchWriteRow, UpdateRow
-//	cancelled      BatchWriteRow, GetRow, UpdateRow  BatchWriteRow, UpdateRow
-//	redriven       BatchWriteRow, GetRow, UpdateRow
+//	accept                             BatchWriteRow                                      1 R  6 W
+//	begin, hand over                   BatchWriteRow                                      1 R  1 W
+//	succeed                            2 BatchWriteRow                                    1 R  2 W
+//	die                                2 BatchWriteRow                                    1 R  8 W
+//	redrive                            BatchGetRow, 2 BatchWriteRow                       2 R  7 W
+//	tidy after success                 BatchWriteRow                                           1 W
+//	page of 50                         GetRange, BatchGetRow
+//	count of dead letters              GetRange for each 5,000, or 4 MB
 //
-// The last four take one BatchWriteRow more if no other change was less than a minute ago. An entry that is late is read and
-// written; one that is known, and the claim of a job that exists, are one read. ClaimAll takes 11 calls for 200 new jobs.
+// A change takes one call more, a read, if the caller does not have the row. ChangeAll and Create put many jobs into one call. No call takes
+// longer because there are more jobs.
+//
+// A service that does not answer costs two time limits, however many jobs are asked for: one for the call, and one to find out what became
+// of it.
 //
 // # Retention
 //
-// Tablestore forgets each column by itself, a time to live after it was written. Step 3 writes job and seq anew each time,
-// and step 2 the index rows at each change of state, so a job is found whole until its retention has passed since its last
-// change; entries older than the retention go one by one. A job that stays in one state for longer than the retention while
-// entries still come leaves the lists early; a worker gives jobs up long before.
+// Tablestore forgets each cell by itself, a time to live after it was written. A row is always written whole, so its cells go together, that
+// time after its last change. Index rows are put when they are first needed, all of them again in a new round, and all of them again by any
+// change that comes more than a day later: so they go at most a day before their row.
 package ledger

@@ -10,17 +10,68 @@ import (
 	"routinely/shared/routine"
 )
 
+// FuzzReadRow asserts that columns of any content are a job, are none, or are refused, and that a job comes back as it was read.
+func FuzzReadRow(f *testing.F) {
+	for _, row := range []ledger.Row{queued(), begun(), died(), succeeded()} {
+		columns := row.Columns()
+		f.Add(columns["job"].(string), columns["request"].(string), columns["more"].(string), columns["seq"].(int64))
+	}
+	f.Add("", "", "", int64(0))
+	f.Add(`{"id":"x"}`, `{}`, `{"redrives":[{"was":null}]}`, int64(1))
+	f.Add(`{"id":"x","state":"dead-lettered","left":[{}],"callback":{"state":"failed"}}`, `null`, `null`, int64(1))
+	f.Fuzz(func(t *testing.T, job, request, more string, seq int64) {
+		r, err := ledger.ReadRow(map[string]any{"job": job, "request": request, "more": more, "seq": seq})
+		if err != nil {
+			if codeOf(err) != "internal UnreadableRow" {
+				t.Fatal(err)
+			}
+			return
+		}
+		r.Shown()
+		r.News()
+		again, err := ledger.ReadRow(r.Columns())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(r.Columns()["job"], again.Columns()["job"]); diff != "" {
+			t.Fatalf("-want +got:\n%s", diff)
+		}
+	})
+}
+
+func TestReadRow(t *testing.T) {
+	whole := func() map[string]any { r := died(); return r.Columns() }
+	t.Run("takes no columns for no job", func(t *testing.T) {
+		if r, err := ledger.ReadRow(nil); r != nil || err != nil {
+			t.Errorf("%+v, %v", r, err)
+		}
+	})
+	for name, change := range map[string]func(map[string]any){
+		"no job": func(c map[string]any) { delete(c, "job") }, "no request": func(c map[string]any) { delete(c, "request") },
+		"no sequence": func(c map[string]any) { delete(c, "seq") }, "another's column": func(c map[string]any) { clear(c); c["x"] = true },
+		"an empty job": func(c map[string]any) { c["job"] = "{}" }, "broken JSON": func(c map[string]any) { c["more"] = "{" },
+	} {
+		t.Run("refuses a row with "+name, func(t *testing.T) {
+			columns := whole()
+			change(columns)
+			if r, err := ledger.ReadRow(columns); codeOf(err) != "internal UnreadableRow" {
+				t.Errorf("%+v, %v", r, err)
+			}
+		})
+	}
+}
+
 // pagesOf reads all pages of one job each, by the cursor that leads to them.
 func pagesOf(t testing.TB, l *ledger.Ledger, f ledger.Filter) map[string][]routine.Job {
 	t.Helper()
-	pages := map[string][]routine.Job{}
+	found := map[string][]routine.Job{}
 	for cursor := ""; ; {
 		jobs, next, err := l.Jobs(t.Context(), f, 1, cursor)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if pages[cursor] = jobs; next == "" {
-			return pages
+		if found[cursor] = jobs; next == "" {
+			return found
 		}
 		cursor = next
 	}
@@ -28,15 +79,13 @@ func pagesOf(t testing.TB, l *ledger.Ledger, f ledger.Filter) map[string][]routi
 
 // FuzzCursor asserts that a list takes no cursor but those it has given, for the very filter that it has given them for.
 func FuzzCursor(f *testing.F) {
-	l, _ := newLedger(f)
-	for n := range 4 {
-		claim(f, l, newJob(n))
-	}
+	b := newBook(f)
+	b.create(f, newRows(4)...)
 	filters := []ledger.Filter{{}, {State: routine.Queued}, {Caller: "caller-0"}, {Name: "pr-1"}}
-	var pages []map[string][]routine.Job
+	var given []map[string][]routine.Job
 	for i, filter := range filters {
-		pages = append(pages, pagesOf(f, l, filter))
-		for cursor := range pages[i] {
+		given = append(given, pagesOf(f, b.Ledger, filter))
+		for cursor := range given[i] {
 			f.Add(uint8(i), cursor)
 			f.Add(uint8(i+1), cursor) // of another filter
 		}
@@ -44,9 +93,9 @@ func FuzzCursor(f *testing.F) {
 	f.Add(uint8(0), base64.RawURLEncoding.EncodeToString([]byte("2026-03-01T12:00:01.000000000Z/job-000001")))
 	f.Fuzz(func(t *testing.T, which uint8, cursor string) {
 		i := int(which) % len(filters)
-		got, _, err := l.Jobs(t.Context(), filters[i], 1, cursor)
-		want, given := pages[i][cursor]
-		if !given {
+		got, _, err := b.Jobs(t.Context(), filters[i], 1, cursor)
+		want, known := given[i][cursor]
+		if !known {
 			if codeOf(err) != "invalid InvalidCursor" || got != nil {
 				t.Fatalf("%q was not given: got %v, %v", cursor, got, err)
 			}

@@ -1,12 +1,16 @@
 package ledger_test
 
 import (
+	"context"
+	"crypto/md5"
+	"encoding/base64"
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 	"testing"
 	"time"
+
+	sdk "github.com/aliyun/aliyun-tablestore-go-sdk/tablestore"
+	"github.com/aliyun/aliyun-tablestore-go-sdk/tablestore/otsprotocol"
+	"github.com/golang/protobuf/proto"
 
 	"routinely/deploy/local/clock"
 	"routinely/deploy/local/faults"
@@ -17,27 +21,37 @@ import (
 	"routinely/shared/routine"
 )
 
-// noon is when the tests' jobs begin.
+// noon is when the tests begin.
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// newLedger starts a server with a table and returns a client of it.
-func newLedger(t testing.TB) (*ledger.Ledger, *otsemu.Server) {
+// book is a ledger with its server and their clock.
+type book struct {
+	*ledger.Ledger
+	server *otsemu.Server
+	url    string
+	clock  *clock.Manual
+}
+
+// newBook starts a server with the ledger's tables. Nothing was called yet.
+func newBook(t testing.TB) *book {
 	t.Helper()
-	server, url := localtest.OTS(t, clock.NewManual(noon))
-	l := connect(t, url, nil)
-	if _, err := l.Setup(t.Context(), false); err != nil {
+	manual := clock.NewManual(noon)
+	server, url := localtest.OTS(t, manual)
+	b := &book{server: server, url: url, clock: manual}
+	b.Ledger = b.connect(t, nil)
+	if _, err := b.Setup(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
 	server.Faults().Reset()
-	return l, server
+	return b
 }
 
-// connect returns a client with a change to its configuration, nil for none.
-func connect(t testing.TB, url string, change func(*ledger.Config)) *ledger.Ledger {
+// connect returns another client of the tables, as another process would have one, with a change of its configuration.
+func (b *book) connect(t testing.TB, change func(*ledger.Config)) *ledger.Ledger {
 	t.Helper()
 	cfg := ledger.Config{
-		Endpoint: url, Instance: localtest.Instance, Credentials: localtest.Credentials, Timeout: 5 * time.Second,
-		Retention: 30 * 24 * time.Hour, Now: func() time.Time { return noon },
+		Endpoint: b.url, Instance: localtest.Instance, Table: "jobs", StateTable: "state", Credentials: localtest.Credentials,
+		Timeout: 5 * time.Second, Retention: ledger.MinRetention, Now: b.clock.Now,
 	}
 	if change != nil {
 		change(&cfg)
@@ -50,119 +64,235 @@ func connect(t testing.TB, url string, change func(*ledger.Config)) *ledger.Ledg
 	return l
 }
 
-// newJob is the n-th job: accepted n seconds after noon.
-func newJob(n int) routine.Job {
-	return routine.Job{
-		ID: fmt.Sprintf("job-%06d", n), Caller: fmt.Sprintf("caller-%d", n%3), AcceptedAt: noon.Add(time.Duration(n) * time.Second),
-		Request: routine.Request{
-			Name: fmt.Sprintf("pr-%d", n%10), SiteID: localtest.SiteID, RecordName: fmt.Sprintf("pr-%d.example.com", n),
-		},
-	}
+// before returns a client that runs do before its n-th call, counted from 1.
+func (b *book) before(t testing.TB, n int, do func()) *ledger.Ledger {
+	calls := 0
+	return b.connect(t, func(c *ledger.Config) {
+		c.Credentials = func() (string, string, string) {
+			if calls++; calls == n {
+				do()
+			}
+			return localtest.Credentials()
+		}
+	})
 }
 
-func claim(t testing.TB, l *ledger.Ledger, jobs ...routine.Job) {
+// killed returns a client whose calls take no effect from the n-th on, as those of a process that is killed before it.
+func (b *book) killed(t testing.TB, n int) *ledger.Ledger {
+	calls := 0
+	return b.connect(t, func(c *ledger.Config) {
+		c.Credentials = func() (string, string, string) {
+			if calls++; calls >= n {
+				return localtest.AccessKeyID, "wrong", ""
+			}
+			return localtest.Credentials()
+		}
+	})
+}
+
+// breaks makes the server break calls.
+func (b *book) breaks(t testing.TB, rule faults.Rule) {
 	t.Helper()
-	for _, job := range jobs {
-		existing, _, err := l.Claim(t.Context(), job)
-		if err != nil || existing != nil {
-			t.Fatalf("claim of %s: existing %v, error %v", job.ID, existing, err)
-		}
-	}
-}
-
-// claimTogether claims jobs in fewer calls.
-func claimTogether(t testing.TB, l *ledger.Ledger, jobs []routine.Job) {
-	t.Helper()
-	wantClaimed(t, l.ClaimAll(t.Context(), jobs), jobs, "")
-}
-
-// at is an entry some seconds after noon.
-func at(seconds int, e ledger.Entry) ledger.Entry {
-	e.At = noon.Add(time.Duration(seconds) * time.Second)
-	return e
-}
-
-func started(attempt int) ledger.Entry { return ledger.Entry{Kind: ledger.Started, Attempt: attempt} }
-
-func failed(attempt int) ledger.Entry {
-	return ledger.Entry{Kind: ledger.Failed, Attempt: attempt, Failure: failure(attempt)}
-}
-
-func failure(attempt int) *routine.Attempt {
-	return &routine.Attempt{
-		Number: attempt, At: noon, Step: routine.CreateRoutine, Kind: string(fault.Unavailable), Code: "InternalException",
-		RequestID: "R1", Message: "it broke", Hint: "try again",
-	}
-}
-
-func handedBack(attempt, count int) ledger.Entry {
-	return ledger.Entry{Kind: ledger.HandedBack, Attempt: attempt, HandedBack: count}
-}
-
-func succeeded(attempt int) ledger.Entry {
-	return ledger.Entry{
-		Kind: ledger.Succeeded, Attempt: attempt,
-		Result: &routine.Result{Routine: routine.Created, Record: routine.Created, RecordID: 7},
-	}
-}
-
-func deadLettered(attempt int) ledger.Entry {
-	return ledger.Entry{Kind: ledger.DeadLettered, Attempt: attempt, Failure: failure(attempt), Reason: "not retryable"}
-}
-
-func redriven(count int) ledger.Entry {
-	return ledger.Entry{Kind: ledger.Redriven, Redriven: count, By: "olga", Reason: "quota raised"}
-}
-
-// in puts an entry into the round after a number of redrives.
-func in(round int, e ledger.Entry) ledger.Entry {
-	e.Redriven = round
-	return e
-}
-
-// add appends entries that must be recorded, and returns the last record.
-func add(t testing.TB, l *ledger.Ledger, job routine.Job, entries ...ledger.Entry) ledger.Record {
-	t.Helper()
-	var record ledger.Record
-	for _, e := range entries {
-		var err error
-		if record, err = l.Append(t.Context(), job, e); err != nil {
-			t.Fatalf("append %s: %v", e.Kind, err)
-		}
-		if record.Untidy != nil {
-			t.Fatalf("append %s: %v", e.Kind, record.Untidy)
-		}
-	}
-	return record
-}
-
-// list reads all pages and returns the ids.
-func list(t testing.TB, l *ledger.Ledger, f ledger.Filter, page int) []string {
-	t.Helper()
-	ids := []string{}
-	for cursor := ""; ; {
-		jobs, next, err := l.Jobs(t.Context(), f, page, cursor)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, job := range jobs {
-			ids = append(ids, job.ID)
-		}
-		if cursor = next; next == "" {
-			return ids
-		}
-	}
-}
-
-// breakNext makes the server break calls.
-func breakNext(t testing.TB, server *otsemu.Server, rule faults.Rule) {
-	t.Helper()
-	if _, err := server.Faults().Add(rule); err != nil {
+	if _, err := b.server.Faults().Add(rule); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// codeOf is the kind and code of a fault, "" for none.
+// calls are the calls since the last time, by their actions in order.
+func (b *book) calls() (actions []string) {
+	for _, call := range b.server.Faults().Calls() {
+		actions = append(actions, call.Action)
+	}
+	b.server.Faults().Reset()
+	return actions
+}
+
+// lost is an answer that is lost although the call took effect. It comes twice, since a request on a kept connection is sent once more.
+func lost(action string, skip int) faults.Rule {
+	return faults.Rule{Action: action, Skip: skip, Times: 2, Fault: faults.Fault{Answer: faults.Reset, Execute: true}}
+}
+
+// newRow is the n-th job, accepted n seconds after noon.
+func newRow(n int) ledger.Row {
+	return ledger.NewRow(routine.Job{
+		ID: fmt.Sprintf("job-%06d", n), Caller: fmt.Sprintf("caller-%d", n%3), AcceptedAt: noon.Add(time.Duration(n) * time.Second),
+		Request: routine.Request{
+			Name: fmt.Sprintf("pr-%d", n%10), SiteID: localtest.SiteID + int64(n%2), RecordName: fmt.Sprintf("pr-%d.example.com", n),
+		},
+	})
+}
+
+func newRows(n int) []ledger.Row {
+	rows := make([]ledger.Row, n)
+	for i := range rows {
+		rows[i] = newRow(i)
+	}
+	return rows
+}
+
+// deadRows are jobs that are dead from the first, each as many seconds after noon as its number says.
+func deadRows(n int, code func(n int) string) []ledger.Row {
+	rows := newRows(n)
+	for i, row := range rows {
+		rows[i] = ledger.Unreadable(row.Job, failureAt(i, code(i)), "it would fail again", ledger.Worker, nil, nil)
+	}
+	return rows
+}
+
+// create creates jobs, which must be new.
+func (b *book) create(t testing.TB, rows ...ledger.Row) []ledger.Row {
+	t.Helper()
+	out := make([]ledger.Row, 0, len(rows))
+	for _, made := range b.Create(t.Context(), rows...) {
+		if made.Err != nil || made.Existed {
+			t.Fatalf("existed %t, %v", made.Existed, made.Err)
+		}
+		out = append(out, made.Row)
+	}
+	return out
+}
+
+// change changes a job, which must work.
+func (b *book) change(t testing.TB, id string, change func(*ledger.Row)) ledger.Row {
+	t.Helper()
+	row, err := b.Change(t.Context(), id, func(r *ledger.Row) error {
+		change(r)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return row
+}
+
+// failureAt is a failure some seconds after noon.
+func failureAt(seconds int, code string) routine.Attempt {
+	return routine.Attempt{
+		Number: 1, At: noon.Add(time.Duration(seconds) * time.Second), Step: routine.CreateRoutine, Kind: "conflict", Code: code,
+		RequestID: "R1", Message: "it is taken", Hint: "choose another",
+	}
+}
+
+// dies is the change by which a job dies some seconds after noon.
+func dies(seconds int, code string) func(*ledger.Row) {
+	return func(r *ledger.Row) {
+		r.Die(failureAt(seconds, code), "it would fail again", ledger.Worker, r.Progress, noon.Add(time.Duration(seconds)*time.Second))
+	}
+}
+
+// redriven is the change that queues a dead letter again.
+func redriven(t testing.TB, seconds int) func(*ledger.Row) {
+	return func(r *ledger.Row) {
+		at := noon.Add(time.Duration(seconds) * time.Second)
+		if err := r.Redrive("olga", "quota raised", nil, at, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func succeeds(r *ledger.Row) {
+	r.Succeed(routine.Result{Routine: routine.Created, Record: routine.Created, RecordID: 7}, r.Progress, noon, noon)
+}
+
+// listed are the ids of all pages of a list.
+func listed(t testing.TB, l *ledger.Ledger, f ledger.Filter, page int) []string {
+	t.Helper()
+	return pages(t, func(cursor string) ([]string, string, error) {
+		jobs, next, err := l.Jobs(t.Context(), f, page, cursor)
+		var ids []string
+		for _, job := range jobs {
+			ids = append(ids, job.ID)
+		}
+		return ids, next, err
+	})
+}
+
+// dead are the ids of all pages of a list of dead letters.
+func dead(t testing.TB, l *ledger.Ledger, f ledger.DeadFilter, page int) []string {
+	t.Helper()
+	return pages(t, func(cursor string) ([]string, string, error) {
+		rows, next, err := l.DeadLetters(t.Context(), f, page, cursor)
+		return idsOf(rows), next, err
+	})
+}
+
+func pages(t testing.TB, read func(cursor string) (ids []string, next string, err error)) []string {
+	t.Helper()
+	all := []string{}
+	for cursor := ""; ; {
+		ids, next, err := read(cursor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, ids...)
+		if cursor = next; next == "" {
+			return all
+		}
+	}
+}
+
+func idsOf(rows []ledger.Row) []string {
+	ids := []string{}
+	for _, r := range rows {
+		ids = append(ids, r.ID)
+	}
+	return ids
+}
+
+// wantListed checks that the job is listed exactly once in every list that it belongs to, and in no other.
+func (b *book) wantListed(t testing.TB, id string) {
+	t.Helper()
+	for _, wrong := range b.wrongLists(t, id) {
+		t.Error(wrong)
+	}
+}
+
+// wrongLists tells which lists do not hold a job as they should.
+func (b *book) wrongLists(t testing.TB, id string) (wrong []string) {
+	t.Helper()
+	l := b.connect(t, nil) // one that deletes nothing
+	row, err := l.Row(context.WithoutCancel(t.Context()), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := func(list string, got []string, wanted bool) {
+		times := 0
+		for _, each := range got {
+			if each == id {
+				times++
+			}
+		}
+		if times > 1 || (times == 1) != wanted {
+			wrong = append(wrong, fmt.Sprintf("%s of a job that is %s, due %s: %d times", list, row.State, row.DueAt, times))
+		}
+	}
+	for _, state := range append(routine.States(), "") {
+		for _, f := range []ledger.Filter{{}, {Name: row.Request.Name}, {RecordName: row.Request.RecordName}, {Caller: row.Caller}} {
+			f.State = state
+			want(fmt.Sprintf("list %+v", f), listed(t, l, f, 100), state == "" || state == row.State)
+		}
+	}
+	failed := row.Callback != nil && row.Callback.State == routine.CallbackFailed
+	want("list of failed callbacks", listed(t, l, ledger.Filter{CallbackFailed: true}, 100), failed)
+	for _, f := range []ledger.DeadFilter{
+		{}, {Code: row.Code}, {Name: row.Request.Name}, {RecordName: row.Request.RecordName}, {SiteID: row.Request.SiteID}, {Caller: row.Caller}, {IDs: []string{id}},
+	} {
+		want(fmt.Sprintf("dead letters %+v", f), dead(t, l, f, 100), row.State == routine.DeadLettered)
+	}
+	due, _, err := l.Due(t.Context(), noon.AddDate(1, 0, 0), 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want("due", idsOf(due), !row.DueAt.IsZero())
+	unfinished, _, err := l.Unfinished(t.Context(), noon.AddDate(1, 0, 0), "", 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want("unfinished", idsOf(unfinished), row.State == routine.Queued)
+	return wrong
+}
+
+// codeOf is the kind and code of a fault, empty for none.
 func codeOf(err error) string {
 	if err == nil {
 		return ""
@@ -171,25 +301,56 @@ func codeOf(err error) string {
 	return string(f.Kind) + " " + f.Code
 }
 
-// callsOf counts the calls since the server's counters were reset, by their actions.
-func callsOf(server *otsemu.Server) string {
-	counts := map[string]int{}
-	for _, call := range server.Faults().Calls() {
-		counts[call.Action]++
-	}
-	var texts []string
-	for _, action := range slices.Sorted(maps.Keys(counts)) {
-		text := action
-		if counts[action] > 1 {
-			text = fmt.Sprintf("%d %s", counts[action], action)
+// partly is the answer to one BatchWriteRow of so many rows of which one fails with a code, executed or not.
+func partly(t testing.TB, rows, failed int, code string, execute bool) faults.Rule {
+	t.Helper()
+	table := &otsprotocol.TableInBatchWriteRowResponse{TableName: proto.String("jobs")}
+	for i := range rows {
+		row := &otsprotocol.RowInBatchWriteRowResponse{IsOk: proto.Bool(i != failed)}
+		row.Consumed = &otsprotocol.ConsumedCapacity{CapacityUnit: &otsprotocol.CapacityUnit{Read: proto.Int32(1), Write: proto.Int32(1)}}
+		if i == failed {
+			row.Error = &otsprotocol.Error{Code: proto.String(code), Message: proto.String("refused")}
 		}
-		texts = append(texts, text)
+		table.Rows = append(table.Rows, row)
 	}
-	return strings.Join(texts, ", ")
+	body, err := proto.Marshal(&otsprotocol.BatchWriteRowResponse{Tables: []*otsprotocol.TableInBatchWriteRowResponse{table}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := md5.Sum(body)
+	return faults.Rule{Action: "BatchWriteRow", Fault: faults.Fault{
+		Answer: faults.Document, Body: string(body), Execute: execute,
+		Headers: map[string]string{"x-ots-contentmd5": base64.StdEncoding.EncodeToString(sum[:]), "x-ots-requestid": "R-partly"},
+	}}
 }
 
-// connectTo returns another client of the server, as another process would be one.
-func connectTo(t testing.TB, server *otsemu.Server) *ledger.Ledger {
+// sdkClient is the SDK as it is, for what the ledger does not do.
+func (b *book) sdkClient() *sdk.TableStoreClient {
+	return sdk.NewClient(b.url, localtest.Instance, localtest.AccessKeyID, localtest.AccessKeySecret)
+}
+
+// rows reads the table of the jobs as it is.
+func (b *book) rows(t testing.TB) []*sdk.Row {
 	t.Helper()
-	return connect(t, localtest.Listen(t, server, nil), nil)
+	criteria := &sdk.RangeRowQueryCriteria{
+		TableName: "jobs", MaxVersion: 1, StartPrimaryKey: new(sdk.PrimaryKey), EndPrimaryKey: new(sdk.PrimaryKey),
+	}
+	for _, column := range []string{"p", "s"} {
+		criteria.StartPrimaryKey.AddPrimaryKeyColumnWithMinValue(column)
+		criteria.EndPrimaryKey.AddPrimaryKeyColumnWithMaxValue(column)
+	}
+	res, err := b.sdkClient().GetRange(&sdk.GetRangeRequest{RangeRowQueryCriteria: criteria})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.Rows
+}
+
+func (b *book) deleteRow(t testing.TB, row *sdk.Row) {
+	t.Helper()
+	change := &sdk.DeleteRowChange{TableName: "jobs", PrimaryKey: row.PrimaryKey}
+	change.SetCondition(sdk.RowExistenceExpectation_IGNORE)
+	if _, err := b.sdkClient().DeleteRow(&sdk.DeleteRowRequest{DeleteRowChange: change}); err != nil {
+		t.Fatal(err)
+	}
 }

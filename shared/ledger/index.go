@@ -3,31 +3,48 @@ package ledger
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
-	"routinely/shared/fault"
 	"routinely/shared/routine"
 )
-
-// Filter says which jobs to list: those that have all of the given values, exactly. The zero Filter is all jobs.
-type Filter struct {
-	State routine.State
-	// Name is the routine's name.
-	Name string
-	// RecordName is the host name, as it is stored: lower case, ASCII, no trailing dot.
-	RecordName string
-	Caller     string
-}
 
 // key is the primary key of a row.
 type key struct{ p, s string }
 
+// entry is an index row: its key, the job that it lists, and of a dead letter what filters and counts look at.
+type entry struct {
+	key
+	id, dead string
+	// write is that of the row for which the index row was put, and at is when that was, of an index row that was read.
+	write string
+	at    time.Time
+	// recurs is set of keys that a job can have, leave and have again. Those are not deleted when they are left: a delete that comes late
+	// could take the one that counts again.
+	recurs bool
+}
+
 // sortableTime writes all times in the same length, so that their texts sort as they do.
 const sortableTime = "2006-01-02T15:04:05.000000000Z"
 
+func sortable(t time.Time) string { return t.UTC().Format(sortableTime) }
+
 const anyState = "any"
+
+// Partitions of the indexes that have but one.
+const (
+	partitionDue    = "due"
+	partitionFailed = "callback/failed"
+	prefixDead      = "dead"
+	familyAll       = "all"
+	familyCode      = "code"
+	familyName      = "name"
+	familyRecord    = "record"
+	familySite      = "site"
+	familyCaller    = "caller"
+	partitionMarks  = "janitor"
+)
 
 // jobKey is the key of a job's row.
 func jobKey(id string) key {
@@ -38,72 +55,81 @@ func jobKey(id string) key {
 // partition is the partition key of the index rows for one value.
 func partition(by, state, value string) string { return by + "/" + state + "/" + cut(value, maxWord) }
 
-// maxIndexRows is how many index rows a job can have.
-const maxIndexRows = 8
+func deadPartition(by, value string) string {
+	return prefixDead + "/" + by + "/" + cut(value, maxWord)
+}
 
-// indexKeys are the keys of the job's index rows: those that list it whatever its state, and those of its present state.
-func (h *head) indexKeys() []key {
-	within := h.AcceptedAt.Format(sortableTime) + "/" + h.ID
-	out := make([]key, 0, maxIndexRows)
+// entries are the job's index rows: those that list it whatever its state, the one of its present state, and those of a dead letter, of what
+// is due and of a callback that failed. Rounds, times and Dues are part of the keys, so that none that was left is ever used again, but for
+// those whatever the state, which a correction can leave and another one take up again.
+func (r *Row) entries() []entry {
+	if r.seq == 0 && r.ID == "" {
+		return nil
+	}
+	accepted := sortable(r.AcceptedAt) + "/" + r.ID
+	round, dues := "/"+strconv.Itoa(r.Redriven), "/"+strconv.Itoa(r.Dues)
+	out := []entry{{key: key{partition(familyAll, string(r.State), ""), accepted + round}, id: r.ID}}
 	for _, by := range []struct{ name, value string }{
-		{"all", ""}, {"name", h.Request.Name}, {"record", h.Request.RecordName}, {"caller", h.Caller},
+		{familyAll, ""}, {familyName, r.Request.Name}, {familyRecord, r.Request.RecordName}, {familyCaller, r.Caller},
 	} {
-		if by.name != "all" && by.value == "" {
-			continue
+		if by.name == familyAll || by.value != "" {
+			out = append(out, entry{key: key{partition(by.name, anyState, by.value), accepted}, id: r.ID, recurs: true})
 		}
-		out = append(out,
-			key{partition(by.name, anyState, by.value), within},
-			key{partition(by.name, string(h.State), by.value), within + "/" + strconv.Itoa(h.Redriven)},
-		)
+	}
+	if r.State == routine.DeadLettered {
+		out = append(out, r.deadEntries()...)
+	}
+	if !r.DueAt.IsZero() {
+		out = append(out, entry{key: key{partitionDue, sortable(r.DueAt) + "/" + r.ID + dues}, id: r.ID})
+	}
+	if r.Callback != nil && r.Callback.State == routine.CallbackFailed {
+		out = append(out, entry{key: key{partitionFailed, accepted + dues}, id: r.ID})
+	}
+	for i := range out {
+		out[i].write = r.Write
 	}
 	return out
 }
 
-// indexedBy chooses the index with the fewest jobs to look at: few share a record name, many a caller.
-func (f Filter) indexedBy() string {
-	state := anyState
-	if f.State != "" {
-		state = string(f.State)
+func (r *Row) deadEntries() []entry {
+	within := sortable(r.DiedAt) + "/" + r.ID + "/" + strconv.Itoa(r.Redriven)
+	traits := encode(r.traits())
+	site := ""
+	if r.Request.SiteID != 0 {
+		site = strconv.FormatInt(r.Request.SiteID, 10)
 	}
-	switch {
-	case f.RecordName != "":
-		return partition("record", state, f.RecordName)
-	case f.Name != "":
-		return partition("name", state, f.Name)
-	case f.Caller != "":
-		return partition("caller", state, f.Caller)
-	}
-	return partition("all", state, "")
-}
-
-// fits reports whether the job is one that the filter asks for.
-func (f Filter) fits(h *head) bool {
-	return (f.State == "" || f.State == h.State) && (f.Name == "" || f.Name == h.Request.Name) &&
-		(f.RecordName == "" || f.RecordName == h.Request.RecordName) && (f.Caller == "" || f.Caller == h.Caller)
-}
-
-func (f Filter) check() *fault.Error {
-	states := []routine.State{routine.Queued, routine.Succeeded, routine.DeadLettered, routine.Cancelled}
-	if f.State != "" && !slices.Contains(states, f.State) {
-		return invalid("InvalidFilter", fmt.Sprintf("state %q: want one of %q", f.State, states))
-	}
-	for _, value := range []struct{ name, text string }{{"name", f.Name}, {"recordName", f.RecordName}, {"caller", f.Caller}} {
-		if cut(value.text, maxWord) != value.text {
-			return invalid("InvalidFilter", fmt.Sprintf("%s: want a text of at most %d bytes", value.name, maxWord))
+	var out []entry
+	for _, by := range []struct{ name, value string }{
+		{familyAll, ""},
+		{familyCode, r.Code},
+		{familyName, r.Request.Name},
+		{familyRecord, r.Request.RecordName},
+		{familySite, site},
+		{familyCaller, r.Caller},
+	} {
+		if by.name == familyAll || by.value != "" {
+			out = append(out, entry{key: key{deadPartition(by.name, by.value), within}, id: r.ID, dead: traits})
 		}
 	}
-	return nil
+	return out
 }
 
-// listed reports whether the index row counts: whether the job, as it is now, has an index row of that key.
-func (h *head) listed(row key) bool { return slices.Contains(h.indexKeys(), row) }
+// lists reports whether the index row counts: whether the job, as it is now, has an index row of that key.
+func (r *Row) lists(k key) bool {
+	return slices.ContainsFunc(r.entries(), func(e entry) bool { return e.key == k })
+}
 
-// without returns the keys that are not among others, each once.
-func without(keys, others []key) []key {
-	var out []key
-	for _, k := range keys {
-		if !slices.Contains(others, k) && !slices.Contains(out, k) {
-			out = append(out, k)
+// left are the index rows that a job no longer has, and will not have again.
+func left(was, next *Row) []entry {
+	return slices.DeleteFunc(without(was.entries(), next.entries()), func(e entry) bool { return e.recurs })
+}
+
+// without returns the entries whose keys are not among those of others.
+func without(entries, others []entry) []entry {
+	var out []entry
+	for _, e := range entries {
+		if !slices.ContainsFunc(others, func(o entry) bool { return o.key == e.key }) {
+			out = append(out, e)
 		}
 	}
 	return out

@@ -8,15 +8,13 @@ import (
 	"strings"
 	"time"
 
+	"routinely/shared/config"
 	"routinely/shared/fault"
 	"routinely/shared/routine"
 )
 
-// DefaultTable is the name of the table unless another is configured.
-const DefaultTable = "routinely_jobs"
-
-// MinRetention is the shortest time to live that Tablestore takes.
-const MinRetention = 24 * time.Hour
+// MinRetention is the shortest time that jobs are kept: a dead letter has to outlive everybody's holidays. Tablestore itself takes a day.
+const MinRetention = 30 * 24 * time.Hour
 
 // Config is what a Ledger needs.
 type Config struct {
@@ -24,25 +22,31 @@ type Config struct {
 	Endpoint string
 	// Instance is the name of the Tablestore instance. Required.
 	Instance string
-	// Table is the table's name; DefaultTable when empty.
-	Table string
+	// Table and StateTable are the names of the table of the jobs, and of that of the account's state. Required.
+	Table, StateTable string
 	// Credentials returns the access key to sign the next call with; the token is empty for a long-lived key. Required.
 	Credentials func() (accessKeyID, accessKeySecret, securityToken string)
-	// Timeout bounds each call of Tablestore; the package's comment tells how many the methods make in turn, more if others
-	// write the same job. Required.
+	// Timeout bounds each call of Tablestore. Required.
 	Timeout time.Duration
 	// Retention is how long a job is remembered after its last change, in whole seconds; 0 means for ever. Only Setup uses it.
 	Retention time.Duration
-	// Now gives entries that have none their time; nil means time.Now.
+	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
 
-// Ledger remembers what happens to jobs. It is safe for concurrent use. Errors are *fault.Error.
+// Ledger is the home of jobs. It is safe for concurrent use. Errors are *fault.Error.
 type Ledger struct {
-	cfg    Config
-	table  *table
-	memory memory
-	over   leftovers
+	cfg         Config
+	jobs, state *table
+	stale       stale
+}
+
+// Open returns the ledger of a deployment. It makes no call; the error says which setting is wrong.
+func Open(cfg config.Ledger, prefix config.Prefix, credentials func() (accessKeyID, accessKeySecret, securityToken string)) (*Ledger, error) {
+	return New(Config{
+		Endpoint: cfg.Endpoint, Instance: cfg.Instance, Table: prefix.JobTable(), StateTable: prefix.StateTable(), Credentials: credentials,
+		Timeout: cfg.Timeout,
+	})
 }
 
 // Names by the service's rules (limits page of the wide column model).
@@ -62,17 +66,14 @@ func validTable(name string) bool {
 
 // New checks the configuration and returns a ledger. It makes no call.
 func New(cfg Config) (*Ledger, error) {
-	if cfg.Table == "" {
-		cfg.Table = DefaultTable
-	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
 	switch {
 	case !validInstance(cfg.Instance):
 		return nil, fmt.Errorf("ledger: instance %q: want 3 to 16 letters, digits and inner hyphens, a letter first", cfg.Instance)
-	case !validTable(cfg.Table):
-		return nil, fmt.Errorf("ledger: table %q: want 1 to 255 letters, digits and underscores, no digit first", cfg.Table)
+	case !validTable(cfg.Table) || !validTable(cfg.StateTable) || cfg.Table == cfg.StateTable:
+		return nil, fmt.Errorf("ledger: tables %q and %q: want two names of 1 to 255 letters, digits and underscores, no digit first", cfg.Table, cfg.StateTable)
 	case cfg.Credentials == nil || cfg.Timeout <= 0:
 		return nil, errors.New("ledger: credentials and a timeout are required")
 	case cfg.Retention != 0 && (cfg.Retention < MinRetention || cfg.Retention.Seconds() > math.MaxInt32):
@@ -82,41 +83,44 @@ func New(cfg Config) (*Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Ledger{cfg: cfg, table: &table{
-		name: cfg.Table, endpoint: endpoint, instance: cfg.Instance, credentials: cfg.Credentials, timeout: cfg.Timeout,
-		transport: newTransport(),
-	}}, nil
+	transport := newTransport()
+	open := func(name string) *table {
+		return &table{
+			name: name, endpoint: endpoint, instance: cfg.Instance, credentials: cfg.Credentials, timeout: cfg.Timeout, transport: transport,
+		}
+	}
+	return &Ledger{cfg: cfg, jobs: open(cfg.Table), state: open(cfg.StateTable)}, nil
 }
 
 // Close drops the idle connections.
-func (l *Ledger) Close() { l.table.transport.CloseIdleConnections() }
+func (l *Ledger) Close() { l.jobs.transport.CloseIdleConnections() }
 
-// Job returns a job, with its Attempts. A job that the ledger does not know is a fault of kind NotFound, code UnknownJob.
-func (l *Ledger) Job(ctx context.Context, id string) (routine.Job, error) {
-	r, err := l.known(ctx, id)
-	return r.job(), err
-}
-
-// History returns what is kept of a job's entries, oldest first, late ones included. Unknown jobs are as for Job.
-func (l *Ledger) History(ctx context.Context, id string) ([]Entry, error) {
-	r, err := l.known(ctx, id)
-	return r.history(), err
-}
-
-func (l *Ledger) known(ctx context.Context, id string) (record, error) {
+// Row returns all that is kept of a job. A job that the ledger does not know is a fault of kind NotFound with CodeUnknownJob.
+func (l *Ledger) Row(ctx context.Context, id string) (Row, error) {
 	if !validID(id) {
-		return record{}, unknownJob(cut(id, maxWord))
+		return Row{}, unknownJob(cut(id, maxWord))
 	}
-	r, err := l.table.read(ctx, id)
-	if err == nil && r.seq == 0 {
-		err = unknownJob(id)
+	rows, err := l.jobs.read(ctx, []string{id}, nil)
+	switch {
+	case err != nil:
+		return Row{}, err
+	case rows[0].err != nil:
+		return Row{}, rows[0].err
+	case rows[0].row == nil:
+		return Row{}, unknownJob(id)
 	}
-	return r, err
+	return *rows[0].row, nil
+}
+
+// Job returns a job as its readers may see it. Unknown jobs are as for Row.
+func (l *Ledger) Job(ctx context.Context, id string) (routine.Job, error) {
+	r, err := l.Row(ctx, id)
+	return r.Shown(), err
 }
 
 func unknownJob(id string) error {
 	return &fault.Error{
-		Kind: fault.NotFound, Step: "ledger", Code: "UnknownJob", Message: fmt.Sprintf("no job %q is recorded", id),
+		Kind: fault.NotFound, Step: "ledger", Code: CodeUnknownJob, Message: fmt.Sprintf("no job %q is recorded", id),
 		Hint: "Check the id. Jobs are forgotten when their retention has passed.",
 	}
 }

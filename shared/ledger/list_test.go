@@ -3,218 +3,336 @@ package ledger_test
 import (
 	"encoding/base64"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
-	"routinely/deploy/local/localtest"
+	"routinely/deploy/local/faults"
 	"routinely/shared/ledger"
 	"routinely/shared/routine"
 )
 
-// ids are those of jobs, newest first as given.
-func ids(numbers ...int) []string {
-	out := []string{}
+// newestFirst are the ids of the given jobs in the order of lists.
+func newestFirst(numbers ...int) []string {
+	slices.Sort(numbers)
+	slices.Reverse(numbers)
+	ids := []string{}
 	for _, n := range numbers {
-		out = append(out, newJob(n).ID)
+		ids = append(ids, newRow(n).ID)
 	}
-	return out
+	return ids
 }
 
 func TestJobs(t *testing.T) {
-	l, server := newLedger(t)
-	claimTogether(t, l, newJobs(0, 24))
-	for n := range 24 {
-		switch n % 4 {
-		case 1:
-			add(t, l, newJob(n), at(100, succeeded(1)))
-		case 2:
-			add(t, l, newJob(n), at(100, deadLettered(1)))
-		case 3:
-			add(t, l, newJob(n), at(100, deadLettered(1)), at(101, redriven(1)), at(102, in(1, succeeded(1))))
-		}
+	b := newBook(t)
+	b.create(t, newRows(12)...)
+	for _, n := range []int{1, 4, 7} {
+		b.change(t, newRow(n).ID, succeeds)
 	}
-	for _, test := range []struct {
-		name   string
+	b.change(t, newRow(2).ID, dies(60, "Taken"))
+	for name, test := range map[string]struct {
 		filter ledger.Filter
 		want   []string
 	}{
-		{"of a state", ledger.Filter{State: routine.DeadLettered}, ids(22, 18, 14, 10, 6, 2)},
-		{"of a state that some reached after a redrive", ledger.Filter{State: routine.Succeeded}, ids(23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1)},
-		{"of a state that all have left", ledger.Filter{State: routine.Cancelled}, ids()},
-		{"of a name", ledger.Filter{Name: "pr-3"}, ids(23, 13, 3)},
-		{"of a record name", ledger.Filter{RecordName: "pr-17.example.com"}, ids(17)},
-		{"of a caller", ledger.Filter{Caller: "caller-1"}, ids(22, 19, 16, 13, 10, 7, 4, 1)},
-		{"of a name and a state", ledger.Filter{Name: "pr-2", State: routine.DeadLettered}, ids(22, 2)},
-		{"of a caller and a state", ledger.Filter{Caller: "caller-1", State: routine.Queued}, ids(16, 4)},
-		{"of everything at once", ledger.Filter{Name: "pr-2", Caller: "caller-1", RecordName: "pr-22.example.com", State: routine.DeadLettered}, ids(22)},
-		{"of values that no job has together", ledger.Filter{Name: "pr-2", RecordName: "pr-3.example.com"}, ids()},
-		{"of half a name", ledger.Filter{Name: "pr"}, ids()},
-		{"of nobody", ledger.Filter{Caller: "caller-1/../all"}, ids()},
+		"all":                     {ledger.Filter{}, newestFirst(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)},
+		"a state":                 {ledger.Filter{State: routine.Succeeded}, newestFirst(1, 4, 7)},
+		"a name":                  {ledger.Filter{Name: "pr-1"}, newestFirst(1, 11)},
+		"a name and a state":      {ledger.Filter{Name: "pr-1", State: routine.Succeeded}, newestFirst(1)},
+		"a record name":           {ledger.Filter{RecordName: "pr-3.example.com"}, newestFirst(3)},
+		"a caller":                {ledger.Filter{Caller: "caller-1"}, newestFirst(1, 4, 7, 10)},
+		"a caller and a state":    {ledger.Filter{Caller: "caller-1", State: routine.Queued}, newestFirst(10)},
+		"a name and a caller":     {ledger.Filter{Name: "pr-1", Caller: "caller-2"}, newestFirst(11)},
+		"a record and its name":   {ledger.Filter{RecordName: "pr-3.example.com", Name: "pr-3"}, newestFirst(3)},
+		"a record of another":     {ledger.Filter{RecordName: "pr-3.example.com", Name: "pr-4"}, newestFirst()},
+		"a state that none is in": {ledger.Filter{State: routine.Cancelled}, newestFirst()},
+		"failed callbacks":        {ledger.Filter{CallbackFailed: true}, newestFirst()},
 	} {
-		t.Run("lists the jobs "+test.name, func(t *testing.T) {
-			for _, page := range []int{1, 3, 100} {
-				if diff := cmp.Diff(test.want, list(t, l, test.filter, page)); diff != "" {
-					t.Errorf("pages of %d (-want +got):\n%s", page, diff)
+		t.Run("of "+name+" are exact, newest first, in pages of any size", func(t *testing.T) {
+			for _, page := range []int{1, 5, 100} {
+				if diff := cmp.Diff(test.want, listed(t, b.Ledger, test.filter, page)); diff != "" {
+					t.Errorf("pages of %d, -want +got:\n%s", page, diff)
 				}
 			}
 		})
 	}
-	t.Run("lists all jobs, newest first, and as Job returns them but for the attempts", func(t *testing.T) {
-		jobs, next, err := l.Jobs(t.Context(), ledger.Filter{}, 100, "")
-		if err != nil || next != "" || len(jobs) != 24 {
-			t.Fatalf("%d jobs, next %q, error %v", len(jobs), next, err)
-		}
-		for i, job := range jobs {
-			want, err := l.Job(t.Context(), newJob(23-i).ID)
-			if err != nil {
-				t.Fatal(err)
-			}
-			want.Attempts = nil
-			if diff := cmp.Diff(want, job); diff != "" {
-				t.Errorf("job %d (-Job +Jobs):\n%s", i, diff)
-			}
+	t.Run("come without their history, and without the query of the callback URL", func(t *testing.T) {
+		row := newRow(20)
+		row.Request.CallbackURL = "https://ci.example/hook?secret"
+		b.create(t, row)
+		b.change(t, row.ID, dies(60, "Taken"))
+		jobs, _, err := b.Jobs(t.Context(), ledger.Filter{RecordName: row.Request.RecordName}, 10, "")
+		if err != nil || len(jobs) != 1 || jobs[0].Attempts != nil || jobs[0].Request.CallbackURL != "https://ci.example/hook?***" {
+			t.Errorf("%+v, %v", jobs, err)
 		}
 	})
-	t.Run("reads a page in two calls", func(t *testing.T) {
-		server.Faults().Reset()
-		if page, next, err := l.Jobs(t.Context(), ledger.Filter{State: routine.Succeeded}, 10, ""); err != nil || len(page) != 10 || next == "" {
-			t.Fatalf("%d jobs, next %q, error %v", len(page), next, err)
-		}
-		if calls := len(server.Faults().Calls()); calls != 2 {
-			t.Errorf("%d calls", calls)
-		}
-	})
-	t.Run("refuses limits that are out of range", func(t *testing.T) {
-		for _, limit := range []int{-1, 0, 101} {
-			if _, _, err := l.Jobs(t.Context(), ledger.Filter{}, limit, ""); codeOf(err) != "invalid InvalidLimit" {
+	t.Run("refuse limits and filters that are out of range", func(t *testing.T) {
+		for _, limit := range []int{0, ledger.MaxPage + 1} {
+			if _, _, err := b.Jobs(t.Context(), ledger.Filter{}, limit, ""); codeOf(err) != "invalid InvalidLimit" {
 				t.Errorf("limit %d: %v", limit, err)
 			}
 		}
-	})
-	t.Run("refuses filters that no job can fit", func(t *testing.T) {
-		for _, f := range []ledger.Filter{{State: "running"}, {Name: string(make([]byte, 300))}, {RecordName: "\xff"}, {Caller: string(make([]byte, 300))}} {
-			if _, _, err := l.Jobs(t.Context(), f, 10, ""); codeOf(err) != "invalid InvalidFilter" {
-				t.Errorf("%q: %v", f, err)
+		for _, f := range []ledger.Filter{{State: "paused"}, {Name: strings.Repeat("x", 256)}, {Caller: "a\x00b"}, {RecordName: "\xff"}} {
+			if _, _, err := b.Jobs(t.Context(), f, 10, ""); codeOf(err) != "invalid InvalidFilter" {
+				t.Errorf("%+v: %v", f, err)
 			}
-		}
-	})
-}
-
-func TestSparseFilter(t *testing.T) {
-	l, server := newLedger(t)
-	f := ledger.Filter{Name: "shared", Caller: "nobody"}
-	jobs := leanJobs(0, 1100)
-	for n := range jobs {
-		jobs[n].Request.Name = f.Name
-	}
-	if err := l.Fill(t.Context(), jobs, f); err != nil {
-		t.Fatal(err)
-	}
-	server.Faults().Reset()
-	t.Run("is followed for a thousand jobs, then the caller decides", func(t *testing.T) {
-		page, cursor, err := l.Jobs(t.Context(), f, 1, "")
-		if err != nil || len(page) != 0 || cursor == "" {
-			t.Fatalf("%d jobs, cursor %q, error %v", len(page), cursor, err)
-		}
-		if n := server.Faults().Count("GetRange"); n > 20 {
-			t.Errorf("%d calls", n)
-		}
-		page, cursor, err = l.Jobs(t.Context(), f, 1, cursor)
-		if err != nil || len(page) != 0 || cursor != "" {
-			t.Errorf("%d jobs, cursor %q, error %v", len(page), cursor, err)
 		}
 	})
 }
 
 func TestCursor(t *testing.T) {
-	server, url := localtest.OTS(t, nil)
-	l := connect(t, url, nil)
-	if _, err := l.Setup(t.Context(), false); err != nil {
+	b := newBook(t)
+	b.create(t, newRows(4)...)
+	_, next, err := b.Jobs(t.Context(), ledger.Filter{}, 2, "")
+	if err != nil || next == "" {
+		t.Fatalf("next %q, %v", next, err)
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(next)
+	if err != nil {
 		t.Fatal(err)
 	}
-	claimTogether(t, l, newJobs(0, 6))
-	filter := ledger.Filter{State: routine.Queued}
-	_, cursor, err := l.Jobs(t.Context(), filter, 2, "")
-	if err != nil || cursor == "" {
-		t.Fatalf("cursor %q, error %v", cursor, err)
+	altered := slices.Clone(raw)
+	altered[len(altered)-1]++
+	for name, cursor := range map[string]string{
+		"no cursor": "x", "an altered one": base64.RawURLEncoding.EncodeToString(altered), "one cut short": next[:len(next)-2],
+		"one with a line end": next + "\n", "its key alone": base64.RawURLEncoding.EncodeToString(raw[12:]),
+		"a sum alone": base64.RawURLEncoding.EncodeToString(raw[:12]),
+	} {
+		t.Run("refuses "+name, func(t *testing.T) {
+			if _, _, err := b.Jobs(t.Context(), ledger.Filter{}, 2, cursor); codeOf(err) != "invalid InvalidCursor" {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
-	t.Run("is refused when it is not one", func(t *testing.T) {
-		raw, err := base64.RawURLEncoding.DecodeString(cursor)
-		if err != nil {
-			t.Fatal(err)
-		}
-		changed := slices.Clone(raw)
-		changed[len(changed)-1]++
-		for name, bad := range map[string]string{
-			"text": "next", "a symbol": "***", "nothing but a sum": base64.RawURLEncoding.EncodeToString(raw[:12]),
-			"a changed position": base64.RawURLEncoding.EncodeToString(changed), "cut off": cursor[:len(cursor)-4], "padded": cursor + "==",
-		} {
-			server.Faults().Reset()
-			if _, _, err := l.Jobs(t.Context(), filter, 2, bad); codeOf(err) != "invalid InvalidCursor" {
-				t.Errorf("%s: %v", name, err)
-			}
-			if calls := len(server.Faults().Calls()); calls != 0 {
-				t.Errorf("%s: %d calls", name, calls)
+	t.Run("is refused by every other list", func(t *testing.T) {
+		for _, f := range []ledger.Filter{{State: routine.Queued}, {Name: "pr-1"}, {CallbackFailed: true}} {
+			if _, _, err := b.Jobs(t.Context(), f, 2, next); codeOf(err) != "invalid InvalidCursor" {
+				t.Errorf("%+v: %v", f, err)
 			}
 		}
-	})
-	t.Run("is refused for another list", func(t *testing.T) {
-		for _, other := range []ledger.Filter{{}, {State: routine.Succeeded}, {State: routine.Queued, Caller: "caller-1"}, {Name: "queued"}} {
-			if _, _, err := l.Jobs(t.Context(), other, 2, cursor); codeOf(err) != "invalid InvalidCursor" {
-				t.Errorf("%+v: %v", other, err)
-			}
+		if _, _, err := b.DeadLetters(t.Context(), ledger.DeadFilter{}, 2, next); codeOf(err) != "invalid InvalidCursor" {
+			t.Error(err)
 		}
-	})
-	t.Run("is refused for another table", func(t *testing.T) {
-		other := connect(t, url, func(c *ledger.Config) { c.Table = "other" })
-		if _, _, err := other.Jobs(t.Context(), filter, 2, cursor); codeOf(err) != "invalid InvalidCursor" {
+		other := b.connect(t, func(c *ledger.Config) { c.Table, c.StateTable = "state", "jobs" })
+		if _, _, err := other.Jobs(t.Context(), ledger.Filter{}, 2, next); codeOf(err) != "invalid InvalidCursor" {
 			t.Error(err)
 		}
 	})
-	t.Run("can be used again, with another limit", func(t *testing.T) {
-		for _, limit := range []int{1, 2, 100} {
-			jobs, _, err := l.Jobs(t.Context(), filter, limit, cursor)
-			if err != nil || jobs[0].ID != newJob(3).ID {
-				t.Errorf("limit %d: %v, error %v", limit, jobs, err)
-			}
-		}
-	})
-	t.Run("holds when the job it points to has left the list", func(t *testing.T) {
-		add(t, l, newJob(3), succeeded(1))
-		jobs, _, err := l.Jobs(t.Context(), filter, 2, cursor)
-		if err != nil || len(jobs) != 2 || jobs[0].ID != newJob(2).ID {
-			t.Errorf("jobs %v, error %v", jobs, err)
+	t.Run("goes on where it was, whatever is written meanwhile", func(t *testing.T) {
+		b.create(t, newRow(50))
+		b.change(t, newRow(1).ID, succeeds)
+		jobs, _, err := b.Jobs(t.Context(), ledger.Filter{}, 2, next)
+		if err != nil || len(jobs) != 2 || jobs[0].ID != newRow(1).ID || jobs[1].ID != newRow(0).ID {
+			t.Errorf("%+v, %v", jobs, err)
 		}
 	})
 }
 
-func TestPagingWhileJobsChange(t *testing.T) {
-	l, _ := newLedger(t)
-	const jobs = 30
-	claimTogether(t, l, newJobs(0, jobs))
-	seen := map[string]int{}
-	changed := jobs
-	for cursor := ""; ; {
-		page, next, err := l.Jobs(t.Context(), ledger.Filter{}, 4, cursor)
+// kill makes dead letters of jobs, each dead as many seconds after noon as its number says.
+func (b *book) kill(t testing.TB, numbers []int, code func(n int) string) {
+	t.Helper()
+	for _, done := range b.ChangeAll(t.Context(), newestFirst(numbers...), func(r *ledger.Row) error {
+		second := int(r.AcceptedAt.Sub(noon) / time.Second)
+		dies(second, code(second))(r)
+		return nil
+	}) {
+		if done.Err != nil {
+			t.Fatal(done.Err)
+		}
+	}
+}
+
+func upTo(n int) []int {
+	out := make([]int, n)
+	for i := range out {
+		out[i] = i
+	}
+	return out
+}
+
+func TestDeadLetters(t *testing.T) {
+	b := newBook(t)
+	rows := newRows(12)
+	rows[5].Key = "import-7/x"
+	b.create(t, rows...)
+	b.kill(t, upTo(10), func(n int) string { return []string{"Taken", "Quota"}[n%2] })
+	b.change(t, newRow(9).ID, redriven(t, 60))
+	b.change(t, newRow(8).ID, func(r *ledger.Row) {
+		if err := r.Drop("olga", "", noon); err != nil {
+			t.Error(err)
+		}
+	})
+	at := func(second int) time.Time { return noon.Add(time.Duration(second) * time.Second) }
+	for name, test := range map[string]struct {
+		filter ledger.DeadFilter
+		want   []string
+	}{
+		"all":                   {ledger.DeadFilter{}, newestFirst(0, 1, 2, 3, 4, 5, 6, 7)},
+		"a code":                {ledger.DeadFilter{Code: "Quota"}, newestFirst(1, 3, 5, 7)},
+		"a kind":                {ledger.DeadFilter{Kind: "conflict"}, newestFirst(0, 1, 2, 3, 4, 5, 6, 7)},
+		"another kind":          {ledger.DeadFilter{Kind: "quota"}, newestFirst()},
+		"a step":                {ledger.DeadFilter{Step: routine.CreateRoutine}, newestFirst(0, 1, 2, 3, 4, 5, 6, 7)},
+		"another step":          {ledger.DeadFilter{Step: routine.CreateRoutineRelatedRecord}, newestFirst()},
+		"an origin":             {ledger.DeadFilter{Origin: ledger.Trigger}, newestFirst()},
+		"a name":                {ledger.DeadFilter{Name: "pr-3"}, newestFirst(3)},
+		"a record name":         {ledger.DeadFilter{RecordName: "pr-4.example.com"}, newestFirst(4)},
+		"a site":                {ledger.DeadFilter{SiteID: newRow(1).Request.SiteID}, newestFirst(1, 3, 5, 7)},
+		"a caller":              {ledger.DeadFilter{Caller: "caller-1"}, newestFirst(1, 4, 7)},
+		"a caller and a code":   {ledger.DeadFilter{Caller: "caller-1", Code: "Quota"}, newestFirst(1, 7)},
+		"a code and a site":     {ledger.DeadFilter{SiteID: newRow(0).Request.SiteID, Code: "Quota"}, newestFirst()},
+		"a prefix of the key":   {ledger.DeadFilter{KeyPrefix: "import-7/"}, newestFirst(5)},
+		"a time on":             {ledger.DeadFilter{Since: at(6)}, newestFirst(6, 7)},
+		"until a time":          {ledger.DeadFilter{Until: at(1)}, newestFirst(0, 1)},
+		"a time, code, caller":  {ledger.DeadFilter{Since: at(1), Until: at(6), Code: "Taken", Caller: "caller-1"}, newestFirst(4)},
+		"ids":                   {ledger.DeadFilter{IDs: []string{newRow(3).ID, newRow(9).ID, "nobody", "", newRow(3).ID}}, newestFirst(3)},
+		"ids and a code":        {ledger.DeadFilter{IDs: []string{newRow(3).ID, newRow(4).ID}, Code: "Taken"}, newestFirst(4)},
+		"ids and a time":        {ledger.DeadFilter{IDs: []string{newRow(3).ID}, Since: at(4)}, newestFirst()},
+		"what was redriven":     {ledger.DeadFilter{Name: "pr-9"}, newestFirst()},
+		"what was dropped":      {ledger.DeadFilter{RecordName: "pr-8.example.com"}, newestFirst()},
+		"what is not dead ever": {ledger.DeadFilter{RecordName: "pr-11.example.com"}, newestFirst()},
+	} {
+		t.Run("of "+name+" are exact, newest death first, in pages of any size, and are counted", func(t *testing.T) {
+			for _, page := range []int{1, 3, 100} {
+				if diff := cmp.Diff(test.want, dead(t, b.Ledger, test.filter, page)); diff != "" {
+					t.Errorf("pages of %d, -want +got:\n%s", page, diff)
+				}
+			}
+			if err := b.Tidy(t.Context()); err != nil { // counts do not look at the rows
+				t.Fatal(err)
+			}
+			if total, _, complete, err := b.CountDead(t.Context(), test.filter); total != len(test.want) || !complete || err != nil {
+				t.Errorf("counted %d, complete %t, %v", total, complete, err)
+			}
+		})
+	}
+	t.Run("hold a job once that died twice, under its latest death, before anything is tidied", func(t *testing.T) {
+		b := newBook(t)
+		b.create(t, newRows(2)...)
+		b.change(t, newRow(0).ID, dies(5, "Taken"))
+		b.change(t, newRow(0).ID, redriven(t, 6))
+		b.change(t, newRow(1).ID, dies(7, "Taken"))
+		b.change(t, newRow(0).ID, dies(8, "Taken"))
+		for _, f := range []ledger.DeadFilter{{}, {Code: "Taken"}} {
+			if diff := cmp.Diff([]string{newRow(0).ID, newRow(1).ID}, dead(t, b.Ledger, f, 10)); diff != "" {
+				t.Errorf("%+v, -want +got:\n%s", f, diff)
+			}
+		}
+	})
+	t.Run("are counted by kind and code, the most frequent first, in one call", func(t *testing.T) {
+		b.change(t, newRow(11).ID, dies(11, "Taken"))
+		b.calls()
+		total, codes, _, err := b.CountDead(t.Context(), ledger.DeadFilter{})
+		want := []ledger.CodeCount{{"conflict", "Taken", 5}, {"conflict", "Quota", 4}}
+		if diff := cmp.Diff(want, codes); diff != "" || total != 9 || err != nil {
+			t.Errorf("%d in all, %v, -want +got:\n%s", total, err, diff)
+		}
+		if diff := cmp.Diff([]string{"GetRange"}, b.calls()); diff != "" {
+			t.Errorf("calls -want +got:\n%s", diff)
+		}
+	})
+	t.Run("by ids are read without a look at the index", func(t *testing.T) {
+		b.calls()
+		if _, _, err := b.DeadLetters(t.Context(), ledger.DeadFilter{IDs: newestFirst(1, 2, 3)}, 100, ""); err != nil {
+			t.Error(err)
+		}
+		if diff := cmp.Diff([]string{"BatchGetRow"}, b.calls()); diff != "" {
+			t.Errorf("calls -want +got:\n%s", diff)
+		}
+	})
+	t.Run("are listed to one reader whatever another does", func(t *testing.T) {
+		one, next, err := b.DeadLetters(t.Context(), ledger.DeadFilter{}, 3, "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, job := range page {
-			seen[job.ID]++
+		other := dead(t, b.connect(t, nil), ledger.DeadFilter{}, 2)
+		rest, _, err := b.DeadLetters(t.Context(), ledger.DeadFilter{}, 100, next)
+		if diff := cmp.Diff(other, append(idsOf(one), idsOf(rest)...)); diff != "" || err != nil {
+			t.Errorf("%v, -other +one:\n%s", err, diff)
 		}
-		// Between two pages new jobs arrive and old ones end, among them those of the next page.
-		claim(t, l, newJob(changed))
-		add(t, l, newJob(changed%jobs), at(500, started(1)), at(501, deadLettered(1)))
-		add(t, l, newJob(jobs-1-len(seen)%jobs), at(502, in(1, succeeded(1))))
-		changed++
-		if cursor = next; next == "" {
-			break
+	})
+	t.Run("refuse filters that are out of range", func(t *testing.T) {
+		for _, f := range []ledger.DeadFilter{{Code: strings.Repeat("x", 256)}, {Since: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)}, {KeyPrefix: "\xff"}} {
+			if _, _, err := b.DeadLetters(t.Context(), f, 10, ""); codeOf(err) != "invalid InvalidFilter" {
+				t.Errorf("%+v: %v", f, err)
+			}
+			if _, _, _, err := b.CountDead(t.Context(), f); codeOf(err) != "invalid InvalidFilter" {
+				t.Errorf("%+v: %v", f, err)
+			}
 		}
+	})
+	t.Run("pass on that the service does not answer", func(t *testing.T) {
+		b.breaks(t, faults.Rule{Times: -1, Fault: faults.Fault{Answer: faults.HTML}})
+		if _, _, err := b.DeadLetters(t.Context(), ledger.DeadFilter{}, 10, ""); codeOf(err) != "unavailable HTTP502" {
+			t.Error(err)
+		}
+		if _, _, _, err := b.CountDead(t.Context(), ledger.DeadFilter{IDs: []string{"x"}}); codeOf(err) != "unavailable HTTP502" {
+			t.Error(err)
+		}
+	})
+}
+
+func TestCallsOfAPage(t *testing.T) {
+	b := newBook(t)
+	many := 2200 // more than a page of a rare combination looks at
+	if testing.Short() {
+		many = 300
 	}
-	for n := range jobs {
-		if got := seen[newJob(n).ID]; got != 1 {
-			t.Errorf("%s was listed %d times", newJob(n).ID, got)
+	b.create(t, deadRows(many, func(n int) string {
+		if n == 5 {
+			return "Rare"
 		}
+		return "Taken"
+	})...)
+	page := func(t *testing.T, f ledger.DeadFilter, limit int, cursor string) (ids []string, next string, calls int) {
+		t.Helper()
+		b.calls()
+		rows, next, err := b.DeadLetters(t.Context(), f, limit, cursor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return idsOf(rows), next, len(b.calls())
 	}
+	t.Run("of fifty is two calls", func(t *testing.T) {
+		if ids, next, calls := page(t, ledger.DeadFilter{}, 50, ""); len(ids) != 50 || next == "" || calls != 2 {
+			t.Errorf("%d ids, next %q, %d calls", len(ids), next, calls)
+		}
+	})
+	t.Run("of a rare combination is five calls at most, and short with a cursor", func(t *testing.T) {
+		rare := ledger.DeadFilter{Caller: newRow(5).Caller, Kind: "conflict", SiteID: newRow(5).Request.SiteID, KeyPrefix: "nothing-has-this"}
+		for _, f := range []ledger.DeadFilter{rare, {Kind: "nothing-has-this"}, {Origin: ledger.Trigger}} {
+			_, next, calls := page(t, f, 100, "")
+			if calls > 5 || next == "" && !testing.Short() && f.Caller == "" {
+				t.Errorf("%+v: %d calls, next %q", f, calls, next)
+			}
+			for turns := 0; next != ""; turns++ {
+				if _, next, calls = page(t, f, 100, next); calls > 5 || turns > 3 {
+					t.Fatalf("%+v: %d calls in turn %d", f, calls, turns)
+				}
+			}
+		}
+		if got := dead(t, b.Ledger, ledger.DeadFilter{Kind: "conflict", Code: "Rare", Origin: ledger.Worker}, 100); !cmp.Equal(got, newestFirst(5)) {
+			t.Errorf("found %v", got)
+		}
+	})
+	t.Run("passes over index rows that do not count, in five calls at most", func(t *testing.T) {
+		for _, done := range b.ChangeAll(t.Context(), newestFirst(upTo(many)[many-120:]...), func(r *ledger.Row) error { return r.Drop("olga", "", noon) }) {
+			if done.Err != nil {
+				t.Fatal(done.Err)
+			}
+		}
+		var got []string
+		for next := ""; ; {
+			ids, following, calls := page(t, ledger.DeadFilter{}, 50, next)
+			if got = append(got, ids...); calls > 5 {
+				t.Errorf("%d calls", calls)
+			}
+			if next = following; next == "" || len(got) >= 50 {
+				break
+			}
+		}
+		if len(got) < 50 || got[0] != newRow(many-121).ID {
+			t.Errorf("%d ids from %s on", len(got), got[0])
+		}
+	})
 }

@@ -14,46 +14,63 @@ import (
 // forever is Tablestore's time to live for data that does not expire.
 const forever = -1
 
-// Setup makes the table if there is none and gives it the configured retention, and says what it changed; nothing is left to
-// change the next time. With dryRun it only says what it would change. A table with other keys than the ledger's is a fault
-// of kind Operator and code ForeignTable. A new table can take some seconds before it is ready to be used.
+// Setup makes the two tables if they are missing, gives that of the jobs the configured retention, and says what it changed; nothing is left
+// to change the next time. With dryRun it only says what it would change. A table with other keys than the ledger's is a fault with code
+// ForeignTable. A new table can take some seconds before it is ready to be used.
 func (l *Ledger) Setup(ctx context.Context, dryRun bool) (changes []string, err error) {
-	found, err := l.table.describe(ctx)
+	for _, wanted := range []struct {
+		table *table
+		kept  int
+	}{{l.jobs, l.timeToLive()}, {l.state, forever}} {
+		change, err := wanted.table.setUp(ctx, wanted.kept, dryRun)
+		if err != nil {
+			return changes, err
+		}
+		if change != "" {
+			changes = append(changes, change)
+		}
+	}
+	return changes, nil
+}
+
+// setUp makes or corrects one table and says what it changed.
+func (t *table) setUp(ctx context.Context, timeToLive int, dryRun bool) (change string, err error) {
+	found, err := t.describe(ctx)
 	if fault.HasCode(err, codeNotExist) {
 		if !dryRun {
-			err = l.table.createTable(ctx, l.timeToLive())
+			err = t.create(ctx, timeToLive)
 		}
 		if dryRun || err == nil {
-			return []string{fmt.Sprintf("create table %s, rows are kept %s", l.table.name, shown(l.timeToLive()))}, nil
+			return fmt.Sprintf("create table %s, rows are kept %s", t.name, shown(timeToLive)), nil
 		}
 		if fault.HasCode(err, codeAlreadyExist) { // somebody else was setting it up
-			found, err = l.table.describe(ctx)
+			found, err = t.describe(ctx)
 		}
 	}
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	return l.adjust(ctx, found, dryRun)
+	return t.adjust(ctx, found, timeToLive, dryRun)
 }
 
 // adjust gives an existing table the retention it should have.
-func (l *Ledger) adjust(ctx context.Context, found *sdk.DescribeTableResponse, dryRun bool) (changes []string, err error) {
+func (t *table) adjust(ctx context.Context, found *sdk.DescribeTableResponse, timeToLive int, dryRun bool) (change string, err error) {
 	if keys := schema(found.TableMeta); keys != "p STRING, s STRING" {
-		return nil, &fault.Error{
-			Kind: fault.Operator, Step: "DescribeTable", Code: "ForeignTable", RequestID: found.RequestId, Hint: hintSchema,
-			Message: fmt.Sprintf("table %s has the primary key %s, want p STRING, s STRING", l.table.name, keys),
+		return "", &fault.Error{
+			Kind: fault.Account, Step: "DescribeTable", Code: "ForeignTable", RequestID: found.RequestId, Hint: hintSchema,
+			Message: fmt.Sprintf("table %s has the primary key %s, want p STRING, s STRING", t.name, keys),
 		}
 	}
 	have := found.TableOption.TimeToAlive
-	if have == l.timeToLive() {
-		return nil, nil
+	if have == timeToLive {
+		return "", nil
 	}
 	if !dryRun {
-		if err := l.table.updateTable(ctx, l.timeToLive()); err != nil {
-			return nil, err
+		if err := t.update(ctx, timeToLive); err != nil {
+			return "", err
 		}
 	}
-	return []string{fmt.Sprintf("keep the rows of table %s %s instead of %s", l.table.name, shown(l.timeToLive()), shown(have))}, nil
+	return fmt.Sprintf("keep the rows of table %s %s instead of %s", t.name, shown(timeToLive), shown(have)), nil
 }
 
 // timeToLive is the retention in Tablestore's terms.
@@ -91,7 +108,7 @@ func (t *table) describe(ctx context.Context) (out *sdk.DescribeTableResponse, e
 	return out, err
 }
 
-func (t *table) createTable(ctx context.Context, timeToLive int) error {
+func (t *table) create(ctx context.Context, timeToLive int) error {
 	meta := &sdk.TableMeta{TableName: t.name}
 	meta.AddPrimaryKeyColumn(columnP, sdk.PrimaryKeyType_STRING)
 	meta.AddPrimaryKeyColumn(columnS, sdk.PrimaryKeyType_STRING)
@@ -103,7 +120,7 @@ func (t *table) createTable(ctx context.Context, timeToLive int) error {
 	})
 }
 
-func (t *table) updateTable(ctx context.Context, timeToLive int) error {
+func (t *table) update(ctx context.Context, timeToLive int) error {
 	return t.call(ctx, "UpdateTable", func(c *sdk.TableStoreClient) error {
 		_, err := c.UpdateTable(&sdk.UpdateTableRequest{TableName: t.name, TableOption: sdk.NewTableOption(timeToLive, 1)})
 		return err

@@ -1,97 +1,166 @@
 package ledger_test
 
 import (
-	"strings"
 	"testing"
+	"time"
 
 	sdk "github.com/aliyun/aliyun-tablestore-go-sdk/tablestore"
 	"github.com/google/go-cmp/cmp"
 
+	"routinely/deploy/local/clock"
 	"routinely/deploy/local/faults"
 	"routinely/deploy/local/localtest"
 	"routinely/shared/ledger"
+	"routinely/shared/routine"
 )
 
 func TestSetup(t *testing.T) {
-	server, url := localtest.OTS(t, nil)
-	l := connect(t, url, nil)
+	manual := clock.NewManual(noon)
+	server, url := localtest.OTS(t, manual)
+	b := &book{server: server, url: url, clock: manual}
+	l := b.connect(t, nil)
 	setup := func(t *testing.T, l *ledger.Ledger, dryRun bool, want ...string) {
 		t.Helper()
 		server.Faults().Reset()
 		got, err := l.Setup(t.Context(), dryRun)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if strings.Join(got, "\n") != strings.Join(want, "\n") {
-			t.Errorf("changes %q, want %q", got, want)
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("%v, -want +got:\n%s", err, diff)
 		}
 		changes := server.Faults().Count("CreateTable") + server.Faults().Count("UpdateTable")
-		if dryRun && changes > 0 || !dryRun && (changes > 0) != (len(want) > 0) {
+		if dryRun && changes > 0 || !dryRun && changes != len(want) {
 			t.Errorf("%d calls that change something, for %q", changes, want)
 		}
 	}
+	jobs, state := "create table jobs, rows are kept for 720h0m0s", "create table state, rows are kept for ever"
 	t.Run("says what it would make", func(t *testing.T) {
-		setup(t, l, true, "create table routinely_jobs, rows are kept for 720h0m0s")
-		setup(t, l, true, "create table routinely_jobs, rows are kept for 720h0m0s")
+		setup(t, l, true, jobs, state)
+		setup(t, l, true, jobs, state)
 	})
-	t.Run("makes the table, once", func(t *testing.T) {
-		setup(t, l, false, "create table routinely_jobs, rows are kept for 720h0m0s")
+	t.Run("makes the two tables, once", func(t *testing.T) {
+		setup(t, l, false, jobs, state)
 		setup(t, l, false)
 		setup(t, l, true)
 	})
-	t.Run("changes the retention, once", func(t *testing.T) {
-		other := connect(t, url, func(c *ledger.Config) { c.Retention = 0 })
-		const want = "keep the rows of table routinely_jobs for ever instead of for 720h0m0s"
+	t.Run("changes the retention of the jobs alone, once", func(t *testing.T) {
+		other := b.connect(t, func(c *ledger.Config) { c.Retention = 60 * 24 * time.Hour })
+		const want = "keep the rows of table jobs for 1440h0m0s instead of for 720h0m0s"
 		setup(t, other, true, want)
 		setup(t, other, false, want)
 		setup(t, other, false)
 	})
 	t.Run("refuses a table with other keys", func(t *testing.T) {
-		makeTable(t, url, "foreign", "sort")
-		other := connect(t, url, func(c *ledger.Config) { c.Table = "foreign" })
-		if _, err := other.Setup(t.Context(), false); codeOf(err) != "operator ForeignTable" {
+		b.makeTable(t, "foreign", "sort")
+		other := b.connect(t, func(c *ledger.Config) { c.Table = "foreign" })
+		if _, err := other.Setup(t.Context(), false); codeOf(err) != "account ForeignTable" {
 			t.Error(err)
 		}
 	})
 	t.Run("finds a table that somebody else made meanwhile", func(t *testing.T) {
 		calls := 0
-		other := connect(t, url, func(c *ledger.Config) {
+		racing := b.connect(t, func(c *ledger.Config) {
 			c.Table = "race"
 			c.Credentials = func() (string, string, string) {
 				if calls++; calls == 2 {
-					makeTable(t, url, "race", "s")
+					b.makeTable(t, "race", "s")
 				}
 				return localtest.Credentials()
 			}
 		})
-		got, err := other.Setup(t.Context(), false)
+		got, err := racing.Setup(t.Context(), false)
 		want := []string{"keep the rows of table race for 720h0m0s instead of for ever"}
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {
-			t.Errorf("error %v, changes (-want +got):\n%s", err, diff)
+			t.Errorf("error %v, -want +got:\n%s", err, diff)
 		}
 	})
 	t.Run("passes on that the service is busy", func(t *testing.T) {
-		breakNext(t, server, faults.Rule{Action: "DescribeTable", Fault: faults.Fault{Answer: faults.Error, Status: 503, Code: "OTSServerBusy"}})
+		b.breaks(t, faults.Rule{Action: "DescribeTable", Fault: faults.Fault{Answer: faults.Error, Status: 503, Code: "OTSServerBusy"}})
 		if _, err := l.Setup(t.Context(), false); codeOf(err) != "unavailable OTSServerBusy" {
 			t.Error(err)
 		}
 	})
 }
 
-// rawClient is the SDK as it is, for what the ledger does not do.
-func rawClient(url string) *sdk.TableStoreClient {
-	return sdk.NewClient(url, localtest.Instance, localtest.AccessKeyID, localtest.AccessKeySecret)
-}
-
-func makeTable(t *testing.T, url, name, order string) {
+func (b *book) makeTable(t *testing.T, name, order string) {
 	t.Helper()
 	meta := &sdk.TableMeta{TableName: name}
 	meta.AddPrimaryKeyColumn("p", sdk.PrimaryKeyType_STRING)
 	meta.AddPrimaryKeyColumn(order, sdk.PrimaryKeyType_STRING)
-	_, err := rawClient(url).CreateTable(&sdk.CreateTableRequest{
+	_, err := b.sdkClient().CreateTable(&sdk.CreateTableRequest{
 		TableMeta: meta, TableOption: sdk.NewTableOption(-1, 1), ReservedThroughput: &sdk.ReservedThroughput{},
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestRetention(t *testing.T) {
+	const day = 24 * time.Hour
+	b := newBook(t)
+	b.create(t, newRows(4)...)
+	b.change(t, newRow(2).ID, dies(60, "Taken"))
+	handOver := func(n, number int) {
+		b.change(t, newRow(n).ID, func(r *ledger.Row) {
+			r.HandOver(number, ledger.HandOver{Failure: failureAt(5, "Locked"), Sent: true}, b.clock.Now())
+		})
+	}
+	b.clock.Advance(20 * day)
+	handOver(1, 2) // a job that is under way for weeks
+	b.change(t, newRow(2).ID, redriven(t, 20*86400))
+	b.clock.Advance(20 * day)
+	t.Run("forgets a job whose retention has passed since its last change", func(t *testing.T) {
+		if _, err := b.Row(t.Context(), newRow(0).ID); codeOf(err) != "not-found UnknownJob" {
+			t.Error(err)
+		}
+		if got := listed(t, b.Ledger, ledger.Filter{}, 100); !cmp.Equal(got, newestFirst(1, 2)) {
+			t.Errorf("listed %v", got)
+		}
+	})
+	t.Run("keeps a job that is handed over for weeks, whole and listed", func(t *testing.T) {
+		handOver(1, 3)
+		b.clock.Advance(20 * day)
+		row, err := b.Row(t.Context(), newRow(1).ID)
+		if err != nil || row.Request != newRow(1).Request || row.Number != 3 {
+			t.Errorf("%+v, %v", row, err)
+		}
+		b.wantListed(t, newRow(1).ID)
+		b.clock.Advance(day)
+	})
+	t.Run("creates a job anew that was forgotten", func(t *testing.T) {
+		made := b.Create(t.Context(), newRow(0))[0]
+		if made.Err != nil || made.Existed || made.Row.State != routine.Queued {
+			t.Errorf("%+v", made)
+		}
+	})
+}
+
+func TestConfig(t *testing.T) {
+	good := ledger.Config{
+		Endpoint: "http://127.0.0.1:1", Instance: "routinely", Table: "jobs", StateTable: "state", Credentials: localtest.Credentials, Timeout: time.Second,
+	}
+	if _, err := ledger.New(good); err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*ledger.Config){
+		"no endpoint":                     func(c *ledger.Config) { c.Endpoint = "" },
+		"an endpoint with a path":         func(c *ledger.Config) { c.Endpoint = "https://x/y" },
+		"another scheme":                  func(c *ledger.Config) { c.Endpoint = "ftp://x" },
+		"no instance":                     func(c *ledger.Config) { c.Instance = "" },
+		"an instance with a space":        func(c *ledger.Config) { c.Instance = "rout inely" },
+		"no table":                        func(c *ledger.Config) { c.Table = "" },
+		"a bad table name":                func(c *ledger.Config) { c.Table = "routinely-jobs" },
+		"a table name with a digit first": func(c *ledger.Config) { c.StateTable = "1st" },
+		"one table for both":              func(c *ledger.Config) { c.StateTable = c.Table },
+		"no credentials":                  func(c *ledger.Config) { c.Credentials = nil },
+		"no timeout":                      func(c *ledger.Config) { c.Timeout = 0 },
+		"a short retention":               func(c *ledger.Config) { c.Retention = ledger.MinRetention - time.Second },
+		"a retention too long":            func(c *ledger.Config) { c.Retention = 100 * 366 * 24 * time.Hour },
+	} {
+		t.Run("refuses "+name, func(t *testing.T) {
+			bad := good
+			change(&bad)
+			if _, err := ledger.New(bad); err == nil {
+				t.Error("accepted")
+			}
+		})
 	}
 }

@@ -2,12 +2,8 @@ package ledger
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	sdk "github.com/aliyun/aliyun-tablestore-go-sdk/tablestore"
@@ -21,18 +17,6 @@ type table struct {
 	transport                *http.Transport
 }
 
-// Columns of a job's row and of an index row.
-const (
-	columnP     = "p"
-	columnS     = "s"
-	columnJob   = "job"
-	columnSeq   = "seq"
-	columnID    = "id"
-	entryPrefix = "e"
-)
-
-func entryColumn(number int) string { return fmt.Sprintf("%s%06d", entryPrefix, number) }
-
 func (k key) primary() *sdk.PrimaryKey {
 	pk := new(sdk.PrimaryKey)
 	pk.AddPrimaryKeyColumn(columnP, k.p)
@@ -40,142 +24,187 @@ func (k key) primary() *sdk.PrimaryKey {
 	return pk
 }
 
-// read returns a job's row; of one that does not exist seq is 0.
-func (t *table) read(ctx context.Context, id string) (record, error) {
-	k := jobKey(id)
-	var r record
-	err := t.call(ctx, "GetRow", func(c *sdk.TableStoreClient) error {
-		res, err := c.GetRow(&sdk.GetRowRequest{SingleRowQueryCriteria: &sdk.SingleRowQueryCriteria{
-			TableName: t.name, PrimaryKey: k.primary(), MaxVersion: 1,
-		}})
+// read reads rows, at most maxReads, and their given columns, or all if none is given. What does not exist is nil. One row that cannot be
+// read is the error of that row alone.
+func (t *table) read(ctx context.Context, ids, columns []string) ([]outcome, error) {
+	const action = "BatchGetRow"
+	criteria := &sdk.MultiRowQueryCriteria{TableName: t.name, MaxVersion: 1, ColumnsToGet: columns}
+	for _, id := range ids {
+		criteria.AddRow(jobKey(id).primary())
+	}
+	out := make([]outcome, len(ids))
+	err := t.call(ctx, action, func(c *sdk.TableStoreClient) error {
+		res, err := c.BatchGetRow(&sdk.BatchGetRowRequest{MultiRowQueryCriteria: []*sdk.MultiRowQueryCriteria{criteria}})
 		if err != nil {
 			return err
 		}
-		r, err = readRecord(k, res.Columns)
-		return err
-	})
-	return r, err
-}
-
-func readRecord(k key, columns []*sdk.AttributeColumn) (record, error) {
-	r := record{entries: map[int]Entry{}}
-	for _, column := range columns {
-		var err error
-		switch value := column.Value.(type) {
-		case int64:
-			r.seq = value
-		case string:
-			err = r.readColumn(column.ColumnName, value)
-		}
+		errs, err := rowFaults(action, res.TableToRowsResult[t.name], len(ids), res.RequestId)
 		if err != nil {
-			return record{}, unreadable(k.p, fmt.Errorf("column %s: %w", column.ColumnName, err))
+			return err
 		}
-	}
-	if len(columns) > 0 && (r.seq < 1 || r.head.ID == "") {
-		return record{}, unreadable(k.p, fmt.Errorf("columns %s and %s are required", columnJob, columnSeq))
-	}
-	return r, nil
+		for i, row := range res.TableToRowsResult[t.name] {
+			if out[i].err = errs[i]; errs[i] == nil {
+				out[i].row, err = readRow(jobKey(ids[i]), row.Columns)
+				out[i].err = classify(action, err, res.RequestId)
+			}
+		}
+		return nil
+	})
+	return out, err
 }
 
-func (r *record) readColumn(name, value string) error {
-	if name == columnJob {
-		return json.Unmarshal([]byte(value), &r.head)
-	}
-	number, err := strconv.Atoi(strings.TrimPrefix(name, entryPrefix))
-	if err != nil {
-		return err
-	}
-	var e Entry
-	err = json.Unmarshal([]byte(value), &e)
-	r.entries[number] = e
-	return err
+// outcome is what a batch did for one of the rows that it was made for.
+type outcome struct {
+	row *Row
+	err error
 }
 
-// create puts a job's row if there is none.
-func (t *table) create(ctx context.Context, r record) error {
-	return t.call(ctx, "PutRow", func(c *sdk.TableStoreClient) error {
-		_, err := c.PutRow(&sdk.PutRowRequest{PutRowChange: t.newRow(r)})
+// write carries out changes, at most maxWrites, each of which can fail alone.
+func (t *table) write(ctx context.Context, changes []sdk.RowChange) (errs []error, err error) {
+	const action = "BatchWriteRow"
+	batch := new(sdk.BatchWriteRowRequest)
+	for _, change := range changes {
+		batch.AddRowChange(change)
+	}
+	err = t.call(ctx, action, func(c *sdk.TableStoreClient) error {
+		res, err := c.BatchWriteRow(batch)
+		if err != nil {
+			return err
+		}
+		errs, err = rowFaults(action, res.TableToRowsResult[t.name], len(changes), res.RequestId)
 		return err
 	})
+	return errs, err
 }
 
-// newRow is a job's row to put if there is none.
-func (t *table) newRow(r record) *sdk.PutRowChange {
-	change := &sdk.PutRowChange{TableName: t.name, PrimaryKey: jobKey(r.head.ID).primary()}
-	change.SetCondition(sdk.RowExistenceExpectation_EXPECT_NOT_EXIST)
-	change.AddColumn(columnJob, encode(r.head))
-	change.AddColumn(columnSeq, r.seq)
-	for number, e := range r.entries {
-		change.AddColumn(entryColumn(number), encode(e))
+// rowFaults are the faults of a batch's rows, nil for those that did not fail.
+func rowFaults(action string, results []sdk.RowResult, want int, requestID string) ([]error, error) {
+	if len(results) != want {
+		return nil, unusable(fmt.Sprintf("%d outcomes for %d rows", len(results), want))
+	}
+	errs := make([]error, want)
+	for i, row := range results {
+		if !row.IsSucceed {
+			failed := lookUp(http.StatusOK, row.Error.Code, row.Error.Message)
+			errs[i] = classify(action, &failed, requestID)
+		}
+	}
+	return errs, nil
+}
+
+// rowChange writes the whole row as it is next, on condition that it is as it was.
+func (t *table) rowChange(was, next *Row) sdk.RowChange {
+	change := &sdk.PutRowChange{TableName: t.name, PrimaryKey: jobKey(next.ID).primary()}
+	if was.seq == 0 {
+		change.SetCondition(sdk.RowExistenceExpectation_EXPECT_NOT_EXIST)
+	} else {
+		change.SetCondition(sdk.RowExistenceExpectation_EXPECT_EXIST)
+		change.SetColumnCondition(equals(columnSeq, was.seq))
+	}
+	for name, value := range next.columns() {
+		change.AddColumn(name, value)
 	}
 	return change
 }
 
-// update replaces the row's head and writes the one entry, if the row is as it was at seq.
-func (t *table) update(ctx context.Context, seq int64, r record, column int) error {
-	change := &sdk.UpdateRowChange{TableName: t.name, PrimaryKey: jobKey(r.head.ID).primary()}
-	change.SetCondition(sdk.RowExistenceExpectation_EXPECT_EXIST)
-	unchanged := sdk.NewSingleColumnCondition(columnSeq, sdk.CT_EQUAL, seq)
-	unchanged.FilterIfMissing = true
-	change.SetColumnCondition(unchanged)
-	change.PutColumn(columnJob, encode(r.head))
-	change.PutColumn(columnSeq, r.seq)
-	if column >= 0 {
-		change.PutColumn(entryColumn(column), encode(r.entries[column]))
+// equals is the condition that a column is there and has the value.
+func equals(column string, value any) sdk.ColumnFilter {
+	condition := sdk.NewSingleColumnCondition(column, sdk.CT_EQUAL, value)
+	condition.FilterIfMissing = true
+	return condition
+}
+
+// indexPut puts an index row.
+func (t *table) indexPut(e entry) sdk.RowChange {
+	change := &sdk.PutRowChange{TableName: t.name, PrimaryKey: e.key.primary()}
+	change.SetCondition(sdk.RowExistenceExpectation_IGNORE)
+	change.AddColumn(columnID, e.id)
+	change.AddColumn(columnWrite, e.write)
+	if e.dead != "" {
+		change.AddColumn(columnDead, e.dead)
 	}
-	return t.call(ctx, "UpdateRow", func(c *sdk.TableStoreClient) error {
-		_, err := c.UpdateRow(&sdk.UpdateRowRequest{UpdateRowChange: change})
-		return err
-	})
+	return change
 }
 
-// indexRow is one row of an index.
-type indexRow struct {
-	key
-	id string
+// indexDelete deletes an index row. One that was read is deleted only if nobody has put it again.
+func (t *table) indexDelete(e entry) sdk.RowChange {
+	change := &sdk.DeleteRowChange{TableName: t.name, PrimaryKey: e.key.primary()}
+	change.SetCondition(sdk.RowExistenceExpectation_IGNORE)
+	if !e.at.IsZero() {
+		change.SetColumnCondition(equals(columnWrite, e.write))
+	}
+	return change
 }
 
-// scan reads index rows of a partition from the greatest key downwards, starting with from, or with the greatest if it is
-// empty. next is where to go on, empty at the end.
-func (t *table) scan(ctx context.Context, p, from string, limit int) (rows []indexRow, next string, err error) {
+// span is a part of a partition, in the order in which it is read: from is the first key, included, to the last, excluded. An empty text is
+// the end of the partition.
+type span struct {
+	partition string
+	from, to  string
+	// forward reads in ascending order; otherwise descending.
+	forward bool
+}
+
+func (s span) bound(text string, atStart bool) *sdk.PrimaryKey {
+	pk := new(sdk.PrimaryKey)
+	pk.AddPrimaryKeyColumn(columnP, s.partition)
+	switch {
+	case text != "":
+		pk.AddPrimaryKeyColumn(columnS, text)
+	case atStart == s.forward:
+		pk.AddPrimaryKeyColumnWithMinValue(columnS)
+	default:
+		pk.AddPrimaryKeyColumnWithMaxValue(columnS)
+	}
+	return pk
+}
+
+// scan reads index rows, at most limit. next is where to go on, empty at the end.
+func (t *table) scan(ctx context.Context, s span, limit int) (entries []entry, next string, err error) {
 	criteria := &sdk.RangeRowQueryCriteria{
 		TableName: t.name, Direction: sdk.BACKWARD, MaxVersion: 1, Limit: int32(limit),
-		StartPrimaryKey: key{p, from}.primary(), EndPrimaryKey: new(sdk.PrimaryKey),
+		StartPrimaryKey: s.bound(s.from, true), EndPrimaryKey: s.bound(s.to, false),
 	}
-	if from == "" {
-		criteria.StartPrimaryKey = new(sdk.PrimaryKey)
-		criteria.StartPrimaryKey.AddPrimaryKeyColumn(columnP, p)
-		criteria.StartPrimaryKey.AddPrimaryKeyColumnWithMaxValue(columnS)
+	if s.forward {
+		criteria.Direction = sdk.FORWARD
 	}
-	criteria.EndPrimaryKey.AddPrimaryKeyColumn(columnP, p)
-	criteria.EndPrimaryKey.AddPrimaryKeyColumnWithMinValue(columnS)
 	err = t.call(ctx, "GetRange", func(c *sdk.TableStoreClient) error {
 		res, err := c.GetRange(&sdk.GetRangeRequest{RangeRowQueryCriteria: criteria})
 		if err != nil {
 			return err
 		}
-		if rows, err = readIndex(p, res.Rows); err != nil || res.NextStartPrimaryKey == nil {
+		if entries, err = readEntries(s.partition, res.Rows); err != nil || res.NextStartPrimaryKey == nil {
 			return err
 		}
 		next, err = second(res.NextStartPrimaryKey)
 		return err
 	})
-	return rows, next, err
+	return entries, next, err
 }
 
-func readIndex(p string, rows []*sdk.Row) ([]indexRow, error) {
-	out := make([]indexRow, 0, len(rows))
+func readEntries(p string, rows []*sdk.Row) ([]entry, error) {
+	out := make([]entry, 0, len(rows))
 	for _, row := range rows {
 		s, err := second(row.PrimaryKey)
 		if err != nil {
 			return nil, unreadable(p, err)
 		}
-		i := slices.IndexFunc(row.Columns, func(c *sdk.AttributeColumn) bool { return c.ColumnName == columnID })
-		if i < 0 {
+		e := entry{key: key{p, s}}
+		for _, column := range row.Columns {
+			text, _ := column.Value.(string)
+			switch column.ColumnName {
+			case columnID:
+				e.id, e.at = text, time.UnixMilli(column.Timestamp)
+			case columnWrite:
+				e.write = text
+			case columnDead:
+				e.dead = text
+			}
+		}
+		if e.id == "" {
 			return nil, unreadable(p, fmt.Errorf("column %s is required", columnID))
 		}
-		id, _ := row.Columns[i].Value.(string)
-		out = append(out, indexRow{key{p, s}, id})
+		out = append(out, e)
 	}
 	return out, nil
 }

@@ -98,7 +98,7 @@ func TestPolicyProperties(t *testing.T) {
 		}
 	}))
 	t.Run("never tries again what no other attempt can mend", rapid.MakeCheck(func(t *rapid.T) {
-		kind := rapid.SampledFrom([]fault.Kind{fault.Invalid, fault.Unauthenticated, fault.Denied, fault.NotFound, fault.Conflict, fault.Operator}).Draw(t, "kind")
+		kind := rapid.SampledFrom([]fault.Kind{fault.Invalid, fault.Unauthenticated, fault.Denied, fault.NotFound, fault.Conflict, fault.Account}).Draw(t, "kind")
 		if got := anyPolicy(t).Next(&fault.Error{Kind: kind}, 1, 0, 0); got.Again {
 			t.Fatalf("%+v", got)
 		}

@@ -20,7 +20,7 @@ type Policy struct {
 	MaxAttempts int
 	// MaxInternalAttempts is how many it gets when the fault is Internal: nobody knows that another one helps.
 	MaxInternalAttempts int
-	// MaxAge is how long after its acceptance a job may still be tried.
+	// MaxAge is how long after ESA first answered it a job may still be tried.
 	MaxAge time.Duration
 }
 
@@ -45,7 +45,7 @@ type Decision struct {
 	Reason string
 }
 
-// Next decides about a job whose attempt (counted from 1) failed with the given fault, age after it was accepted. draw is a
+// Next decides about a job whose attempt (counted from 1) failed with the given fault, age after ESA first answered it. draw is a
 // random number in [0, 1): the delay is drawn from the whole interval up to the exponential bound ("full jitter"), so that
 // jobs that failed together do not come back together. A hint of the far side is a lower bound of the delay.
 func (p Policy) Next(failure *fault.Error, attempt int, age time.Duration, draw float64) Decision {

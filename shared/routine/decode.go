@@ -200,7 +200,7 @@ func (d *decoder) name() string {
 	if !ok {
 		return ""
 	}
-	if detail := checkName(text); detail != "" {
+	if detail := CheckName(text); detail != "" {
 		d.add(given, codeValue, detail)
 	}
 	return text
@@ -211,7 +211,7 @@ func (d *decoder) recordName() string {
 	if !ok {
 		return ""
 	}
-	normal, detail := normalizeRecordName(text)
+	normal, detail := NormalizeRecordName(text)
 	if detail != "" {
 		d.add(given, codeValue, detail)
 	}

@@ -14,20 +14,25 @@ const (
 // State is where a job is in its life.
 type State string
 
-// The states of a job. A job ends in Succeeded, DeadLettered or Cancelled; only DeadLettered can be left again, by a redrive.
+// The states of a job. A redrive takes a dead-lettered job back to Queued; the other ends are final.
 const (
 	// Queued jobs wait for the worker or are with it, for the first time or for another attempt.
 	Queued State = "queued"
 	// Succeeded jobs have their routine and their record.
 	Succeeded State = "succeeded"
-	// DeadLettered jobs were given up and lie in the dead-letter queue with the reason.
+	// DeadLettered jobs were given up and wait for somebody who corrects, redrives or drops them.
 	DeadLettered State = "dead-lettered"
-	// Cancelled jobs were called off before a worker began with them.
+	// Cancelled jobs were called off before they were finished.
 	Cancelled State = "cancelled"
+	// Dropped jobs were dead letters that somebody decided to leave undone.
+	Dropped State = "dropped"
 )
 
+// States lists all states.
+func States() []State { return []State{Queued, Succeeded, DeadLettered, Cancelled, Dropped} }
+
 // Final reports whether the worker has nothing left to do for a job in this state.
-func (s State) Final() bool { return s == Succeeded || s == DeadLettered || s == Cancelled }
+func (s State) Final() bool { return s != Queued }
 
 // Job is one accepted request on its way.
 type Job struct {
@@ -37,7 +42,9 @@ type Job struct {
 	Ready   bool    `json:"ready"`
 	Request Request `json:"request"`
 	// Caller is who asked, if that is known.
-	Caller     string    `json:"caller,omitempty"`
+	Caller string `json:"caller,omitempty"`
+	// Key is the idempotency key that stands for the job, if its caller gave one.
+	Key        string    `json:"key,omitempty"`
 	AcceptedAt time.Time `json:"acceptedAt"`
 	// UpdatedAt is when the latest thing happened to the job.
 	UpdatedAt time.Time `json:"updatedAt,omitzero"`
@@ -47,20 +54,80 @@ type Job struct {
 	Attempt int `json:"attempt,omitempty"`
 	// HandedBack counts how often the job went back to the queue without an attempt being counted.
 	HandedBack int `json:"handedBack,omitempty"`
-	// Redriven counts how often the job was taken back from the dead letters. Attempt and HandedBack begin anew each time.
+	// Redriven counts how often the job was redriven: the number of its round. Attempt and HandedBack begin anew each time.
 	Redriven int `json:"redriven,omitempty"`
+	// Waiting says what a queued job waits for; nil while a worker has it, and of a job that has ended.
+	Waiting *Waiting `json:"waiting,omitempty"`
 	// Kind, Code and Hint are those of the latest failure, until the job succeeds or is redriven.
 	Kind string `json:"kind,omitempty"`
 	Code string `json:"code,omitempty"`
 	Hint string `json:"hint,omitempty"`
-	// Reason says why the job was given up, cancelled or redriven.
+	// Reason says why the job was given up, cancelled, dropped or redriven, and By who cancelled, dropped or redrove it.
 	Reason string `json:"reason,omitempty"`
-	// Attempts are the failed tries, oldest first. Jobs from a list come without them.
+	By     string `json:"by,omitempty"`
+	// Attempts are the failed tries, oldest first; of many, the first and the latest. Jobs from a list come without them.
 	Attempts []Attempt `json:"attempts,omitempty"`
+	// Redrives are the latest redrives, oldest first. Jobs from a list come without them.
+	Redrives []Redrive `json:"redrives,omitempty"`
 	// Result is what a succeeded job achieved.
 	Result *Result `json:"result,omitempty"`
-	// Gap means that some of what happened to the job was not recorded.
-	Gap bool `json:"gap,omitempty"`
+	// Left is what the job has made, or may have made, in ESA, in this round and earlier ones, without having succeeded with it.
+	Left []Left `json:"left,omitempty"`
+	// Callback is what became of the news of the job's end; nil if nobody asked for it or it was not sent yet.
+	Callback *CallbackStatus `json:"callback,omitempty"`
+}
+
+// WaitingFor is what a queued job waits for.
+type WaitingFor string
+
+// What a job can wait for.
+const (
+	// ForQueue: the job was not delivered to a worker since it was last handed over.
+	ForQueue WaitingFor = "queue"
+	// ForTurn: other jobs are before it in the lane.
+	ForTurn WaitingFor = "turn"
+	// ForAccountLock: another routine operation of the account was running.
+	ForAccountLock WaitingFor = "account-lock"
+	// ForBackoff: an attempt failed and the next one comes after a pause.
+	ForBackoff WaitingFor = "backoff"
+	// ForThrottle: ESA asked for a pause.
+	ForThrottle WaitingFor = "throttle"
+)
+
+// Waiting tells what a queued job waits for.
+type Waiting struct {
+	For   WaitingFor `json:"for"`
+	Since time.Time  `json:"since"`
+	// Until is when the next attempt comes at the earliest; zero when that is not known.
+	Until time.Time `json:"until,omitzero"`
+}
+
+// CallbackStatus is what became of a callback.
+type CallbackStatus struct {
+	// State is HandedOver or CallbackFailed.
+	State string `json:"state"`
+	// Attempts and LastStatus (HTTP, 0 without an answer) are those of a callback that was given up.
+	Attempts   int `json:"attempts,omitempty"`
+	LastStatus int `json:"lastStatus,omitempty"`
+}
+
+// The states of a callback.
+const (
+	// HandedOver: the queue of callbacks has it.
+	HandedOver = "handed-over"
+	// CallbackFailed: the receiver did not take it, however often it was tried.
+	CallbackFailed = "failed"
+)
+
+// Left is one thing in ESA that a job has made, or may have made, without having succeeded.
+type Left struct {
+	// Routine is the name of the routine, which is the thing itself unless RecordName is given.
+	Routine string `json:"routine"`
+	// SiteID and RecordName are those of a related record.
+	SiteID     int64  `json:"siteId,omitempty"`
+	RecordName string `json:"recordName,omitempty"`
+	// Outcome is Created, Adopted or Unknown.
+	Outcome Outcome `json:"outcome"`
 }
 
 // Attempt is one failed try of a job.
@@ -89,6 +156,8 @@ type Redrive struct {
 	// By and Reason are who did it and why, as far as that was said.
 	By     string `json:"by,omitempty"`
 	Reason string `json:"reason,omitempty"`
+	// Was is the request as it was before, of a redrive that corrected it.
+	Was *Request `json:"was,omitempty"`
 }
 
 // Outcome says how a step came to its end.
@@ -100,29 +169,29 @@ const (
 	Created Outcome = "created"
 	// Adopted: the thing was there and is what was asked for.
 	Adopted Outcome = "adopted"
+	// Unknown: a call may have made the thing, and nobody has looked since.
+	Unknown Outcome = "unknown"
 )
 
 // Progress is what a job knows of its own steps from one attempt to the next. It is kept in the job's row.
 type Progress struct {
-	// Routine is how step 1 ended; empty while it has not.
+	// Routine is how step 1 ended: Created is proven to be this job's own; empty while it has not ended.
 	Routine Outcome `json:"routine,omitempty"`
-	// RoutineCreated is ESA's CreateTime of the routine that step 1 created or adopted; zero where it was not read.
+	// RoutineCreated is ESA's CreateTime of that routine, where it was read.
 	RoutineCreated time.Time `json:"routineCreateTime,omitzero"`
 	// RoutineRecreated is set once step 1 was done again because ESA no longer knew the routine.
 	RoutineRecreated bool `json:"routineRecreated,omitempty"`
-	// Look is the look right before a CreateRoutine call whose outcome is not known; nil if there is no such call.
+	// Look is the look right before the latest CreateRoutine call while the outcome of that call is not known.
 	Look *Look `json:"look,omitempty"`
 	// RecordUnknown is set once a call of step 2 may have taken effect without saying so.
 	RecordUnknown bool `json:"recordUnknown,omitempty"`
 }
 
-// Look is a reading of ESA that showed no routine of the name, right before a CreateRoutine call. With it a routine that is found
-// later is proven to be that call's, or not.
+// Look is a reading of ESA that showed no routine of the name, right before a CreateRoutine call.
 type Look struct {
-	// At is ESA's own clock when it was read, from the Date of the answer, in whole seconds.
+	// At is when that was, by the clock of ESA, in whole seconds.
 	At time.Time `json:"at"`
-	// Until is ESA's clock by which the call has ended: At plus what passed until it failed, or At plus the time limit of one call
-	// while nobody knows.
+	// Until is when the call had ended at the latest, by the clock of ESA.
 	Until time.Time `json:"until"`
 }
 
@@ -132,3 +201,18 @@ type Result struct {
 	Record   Outcome `json:"record"`
 	RecordID int64   `json:"recordId"`
 }
+
+// Received is a message of the job queue as it came, byte for byte.
+type Received struct {
+	// MessageID is MNS's id, empty when the trigger did not say.
+	MessageID string `json:"messageId,omitempty"`
+	// Encoding is TextEncoding, or Base64Encoding for bytes that are not UTF-8.
+	Encoding string `json:"encoding"`
+	Body     string `json:"body"`
+}
+
+// Encodings of a received message.
+const (
+	TextEncoding   = "text"
+	Base64Encoding = "base64"
+)

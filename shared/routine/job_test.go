@@ -43,12 +43,12 @@ func TestJobJSON(t *testing.T) {
 	t.Run("tells how it ended", func(t *testing.T) {
 		ended := job
 		ended.State, ended.UpdatedAt, ended.StartedAt = routine.DeadLettered, job.AcceptedAt, job.AcceptedAt
-		ended.Attempt, ended.HandedBack, ended.Redriven, ended.Caller, ended.Gap = 2, 3, 1, "ci", true
-		ended.Kind, ended.Code, ended.Hint, ended.Reason = "operator", "ServiceNotOpen", "activate it", "not retryable"
+		ended.Attempt, ended.HandedBack, ended.Redriven, ended.Caller = 2, 3, 1, "ci"
+		ended.Kind, ended.Code, ended.Hint, ended.Reason = "account", "ServiceNotOpen", "activate it", "not retryable"
 		want := `{"id":"1","state":"dead-lettered","ready":false,"request":{"name":"pr-1","siteId":5,"recordName":"pr-1.example.com"},` +
 			`"caller":"ci","acceptedAt":"2026-03-01T12:00:00Z","updatedAt":"2026-03-01T12:00:00Z","startedAt":"2026-03-01T12:00:00Z",` +
-			`"attempt":2,"handedBack":3,"redriven":1,"kind":"operator","code":"ServiceNotOpen","hint":"activate it",` +
-			`"reason":"not retryable","gap":true}`
+			`"attempt":2,"handedBack":3,"redriven":1,"kind":"account","code":"ServiceNotOpen","hint":"activate it",` +
+			`"reason":"not retryable"}`
 		if got := encoded(t, ended); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}

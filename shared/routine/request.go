@@ -105,16 +105,18 @@ func isTopLabel(text string) bool {
 
 const maxHostName = 253
 
-// checkName holds a name to the rule for DNS labels, since it becomes one (DefaultRelatedRecord on the ListUserRoutines page).
-func checkName(name string) (detail string) {
+// CheckName says what is wrong with a routine's name; empty if nothing is. It holds the name to the rule for DNS labels, since it becomes one
+// (DefaultRelatedRecord on the ListUserRoutines page).
+func CheckName(name string) (detail string) {
 	if isLabel(name) && len(name) > 1 {
 		return ""
 	}
 	return fmt.Sprintf("%q is not a routine name: 2 to 63 lower-case letters, digits and hyphens, no hyphen first or last", clip(name))
 }
 
-// normalizeRecordName returns the host name as ESA stores it, or what is wrong with it.
-func normalizeRecordName(given string) (name, detail string) {
+// NormalizeRecordName returns a host name as ESA stores it: in lower case and ASCII, without a trailing dot. detail says what is wrong with it;
+// empty if nothing is.
+func NormalizeRecordName(given string) (name, detail string) {
 	ascii, err := idna.Lookup.ToASCII(strings.TrimSuffix(given, "."))
 	if err != nil {
 		return "", fmt.Sprintf("%q is not a host name: %v", clip(given), err)

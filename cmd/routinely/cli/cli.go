@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"routinely/cmd/routinely/client"
 	"routinely/cmd/routinely/display"
@@ -44,7 +45,8 @@ type App struct {
 
 const about = `routinely asks for Alibaba Cloud ESA edge routines, tells what became of the jobs, and works on dead letters.
 
-Results go to standard output, everything else to standard error. "routinely help exit-codes" lists the exit codes.`
+Results go to standard output, everything else to standard error. A flag with an empty value is refused, so that an empty variable of a
+script never chooses everything. "routinely help exit-codes" lists the exit codes.`
 
 // Run carries out one command line and returns the exit code.
 func (a *App) Run(ctx context.Context, args []string, commands ...*cobra.Command) int {
@@ -102,6 +104,9 @@ func (a *App) start(cmd *cobra.Command, _ []string) error {
 	case a.timeout < 0:
 		return fmt.Errorf("--timeout %s: want a time that is not negative", a.timeout)
 	}
+	if err := refuseEmpty(cmd.Flags()); err != nil {
+		return err
+	}
 	if a.timeout > 0 {
 		ctx, cancel := context.WithTimeout(cmd.Context(), a.timeout)
 		a.closers = append(a.closers, cancel)
@@ -109,6 +114,17 @@ func (a *App) start(cmd *cobra.Command, _ []string) error {
 	}
 	a.started = true
 	return nil
+}
+
+// refuseEmpty refuses a flag that is given with an empty value. A script writes that when a variable of its own is not set, and a filter that
+// is then left out would choose everything.
+func refuseEmpty(flags *pflag.FlagSet) (err error) {
+	flags.Visit(func(flag *pflag.Flag) {
+		if value := strings.TrimSpace(flag.Value.String()); value == "" || value == "[]" {
+			err = fmt.Errorf("--%s is empty: give it a value, or leave it out", flag.Name)
+		}
+	})
+	return err
 }
 
 // Variable returns the value of an environment variable, empty if it is not set.
@@ -136,7 +152,7 @@ func (a *App) Connect() (*client.Client, error) {
 	c, err := client.New(client.Config{
 		URL: address, Token: config.Secret(token), Agent: fmt.Sprintf("routinely/%s (%s; %s)", versionOf().Version, runtime.GOOS, runtime.GOARCH),
 		Repeating: func(err error, after time.Duration) {
-			a.Note("%s: once more in %s", oneLine(err), after.Round(100*time.Millisecond))
+			a.Note("%s: retrying in %s", oneLine(err), after.Round(100*time.Millisecond))
 		},
 	})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
@@ -43,7 +44,7 @@ func TestExitCodes(t *testing.T) {
 		{"invalid", &fault.Error{Kind: fault.Invalid}, 2},
 		{"not found", &fault.Error{Kind: fault.NotFound}, 3},
 		{"conflict", &fault.Error{Kind: fault.Conflict}, 4},
-		{"operator", &fault.Error{Kind: fault.Operator}, 4},
+		{"account", &fault.Error{Kind: fault.Account}, 4},
 		{"unauthenticated", &fault.Error{Kind: fault.Unauthenticated}, 5},
 		{"denied", &fault.Error{Kind: fault.Denied}, 5},
 		{"unavailable", fmt.Errorf("wrapped: %w", &fault.Error{Kind: fault.Unavailable, Err: context.DeadlineExceeded}), 6},
@@ -66,11 +67,11 @@ func TestExplanations(t *testing.T) {
 	problem := api.Problem{Code: "bad", Title: "It is bad", Errors: []routine.Problem{{Pointer: "/name", Detail: "wrong\x1b[2J"}, {Detail: "all wrong"}}}
 	_, stdout, stderr := run(t, func(*cli.App) error {
 		return &fault.Error{
-			Kind: fault.Invalid, Step: "POST /v1", Code: "bad", Message: "It is\nbad", RequestID: "r", Hint: "Do better.",
+			Kind: fault.Invalid, Step: "POST /v1", Code: "bad", Message: "It is\nbad", RequestID: "r", Hint: "Do better.", RetryAfter: 61 * time.Second,
 			Err: &client.Refusal{Problem: problem, More: "http://host/problems#bad"},
 		}
 	})
-	want := "routinely: POST /v1: bad: It is bad (request id r)\n  /name: wrong\\u001b[2J\n  all wrong\n  see http://host/problems#bad\n  Do better.\n"
+	want := "routinely: POST /v1: bad: It is bad (request id r)\n  /name: wrong\\u001b[2J\n  all wrong\n  see http://host/problems#bad\n  Do better.\n  try again in 2 minutes\n"
 	if diff := cmp.Diff(want, stderr); diff != "" || stdout != "" {
 		t.Errorf("stdout %q, -want +got:\n%s", stdout, diff)
 	}
@@ -133,7 +134,7 @@ func TestEveryKindHasACode(t *testing.T) {
 		t.Fatalf("exit code %d", code)
 	}
 	kinds := []fault.Kind{
-		fault.Invalid, fault.Unauthenticated, fault.Denied, fault.NotFound, fault.Conflict, fault.Operator, fault.Locked, fault.Throttled,
+		fault.Invalid, fault.Unauthenticated, fault.Denied, fault.NotFound, fault.Conflict, fault.Account, fault.Locked, fault.Throttled,
 		fault.Unavailable, fault.Internal,
 	}
 	missing := slices.DeleteFunc(kinds, func(k fault.Kind) bool { return strings.Contains(out.String(), string(k)) })

@@ -30,13 +30,13 @@ var exitCodes = []struct {
 	meaning string
 }{
 	{0, nil, "all well"},
-	{ExitInternal, []fault.Kind{fault.Internal}, "a failure that nobody has classified"},
+	{ExitInternal, []fault.Kind{fault.Internal}, "unclassified error"},
 	{ExitInvalid, []fault.Kind{fault.Invalid}, "the command line or the input is wrong"},
 	{3, []fault.Kind{fault.NotFound}, "something that was asked for does not exist"},
-	{4, []fault.Kind{fault.Conflict, fault.Operator}, "it conflicts with the state of things, or somebody must put something in order first"},
+	{4, []fault.Kind{fault.Conflict, fault.Account, fault.Quota}, "it conflicts with the state of things, or somebody must put something in order first"},
 	{5, []fault.Kind{fault.Unauthenticated, fault.Denied}, "the caller is not known, or may not do this"},
 	{6, []fault.Kind{fault.Unavailable, fault.Throttled, fault.Locked}, "the service could not be reached or had no capacity, also after retries"},
-	{ExitJobsFailed, nil, "all jobs have ended, but not all of them well: one was dead-lettered or cancelled"},
+	{ExitJobsFailed, nil, "all jobs have ended, but not all of them well: one was dead-lettered, cancelled or dropped"},
 	{ExitTimeout, nil, "the time of --timeout is over"},
 	{ExitPartly, nil, "a part of it was done, and a part refused or failed"},
 	{ExitInterrupted, nil, "interrupted by Ctrl-C, or not confirmed"},
@@ -120,7 +120,13 @@ func (a *App) Explain(err error) {
 		}
 	}
 	var failed *fault.Error
-	if errors.As(err, &failed) && failed.Hint != "" {
+	if !errors.As(err, &failed) {
+		return
+	}
+	if failed.Hint != "" {
 		a.Note("  %s", failed.Hint)
+	}
+	if failed.RetryAfter > 0 {
+		a.Note("  try again in %s", pause(failed.RetryAfter))
 	}
 }

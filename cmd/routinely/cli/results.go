@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -109,17 +110,76 @@ func Told(p *api.Problem) string {
 	return p.Code + ": " + strings.Join(parts, "; ")
 }
 
-// Outcome says in short what a job has achieved, or why it has not.
+// Outcome says in short what a job has achieved, what it waits for, or why it has not succeeded.
 func Outcome(job routine.Job) string {
-	if job.State == routine.Succeeded && job.Result != nil {
-		return fmt.Sprintf("routine %s, record %s", job.Result.Routine, job.Result.Record)
+	switch {
+	case job.State == routine.Succeeded && job.Result != nil:
+		return fmt.Sprintf("routine %s, record %s with id %d", job.Result.Routine, job.Result.Record, job.Result.RecordID)
+	case job.State == routine.Cancelled, job.State == routine.Dropped:
+		return strings.Trim(strings.TrimSpace(job.Kind+" "+job.Code)+": "+job.Reason, ": ")
+	case job.Kind == "" && job.Waiting != nil:
+		return fmt.Sprintf("waits for %s", job.Waiting.For)
 	}
-	why := strings.TrimSpace(job.Kind + " " + job.Code)
-	rest := job.Hint
-	if job.State == routine.Cancelled {
-		rest = job.Reason
+	return strings.Trim(strings.TrimSpace(job.Kind+" "+job.Code)+": "+job.Hint, ": ")
+}
+
+// WaitingWord tells what a job waits for; nil is empty.
+func WaitingWord(w *routine.Waiting) string {
+	if w == nil {
+		return ""
 	}
-	return strings.Trim(why+": "+rest, ": ")
+	text := fmt.Sprintf("for %s, since %s", w.For, Clock(w.Since))
+	if !w.Until.IsZero() {
+		text += ", until " + Clock(w.Until)
+	}
+	return text
+}
+
+// CallbackWord tells what became of a callback; nil is empty.
+func CallbackWord(c *routine.CallbackStatus) string {
+	switch {
+	case c == nil:
+		return ""
+	case c.State != routine.CallbackFailed:
+		return c.State
+	case c.LastStatus == 0:
+		return fmt.Sprintf("%s after %s, without an answer at last", c.State, Plural(c.Attempts, "attempt"))
+	}
+	return fmt.Sprintf("%s after %s, the last answer was %d", c.State, Plural(c.Attempts, "attempt"), c.LastStatus)
+}
+
+// NextCommand is what to type about a dead letter. Of one that holds no request nothing can be redriven.
+func NextCommand(id string, request bool) string {
+	if request {
+		return "routinely dead-letters redrive " + id + "   (with --set member=value to correct it; or drop)"
+	}
+	return "routinely dead-letters drop " + id
+}
+
+// Left tells what a job has left in ESA, a line for each thing.
+func Left(list []routine.Left) Fields {
+	f := make(Fields, len(list))
+	for i, one := range list {
+		what := "routine " + one.Routine
+		if one.RecordName != "" {
+			what = fmt.Sprintf("record %s of site %d", one.RecordName, one.SiteID)
+		}
+		f[i] = [2]string{"left in ESA", fmt.Sprintf("%s (%s)", what, one.Outcome)}
+	}
+	return f
+}
+
+// Redrives tells of redrives, a line for each.
+func Redrives(list []routine.Redrive) Fields {
+	f := make(Fields, len(list))
+	for i, r := range list {
+		text := fmt.Sprintf("%s  %s  %s", Clock(r.At), r.By, r.Reason)
+		if r.Was != nil {
+			text += fmt.Sprintf("  corrected, before: %s, %s, site %d", r.Was.Name, r.Was.RecordName, r.Was.SiteID)
+		}
+		f[i] = [2]string{fmt.Sprintf("redrive %d", r.Number), strings.TrimSpace(text)}
+	}
+	return f
 }
 
 // Several explains what has failed of actions on several things, and sums it up.
@@ -152,6 +212,14 @@ func Plural(n int, what string) string {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// pause is how long to wait, in minutes if it is more than one.
+func pause(d time.Duration) string {
+	if d <= time.Minute {
+		return Plural(int(math.Ceil(d.Seconds())), "second")
+	}
+	return Plural(int(math.Ceil(d.Minutes())), "minute")
 }
 
 // Attempts tells of failed tries, a line for each.

@@ -15,11 +15,11 @@ import (
 	"routinely/shared/routine"
 )
 
-// wishes are so many, each with its key.
-func wishes(count int, description string) []client.Wish {
-	out := make([]client.Wish, count)
+// requests are so many, each with its key.
+func requests(count int, description string) []client.Keyed {
+	out := make([]client.Keyed, count)
 	for i := range out {
-		out[i] = client.Wish{Request: routine.Request{Name: fmt.Sprintf("name-%d", i), Description: &description}, Key: fmt.Sprintf("key/%d", i)}
+		out[i] = client.Keyed{Request: routine.Request{Name: fmt.Sprintf("name-%d", i), Description: &description}, Key: fmt.Sprintf("key/%d", i)}
 	}
 	return out
 }
@@ -49,7 +49,7 @@ func TestSubmitAll(t *testing.T) {
 	t.Run("sends as many at once as accept takes", func(t *testing.T) {
 		f := play(t, judges(http.StatusAccepted, accepts))
 		var settled []int
-		verdicts, err := f.SubmitAll(t.Context(), wishes(2100, ""), func(count int) { settled = append(settled, count) })
+		verdicts, err := f.SubmitAll(t.Context(), requests(2100, ""), func(count int) { settled = append(settled, count) })
 		if err != nil || len(f.calls) != 3 || f.calls[0].URL.Path != "/v1/routines:batch" {
 			t.Fatalf("%d calls, %v", len(f.calls), err)
 		}
@@ -64,7 +64,7 @@ func TestSubmitAll(t *testing.T) {
 	})
 	t.Run("keeps each batch as short as accept wants it", func(t *testing.T) {
 		f := play(t, judges(http.StatusAccepted, accepts))
-		if _, err := f.SubmitAll(t.Context(), wishes(100, strings.Repeat("x", 50000)), ignore); err != nil || len(f.calls) != 3 {
+		if _, err := f.SubmitAll(t.Context(), requests(100, strings.Repeat("x", 50000)), ignore); err != nil || len(f.calls) != 3 {
 			t.Errorf("%d calls, %v", len(f.calls), err)
 		}
 		for _, body := range f.bodies {
@@ -75,7 +75,7 @@ func TestSubmitAll(t *testing.T) {
 	})
 	t.Run("sends a batch whose answer was lost again, with the same keys", func(t *testing.T) {
 		f := play(t, hangUp, judges(http.StatusAccepted, accepts))
-		if _, err := f.SubmitAll(t.Context(), wishes(3, ""), ignore); err != nil || len(f.calls) != 2 {
+		if _, err := f.SubmitAll(t.Context(), requests(3, ""), ignore); err != nil || len(f.calls) != 2 {
 			t.Fatalf("%d calls, %v", len(f.calls), err)
 		}
 		if f.bodies[0] != f.bodies[1] || !strings.Contains(f.bodies[0], `"idempotencyKey":"key/2"`) {
@@ -90,7 +90,7 @@ func TestSubmitAll(t *testing.T) {
 			return api.Rejected
 		}
 		f := play(t, judges(http.StatusServiceUnavailable, odd), judges(http.StatusAccepted, accepts))
-		verdicts, err := f.SubmitAll(t.Context(), wishes(5, ""), ignore)
+		verdicts, err := f.SubmitAll(t.Context(), requests(5, ""), ignore)
 		var got []api.Status
 		for _, v := range verdicts {
 			got = append(got, v.Status)
@@ -105,15 +105,15 @@ func TestSubmitAll(t *testing.T) {
 	})
 	t.Run("takes a batch without an accepted request for an answer", func(t *testing.T) {
 		f := play(t, judges(http.StatusUnprocessableEntity, func(string) api.Status { return api.Rejected }))
-		verdicts, err := f.SubmitAll(t.Context(), wishes(2, ""), ignore)
+		verdicts, err := f.SubmitAll(t.Context(), requests(2, ""), ignore)
 		if err != nil || verdicts[1].Status != api.Rejected {
 			t.Errorf("%+v, %v", verdicts, err)
 		}
 	})
 	t.Run("gives up when the queue stays unavailable, and says what was not reached", func(t *testing.T) {
 		f := play(t, judges(http.StatusServiceUnavailable, fails))
-		verdicts, err := f.SubmitAll(t.Context(), wishes(1001, ""), ignore)
-		if !fault.HasKind(err, fault.Unavailable) || !fault.HasCode(err, "NotQueued") || len(f.calls) != 6 {
+		verdicts, err := f.SubmitAll(t.Context(), requests(1001, ""), ignore)
+		if !fault.HasKind(err, fault.Unavailable) || !fault.HasCode(err, "NotAccepted") || len(f.calls) != 6 {
 			t.Errorf("%d calls, %v", len(f.calls), err)
 		}
 		if verdicts[0].Status != api.Failed || verdicts[1000].Status != "" {
@@ -122,7 +122,7 @@ func TestSubmitAll(t *testing.T) {
 	})
 	t.Run("does not believe an answer about other requests", func(t *testing.T) {
 		f := play(t, says(http.StatusAccepted, api.BatchResult{Items: []api.Verdict{{Status: api.Accepted}}}))
-		if _, err := f.SubmitAll(t.Context(), wishes(2, ""), ignore); !fault.HasCode(err, "UnexpectedAnswer") {
+		if _, err := f.SubmitAll(t.Context(), requests(2, ""), ignore); !fault.HasCode(err, "UnexpectedAnswer") {
 			t.Errorf("%v", err)
 		}
 	})

@@ -228,14 +228,18 @@ func (c *Client) refused(do call, a answer) error {
 	if strings.HasPrefix(p.Type, "/") {
 		r.More = c.base + p.Type
 	}
+	hint := ""
+	if p.JobID != "" {
+		hint = "routinely jobs get " + p.JobID + " tells of the job that the key stands for."
+	}
 	return &fault.Error{
-		Kind: kindOf(a.status), Step: do.String(), Code: p.Code, Message: r.text(), RequestID: p.RequestID,
+		Kind: KindOf(a.status), Step: do.String(), Code: p.Code, Message: r.text(), RequestID: p.RequestID, Hint: hint,
 		RetryAfter: retryAfter(a.header), Err: r,
 	}
 }
 
-// kindOf is fault.Kind.HTTPStatus read backwards, with what a gateway may answer.
-func kindOf(status int) fault.Kind {
+// KindOf is fault.Kind.HTTPStatus read backwards, with what a gateway may answer.
+func KindOf(status int) fault.Kind {
 	switch status {
 	case http.StatusUnauthorized:
 		return fault.Unauthenticated
@@ -249,8 +253,6 @@ func kindOf(status int) fault.Kind {
 		return fault.Throttled
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return fault.Unavailable
-	case http.StatusNotImplemented: // the deployment lacks something
-		return fault.Operator
 	}
 	if status/100 == 4 {
 		return fault.Invalid
@@ -261,7 +263,7 @@ func kindOf(status int) fault.Kind {
 // foreign is an answer that accept does not give: another server is at the address, or something between.
 func foreign(do call, a answer, message string) error {
 	return &fault.Error{
-		Kind: kindOf(max(a.status, http.StatusBadRequest)), Step: do.String(), Code: "UnexpectedAnswer", Message: message,
+		Kind: KindOf(max(a.status, http.StatusBadRequest)), Step: do.String(), Code: "UnexpectedAnswer", Message: message,
 		RequestID: a.header.Get("X-Fc-Request-Id"), RetryAfter: retryAfter(a.header),
 		Hint: "Check that --url or ROUTINELY_URL is the address of Routinely's function accept.",
 	}

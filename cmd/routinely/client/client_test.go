@@ -102,7 +102,7 @@ func TestToken(t *testing.T) {
 func TestCalls(t *testing.T) {
 	t.Run("carry the token, the agent and the key", func(t *testing.T) {
 		f := play(t, says(http.StatusAccepted, job("j", routine.Queued), "Idempotency-Replayed", "true"))
-		got, replayed, err := f.Submit(t.Context(), client.Wish{Request: routine.Request{Name: "aa"}, Key: "k"})
+		got, replayed, err := f.Submit(t.Context(), client.Keyed{Request: routine.Request{Name: "aa"}, Key: "k"})
 		if err != nil || got.ID != "j" || !replayed {
 			t.Errorf("got %+v, %t, %v", got, replayed, err)
 		}
@@ -159,7 +159,7 @@ func TestProblems(t *testing.T) {
 		Errors: []routine.Problem{{Pointer: "/name", Code: "value", Detail: "bad"}},
 	}
 	f := play(t, says(http.StatusUnprocessableEntity, p))
-	_, _, err := f.Submit(t.Context(), client.Wish{})
+	_, _, err := f.Submit(t.Context(), client.Keyed{})
 	var refused *client.Refusal
 	if !errors.As(err, &refused) || !strings.HasSuffix(refused.More, "/problems#invalid-request") || !strings.HasPrefix(refused.More, "http://") {
 		t.Fatalf("%v", err)
@@ -175,7 +175,7 @@ func TestProblems(t *testing.T) {
 	t.Run("have the kind of their status", func(t *testing.T) {
 		for status, want := range map[int]fault.Kind{
 			400: fault.Invalid, 401: fault.Unauthenticated, 403: fault.Denied, 404: fault.NotFound, 409: fault.Conflict, 413: fault.Invalid,
-			429: fault.Throttled, 500: fault.Internal, 501: fault.Operator, 502: fault.Unavailable, 503: fault.Unavailable, 504: fault.Unavailable,
+			429: fault.Throttled, 500: fault.Internal, 501: fault.Internal, 502: fault.Unavailable, 503: fault.Unavailable, 504: fault.Unavailable,
 		} {
 			f := play(t, says(status, api.Problem{Code: "c"}))
 			if _, _, err := f.Job(t.Context(), "j", 0); fault.From(err).Kind != want || fault.From(err).Code != "c" {

@@ -7,30 +7,54 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"routinely/shared/api"
 )
 
-// DeadLetters lists dead letters, the latest first, at most limit; 0 means all. summary is the last page's: what is true of
-// all letters that fit the filter.
-func (c *Client) DeadLetters(ctx context.Context, f api.DeadLetterFilter, limit int) (letters []api.DeadLetter, summary api.DeadLetterList, err error) {
-	list := paged(limit, pageLetters, func(size int, cursor string) ([]api.DeadLetter, string, error) {
-		query := filterValues(f)
+// DeadLetterQuery says which dead letters to list.
+type DeadLetterQuery struct {
+	api.DeadLetterFilter
+	// Expiring chooses those that the ledger is about to forget.
+	Expiring bool
+	// Limit is how many are listed at most; 0 means all.
+	Limit int
+	// Count asks for counts of all that fit.
+	Count bool
+}
+
+// DeadLetters lists dead letters, those that died latest first.
+func (c *Client) DeadLetters(ctx context.Context, q DeadLetterQuery) (letters []api.DeadLetter, counts api.Counts, err error) {
+	list := paged(q.Limit, pageItems, func(size int, cursor string) ([]api.DeadLetter, string, error) {
+		query := filterValues(q.DeadLetterFilter)
 		query.Set("limit", strconv.Itoa(size))
 		if cursor != "" {
 			query.Set("cursor", cursor)
 		}
-		summary = api.DeadLetterList{}
-		_, err := c.get(ctx, call{method: http.MethodGet, path: "/v1/dead-letters", query: query}, &summary)
-		return summary.DeadLetters, summary.Next, err
+		if q.Expiring {
+			query.Set("expiring", "true")
+		}
+		if q.Count && cursor == "" {
+			query.Set("counts", "true")
+		}
+		var page api.DeadLetterList
+		do := call{method: http.MethodGet, path: "/v1/dead-letters", query: query}
+		got, err := c.get(ctx, do, &page)
+		if err == nil && query.Has("counts") {
+			if page.Counts == nil {
+				return nil, "", foreign(do, got, "the answer lacks the counts that were asked for")
+			}
+			counts = *page.Counts
+		}
+		return page.DeadLetters, page.Next, err
 	})
 	for letter, err := range list {
 		if err != nil {
-			return nil, summary, err
+			return nil, api.Counts{}, err
 		}
 		letters = append(letters, letter)
 	}
-	return letters, summary, nil
+	return letters, counts, nil
 }
 
 // filterValues is a filter as query parameters.
@@ -40,29 +64,48 @@ func filterValues(f api.DeadLetterFilter) url.Values {
 		site = strconv.FormatInt(f.SiteID, 10)
 	}
 	return values(map[string]string{
-		"id": strings.Join(f.IDs, ","), "jobId": f.JobID, "kind": f.Kind, "code": f.Code, "step": string(f.Step),
-		"origin": string(f.Origin), "name": f.Name, "record": f.RecordName, "siteId": site, "caller": f.Caller,
+		"id": strings.Join(f.IDs, ","), "kind": f.Kind, "code": f.Code, "step": string(f.Step), "origin": string(f.Origin), "name": f.Name,
+		"record": f.RecordName, "siteId": site, "caller": f.Caller, "keyPrefix": f.KeyPrefix, "since": moment(f.Since), "until": moment(f.Until),
 	})
 }
 
-// DeadLetter reads one dead letter with its attempts and the message as it was received.
+// moment is a time as a parameter; the zero time is empty.
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}
+
+// DeadLetter reads one dead letter with its attempts and, if it was made of a message that holds no job, that message.
 func (c *Client) DeadLetter(ctx context.Context, id string) (letter api.DeadLetter, err error) {
-	_, err = c.get(ctx, call{method: http.MethodGet, path: "/v1/dead-letters/" + url.PathEscape(id)}, &letter)
+	_, err = c.get(ctx, call{method: http.MethodGet, path: deadLetterPath(id)}, &letter)
 	return letter, err
 }
 
-// Redrive puts dead letters back on the job queue, for some time; while the answer says more, call it again. When an answer
-// was lost and the call made again, the answer is about the second time.
+func deadLetterPath(id string) string { return "/v1/dead-letters/" + url.PathEscape(id) }
+
+// Redrive queues dead letters again, for some time; while the answer says more, call it again with its Next as the cursor. When an answer
+// was lost and the call made again, the answer is about the second time: nothing is redriven twice.
 func (c *Client) Redrive(ctx context.Context, r api.Redrive) (done api.WorkedOff, err error) {
-	body, err := json.Marshal(r)
+	return c.workOff(ctx, "/v1/dead-letters:redrive", r)
+}
+
+// Correct queues one dead letter again, with those members of its request changed that the correction has.
+func (c *Client) Correct(ctx context.Context, id string, correction api.Correction) (done api.WorkedOff, err error) {
+	return c.workOff(ctx, deadLetterPath(id)+":redrive", correction)
+}
+
+func (c *Client) workOff(ctx context.Context, path string, wanted any) (done api.WorkedOff, err error) {
+	body, err := json.Marshal(wanted)
 	if err != nil {
 		return done, err
 	}
-	_, err = c.get(ctx, call{method: http.MethodPost, path: "/v1/dead-letters:redrive", body: body}, &done)
+	_, err = c.get(ctx, call{method: http.MethodPost, path: path, body: body}, &done)
 	return done, err
 }
 
-// Drop deletes dead letters, like Redrive redrives them; Rate and Limit mean nothing here.
+// Drop leaves dead letters undone, like Redrive redrives them; Limit means nothing here.
 func (c *Client) Drop(ctx context.Context, r api.Redrive) (done api.WorkedOff, err error) {
 	query := filterValues(r.DeadLetterFilter)
 	for name, value := range map[string]bool{"all": r.All, "dryRun": r.DryRun} {
@@ -70,8 +113,10 @@ func (c *Client) Drop(ctx context.Context, r api.Redrive) (done api.WorkedOff, e
 			query.Set(name, "true")
 		}
 	}
-	if r.Reason != "" {
-		query.Set("reason", r.Reason)
+	for name, value := range map[string]string{"reason": r.Reason, "cursor": r.Cursor} {
+		if value != "" {
+			query.Set(name, value)
+		}
 	}
 	_, err = c.get(ctx, call{method: http.MethodDelete, path: "/v1/dead-letters", query: query}, &done)
 	return done, err

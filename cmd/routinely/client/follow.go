@@ -78,8 +78,8 @@ func (c *Client) leaf(ctx context.Context, open map[string]bool) (jobs []routine
 	for id := range open {
 		missing[id] = true
 	}
-	for page, cursor := 0, ""; page < 2*(len(open)/pageJobs+1) && len(missing) > 0; page++ {
-		got, err := c.jobPage(ctx, JobFilter{}, pageJobs, cursor)
+	for page, cursor := 0, ""; page < 2*(len(open)/pageItems+1) && len(missing) > 0; page++ {
+		got, err := c.jobPage(ctx, JobFilter{}, pageItems, cursor)
 		if err != nil {
 			return nil, err
 		}

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -197,25 +198,53 @@ func TestLists(t *testing.T) {
 			t.Errorf("%d jobs", count)
 		}
 	})
-	t.Run("of dead letters name all that a filter holds", func(t *testing.T) {
-		f := play(t, says(http.StatusOK, api.DeadLetterList{DeadLetters: []api.DeadLetter{{ID: "a"}}, Total: 7, Complete: true}))
+	t.Run("of dead letters name all that a filter holds, and ask for counts once", func(t *testing.T) {
+		f := play(t,
+			says(http.StatusOK, api.DeadLetterList{DeadLetters: []api.DeadLetter{{ID: "a"}}, Next: "x", Counts: &api.Counts{Total: 7, Complete: true}}),
+			says(http.StatusOK, api.DeadLetterList{DeadLetters: []api.DeadLetter{{ID: "b"}}}))
 		filter := api.DeadLetterFilter{
-			IDs: []string{"a", "b"}, JobID: "j", Kind: "k", Code: "c", Step: "s", Origin: "o", Name: "n", RecordName: "r", SiteID: 9, Caller: "w",
+			IDs: []string{"a", "b"}, Kind: "k", Code: "c", Step: "s", Origin: "o", Name: "n", RecordName: "r", SiteID: 9, Caller: "w", KeyPrefix: "p/",
+			Since: time.Unix(1, 5).UTC(), Until: time.Unix(2, 0).UTC(),
 		}
-		letters, found, err := f.DeadLetters(t.Context(), filter, 5)
-		if err != nil || len(letters) != 1 || found.Total != 7 {
+		letters, found, err := f.DeadLetters(t.Context(), client.DeadLetterQuery{DeadLetterFilter: filter, Expiring: true, Limit: 5, Count: true})
+		if err != nil || len(letters) != 2 || found.Total != 7 {
 			t.Errorf("%+v, %+v, %v", letters, found, err)
 		}
-		want := "caller=w&code=c&id=a%2Cb&jobId=j&kind=k&limit=5&name=n&origin=o&record=r&siteId=9&step=s"
-		if got := f.calls[0].URL.RawQuery; got != want {
-			t.Errorf("got %s, want %s", got, want)
+		fixed := "caller=w&code=c&%s&expiring=true&id=a%%2Cb&keyPrefix=p%%2F&kind=k&limit=%d&name=n&origin=o&record=r&since=1970-01-01T00%%3A00%%3A01.000000005Z&siteId=9" +
+			"&step=s&until=1970-01-01T00%%3A00%%3A02Z"
+		want := []string{fmt.Sprintf(fixed, "counts=true", 5), fmt.Sprintf(fixed, "cursor=x", 4)}
+		if diff := cmp.Diff(want, []string{f.calls[0].URL.RawQuery, f.calls[1].URL.RawQuery}); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
 		}
 	})
-	t.Run("of dead letters to drop are chosen by the address", func(t *testing.T) {
+	t.Run("of dead letters do not take a missing count for none", func(t *testing.T) {
+		f := play(t, says(http.StatusOK, api.DeadLetterList{DeadLetters: []api.DeadLetter{{ID: "a"}}}))
+		if _, _, err := f.DeadLetters(t.Context(), client.DeadLetterQuery{Limit: 1, Count: true}); !fault.HasCode(err, "UnexpectedAnswer") {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+func TestWorkingOff(t *testing.T) {
+	t.Run("chooses what to drop by the address", func(t *testing.T) {
 		f := play(t, says(http.StatusOK, api.WorkedOff{Count: 1}))
-		done, err := f.Drop(t.Context(), api.Redrive{All: true, DryRun: true, Reason: "a b"})
-		if err != nil || done.Count != 1 || f.calls[0].Method != http.MethodDelete || f.calls[0].RequestURI != "/v1/dead-letters?all=true&dryRun=true&reason=a+b" {
+		done, err := f.Drop(t.Context(), api.Redrive{All: true, DryRun: true, Reason: "a b", Cursor: "c"})
+		if err != nil || done.Count != 1 || f.calls[0].Method != http.MethodDelete || f.calls[0].RequestURI != "/v1/dead-letters?all=true&cursor=c&dryRun=true&reason=a+b" {
 			t.Errorf("%+v, %s %s, %v", done, f.calls[0].Method, f.calls[0].RequestURI, err)
+		}
+	})
+	t.Run("sends only what is wanted of a redrive", func(t *testing.T) {
+		f := play(t, says(http.StatusOK, api.WorkedOff{Count: 1}))
+		_, err := f.Redrive(t.Context(), api.Redrive{DeadLetterFilter: api.DeadLetterFilter{Code: "c"}, Cursor: "x"})
+		if err != nil || f.calls[0].Method != http.MethodPost || f.calls[0].RequestURI != "/v1/dead-letters:redrive" || f.bodies[0] != `{"code":"c","cursor":"x"}` {
+			t.Errorf("%s %s, %v", f.calls[0].RequestURI, f.bodies[0], err)
+		}
+	})
+	t.Run("sends only the members that are to be another", func(t *testing.T) {
+		f := play(t, says(http.StatusOK, api.WorkedOff{Count: 1}))
+		_, err := f.Correct(t.Context(), "a/b", api.Correction{Request: json.RawMessage(`{"siteId":"1"}`)})
+		if err != nil || f.calls[0].RequestURI != "/v1/dead-letters/a%2Fb:redrive" || f.bodies[0] != `{"request":{"siteId":"1"}}` {
+			t.Errorf("%s %s, %v", f.calls[0].RequestURI, f.bodies[0], err)
 		}
 	})
 }

@@ -18,14 +18,12 @@ import (
 type JobFilter struct {
 	State                routine.State
 	Name, Record, Caller string
+	// CallbackFailed chooses jobs of whose end nobody could be told.
+	CallbackFailed bool
 }
 
-const (
-	// pageJobs is how many jobs a page holds at most.
-	pageJobs = 100
-	// pageLetters is how many dead letters a page holds at most. Each page goes through the whole queue, so they are large.
-	pageLetters = 1000
-)
+// pageItems is how many jobs or dead letters a page holds at most.
+const pageItems = 100
 
 // Job reads a job with its attempts, and waits up to about wait for it to end, if accept can; waited tells whether it could.
 func (c *Client) Job(ctx context.Context, id string, wait time.Duration) (job routine.Job, waited bool, err error) {
@@ -39,7 +37,7 @@ func (c *Client) Job(ctx context.Context, id string, wait time.Duration) (job ro
 
 // Jobs lists jobs, the latest first, at most limit; 0 means all. They come without their attempts.
 func (c *Client) Jobs(ctx context.Context, f JobFilter, limit int) iter.Seq2[routine.Job, error] {
-	return paged(limit, pageJobs, func(size int, cursor string) ([]routine.Job, string, error) {
+	return paged(limit, pageItems, func(size int, cursor string) ([]routine.Job, string, error) {
 		page, err := c.jobPage(ctx, f, size, cursor)
 		return page.Jobs, page.Next, err
 	})
@@ -49,6 +47,9 @@ func (c *Client) jobPage(ctx context.Context, f JobFilter, size int, cursor stri
 	query := values(map[string]string{
 		"state": string(f.State), "name": f.Name, "record": f.Record, "caller": f.Caller, "cursor": cursor, "limit": strconv.Itoa(size),
 	})
+	if f.CallbackFailed {
+		query.Set("callback", routine.CallbackFailed)
+	}
 	_, err = c.get(ctx, call{method: http.MethodGet, path: "/v1/jobs", query: query}, &page)
 	return page, err
 }
@@ -90,6 +91,12 @@ func paged[T any](limit, most int, page func(size int, cursor string) (items []T
 			cursor = next
 		}
 	}
+}
+
+// Notify sends the news of a job's end once more to whoever its request names.
+func (c *Client) Notify(ctx context.Context, id string) (job routine.Job, err error) {
+	_, err = c.get(ctx, call{method: http.MethodPost, path: "/v1/jobs/" + url.PathEscape(id) + ":notify"}, &job)
+	return job, err
 }
 
 // Cancel calls a job off that no worker has begun with. Cancelling it again is a success.

@@ -13,32 +13,32 @@ import (
 	"routinely/shared/routine"
 )
 
-// Wish is a request with the key under which it may be sent more than once.
-type Wish struct {
+// Keyed is a request with the key under which it may be sent more than once.
+type Keyed struct {
 	routine.Request
 	// Key is the idempotency key.
 	Key string `json:"idempotencyKey,omitempty"`
 }
 
 // Submit asks for one routine. A replayed job was there before under the key.
-func (c *Client) Submit(ctx context.Context, w Wish) (job routine.Job, replayed bool, err error) {
-	body, err := json.Marshal(w.Request)
+func (c *Client) Submit(ctx context.Context, k Keyed) (job routine.Job, replayed bool, err error) {
+	body, err := json.Marshal(k.Request)
 	if err != nil {
 		return routine.Job{}, false, err
 	}
-	do := call{method: http.MethodPost, path: "/v1/routines", body: body, header: map[string]string{"Idempotency-Key": w.Key}}
+	do := call{method: http.MethodPost, path: "/v1/routines", body: body, header: map[string]string{"Idempotency-Key": k.Key}}
 	got, err := c.get(ctx, do, &job)
 	return job, got.header.Get("Idempotency-Replayed") == "true", err
 }
 
 // SubmitAll asks for many routines, in as few batches as possible, and returns a verdict for each, in their order. What
-// could not be queued is sent again, like a batch whose answer was lost: all wishes must have keys. settled is told how many
-// have a verdict that stands. After an error the verdicts of wishes that were not reached have no status.
-func (c *Client) SubmitAll(ctx context.Context, wishes []Wish, settled func(count int)) ([]api.Verdict, error) {
-	verdicts := make([]api.Verdict, len(wishes))
-	texts := make([]json.RawMessage, len(wishes))
-	for i, w := range wishes {
-		text, err := json.Marshal(w)
+// was not accepted is sent again, like a batch whose answer was lost: all requests must have keys. settled is told how many
+// have a verdict that stands. After an error the verdicts of requests that were not reached have no status.
+func (c *Client) SubmitAll(ctx context.Context, requests []Keyed, settled func(count int)) ([]api.Verdict, error) {
+	verdicts := make([]api.Verdict, len(requests))
+	texts := make([]json.RawMessage, len(requests))
+	for i, k := range requests {
+		text, err := json.Marshal(k)
 		if err != nil {
 			return verdicts, err
 		}
@@ -94,18 +94,18 @@ func (c *Client) submitChunk(ctx context.Context, texts []json.RawMessage, verdi
 			}
 		}
 		left = failed
-		return unqueued(len(left), len(texts), after)
+		return unaccepted(len(left), len(texts), after)
 	})
 }
 
-// unqueued is the fault of a batch of which some requests have failed.
-func unqueued(left, all int, after time.Duration) error {
+// unaccepted is the fault of a batch of which some requests have failed.
+func unaccepted(left, all int, after time.Duration) error {
 	if left == 0 {
 		return nil
 	}
 	return &fault.Error{
-		Kind: fault.Unavailable, Step: "POST /v1/routines:batch", Code: "NotQueued", RetryAfter: after,
-		Message: fmt.Sprintf("%d of %d requests could not be queued", left, all),
+		Kind: fault.Unavailable, Step: "POST /v1/routines:batch", Code: "NotAccepted", RetryAfter: after,
+		Message: fmt.Sprintf("%d of %d requests were not accepted", left, all),
 		Hint:    "Send them again later: under the same idempotency keys nothing is done twice.",
 	}
 }

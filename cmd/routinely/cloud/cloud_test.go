@@ -187,7 +187,7 @@ func TestFailures(t *testing.T) {
 		name, secret, refused, code string
 		kind                        fault.Kind
 	}{
-		{"a wrong key", "wrong", "", "SignatureDoesNotMatch", fault.Operator},
+		{"a wrong key", "wrong", "", "SignatureDoesNotMatch", fault.Account},
 		{"a right that is missing", localtest.AccessKeySecret, "NoPermission", "NoPermission", fault.Denied},
 		{"a throttle", localtest.AccessKeySecret, "Throttling.User", "Throttling.User", fault.Throttled},
 	} {

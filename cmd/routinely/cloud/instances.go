@@ -46,7 +46,8 @@ func NewInstances(cfg InstancesConfig) (*Instances, error) {
 func (i *Instances) Open(ctx context.Context, name string, networks []string, dryRun bool) (changes []string, made bool, err error) {
 	have, err := i.networks(ctx, name)
 	if fault.HasKind(err, fault.NotFound) {
-		changes, err = i.change(ctx, dryRun, fmt.Sprintf("create Tablestore instance %s, open to %s", name, listed(networks)), "CreateInstance", func() error {
+		text := fmt.Sprintf("create Tablestore instance %s, open to %s", name, listed(networks))
+		changes, err = i.change(ctx, dryRun, text, "CreateInstance", func() error {
 			return i.post("CreateInstance", map[string]any{
 				"InstanceName": name, "ClusterType": "SSD", "InstanceDescription": "The jobs of Routinely", "NetworkTypeACL": networks,
 			})

@@ -37,7 +37,8 @@ func (r *Rights) RemovePolicy(ctx context.Context, name string, dryRun bool) (ch
 	}
 	for _, version := range versions.Body.PolicyVersions.PolicyVersion {
 		if !dara.BoolValue(version.IsDefaultVersion) {
-			steps = append(steps, step{fmt.Sprintf("delete version %s of policy %s", dara.StringValue(version.VersionId), name), "DeletePolicyVersion", func() error {
+			text := fmt.Sprintf("delete version %s of policy %s", dara.StringValue(version.VersionId), name)
+			steps = append(steps, step{text, "DeletePolicyVersion", func() error {
 				_, err := r.ram.DeletePolicyVersionWithOptions(&ram.DeletePolicyVersionRequest{PolicyName: &name, VersionId: version.VersionId}, none())
 				return err
 			}})

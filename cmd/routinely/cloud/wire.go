@@ -73,8 +73,10 @@ type refusal struct {
 func (r *refusal) Error() string { return r.code + ": " + r.message }
 
 const (
-	hintKey     = "Check ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET and, for a temporary key, ALIBABA_CLOUD_SECURITY_TOKEN, and this machine's clock."
-	hintDenied  = "The key belongs to somebody who may not do this. `routinely setup rights` wants a RAM administrator, `routinely setup` the deployer, whose policy `routinely setup rights` makes."
+	hintKey = "Check ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET and, for a temporary key, ALIBABA_CLOUD_SECURITY_TOKEN, " +
+		"and this machine's clock."
+	hintDenied = "The key belongs to somebody who may not do this. `routinely setup rights` wants a RAM administrator, `routinely setup` the " +
+		"deployer, whose policy `routinely setup rights` makes."
 	hintMissing = "What is named does not exist in this account. Check the name, or make it first."
 	hintAgain   = "Nothing is lost: run the same command again, it goes on where it stopped."
 	hintInvalid = "Compare the message with the setting it names."
@@ -84,7 +86,9 @@ const (
 func classify(action string, err error, requestID string) *fault.Error {
 	var refused *refusal
 	if !errors.As(err, &refused) {
-		out := &fault.Error{Kind: fault.Unavailable, Step: action, Code: "NotReached", Message: err.Error(), Err: err, Hint: hintAgain, OutcomeUnknown: true}
+		out := &fault.Error{
+			Kind: fault.Unavailable, Step: action, Code: "NotReached", Message: err.Error(), Err: err, Hint: hintAgain, OutcomeUnknown: true,
+		}
 		if errors.Is(err, context.DeadlineExceeded) {
 			out.Code, out.Message = "Timeout", "no answer in time"
 		}
@@ -101,7 +105,7 @@ func classify(action string, err error, requestID string) *fault.Error {
 func kindOf(r *refusal) (kind fault.Kind, hint string) {
 	for _, code := range []string{"InvalidAccessKeyId", "SignatureDoesNotMatch", "IncompleteSignature", "InvalidSecurityToken", "InvalidTimeStamp"} {
 		if strings.HasPrefix(r.code, code) {
-			return fault.Operator, hintKey
+			return fault.Account, hintKey
 		}
 	}
 	switch {

@@ -4,10 +4,11 @@ package deadletters
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"routinely/cmd/routinely/cli"
 	"routinely/cmd/routinely/client"
@@ -28,31 +29,54 @@ func Command(app *cli.App) *cobra.Command {
 // filterFlags are the flags that choose dead letters.
 type filterFlags struct {
 	api.DeadLetterFilter
-	step, origin string
+	step, origin, since, until string
+	cmd                        *cobra.Command
 }
 
-func (f *filterFlags) add(flags *pflag.FlagSet) {
-	flags.StringSliceVar(&f.IDs, "id", nil, "only these `ids` of dead letters")
-	flags.StringVar(&f.JobID, "job", "", "only those of the job of this `id`")
+func (f *filterFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringSliceVar(&f.IDs, "id", nil, "only these `ids`")
 	flags.StringVar(&f.Kind, "kind", "", "only those of this `kind` of fault, such as not-found")
 	flags.StringVar(&f.Code, "code", "", "only those with this `code`, such as SiteParameterNotMatch")
-	flags.StringVar(&f.step, "step", "", "only those that failed at this `step`: CreateRoutine, CreateRoutineRelatedRecord or Callback")
+	flags.StringVar(&f.step, "step", "", "only those that failed at this `step`, such as CreateRoutine")
 	flags.StringVar(&f.origin, "origin", "", "only those that the `worker` gave up, or that the trigger could not deliver")
 	flags.StringVar(&f.Name, "name", "", "only those about the routine of this `name`")
 	flags.StringVar(&f.RecordName, "record", "", "only those about this host `name`")
 	flags.Int64Var(&f.SiteID, "site-id", 0, "only those about the site of this `id`")
 	flags.StringVar(&f.Caller, "caller", "", "only those that this `caller` asked for")
+	flags.StringVar(&f.KeyPrefix, "key-prefix", "", "only those whose idempotency key begins with this `text`")
+	flags.StringVar(&f.since, "since", "", "only those that died at this `time` or later, such as 2026-11-30T08:00:00Z")
+	flags.StringVar(&f.until, "until", "", "only those that died at this `time` or earlier")
+	f.cmd = cmd
 }
 
-func (f *filterFlags) filter() api.DeadLetterFilter {
-	out := f.DeadLetterFilter
+// filter is what the flags choose.
+func (f *filterFlags) filter() (out api.DeadLetterFilter, err error) {
+	switch {
+	case f.cmd.Flags().Changed("site-id") && f.SiteID == 0:
+		return out, cli.Usage("--site-id 0: want the id of a site")
+	case slices.ContainsFunc(f.IDs, func(id string) bool { return strings.TrimSpace(id) == "" }):
+		return out, cli.Usage("an id is empty")
+	}
+	out = f.DeadLetterFilter
 	out.Step, out.Origin = routine.Step(f.step), api.Origin(f.origin)
-	return out
+	for _, bound := range []struct {
+		flag, text string
+		into       *time.Time
+	}{{"since", f.since, &out.Since}, {"until", f.until, &out.Until}} {
+		if bound.text == "" {
+			continue
+		}
+		if *bound.into, err = time.Parse(time.RFC3339, bound.text); err != nil {
+			return out, cli.Usage("--%s %q: want a time such as 2026-11-30T08:00:00Z", bound.flag, bound.text)
+		}
+	}
+	return out, nil
 }
 
 func (a verbs) list() *cobra.Command {
 	var f filterFlags
-	limit := cli.DefaultLimit
+	limit, expiring := cli.DefaultLimit, false
 	cmd := &cobra.Command{
 		Use: "list", Short: "List dead letters, the latest first", Args: cobra.NoArgs,
 		Example: "  routinely dead-letters list --code SiteParameterNotMatch",
@@ -60,43 +84,48 @@ func (a verbs) list() *cobra.Command {
 			if limit < 0 {
 				return cli.Usage("--limit %d: want a number of dead letters, or 0 for all", limit)
 			}
-			letters, found, err := c.DeadLetters(ctx, f.filter(), limit)
+			wanted, err := f.filter()
 			if err != nil {
 				return err
 			}
-			a.noteFound(found)
+			letters, counts, err := c.DeadLetters(ctx, client.DeadLetterQuery{DeadLetterFilter: wanted, Expiring: expiring, Limit: limit, Count: true})
+			if err != nil {
+				return err
+			}
+			a.noteFound(counts)
 			return a.letterTable(letters)
 		}),
 	}
-	f.add(cmd.Flags())
+	f.add(cmd)
+	cmd.Flags().BoolVar(&expiring, "expiring", false, "only those that will be forgotten within seven days")
 	cmd.Flags().IntVar(&limit, "limit", limit, "the `number` of dead letters at most; 0 means all")
 	return cmd
 }
 
 // noteFound sums up a list of dead letters.
-func (a verbs) noteFound(found api.DeadLetterList) {
+func (a verbs) noteFound(found api.Counts) {
 	parts := make([]string, len(found.Codes))
 	for i, c := range found.Codes {
 		parts[i] = fmt.Sprintf("%d %s", c.Count, strings.TrimSpace(c.Kind+" "+c.Code))
 	}
 	text := cli.Plural(found.Total, "dead letter")
+	if !found.Complete {
+		text = "more than " + text
+	}
 	if len(parts) > 0 {
 		text += ": " + strings.Join(parts, ", ")
 	}
 	a.Note("%s", text)
-	if !found.Complete {
-		a.Note("there are more: the queue was not looked through to its end in the time there is")
-	}
 }
 
 func (a verbs) letterTable(letters []api.DeadLetter) error {
-	header := []string{"id", "job", "name", "record", "died", "why"}
+	header := []string{"job", "name", "record", "died", "why"}
 	return cli.List(a.App, letters, header, func(d api.DeadLetter) []string {
 		name, record := "", ""
 		if d.Request != nil {
 			name, record = d.Request.Name, d.Request.RecordName
 		}
-		return []string{d.ID, d.JobID, name, record, cli.Clock(d.DeadAt), strings.TrimSpace(d.Kind + " " + d.Code)}
+		return []string{d.ID, name, record, cli.Clock(d.DeadAt), strings.TrimSpace(d.Kind + " " + d.Code)}
 	})
 }
 
@@ -118,8 +147,7 @@ func (a verbs) show() *cobra.Command {
 
 func (a verbs) showLetter(d api.DeadLetter, received bool) error {
 	f := cli.Fields{
-		{"dead letter", d.ID},
-		{"job", d.JobID},
+		{"job", d.ID},
 		{"code", strings.TrimSpace(d.Kind + " " + d.Code)},
 		{"happened", cli.WithID(d.Message, d.RequestID)},
 		{"to do", d.Hint},
@@ -135,21 +163,18 @@ func (a verbs) showLetter(d api.DeadLetter, received bool) error {
 		f = append(f, cli.Fields{{"name", d.Request.Name}, {"record", d.Request.RecordName}, {"site", cli.Number(d.Request.SiteID)}}...)
 	}
 	if d.Callback != nil {
-		f = append(f, cli.Fields{{"callback", d.Callback.ID}, {"to", d.Callback.URL}}...)
+		f = append(f, [2]string{"callback", cli.CallbackWord(d.Callback)})
 	}
 	f = append(f, cli.Fields{
-		{"caller", d.Caller}, {"accepted", cli.Clock(d.AcceptedAt)}, {"attempt", cli.Number(d.Attempt)}, {"progress", progress(d.Progress)},
+		{"caller", d.Caller}, {"key", d.Key}, {"accepted", cli.Clock(d.AcceptedAt)}, {"attempt", cli.Number(d.Attempt)}, {"progress", progress(d.Progress)},
 	}...)
+	f = append(f, cli.Left(d.Left)...)
 	f = append(f, cli.Attempts(d.Attempts)...)
-	for _, r := range d.Redrives {
-		f = append(f, [2]string{fmt.Sprintf("redrive %d", r.Number), strings.TrimSpace(fmt.Sprintf("%s  %s  %s", cli.Clock(r.At), r.By, r.Reason))})
-	}
-	if d.Incomplete {
-		f = append(f, [2]string{"note", "not all parts of this dead letter could be seen just now: ask again"})
-	}
+	f = append(f, cli.Redrives(d.Redrives)...)
 	if d.Received != nil && received {
 		f = append(f, cli.Fields{{"message id", d.Received.MessageID}, {"received", fmt.Sprintf("as %s: %s", d.Received.Encoding, d.Received.Body)}}...)
 	}
+	f = append(f, [2]string{"next", cli.NextCommand(d.ID, d.Request != nil && len(d.Problems) == 0)})
 	return a.Show(d, f)
 }
 

@@ -2,10 +2,11 @@ package deadletters
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,19 +20,25 @@ import (
 
 // work is what can be done with dead letters.
 type work struct {
-	verb, short, done, question string
-	call                        func(*client.Client, context.Context, api.Redrive) (api.WorkedOff, error)
-	paced                       bool
+	verb, short, long, examples, done, question string
+	call                                        func(*client.Client, context.Context, api.Redrive) (api.WorkedOff, error)
 }
 
 var redriving = work{
-	verb: "redrive", short: "Put dead letters back on the job queue", done: "redriven", question: "Redrive",
-	call: (*client.Client).Redrive, paced: true,
+	verb: "redrive", short: "Queue dead letters again", done: "redriven", question: "Redrive",
+	long: `Queue dead letters again: those with the given ids, those that fit all of the filters, or --all. What dies after the command has begun is not
+redriven with them. --set corrects the request of a single dead letter first; with --dry-run it shows the corrected request.`,
+	examples: `  routinely dead-letters redrive --code SiteParameterNotMatch --reason "the site is there now"
+  routinely dead-letters redrive 039b9339-ba36-59da-bb27-93ba244291bb --set siteId=54362329990032`,
+	call: (*client.Client).Redrive,
 }
 
 var dropping = work{
-	verb: "drop", short: "Delete dead letters for good", done: "deleted", question: "Delete for good",
-	call: (*client.Client).Drop,
+	verb: "drop", short: "Leave dead letters undone for good", done: "dropped", question: "Drop",
+	long: `Leave dead letters undone: those with the given ids, those that fit all of the filters, or --all. Their jobs are then dropped and cannot be
+redriven. What dies after the command has begun is not dropped with them. See with --dry-run first what would be.`,
+	examples: `  routinely dead-letters drop --code UnreadableMessage --dry-run`,
+	call:     (*client.Client).Drop,
 }
 
 // workingOff is one run of such a command.
@@ -40,32 +47,29 @@ type workingOff struct {
 	work
 	filterFlags
 	wanted api.Redrive
+	set    []string
 	yes    bool
-}
-
-// handled is what became of one dead letter.
-type handled struct {
-	ID      string       `json:"id"`
-	Status  string       `json:"status"`
-	Problem *api.Problem `json:"problem,omitempty"`
+	// correction is what set says, as JSON; nil if nothing is to be corrected.
+	correction json.RawMessage
+	// fixed is set if the time up to which letters died that are worked off was not given, but found by looking.
+	fixed bool
 }
 
 func (a verbs) workOff(what work) *cobra.Command {
 	w := &workingOff{verbs: a, work: what}
 	cmd := &cobra.Command{
-		Use: what.verb + " ID... | filters | --all", Short: what.short,
-		Example: "  routinely dead-letters " + what.verb + " --code SiteParameterNotMatch --reason \"the site is there now\"",
-		RunE:    func(cmd *cobra.Command, args []string) error { return w.run(cmd.Context(), args) },
+		Use: what.verb + " ID... | filters | --all", Short: what.short, Long: what.long, Example: what.examples,
+		RunE: func(cmd *cobra.Command, args []string) error { return w.run(cmd.Context(), args) },
 	}
+	w.add(cmd)
 	flags := cmd.Flags()
-	w.add(flags)
 	flags.BoolVar(&w.wanted.All, "all", false, "all dead letters")
 	flags.BoolVar(&w.wanted.DryRun, "dry-run", false, "only show which")
 	flags.StringVar(&w.wanted.Reason, "reason", "", "`text` for the record, at most 200 bytes")
 	flags.BoolVarP(&w.yes, "yes", "y", false, "do not ask")
-	if what.paced {
-		flags.IntVar(&w.wanted.Rate, "rate", 0, "the `number` a second at most; 0 means as fast as it goes")
-		flags.IntVar(&w.wanted.Limit, "limit", 0, "the `number` at most; 0 means all")
+	if what.verb == redriving.verb {
+		flags.IntVar(&w.wanted.Limit, "limit", 0, "the `number` at most; all if it is left out")
+		flags.StringArrayVar(&w.set, "set", nil, "correct the request of the one dead letter, as `member=value`; may be repeated")
 	}
 	return cmd
 }
@@ -78,70 +82,113 @@ func (w *workingOff) run(ctx context.Context, ids []string) error {
 	if err != nil {
 		return err
 	}
-	letters, found, err := c.DeadLetters(ctx, w.wanted.DeadLetterFilter, firstPage)
+	letters, found, err := w.look(ctx, c)
 	if err != nil {
 		return err
 	}
 	w.noteFound(found)
-	if err := w.missing(letters); err != nil {
-		return err
+	if len(letters) == 0 {
+		return nil
 	}
-	expected, most := found.Total, 0
+	w.fix(letters)
+	switch {
+	case w.correction != nil:
+		return w.correct(ctx, c, letters[0])
+	case w.wanted.DryRun:
+		return w.letterTable(letters)
+	}
+	expected := found.Total
 	if w.wanted.Limit > 0 {
 		expected = min(expected, w.wanted.Limit)
-		most = w.wanted.Limit
-	}
-	if found.Complete {
-		most = expected
-	}
-	switch {
-	case w.wanted.DryRun:
-		return w.letterTable(letters[:min(expected, len(letters))])
-	case expected == 0 && found.Complete:
-		return nil
 	}
 	if err := w.confirm(ctx, expected, found.Complete); err != nil {
 		return err
 	}
-	return w.loop(ctx, c, expected, most)
+	return w.loop(ctx, c, expected)
 }
 
-// firstPage is how many dead letters are looked at before a question: the longest page.
-const firstPage = 1000
-
 // choose checks what the command line chooses.
-func (w *workingOff) choose(ids []string) error {
-	w.wanted.DeadLetterFilter = w.filter()
-	w.wanted.IDs = append(w.wanted.IDs, ids...)
-	filtered := !reflect.ValueOf(w.wanted.DeadLetterFilter).IsZero()
+func (w *workingOff) choose(ids []string) (err error) {
+	w.IDs = append(w.IDs, ids...)
+	slices.Sort(w.IDs)
+	w.IDs = slices.Compact(w.IDs)
+	if w.wanted.DeadLetterFilter, err = w.filter(); err != nil {
+		return err
+	}
+	others := w.wanted.DeadLetterFilter
+	others.IDs = nil
+	named, filtered := len(w.IDs) > 0, !reflect.ValueOf(others).IsZero()
+	flags := w.cmd.Flags()
 	switch {
-	case filtered && w.wanted.All:
-		return cli.Usage("--all and a choice of dead letters exclude each other")
-	case !filtered && !w.wanted.All:
+	case flags.Changed("all") && !w.wanted.All:
+		return cli.Usage("--all=false chooses nothing: leave it out")
+	case named && filtered, (named || filtered) && w.wanted.All:
+		return cli.Usage("ids, filters and --all exclude each other")
+	case !named && !filtered && !w.wanted.All:
 		return cli.Usage("choose dead letters by id or with a filter, or give --all")
-	case w.wanted.Rate < 0 || w.wanted.Limit < 0:
-		return cli.Usage("--rate and --limit cannot be negative")
+	case flags.Changed("limit") && w.wanted.Limit < 1:
+		return cli.Usage("--limit %d: want at least 1, or leave it out for all", w.wanted.Limit)
+	case flags.Changed("set") && len(w.IDs) != 1:
+		return cli.Usage("--set corrects one dead letter: give its id and no other choice")
 	case !w.yes && !w.wanted.DryRun && !display.IsTerminal(w.In):
 		return cli.Usage("nobody can be asked: standard input is no terminal; give --yes, or --dry-run to see what would be %s", w.done)
 	}
-	return nil
+	w.correction, err = members(w.set)
+	return err
 }
 
-// missing refuses to go on if an id that was given is not there: it may be misspelt.
-func (w *workingOff) missing(letters []api.DeadLetter) error {
-	seen := map[string]bool{}
-	for _, d := range letters {
-		seen[d.ID] = true
+// look reads what a dry run shows, otherwise at least the dead letter that died last, and counts all.
+func (w *workingOff) look(ctx context.Context, c *client.Client) (letters []api.DeadLetter, found api.Counts, err error) {
+	if len(w.IDs) > 0 {
+		letters, err = w.byID(ctx, c)
+		return letters, count(letters), err
 	}
-	for _, id := range w.wanted.IDs {
-		if !seen[id] {
-			return &fault.Error{
-				Kind: fault.NotFound, Code: "unknown-dead-letter", Message: fmt.Sprintf("no dead letter %q fits", id),
-				Hint: "Check the id. What another reader holds at this moment is not seen: ask again in a moment.",
+	limit := 1
+	if w.wanted.DryRun {
+		limit = w.wanted.Limit
+	}
+	return c.DeadLetters(ctx, client.DeadLetterQuery{DeadLetterFilter: w.wanted.DeadLetterFilter, Limit: limit, Count: true})
+}
+
+// byID reads the dead letters whose ids were given. One that is not there ends the command before anything is done: the id may be misspelt.
+func (w *workingOff) byID(ctx context.Context, c *client.Client) (letters []api.DeadLetter, err error) {
+	for _, id := range w.IDs {
+		letter, err := c.DeadLetter(ctx, id)
+		if fault.HasKind(err, fault.NotFound) {
+			return nil, &fault.Error{
+				Kind: fault.NotFound, Code: "unknown-dead-letter", Message: fmt.Sprintf("no dead letter has the id %q; nothing was done", id),
+				Hint: "Check the id: routinely jobs get " + id + " tells what became of the job.",
 			}
 		}
+		if err != nil {
+			return nil, err
+		}
+		letters = append(letters, letter)
 	}
-	return nil
+	slices.SortFunc(letters, func(a, b api.DeadLetter) int { return b.DeadAt.Compare(a.DeadAt) })
+	return letters, nil
+}
+
+// count is what a list would tell of dead letters.
+func count(letters []api.DeadLetter) api.Counts {
+	counts := api.Counts{Total: len(letters), Complete: true}
+	for _, d := range letters {
+		at := slices.IndexFunc(counts.Codes, func(c api.CodeCount) bool { return c.Kind == d.Kind && c.Code == d.Code })
+		if at < 0 {
+			at, counts.Codes = len(counts.Codes), append(counts.Codes, api.CodeCount{Kind: d.Kind, Code: d.Code})
+		}
+		counts.Codes[at].Count++
+	}
+	return counts
+}
+
+// fix bounds the choice by the death of the latest letter that was seen, so that what dies from now on is not worked off unseen. That time is
+// the service's own: the clock of this machine may be wrong.
+func (w *workingOff) fix(letters []api.DeadLetter) {
+	if w.wanted.Until.IsZero() {
+		w.wanted.Until, w.fixed = letters[0].DeadAt, true
+		w.wanted.All = false
+	}
 }
 
 func (w *workingOff) confirm(ctx context.Context, expected int, complete bool) error {
@@ -150,7 +197,7 @@ func (w *workingOff) confirm(ctx context.Context, expected int, complete bool) e
 	}
 	count := cli.Plural(expected, "dead letter")
 	if !complete && w.wanted.Limit == 0 {
-		count = "at least " + count
+		count = "more than " + count
 	}
 	yes, err := display.Ask(ctx, w.In, w.Err, w.question+" "+count+"?")
 	if err == nil && !yes {
@@ -159,48 +206,43 @@ func (w *workingOff) confirm(ctx context.Context, expected int, complete bool) e
 	return err
 }
 
-const (
-	// idleRounds is how many rounds that achieve nothing end the work, idlePause the time between two of them: what somebody
-	// has just looked at comes back to the queue after a second.
-	idleRounds = 3
-	idlePause  = 1500 * time.Millisecond
-)
-
-// tally is what was achieved so far.
-type tally struct {
-	count   int
-	handled []handled
-	failed  map[string]*api.Problem
-}
-
-func (t *tally) add(did api.WorkedOff, status string) {
-	t.count += did.Count
-	for _, id := range did.IDs {
-		delete(t.failed, id)
-		t.handled = append(t.handled, handled{ID: id, Status: status})
-	}
-	for _, f := range did.Failed {
-		t.failed[f.ID] = f.Problem
-	}
-}
-
-// loop goes on while there is more, and shows what it has achieved. most is how many were announced; 0 means that nobody knows
-// how many there are.
-func (w *workingOff) loop(ctx context.Context, c *client.Client, expected, most int) error {
+// loop goes on while there is more, and shows what it has achieved.
+func (w *workingOff) loop(ctx context.Context, c *client.Client, expected int) error {
 	bar := display.NewProgress(w.Err, w.done, expected)
-	t := tally{failed: map[string]*api.Problem{}}
-	err := w.rounds(ctx, c, most, &t, bar)
+	t := newTally()
+	err := w.rounds(ctx, c, t, bar)
 	bar.Close()
+	if err != nil {
+		defer w.noteRest(t)
+	}
 	return w.end(t, err)
 }
 
-// rounds calls accept until the work is done, or some rounds in a row achieved nothing. What was redriven can die again at
-// once and must not be redriven for ever: no more are taken than were announced.
-func (w *workingOff) rounds(ctx context.Context, c *client.Client, most int, t *tally, bar *display.Progress) error {
-	for idle := 0; idle < idleRounds; {
+// chunk is how many ids one call has at most: those of a drop are part of the address.
+const chunk = 100
+
+// rounds calls accept until the work is done.
+func (w *workingOff) rounds(ctx context.Context, c *client.Client, t *tally, bar *display.Progress) error {
+	if len(w.IDs) == 0 {
+		return w.follow(ctx, c, w.wanted, t, bar)
+	}
+	for ids := range slices.Chunk(w.IDs, chunk) {
 		wanted := w.wanted
-		if w.paced && most > 0 {
-			wanted.Limit = most - t.count
+		wanted.IDs = ids
+		if err := w.follow(ctx, c, wanted, t, bar); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// follow calls accept until it has no more of one choice, or the limit is reached.
+func (w *workingOff) follow(ctx context.Context, c *client.Client, wanted api.Redrive, t *tally, bar *display.Progress) error {
+	for {
+		if w.wanted.Limit > 0 {
+			if wanted.Limit = w.wanted.Limit - t.count; wanted.Limit <= 0 {
+				return nil
+			}
 		}
 		did, err := w.call(c, ctx, wanted)
 		if err != nil {
@@ -208,29 +250,33 @@ func (w *workingOff) rounds(ctx context.Context, c *client.Client, most int, t *
 		}
 		t.add(did, w.done)
 		bar.Set(t.count)
-		if most > 0 && t.count+len(t.failed) >= most || most == 0 && !did.More {
+		switch {
+		case !did.More:
 			return nil
+		case did.Next == wanted.Cursor:
+			return &cli.Ending{Code: cli.ExitPartly, Text: "the service got no further, and says that there is more"}
 		}
-		if did.Count > 0 {
-			idle = 0
-			continue
-		}
-		idle++
-		if err := client.Pause(ctx, idlePause); err != nil {
-			return err
-		}
+		wanted.Cursor = did.Next
 	}
-	return nil
+}
+
+// noteRest says how to go on after an interruption.
+func (w *workingOff) noteRest(t *tally) {
+	switch {
+	case len(w.IDs) > 0:
+		rest := slices.DeleteFunc(slices.Clone(w.IDs), t.has)
+		w.Note("  to go on: routinely dead-letters %s %s", w.verb, strings.Join(rest, " "))
+	case w.fixed:
+		w.Note("  the rest are dead letters still; to go on, give the same command with --until %s", w.wanted.Until.UTC().Format(time.RFC3339Nano))
+	default:
+		w.Note("  the rest are dead letters still; to go on, give the same command again")
+	}
 }
 
 // end shows what became of each dead letter.
-func (w *workingOff) end(t tally, broken error) error {
-	var failed []error
-	for _, id := range slices.Sorted(maps.Keys(t.failed)) {
-		t.handled = append(t.handled, handled{ID: id, Status: string(api.Failed), Problem: t.failed[id]})
-		failed = append(failed, &fault.Error{Kind: fault.Internal, Code: t.failed[id].Code, Message: cli.Told(t.failed[id])})
-	}
-	err := cli.List(w.App, t.handled, []string{"id", "state", "detail"}, func(h handled) []string {
+func (w *workingOff) end(t *tally, broken error) error {
+	failed := t.failures()
+	err := cli.List(w.App, t.handled, []string{"job", "state", "detail"}, func(h handled) []string {
 		return []string{h.ID, h.Status, cli.Told(h.Problem)}
 	})
 	if err != nil {

@@ -20,7 +20,7 @@ type verbs struct{ *cli.App }
 // Command returns the command jobs.
 func Command(app *cli.App) *cobra.Command {
 	a := verbs{app}
-	return cli.Group("jobs", "List, show, watch and cancel jobs", a.list(), a.get(), a.watch(), a.cancel())
+	return cli.Group("jobs", "List, show, watch and cancel jobs, and tell of their ends again", a.list(), a.get(), a.watch(), a.cancel(), a.notify())
 }
 
 func (a verbs) list() *cobra.Command {
@@ -46,10 +46,11 @@ func (a verbs) list() *cobra.Command {
 		}),
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&state, "state", "", "only those in this `state`: queued, succeeded, dead-lettered or cancelled")
+	flags.StringVar(&state, "state", "", "only those in this `state`: queued, succeeded, dead-lettered, cancelled or dropped")
 	flags.StringVar(&f.Name, "name", "", "only those for the routine of this `name`")
 	flags.StringVar(&f.Record, "record", "", "only those for this host `name`")
 	flags.StringVar(&f.Caller, "caller", "", "only those that this `caller` asked for")
+	flags.BoolVar(&f.CallbackFailed, "callback-failed", false, "only those of whose end the receiver could not be told")
 	flags.IntVar(&limit, "limit", cli.DefaultLimit, "the `number` of jobs at most; 0 means all")
 	return cmd
 }
@@ -96,6 +97,10 @@ func judge(job routine.Job) error {
 }
 
 func (a verbs) showJob(job routine.Job) error {
+	outcome := cli.Outcome(job)
+	if job.Kind == "" && job.Waiting != nil {
+		outcome = "" // the field waiting says more
+	}
 	f := cli.Fields{
 		{"job", job.ID},
 		{"state", string(job.State)},
@@ -103,18 +108,26 @@ func (a verbs) showJob(job routine.Job) error {
 		{"record", job.Request.RecordName},
 		{"site", cli.Number(job.Request.SiteID)},
 		{"caller", job.Caller},
+		{"key", job.Key},
 		{"accepted", cli.Clock(job.AcceptedAt)},
 		{"started", cli.Clock(job.StartedAt)},
 		{"updated", cli.Clock(job.UpdatedAt)},
 		{"attempt", cli.Number(job.Attempt)},
 		{"handed back", cli.Number(job.HandedBack)},
 		{"redriven", cli.Number(job.Redriven)},
-		{"outcome", cli.Outcome(job)},
+		{"waiting", cli.WaitingWord(job.Waiting)},
+		{"outcome", outcome},
+		{"reason", job.Reason},
+		{"by", job.By},
+		{"callback", cli.CallbackWord(job.Callback)},
 	}
-	if job.State != routine.Cancelled {
-		f = append(f, [2]string{"reason", job.Reason})
+	f = append(f, cli.Left(job.Left)...)
+	f = append(f, cli.Attempts(job.Attempts)...)
+	f = append(f, cli.Redrives(job.Redrives)...)
+	if job.State == routine.DeadLettered {
+		f = append(f, [2]string{"next", cli.NextCommand(job.ID, job.Request.Name != "")})
 	}
-	return a.Show(job, append(f, cli.Attempts(job.Attempts)...))
+	return a.Show(job, f)
 }
 
 func (a verbs) watch() *cobra.Command {
@@ -142,10 +155,23 @@ func (a verbs) showChange(job routine.Job) error {
 		job.UpdatedAt.Local().Format(time.TimeOnly), state, max(job.Attempt, 1), a.Fit("", cli.Outcome(job))), job)
 }
 
+func (a verbs) notify() *cobra.Command {
+	return &cobra.Command{
+		Use: "notify ID", Short: "Tell of a job's end once more", Args: cobra.ExactArgs(1),
+		RunE: a.Call(func(ctx context.Context, c *client.Client, args []string) error {
+			job, err := c.Notify(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return a.showJob(job)
+		}),
+	}
+}
+
 func (a verbs) cancel() *cobra.Command {
 	reason := ""
 	cmd := &cobra.Command{
-		Use: "cancel ID...", Short: "Call off jobs that no worker has begun with", Args: cobra.MinimumNArgs(1),
+		Use: "cancel ID...", Short: "Call off jobs that no worker is at work on", Args: cobra.MinimumNArgs(1),
 		RunE: a.Call(func(ctx context.Context, c *client.Client, args []string) error {
 			return a.cancelAll(ctx, c, args, reason)
 		}),

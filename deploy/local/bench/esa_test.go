@@ -2,6 +2,7 @@ package bench_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"routinely/deploy/local/esaemu"
@@ -42,13 +43,15 @@ func checkESA(b *testing.B, server *esaemu.Server, n int) {
 // codeLocked is ESA's answer while the account lock is taken.
 const codeLocked = "UserOperationStatusIsLocked"
 
-// traffic is how many calls ESA got and how many of them it refused because of the account lock.
-func traffic(server *esaemu.Server) (calls, refusals int) {
+// traffic is how many writes ESA got and how many of them it refused because of the account lock.
+func traffic(server *esaemu.Server) (writes, refusals int) {
 	for _, call := range server.Faults().Calls() {
-		calls++
+		if strings.HasPrefix(call.Action, "Create") {
+			writes++
+		}
 		if call.Code == codeLocked {
 			refusals++
 		}
 	}
-	return calls, refusals
+	return writes, refusals
 }

@@ -59,8 +59,8 @@ func runCallers(b *testing.B, callers int) effort {
 	default:
 	}
 	checkESA(b, server, laneJobs)
-	calls, refusals := traffic(server)
-	return effort{makespan: ended.Sub(began), calls: calls, refusals: refusals}
+	writes, refusals := traffic(server)
+	return effort{makespan: ended.Sub(began), writes: writes, refusals: refusals}
 }
 
 // newSDK returns the official client for one caller: it cannot be shared, since each call writes to its fields.

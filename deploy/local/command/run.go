@@ -22,6 +22,7 @@ func stackFlags(flags *flag.FlagSet, cfg *stack.Config, http, mns, esa, fc, ots 
 	flags.StringVar(&cfg.Accept, "accept", ".local/bin/accept", "`binary` of the function accept")
 	flags.StringVar(&cfg.Provision, "provision", ".local/bin/provision", "`binary` of the function provision")
 	flags.StringVar(&cfg.Notify, "notify", ".local/bin/notify", "`binary` of the function notify")
+	flags.StringVar(&cfg.Janitor, "janitor", ".local/bin/janitor", "`binary` of the function janitor")
 	flags.StringVar(&cfg.Addresses.HTTP, "http", http, "`address` of the HTTP trigger")
 	flags.StringVar(&cfg.Addresses.MNS, "mns", mns, "`address` of MNS")
 	flags.StringVar(&cfg.Addresses.ESA, "esa", esa, "`address` of ESA")
@@ -32,9 +33,9 @@ func stackFlags(flags *flag.FlagSet, cfg *stack.Config, http, mns, esa, fc, ots 
 
 // checkBinaries says what to do about a function binary that is not there.
 func checkBinaries(cfg stack.Config) error {
-	for _, path := range []string{cfg.Accept, cfg.Provision, cfg.Notify} {
+	for _, path := range []string{cfg.Accept, cfg.Provision, cfg.Notify, cfg.Janitor} {
 		if _, err := os.Stat(path); err != nil {
-			return fmt.Errorf("a function's binary is missing: %w; run make build, or name it with -accept, -provision or -notify", err)
+			return fmt.Errorf("a function's binary is missing: %w; run make build, or name it with -accept, -provision, -notify or -janitor", err)
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,98 +10,99 @@ import (
 	"routinely/deploy/local/faults"
 )
 
+// The states in which jobs end here.
+const (
+	succeeded    = "succeeded"
+	deadLettered = "dead-lettered"
+)
+
 // outcome is everything that is known when all is settled.
 type outcome struct {
-	lines       []*line
-	submissions []submission
-	// words are the worker's, of this demo; letters lie in the dead-letter queue, those of earlier demos included.
-	words   []word
-	letters []letter
-	// broken is how many invocations of the worker failed, repeated how many tries to submit, left how many messages are on the
-	// job queue.
-	broken, repeated, left int
-	state                  esaemu.State
-	// calls are ESA's, faults what was planned against them and is left of it; both of this demo.
-	calls   []faults.Record
-	faults  []plannedFault
-	journal *journal
+	lines []*line
+	rows  []row
+	// strays are jobs of no line.
+	strays []job
+	// left is how many messages are on the queues.
+	left           int
+	planted, state esaemu.State
+	// calls are ESA's, faults what was planned against them and is left of it.
+	calls  []faults.Record
+	faults []plannedFault
+	// refused and waiting are the demo's.
+	refused, waiting int
 }
-
-// disturbed reports whether a process was killed on the way. Then a job may have been run twice: what the first run created the
-// second adopts, and what the first gave up is given up again.
-func (o *outcome) disturbed() bool { return o.journal.earlier > 0 || o.broken > 0 || o.repeated > 0 }
 
 // row is one line with what became of it.
 type row struct {
 	*line
 	submission
 
-	// last is the job's last word, nil without one. ends are the outcomes it had: one, if all is well.
-	last *word
-	ends map[string]bool
-	// letters are the job's dead letters.
-	letters []letter
+	// job is nil if there is none.
+	job *job
 }
 
-// accounts are the outcome by line. Lines with the same key share their job's words and letters.
-type accounts struct {
-	rows []row
-	// strayWords ended a job of no line, strayLetters belong to none.
-	strayWords   []word
-	strayLetters []letter
+// look takes stock once all is settled.
+func (d *demo) look(ctx context.Context) (o outcome, err error) {
+	o = outcome{lines: d.lines, planted: d.planted, refused: d.refused, waiting: d.waiting}
+	listed, err := d.accept.jobs(ctx)
+	if err != nil {
+		return o, err
+	}
+	jobs := map[string]*job{}
+	for _, j := range listed {
+		whole, err := d.accept.job(ctx, j.ID)
+		if err != nil {
+			return o, err
+		}
+		jobs[j.ID] = &whole
+	}
+	owned := map[string]bool{}
+	for i, l := range d.lines {
+		r := row{line: l, submission: d.submissions[i]}
+		if r.job = r.find(jobs); r.job != nil {
+			owned[r.job.ID] = true
+		}
+		o.rows = append(o.rows, r)
+	}
+	for _, j := range listed {
+		if !owned[j.ID] {
+			o.strays = append(o.strays, j)
+		}
+	}
+	if o.left, err = d.left(ctx); err != nil {
+		return o, err
+	}
+	o.state, err = d.stack.ESA().State()
+	set := d.stack.ESA().Faults()
+	o.calls, o.faults = set.Calls(), struck(set, d.faults)
+	return o, err
 }
 
-// account gives each word and letter to the lines it belongs to.
-func account(o *outcome) accounts {
-	var out accounts
-	ownedWords, ownedLetters := map[int]bool{}, map[int]bool{}
-	for i, l := range o.lines {
-		r := row{line: l, submission: o.submissions[i], ends: map[string]bool{}}
-		jobs, messages := r.identities(o)
-		for n, w := range o.words {
-			if w.last() && (jobs[w.JobID] || messages[w.MessageID]) {
-				ownedWords[n] = true
-				r.last, r.ends[w.Outcome] = &o.words[n], true
-			}
-		}
-		for n, d := range o.letters {
-			if jobs[d.JobID] || messages[d.Received.MessageID] || l.Queue && d.Received.Body == l.text() {
-				ownedLetters[n] = true
-				r.letters = append(r.letters, d)
-			}
-		}
-		out.rows = append(out.rows, r)
-	}
-	for n, w := range o.words {
-		if w.last() && !ownedWords[n] {
-			out.strayWords = append(out.strayWords, w)
-		}
-	}
-	for n, d := range o.letters {
-		if !ownedLetters[n] {
-			out.strayLetters = append(out.strayLetters, d)
-		}
-	}
-	return out
-}
-
-// identities are the jobs and messages of a row. A message that the queue got without a job id leads to its job by the word
-// about it.
-func (r *row) identities(o *outcome) (jobs, messages map[string]bool) {
-	jobs = map[string]bool{}
+// find is the row's job. One that came over the queue is known by the name of its routine, or by its message if it holds no request.
+func (r *row) find(jobs map[string]*job) *job {
 	if !r.Queue {
-		if r.jobID != "" {
-			jobs[r.jobID] = true
-		}
-		return jobs, nil
+		return jobs[r.jobID]
 	}
-	messages = o.journal.messages(r.Key)
-	for _, w := range o.words {
-		if messages[w.MessageID] && w.JobID != "" {
-			jobs[w.JobID] = true
+	for _, j := range jobs {
+		if r.wish.Name != "" && j.Request.Name == r.wish.Name || j.Received != nil && j.Received.Body == r.text() {
+			return j
 		}
 	}
-	return jobs, messages
+	return nil
+}
+
+// left is how many messages all queues hold.
+func (d *demo) left(ctx context.Context) (n int, err error) {
+	var queues []struct {
+		ActiveMessages   int `json:"activeMessages"`
+		InactiveMessages int `json:"inactiveMessages"`
+		DelayMessages    int `json:"delayMessages"`
+	}
+	err = d.accept.get(ctx, d.stack.MNSURL()+"/_local/queues", &queues)
+	for _, q := range queues {
+		n += q.ActiveMessages + q.InactiveMessages + q.DelayMessages
+	}
+	return n, err
 }
 
 // became is what became of the line in the words of its expectation.
@@ -108,21 +110,14 @@ func (r *row) became() string {
 	switch {
 	case r.code != "":
 		return expectation{Status: r.status, Code: r.code}.shown()
-	case r.last == nil:
+	case r.job == nil:
 		return "nothing is known"
-	case r.last.Outcome == outcomeSucceeded:
-		return r.last.result()
+	case r.job.State == succeeded && r.job.Result != nil:
+		return success(r.job.Result.Routine, r.job.Result.Record)
+	case r.job.State == deadLettered:
+		return expectation{Kind: r.job.Kind, Code: r.job.Code, Step: r.job.Step}.shown()
 	}
-	return expectation{Kind: r.last.Kind, Code: r.last.Code, Step: r.last.Step}.shown()
-}
-
-// asExpected reports whether the line became what it should. After a disturbance any success is one: which run created a thing
-// and which adopted it depends on the moment of the kill.
-func (r *row) asExpected(disturbed bool) bool {
-	if disturbed && r.Expect.success() {
-		return r.code == "" && r.ends[outcomeSucceeded]
-	}
-	return r.became() == r.Expect.shown()
+	return r.job.State
 }
 
 // The things in ESA, as text: what is wanted and what is there are compared as sets of it.

@@ -2,7 +2,6 @@ package demo
 
 import (
 	"fmt"
-	"slices"
 
 	"routinely/deploy/local/stack"
 )
@@ -25,62 +24,48 @@ const codeLocked = "UserOperationStatusIsLocked"
 const kindLocked = "locked"
 
 // checks holds the outcome against what Routinely promises.
-func checks(o *outcome, a accounts) []check {
-	list := []check{
-		checkAccounted(o, a), checkExpected(o, a), checkESA(o), checkLetters(a), checkUnreadable(a), checkQueue(o), checkLock(o),
+func checks(o *outcome) []check {
+	return []check{
+		checkAccounted(o), checkExpected(o), checkESA(o), checkLetters(o), checkUnreadable(o), checkQueues(o), checkLock(o), checkOutages(o),
+		checkFaults(o),
 	}
-	if o.journal.earlier == 0 {
-		list = append(list, checkFaults(o))
-	}
-	return list
 }
 
-func checkAccounted(o *outcome, a accounts) check {
-	c := check{name: "every request is accounted for exactly once", note: fmt.Sprintf("%d requests, %d jobs", len(a.rows), countJobs(o.lines))}
+func checkAccounted(o *outcome) check {
+	c := check{name: "every request is accounted for exactly once", note: fmt.Sprintf("%d requests, %d jobs", len(o.rows), countJobs(o.lines))}
 	jobs := map[string]string{}
-	for _, r := range a.rows {
-		if first := jobs[r.Key]; first != "" && first != r.jobID {
+	for _, r := range o.rows {
+		if first, known := jobs[r.Key]; known && first != r.jobID {
 			c.fail("%q: the key %q stands for two jobs", r.Case, r.Key)
 		}
 		jobs[r.Key] = r.jobID
-		switch copies := len(r.letters); {
-		case r.code != "" && len(r.ends)+copies > 0:
+		switch {
+		case r.code != "" && r.job != nil:
 			c.fail("%q was refused and worked on", r.Case)
-		case r.code == "" && len(r.ends) == 0:
+		case r.code == "" && r.job == nil:
 			c.fail("%q was accepted and lost", r.Case)
-		case len(r.ends) > 1, r.ends[outcomeSucceeded] && copies > 0:
-			c.fail("%q succeeded and was given up", r.Case)
-		case r.ends[outcomeDeadLettered] && copies == 0:
-			c.fail("%q was given up and has no dead letter", r.Case)
-		case copies > 1 && !o.disturbed():
-			c.fail("%q has %d dead letters", r.Case, copies)
+		case r.code == "" && r.job.State == "queued":
+			c.fail("%q was accepted and has not ended", r.Case)
 		}
 	}
-	// A demo that was killed between putting a message on the queue and writing that down leaves one job of no known line.
-	if strays := a.strayWords; len(strays) > o.journal.earlier {
-		c.fail("%d jobs belong to no request, the first is %s", len(strays), strays[0].subject())
-	}
-	for _, d := range a.strayLetters {
-		c.fail("a dead letter belongs to no request: job %q, %.100q", d.JobID, d.Received.Body+d.raw)
+	for _, j := range o.strays {
+		c.fail("job %q belongs to no request", j.ID)
 	}
 	return c
 }
 
-func checkExpected(o *outcome, a accounts) check {
+func checkExpected(o *outcome) check {
 	c := check{name: "each became what its line says"}
-	if o.disturbed() {
-		c.note = "or was found done"
-	}
-	for _, r := range a.rows {
-		if !r.asExpected(o.disturbed()) {
-			c.fail("%q: %s; expected: %s", r.Case, r.became(), r.Expect.shown())
+	for _, r := range o.rows {
+		if became := r.became(); became != r.Expect.shown() {
+			c.fail("%q: %s; expected: %s", r.Case, became, r.Expect.shown())
 		}
 	}
 	return c
 }
 
 func checkESA(o *outcome) check {
-	want, got := wanted(o.lines, o.journal.planted, stack.SiteID), held(&o.state, o.journal.planted)
+	want, got := wanted(o.lines, &o.planted, stack.SiteID), held(&o.state, &o.planted)
 	c := check{name: "ESA holds what was asked for and nothing else", note: fmt.Sprintf("%d routines and records, the planted ones untouched", len(want))}
 	for _, thing := range missing(want, got) {
 		c.fail("missing: %s", thing)
@@ -91,52 +76,49 @@ func checkESA(o *outcome) check {
 	return c
 }
 
-func checkLetters(a accounts) check {
+func checkLetters(o *outcome) check {
 	c := check{name: "every dead letter says kind, code, what to do and ESA's request id"}
 	n := 0
-	for _, r := range a.rows {
-		for _, d := range r.letters {
-			n++
-			for field, value := range map[string]string{"kind": d.Kind, "code": d.Code, "hint": d.Hint} {
-				if value == "" {
-					c.fail("%q: no %s", r.Case, field)
-				}
+	for _, r := range o.rows {
+		if r.job == nil || r.job.State != deadLettered {
+			continue
+		}
+		n++
+		for field, value := range map[string]string{"kind": r.job.Kind, "code": r.job.Code, "hint": r.job.Hint} {
+			if value == "" {
+				c.fail("%q: no %s", r.Case, field)
 			}
-			if d.Step != "" && d.RequestID == "" {
-				c.fail("%q: no request id of %s", r.Case, d.Step)
-			}
+		}
+		if r.job.Step != "" && r.job.RequestID == "" {
+			c.fail("%q: no request id of %s", r.Case, r.job.Step)
 		}
 	}
 	c.note = fmt.Sprintf("%d dead letters", n)
 	return c
 }
 
-func checkUnreadable(a accounts) check {
+func checkUnreadable(o *outcome) check {
 	c := check{name: "a message without a valid request is kept byte for byte"}
-	for _, r := range a.rows {
+	for _, r := range o.rows {
 		if !r.Queue || r.Expect.success() {
 			continue
 		}
-		kept := slices.ContainsFunc(r.letters, func(d letter) bool {
-			return d.Received.Encoding == "text" && d.Received.Body == r.text()
-		})
-		if !kept {
-			c.fail("%q is not in the dead-letter queue as it was", r.Case)
+		if r.job == nil || r.job.Received == nil || r.job.Received.Encoding != "text" || r.job.Received.Body != r.text() {
+			c.fail("%q is not among the dead letters as it was", r.Case)
 		}
 	}
 	return c
 }
 
-func checkQueue(o *outcome) check {
-	c := check{name: "the job queue is empty"}
+func checkQueues(o *outcome) check {
+	c := check{name: "the queues are empty"}
 	if o.left > 0 {
 		c.fail("%d messages are left", o.left)
 	}
 	return c
 }
 
-// checkLock relies on every further attempt having a cause: a failed one that was injected. An answer that is lost costs none,
-// unless it was the lock's refusal that got lost; only a disturbance can bring these together.
+// checkLock relies on every further attempt having a cause: a failed one that was injected. An answer that is lost costs none.
 func checkLock(o *outcome) check {
 	refused, again, costly := 0, 0, 0
 	c := check{name: "no lock refusal was counted as an attempt"}
@@ -145,24 +127,21 @@ func checkLock(o *outcome) check {
 			refused++
 		}
 	}
-	for _, w := range o.words {
-		if w.Outcome != outcomeAgain {
+	seen := map[string]bool{}
+	for _, r := range o.rows {
+		if r.job == nil || seen[r.job.ID] {
 			continue
 		}
-		again++
-		if w.Kind == kindLocked {
-			c.fail("attempt %d of job %s failed by the lock", w.Attempt, w.JobID)
-		}
-	}
-	for _, d := range o.letters {
-		for _, attempt := range d.Attempts {
+		seen[r.job.ID] = true
+		again += max(r.job.Attempt-1, 0)
+		for _, attempt := range r.job.Attempts {
 			if attempt.Kind == kindLocked {
-				c.fail("the dead letter of job %s has an attempt that failed by the lock", d.JobID)
+				c.fail("%q has an attempt that failed by the lock", r.Case)
 			}
 		}
 	}
 	for _, f := range o.faults {
-		if !f.lost || o.disturbed() {
+		if !f.lost {
 			costly += f.times - f.left
 		}
 	}
@@ -173,6 +152,18 @@ func checkLock(o *outcome) check {
 		c.fail("%d attempts failed and only %d errors were injected", again, costly)
 	}
 	c.note = fmt.Sprintf("%d refusals, %d further attempts for %d injected errors", refused, again, costly)
+	return c
+}
+
+func checkOutages(o *outcome) check {
+	c := check{name: "without the ledger nothing is promised, and without MNS nobody is refused"}
+	if o.refused != askedDown {
+		c.fail("without the ledger %d of %d requests were answered with 503", o.refused, askedDown)
+	}
+	if o.waiting != sentDown {
+		c.fail("without MNS %d of %d requests were accepted and wait for the queue", o.waiting, sentDown)
+	}
+	c.note = fmt.Sprintf("%d answers 503, %d jobs that the janitor sent", o.refused, o.waiting)
 	return c
 }
 

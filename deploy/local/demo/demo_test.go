@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -31,7 +29,7 @@ var update = flag.Bool("update", false, "write the golden files")
 
 // TestMain builds the functions as they are deployed.
 func TestMain(m *testing.M) {
-	dir, err := localtest.Build("functions/accept/main", "functions/provision/main", "functions/notify/main")
+	dir, err := localtest.Build("functions/accept/main", "functions/provision/main", "functions/notify/main", "functions/janitor/main")
 	if err == nil {
 		err = os.Setenv("DEMO_TEST_BINARIES", dir)
 	}
@@ -71,6 +69,7 @@ func config(dir string, output *bytes.Buffer, progress *watcher) demo.Config {
 	return demo.Config{
 		Stack: stack.Config{
 			Dir: dir, NoSync: true, Accept: filepath.Join(binaries, "accept"), Provision: filepath.Join(binaries, "provision"), Notify: filepath.Join(binaries, "notify"),
+			Janitor:    filepath.Join(binaries, "janitor"),
 			Addresses:  stack.Addresses{HTTP: free, MNS: free, ESA: free, OTS: free, FC: free},
 			ESALatency: 10 * time.Millisecond,
 		},
@@ -81,15 +80,26 @@ func config(dir string, output *bytes.Buffer, progress *watcher) demo.Config {
 func TestRun(t *testing.T) {
 	t.Run("tells what became of each request and leaves nothing behind", func(t *testing.T) {
 		t.Parallel()
-		dir := filepath.Join(t.TempDir(), "demo")
+		dir := t.TempDir()
 		var output bytes.Buffer
 		progress := &watcher{}
 		if err := demo.Run(t.Context(), config(dir, &output, progress)); err != nil {
 			t.Errorf("%v\n%s", err, progress.seen.String())
 		}
 		golden(t, "report.txt", timeless(output.String()))
-		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("the data directory is still there: %v", err)
+		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+			t.Errorf("left behind: %v, %v", left, err)
+		}
+	})
+
+	t.Run("says where the state is when it is stopped", func(t *testing.T) {
+		t.Parallel()
+		ctx, stop := context.WithCancel(t.Context())
+		dir := t.TempDir()
+		progress := &watcher{on: "submitted 3/", do: func(string) { stop() }}
+		err := demo.Run(ctx, config(dir, &bytes.Buffer{}, progress))
+		if err == nil || !strings.Contains(err.Error(), "the state is in "+dir) {
+			t.Errorf("got %v", err)
 		}
 	})
 
@@ -101,28 +111,24 @@ func TestRun(t *testing.T) {
 }
 
 func TestChecks(t *testing.T) {
-	t.Run("fail when the world is not as promised, and the next demo begins anew", func(t *testing.T) {
+	t.Run("fail when the world is not as promised", func(t *testing.T) {
 		t.Parallel()
-		dir := filepath.Join(t.TempDir(), "demo")
+		dir := t.TempDir()
 		var output bytes.Buffer
-		progress := &watcher{on: "settled 22/", do: func(seen string) { tamper(t, seen) }}
+		progress := &watcher{on: "submitted 50/", do: func(seen string) { tamper(t, seen) }}
 		err := demo.Run(t.Context(), config(dir, &output, progress))
-		if err == nil || !strings.Contains(err.Error(), "7 of 8 checks FAILED") || !strings.Contains(err.Error(), dir) {
+		if err == nil || !strings.Contains(err.Error(), "6 of 9 checks FAILED") || !strings.Contains(err.Error(), dir) {
 			t.Errorf("got %v", err)
 		}
 		for _, want := range []string{
-			`"a routine and its host name" succeeded and was given up`,
-			`"step 1: 503" was accepted and lost`,
-			`"a routine somebody else made, different" was given up and has no dead letter`,
-			`a dead letter belongs to no request: job "", "who is this?"`,
-			`"over the quota of routines, again": routine created, record created; expected: dead-lettered operator RoutineNumberExceedQuotaLimit CreateRoutine`,
-			`missing: routine busy-1 (`,
+			`FAILED  every request is accounted for exactly once`,
+			`belongs to no request`,
+			`"step 2: throttled, with a hint": cancelled; expected: routine created, record created`,
+			`missing: record throttled-2.example.com of routine throttled-2`,
 			`not asked for: routine intruder (description "was not asked for", hasAssets false)`,
-			`not asked for: record over-quota-2.example.com of routine over-quota-2`,
-			`"a message that is no request at all": no hint`,
-			`"a message that is no request at all" is not in the dead-letter queue as it was`,
-			`1 attempts failed and only 0 errors were injected`,
-			`throttled on CreateRoutine: 1 of 1 did not`,
+			`FAILED  the queues are empty`,
+			`11 attempts failed and only 9 errors were injected`,
+			`throttled on CreateRoutineRelatedRecord: 1 of 1 did not`,
 		} {
 			if !strings.Contains(output.String(), want) {
 				t.Errorf("the report does not say: %s", want)
@@ -131,57 +137,11 @@ func TestChecks(t *testing.T) {
 		if t.Failed() {
 			t.Log(output.String())
 		}
-		output.Reset()
-		again := &watcher{}
-		ctx, stop := context.WithCancel(t.Context())
-		again.on, again.do = "submitted 3/", func(string) { stop() }
-		if err := demo.Run(ctx, config(dir, &output, again)); err == nil || !strings.Contains(err.Error(), "the next demo resumes") {
-			t.Errorf("stopped: got %v", err)
-		}
-		if strings.Contains(again.seen.String(), "resuming") {
-			t.Errorf("resumes a demo that had come to its end:\n%s", again.seen.String())
-		}
 	})
 }
 
-func TestDirectory(t *testing.T) {
-	t.Run("is one demo's", func(t *testing.T) {
-		t.Parallel()
-		dir := filepath.Join(t.TempDir(), "demo")
-		ctx, stop := context.WithCancel(t.Context())
-		var output bytes.Buffer
-		var second error
-		progress := &watcher{on: "submitted 1/", do: func(string) {
-			second = demo.Run(ctx, config(dir, &output, &watcher{}))
-			stop()
-		}}
-		if err := demo.Run(ctx, config(dir, &output, progress)); err == nil {
-			t.Error("the first demo was not stopped")
-		}
-		if second == nil || !strings.Contains(second.Error(), "is another demo running?") {
-			t.Errorf("got %v", second)
-		}
-	})
-
-	t.Run("is refused when it holds something else", func(t *testing.T) {
-		t.Parallel()
-		dir := t.TempDir()
-		file := filepath.Join(dir, "thesis.txt")
-		if err := os.WriteFile(file, []byte("years of work"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		err := demo.Run(t.Context(), config(dir, &bytes.Buffer{}, &watcher{}))
-		if err == nil || !strings.Contains(err.Error(), "not empty and not a demo's") {
-			t.Errorf("got %v", err)
-		}
-		if _, err := os.Stat(file); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-// tamper breaks what the checks look at: it makes a routine, loses all messages, forges dead letters, and injects an error
-// that the demo did not plan.
+// tamper breaks what the checks look at: it makes a routine, calls a job off, asks for another, leaves a message, and injects errors that the
+// demo did not plan.
 func tamper(t *testing.T, seen string) {
 	urls := regexp.MustCompile(`accept (\S+)  ESA (\S+)  MNS (\S+)`).FindStringSubmatch(seen)
 	if urls == nil {
@@ -189,65 +149,39 @@ func tamper(t *testing.T, seen string) {
 		return
 	}
 	accept, esa, mns := urls[1], urls[2], urls[3]
-	call(t, http.MethodPost, esa+"/_local/routines", `{"name":"intruder","description":"was not asked for"}`)
-	call(t, http.MethodPost, esa+"/_local/faults",
-		`{"action":"CreateRoutine","match":{"Name":"over-quota-2"},"fault":{"answer":"error","code":"InternalException"}}`)
-	for _, queue := range []string{stack.Queue, stack.DeadLetterQueue} {
-		call(t, http.MethodDelete, mns+"/_local/queues/"+queue+"/messages", "")
+	call(t, esa+"/_local/routines", "", `{"name":"intruder","description":"was not asked for"}`)
+	call(t, esa+"/_local/faults", "", `[
+		{"action":"CreateRoutine","match":{"Name":"over-quota"},"fault":{"answer":"error","code":"InternalException"}},
+		{"action":"CreateRoutine","match":{"Name":"bare"},"fault":{"answer":"error","code":"InternalException"}}]`)
+	const throttled = `{"name":"throttled-2","siteId":54362329990032,"recordName":"throttled-2.example.com"}`
+	var job struct{ ID string }
+	if err := json.Unmarshal(call(t, accept+"/v1/routines", "throttled-2", throttled), &job); err != nil {
+		t.Error(err)
 	}
-	var shop struct{ ID string }
-	answer := call(t, http.MethodPost, accept+"/v1/routines", `{"name":"shop","siteId":54362329990032,"recordName":"shop.example.com"}`)
-	if err := json.Unmarshal(answer, &shop); err != nil || shop.ID == "" {
-		t.Errorf("%v: %s", err, answer)
-	}
+	call(t, accept+"/v1/jobs/"+job.ID+":cancel", "", "")
+	call(t, accept+"/v1/routines", "nobody", `{"name":"shop","siteId":54362329990032,"recordName":"shop.example.com"}`)
 	client, err := mnsclient.New(mnsclient.Config{Endpoint: mns, AccessKeyID: stack.AccessKeyID, AccessKeySecret: stack.AccessKeySecret})
 	if err != nil {
 		t.Error(err)
 		return
 	}
 	defer client.Close()
-	for _, letter := range []string{
-		fmt.Sprintf(`{"type":"routinely.dead-letter.v1","data":{"received":{"encoding":"base64","body":%s}}}`, malformed(t)),
-		`{"type":"routinely.dead-letter.v1","data":{"jobId":"` + shop.ID + `"}}`,
-		"who is this?",
-	} {
-		if _, err := client.Send(t.Context(), stack.DeadLetterQueue, letter, 0); err != nil {
-			t.Error(err)
-		}
-	}
-}
-
-// malformed is the body of the line "malformed" as a JSON string.
-func malformed(t *testing.T) json.RawMessage {
-	file, err := os.ReadFile("requests.ndjson")
-	if err != nil {
+	if _, err := client.Send(t.Context(), stack.DeadLetterQueue, "who is this?", 0); err != nil {
 		t.Error(err)
 	}
-	for line := range bytes.Lines(file) {
-		var l struct {
-			Key  string
-			Body json.RawMessage
-		}
-		if err := json.Unmarshal(line, &l); err != nil {
-			t.Error(err)
-		}
-		if l.Key == "malformed" {
-			return l.Body
-		}
-	}
-	t.Error("there is no such line")
-	return nil
 }
 
-// call sends a JSON body, with the key that the line "shop" has, and returns the answer.
-func call(t *testing.T, method, url, body string) []byte {
-	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+// call posts a JSON body under an idempotency key, if there is one, and returns the answer.
+func call(t *testing.T, url, key, body string) []byte {
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
 	if err != nil {
 		t.Error(err)
 		return nil
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Idempotency-Key", "shop")
+	if key != "" {
+		req.Header.Set("Idempotency-Key", key)
+	}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	res, err := client.Do(req)
 	if err != nil {
@@ -255,12 +189,9 @@ func call(t *testing.T, method, url, body string) []byte {
 		return nil
 	}
 	defer res.Body.Close()
-	if res.StatusCode >= http.StatusBadRequest {
-		t.Errorf("%s %s: %s", method, url, res.Status)
-	}
 	answer, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Error(err)
+	if err != nil || res.StatusCode >= http.StatusBadRequest {
+		t.Errorf("%s: %s %s %v", url, res.Status, answer, err)
 	}
 	return answer
 }

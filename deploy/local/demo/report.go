@@ -10,6 +10,7 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
+	"github.com/vbauerster/mpb/v8/cwriter"
 
 	"routinely/deploy/local/faults"
 )
@@ -20,6 +21,12 @@ type report struct {
 	colour bool
 }
 
+// isTerminal reports whether somebody watches.
+func isTerminal(to io.Writer) bool {
+	file, ok := to.(interface{ Fd() uintptr })
+	return ok && cwriter.IsTerminal(int(file.Fd()))
+}
+
 func (r report) paint(colour text.Color, s string) string {
 	if !r.colour {
 		return s
@@ -27,9 +34,9 @@ func (r report) paint(colour text.Color, s string) string {
 	return colour.EscapeSeq() + s + text.Reset.EscapeSeq()
 }
 
-func (r report) write(o *outcome, a accounts, list []check, took time.Duration) error {
+func (r report) write(o *outcome, list []check, took time.Duration) error {
 	parts := []string{
-		r.requests(a), givenUp(a), summary(o, a, took), calls(o), injected(o), r.checks(list),
+		r.requests(o), givenUp(o), summary(o, took), calls(o), injected(o), r.checks(list),
 	}
 	_, err := io.WriteString(r.to, "\n"+strings.Join(parts, "\n\n")+"\n")
 	return err
@@ -45,14 +52,14 @@ func newTable(title string, header ...any) table.Writer {
 }
 
 // requests is what became of each line.
-func (r report) requests(a accounts) string {
+func (r report) requests(o *outcome) string {
 	t := newTable("Requests", "#", "request", "job", "attempts", "what became of it")
-	for i, row := range a.rows {
+	for i, row := range o.rows {
 		job, attempts := short(row.jobID), ""
-		if row.last != nil {
-			job = short(cmp.Or(row.last.JobID, row.jobID))
-			if row.last.Attempt > 0 {
-				attempts = fmt.Sprint(row.last.Attempt)
+		if row.job != nil {
+			job = short(row.job.ID)
+			if row.job.Attempt > 0 {
+				attempts = fmt.Sprint(row.job.Attempt)
 			}
 		}
 		t.AppendRow(table.Row{i + 1, row.Case, job, attempts, r.paint(row.colour(), row.inShort())})
@@ -64,45 +71,47 @@ func (r *row) colour() text.Color {
 	switch {
 	case r.code != "":
 		return text.FgYellow
-	case r.ends[outcomeSucceeded]:
+	case r.job != nil && r.job.State == succeeded:
 		return text.FgGreen
 	}
 	return text.FgRed
 }
 
+func (r *row) dead() bool { return r.job != nil && r.job.State == deadLettered }
+
 // inShort is what became of the row; the table after this one says why.
 func (r *row) inShort() string {
-	if r.ends[outcomeDeadLettered] {
-		return r.last.result()
+	if r.dead() {
+		return deadLettered + ": " + r.job.Code
 	}
 	return r.became()
 }
 
 // givenUp is why lines were not carried out and what to do about it.
-func givenUp(a accounts) string {
+func givenUp(o *outcome) string {
 	t := newTable("Not carried out", "#", "why", "what to do")
 	t.SetColumnConfigs([]table.ColumnConfig{{Number: 3, WidthMax: 72, WidthMaxEnforcer: text.WrapSoft}})
-	for i, row := range a.rows {
+	for i, row := range o.rows {
 		switch {
 		case row.code != "":
 			t.AppendRow(table.Row{i + 1, row.code, row.detail})
-		case row.ends[outcomeDeadLettered]:
-			t.AppendRow(table.Row{i + 1, strings.TrimSpace(row.last.Kind + " " + row.last.Code + "\n" + row.last.Step), row.last.Hint})
+		case row.dead():
+			t.AppendRow(table.Row{i + 1, strings.TrimSpace(row.job.Kind + " " + row.job.Code + "\n" + row.job.Step), row.job.Hint})
 		}
 	}
 	return t.Render()
 }
 
-func summary(o *outcome, a accounts, took time.Duration) string {
+func summary(o *outcome, took time.Duration) string {
 	counts := map[string]int{}
-	for _, row := range a.rows {
+	for _, row := range o.rows {
 		counts[row.end()]++
 	}
 	t := newTable("Summary", "", "requests")
-	for _, end := range []string{"created", "adopted", "dead-lettered", "refused", "lost"} {
+	for _, end := range []string{"created", "adopted", deadLettered, "refused", "lost"} {
 		t.AppendRow(table.Row{end, counts[end]})
 	}
-	t.AppendFooter(table.Row{fmt.Sprintf("%d jobs in %.1f s", countJobs(o.lines), took.Seconds()), len(a.rows)})
+	t.AppendFooter(table.Row{fmt.Sprintf("%d jobs in %.1f s", countJobs(o.lines), took.Seconds()), len(o.rows)})
 	t.Style().Format.Footer = text.FormatDefault
 	return t.Render()
 }
@@ -112,11 +121,11 @@ func (r *row) end() string {
 	switch {
 	case r.code != "":
 		return "refused"
-	case r.ends[outcomeDeadLettered]:
-		return "dead-lettered"
-	case r.last == nil || r.last.Result == nil:
+	case r.dead():
+		return deadLettered
+	case r.job == nil || r.job.Result == nil:
 		return "lost"
-	case r.last.Result.Routine == "created" || r.last.Result.Record == "created":
+	case r.job.Result.Routine == "created" || r.job.Result.Record == "created":
 		return "created"
 	}
 	return "adopted"

@@ -18,35 +18,22 @@ func planted() (routines []esaemu.Routine, recordName string) {
 	}, "mail." + stack.SiteName
 }
 
-// plant puts that into ESA, once in the life of a data directory, and returns it as ESA has it.
+// plant puts that into ESA, and returns everything that ESA has then.
 func plant(server *esaemu.Server) (esaemu.State, error) {
-	state, err := server.State()
-	if err != nil {
-		return state, err
-	}
-	existing := map[string]bool{}
-	for _, r := range state.Routines {
-		existing[r.Name] = true
-	}
 	routines, recordName := planted()
 	for _, r := range routines {
-		if existing[r.Name] {
-			continue
-		}
 		if err := server.PlantRoutine(r); err != nil {
-			return state, fmt.Errorf("plant routine %s: %w", r.Name, err)
+			return esaemu.State{}, fmt.Errorf("plant routine %s: %w", r.Name, err)
 		}
 	}
-	if len(state.Planted) == 0 {
-		if _, err := server.PlantRecord(stack.SiteID, recordName); err != nil {
-			return state, fmt.Errorf("plant record %s: %w", recordName, err)
-		}
+	if _, err := server.PlantRecord(stack.SiteID, recordName); err != nil {
+		return esaemu.State{}, fmt.Errorf("plant record %s: %w", recordName, err)
 	}
 	return server.State()
 }
 
 // quota is how many routines the account may have: exactly what the lines leave, so that it is full once all but the last
-// ones are settled. It is the same for every demo, or a resumed one would meet another account.
+// ones are settled.
 func quota(lines []*line) int {
 	names := map[string]bool{}
 	routines, _ := planted()

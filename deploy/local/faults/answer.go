@@ -153,10 +153,18 @@ func (s *Set) drip(w http.ResponseWriter, ctx context.Context, body []byte, dela
 func flush(w http.ResponseWriter) { _ = http.NewResponseController(w).Flush() }
 
 func (s *Set) hang(ctx context.Context) {
+	s.countHanging(1)
+	defer s.countHanging(-1)
 	select {
 	case <-ctx.Done():
 	case <-s.done():
 	}
+}
+
+func (s *Set) countHanging(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hanging += n
 }
 
 // pause waits and reports whether the whole time passed.

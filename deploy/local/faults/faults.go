@@ -119,6 +119,7 @@ type Set struct {
 	rules    []*Rule
 	counters map[string]int
 	calls    []Record
+	hanging  int
 	stopped  chan struct{}
 	once     sync.Once
 }
@@ -173,6 +174,13 @@ func (s *Set) Calls() []Record {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.calls)
+}
+
+// Hanging is how many calls hang right now; what they were to do first is done.
+func (s *Set) Hanging() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hanging
 }
 
 // Reset forgets counters and calls; rules stay.

@@ -70,16 +70,16 @@ func TestHandler(t *testing.T) {
 		s := openShop(t)
 		s.wantAnswer(t, "/Buy", ok())
 		const log = `"calls":[{"action":"Buy","params":{"colour":""},"at":"2023-11-14T22:13:20Z","status":200}],`
-		if diff := cmp.Diff("{"+log+`"counters":{"Buy":1}}`+"\n", status(t, s, "GET", "/_local/calls", "").Body); diff != "" {
+		if diff := cmp.Diff("{"+log+`"counters":{"Buy":1},"hanging":0}`+"\n", status(t, s, "GET", "/_local/calls", "").Body); diff != "" {
 			t.Errorf("calls (-want +got):\n%s", diff)
 		}
-		if diff := cmp.Diff(`{"counters":{"Buy":1}}`+"\n", status(t, s, "GET", "/_local/calls?log=false", "").Body); diff != "" {
+		if diff := cmp.Diff(`{"counters":{"Buy":1},"hanging":0}`+"\n", status(t, s, "GET", "/_local/calls?log=false", "").Body); diff != "" {
 			t.Errorf("counters only (-want +got):\n%s", diff)
 		}
 		if got := status(t, s, "DELETE", "/_local/calls", ""); got.Status != 204 {
 			t.Errorf("DELETE: %+v", got)
 		}
-		if diff := cmp.Diff(`{"calls":[],"counters":{}}`+"\n", status(t, s, "GET", "/_local/calls", "").Body); diff != "" {
+		if diff := cmp.Diff(`{"calls":[],"counters":{},"hanging":0}`+"\n", status(t, s, "GET", "/_local/calls", "").Body); diff != "" {
 			t.Errorf("after DELETE (-want +got):\n%s", diff)
 		}
 	})

@@ -25,7 +25,7 @@ const accessKey, secretKey = "id", "secret"
 
 func newQueues(t testing.TB, c clock.Clock, dir, address string) *queues {
 	t.Helper()
-	server, err := mnsemu.New(mnsemu.Config{AccountID: "1234567890123456", AccessKeyID: accessKey, AccessKeySecret: secretKey, Dir: dir, NoSync: true, Clock: c})
+	server, err := mnsemu.New(mnsemu.Config{AccountID: "1234567890123456", AccessKeyID: accessKey, AccessKeySecret: secretKey, Dir: dir, NoSync: true, Calm: true, Clock: c})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ package localtest
 
 import (
 	"context"
+	"hash/fnv"
 	"net"
 	"net/http"
 	"testing"
@@ -70,12 +71,27 @@ func measured(t testing.TB) bool {
 	return is
 }
 
-// MNS starts a message service with the given queues; a nil clock is the system's.
+// MNS starts a message service with the given queues; a nil clock is the system's. Its receives miss messages and keep no order, as those
+// of the real service do. The test's name is the seed, so that a failure comes again. A benchmark gets a calm one, so that its figures can
+// be compared.
 func MNS(t testing.TB, c clock.Clock, queues ...string) (*mnsemu.Server, string) {
 	t.Helper()
-	server, err := mnsemu.New(mnsemu.Config{
-		AccountID: AccountID, AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret, Dir: t.TempDir(), NoSync: !measured(t), Clock: c,
-	})
+	name := fnv.New64a()
+	_, _ = name.Write([]byte(t.Name()))
+	return startMNS(t, mnsemu.Config{Clock: c, Calm: measured(t), Seed: name.Sum64()}, queues)
+}
+
+// CalmMNS is a message service whose receives find everything, in order.
+func CalmMNS(t testing.TB, c clock.Clock, queues ...string) (*mnsemu.Server, string) {
+	t.Helper()
+	return startMNS(t, mnsemu.Config{Clock: c, Calm: true}, queues)
+}
+
+func startMNS(t testing.TB, config mnsemu.Config, queues []string) (*mnsemu.Server, string) {
+	t.Helper()
+	config.AccountID, config.AccessKeyID, config.AccessKeySecret = AccountID, AccessKeyID, AccessKeySecret
+	config.Dir, config.NoSync = t.TempDir(), !measured(t)
+	server, err := mnsemu.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,11 +23,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const id, secret = "id", "secret"
 
-// setup runs a server that checks signatures, and a client of it.
+// setup runs a calm server that checks signatures, and a client of it.
 func setup(t *testing.T) (*mnsclient.Client, *mnsemu.Server, *clock.Manual) {
 	t.Helper()
 	now := clock.NewManual(time.Now())
-	server, err := mnsemu.New(mnsemu.Config{AccountID: "123456", AccessKeyID: id, AccessKeySecret: secret, Dir: t.TempDir(), NoSync: true, Clock: now})
+	server, err := mnsemu.New(mnsemu.Config{AccountID: "123456", AccessKeyID: id, AccessKeySecret: secret, Dir: t.TempDir(), NoSync: true, Calm: true, Clock: now})
 	if err != nil {
 		t.Fatal(err)
 	}

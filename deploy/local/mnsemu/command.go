@@ -16,6 +16,7 @@ const usage = `Usage: mns -access-key ID -secret-key SECRET -data DIR [flags]
 
 A local MNS (Simple Message Queue) server for the official SDKs. What it answered with success is on disk in DIR.
 Point an SDK at http://ACCOUNT.mns.REGION.aliyuncs.com and let that name lead to -listen, or at the address itself.
+As with the real service, an empty receive does not mean an empty queue, and there is no order; -calm is for clients that count on both.
 For scripts it serves /_local/queues, /_local/queues/QUEUE/messages, /_local/pushes, /_local/faults and /_local/calls, unsigned.
 
 Flags:
@@ -29,6 +30,10 @@ func Command(ctx context.Context, args []string, stdout, _ io.Writer) error {
 		AccessKeyID: &c.AccessKeyID, AccessKeySecret: &c.AccessKeySecret, Dir: &c.Dir, NoSync: &c.NoSync,
 		Flags: func(flags *flag.FlagSet) {
 			flags.StringVar(&c.AccountID, "account", "123456", "account `number`, the first label of the endpoint's host")
+			flags.Uint64Var(&c.Seed, "seed", 0,
+				"`number` that decides which messages a receive misses, their order, and how early an empty long poll ends")
+			flags.BoolVar(&c.Calm, "calm", false,
+				"miss no message, keep the order and let long polls wait their full time, which the real service does not")
 			flags.Func("dead-letter", "`queue=target:N`: move messages of queue to target after N receives without a delete (repeatable)",
 				c.addDeadLetter)
 		},
@@ -39,8 +44,17 @@ func Command(ctx context.Context, args []string, stdout, _ io.Writer) error {
 			return nil
 		},
 		New:   func() (serve.Server, error) { return New(c) },
-		Ready: func() string { return fmt.Sprintf("account %s, data %s", c.AccountID, c.Dir) },
+		Ready: c.ready,
 	}.Run(ctx, args, stdout)
+}
+
+// ready tells what a run can be repeated with.
+func (c *Config) ready() string {
+	receiving := fmt.Sprintf("seed %d", c.Seed)
+	if c.Calm {
+		receiving = "calm"
+	}
+	return fmt.Sprintf("account %s, data %s, %s", c.AccountID, c.Dir, receiving)
 }
 
 func (c *Config) addDeadLetter(text string) error {

@@ -21,6 +21,11 @@ type Config struct {
 	NoSync bool
 	// Clock gives the time of messages; nil means the system's.
 	Clock clock.Clock
+	// Seed decides what receives miss, in which order they find the rest, how early empty long polls end, and when pushes are tried
+	// again. Every number is a seed, 0 too.
+	Seed uint64
+	// Calm makes receives find everything, in order, and long polls wait their full time, for clients whose own tests expect that.
+	Calm bool
 	// DeadLetter has the dead-letter policy of queues by name. In the cloud it is set by the management API only, which no
 	// SDK of the message protocol speaks.
 	DeadLetter map[string]DeadLetterPolicy

@@ -53,11 +53,11 @@ type emulator struct {
 	stop func()
 }
 
-// start runs a server on its own directory. edit may change the configuration.
+// start runs a calm server on its own directory. edit may change the configuration.
 func start(t testing.TB, edit func(*mnsemu.Config)) *emulator {
 	t.Helper()
 	config := mnsemu.Config{
-		AccountID: account, AccessKeyID: accessKey, AccessKeySecret: secretKey, Dir: t.TempDir(), NoSync: true,
+		AccountID: account, AccessKeyID: accessKey, AccessKeySecret: secretKey, Dir: t.TempDir(), NoSync: true, Calm: true,
 		Clock: clock.NewManual(time.Now().Truncate(time.Millisecond)),
 	}
 	if edit != nil {
@@ -181,9 +181,9 @@ func peek(q mns.AliMNSQueue) (mns.MessageReceiveResponse, error) {
 	}
 }
 
-func batchReceive(q mns.AliMNSQueue, n int32) ([]mns.MessageReceiveResponse, error) {
+func batchReceive(q mns.AliMNSQueue, n int32, wait ...int64) ([]mns.MessageReceiveResponse, error) {
 	got, failed := make(chan mns.BatchMessageReceiveResponse, 1), make(chan error, 1)
-	q.BatchReceiveMessage(got, failed, n)
+	q.BatchReceiveMessage(got, failed, n, wait...)
 	select {
 	case m := <-got:
 		return m.Messages, nil

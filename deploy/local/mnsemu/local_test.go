@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -137,7 +138,7 @@ func TestCommand(t *testing.T) {
 		dir := t.TempDir()
 		go func() {
 			done <- mnsemu.Command(ctx, []string{
-				"-listen", "127.0.0.1:0", "-access-key", accessKey, "-secret-key", secretKey, "-data", dir, "-dead-letter", "jobs=dead:3",
+				"-listen", "127.0.0.1:0", "-access-key", accessKey, "-secret-key", secretKey, "-data", dir, "-dead-letter", "jobs=dead:3", "-seed", "7",
 			}, writer, io.Discard)
 		}()
 		line := make([]byte, 200)
@@ -147,7 +148,7 @@ func TestCommand(t *testing.T) {
 		}
 		ready := string(line[:n])
 		address, rest, _ := strings.Cut(strings.TrimPrefix(ready, "mns listening on "), " ")
-		if rest != "(account 123456, data "+dir+")\n" {
+		if rest != "(account 123456, data "+dir+", seed 7)\n" {
 			t.Errorf("the ready line is %q", ready)
 		}
 		served := start(t, nil)
@@ -168,8 +169,8 @@ func TestCommand(t *testing.T) {
 		if err := mnsemu.Command(context.Background(), []string{"-h"}, &stdout, &stderr); err != nil {
 			t.Fatal(err)
 		}
-		for _, flag := range []string{"-listen", "-access-key", "-secret-key", "-account", "-data", "-dead-letter", "-tls-cert", "-tls-key"} {
-			if !strings.Contains(stdout.String(), "\n  "+flag+" ") {
+		for _, flag := range []string{"-listen", "-access-key", "-secret-key", "-account", "-data", "-dead-letter", "-seed", "-calm", "-tls-cert", "-tls-key"} {
+			if !slices.Contains(strings.Fields(stdout.String()), flag) {
 				t.Errorf("%s is not explained in\n%s", flag, stdout.String())
 			}
 		}

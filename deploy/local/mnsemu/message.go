@@ -63,6 +63,8 @@ type message struct {
 	queue, number uint64
 	// waits says that the message is in its queue's waiting order, not in the ready one.
 	waits bool
+	// missedBy is the receive that missed the message since it became visible, nil for none. It is not stored.
+	missedBy *poll
 	// at is the message's index in the orders it is in.
 	at [2]int
 }
@@ -152,9 +154,11 @@ func (o *order) first() *message {
 func (o *order) add(m *message)    { heap.Push(o, m) }
 func (o *order) remove(m *message) { heap.Remove(o, m.at[o.slot]) }
 
-// byUrgency is the order of receiving: priority, then how long it has been visible.
+// byUrgency is the order of receiving, as far as there is one: what was missed, then priority, then how long it has been visible.
 func byUrgency(a, b *message) bool {
 	switch {
+	case (a.missedBy != nil) != (b.missedBy != nil):
+		return a.missedBy != nil
 	case a.Priority != b.Priority:
 		return a.Priority < b.Priority
 	case a.visible != b.visible:

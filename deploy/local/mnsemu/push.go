@@ -38,13 +38,13 @@ func newPusher() *http.Client {
 	}
 }
 
-// retryDelay is the pause before the given retry, counted from 1, and whether the strategy has it.
-func retryDelay(strategy string, retry int) (time.Duration, bool) {
+// retryDelay is the pause before the given retry, counted from 1, and whether the strategy has it. A backoff draws from random.
+func retryDelay(strategy string, retry int, random *rand.Rand) (time.Duration, bool) {
 	if strategy == exponentialRetry {
 		// 1, 2, 4 … 512 seconds and then 512 again: 176 retries in about a day.
 		return time.Second << min(retry-1, 9), retry <= 176
 	}
-	return 10*time.Second + rand.N(10*time.Second), retry <= 3
+	return 10*time.Second + time.Duration(random.Int64N(int64(10*time.Second))), retry <= 3
 }
 
 // launch makes an attempt in the background. The caller holds the lock.
@@ -63,7 +63,7 @@ func (s *Server) attempt(p *push) {
 		return
 	}
 	p.Attempts++
-	delay, more := retryDelay(s.strategyOf(p), p.Attempts)
+	delay, more := retryDelay(s.strategyOf(p), p.Attempts, s.disorder.random)
 	p.Due = s.nowMillis() + delay.Milliseconds()
 	if err == nil || !more || p.Due > p.Published+topicRetentionSeconds*1000 {
 		delete(s.pushes, p.Number)

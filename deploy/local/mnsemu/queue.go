@@ -44,11 +44,15 @@ type queue struct {
 	armed int64
 }
 
-// poll is one long poll. done is closed when messages were taken for it, or when its queue is deleted; over when its time is.
+// poll is one receive, which may wait. done is closed when messages were taken for it, or when its queue is deleted; over when its
+// time is.
 type poll struct {
-	limit      int
-	taken      []delivery
-	done, over chan struct{}
+	limit int
+	// looked is set after the first look. Only that one misses messages: what becomes visible during a poll is found at once. again is
+	// set once the poll also finds what it missed.
+	looked, again bool
+	taken         []delivery
+	done, over    chan struct{}
 }
 
 // delivery is a message as one receive or peek saw it.
@@ -136,27 +140,21 @@ func (q *queue) due(now int64) *message {
 	return m
 }
 
-// take receives up to limit ready messages, with receipts numbered by number.
-func (q *queue) take(limit int, now int64, number func() uint64) []delivery {
-	var out []delivery
-	for range min(limit, q.ready.Len()) {
-		m := q.ready.first()
-		q.ready.remove(m)
-		m.visible = now + q.Attributes.VisibilityTimeout*1000
-		m.first = cmp.Or(m.first, now)
-		m.dequeues++
-		m.receipt = number()
-		q.place(m, now)
-		out = append(out, delivery{m, m.lease, m.receipt})
-	}
-	return out
+// receive hides a message that was taken out of ready and gives it a receipt.
+func (q *queue) receive(m *message, now int64, receipt uint64) delivery {
+	m.visible = now + q.Attributes.VisibilityTimeout*1000
+	m.first = cmp.Or(m.first, now)
+	m.dequeues++
+	m.receipt, m.missedBy = receipt, nil
+	q.place(m, now)
+	return delivery{m, m.lease, receipt}
 }
 
 // peek shows up to limit ready messages.
-func (q *queue) peek(limit int) []delivery {
+func (q *queue) peek(limit int, d disorder) []delivery {
 	var out []delivery
 	for range min(limit, q.ready.Len()) {
-		m := q.ready.first()
+		m := q.ready.messages[d.pick(q.ready.Len())]
 		q.ready.remove(m)
 		out = append(out, delivery{message: m, lease: m.lease})
 	}
@@ -191,22 +189,52 @@ func (s *Server) settle(q *queue) {
 			q.place(m, now)
 		}
 	}
-	for len(q.polls) > 0 && q.ready.Len() > 0 {
-		p := q.polls[0]
-		q.polls = q.polls[1:]
-		p.taken = s.take(q, p.limit, now)
+	q.polls = slices.DeleteFunc(q.polls, func(p *poll) bool {
+		if p.taken = s.take(q, p, now); len(p.taken) == 0 {
+			return false
+		}
 		close(p.done)
-	}
+		return true
+	})
 	s.arm(q, now)
 }
 
-// take receives from a settled queue.
-func (s *Server) take(q *queue, limit int, now int64) []delivery {
-	taken := q.take(limit, now, s.number)
-	for _, d := range taken {
-		s.store.add(d.message.leased())
+// take receives for p from a settled queue. What an earlier receive missed comes first and is not missed again; what p itself missed
+// it leaves to others until it looks again.
+func (s *Server) take(q *queue, p *poll, now int64) []delivery {
+	var taken []delivery
+	var missed []*message
+	for len(taken) < p.limit && q.ready.Len() > 0 {
+		m := q.ready.first()
+		if m.missedBy == nil {
+			m = q.ready.messages[s.disorder.pick(q.ready.Len())]
+		}
+		q.ready.remove(m)
+		if !p.looked && m.missedBy == nil && s.disorder.misses() {
+			m.missedBy = p
+		}
+		if m.missedBy == p && !p.again {
+			missed = append(missed, m)
+			continue
+		}
+		taken = append(taken, q.receive(m, now, s.number()))
+		s.store.add(m.leased())
 	}
+	for _, m := range missed {
+		q.ready.add(m)
+	}
+	p.looked = true
 	return taken
+}
+
+// lookAgain lets a poll find what it missed.
+func (s *Server) lookAgain(q *queue, p *poll) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.again = true
+	if s.queues[q.Name] == q && !s.closed {
+		s.settle(q)
+	}
 }
 
 // arm sets the timer of a queue where somebody would miss that a message becomes visible: a long poll, or a dead-letter queue.

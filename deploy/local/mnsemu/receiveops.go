@@ -23,8 +23,8 @@ func (s *Server) receiveMessage(r *request) (answer, error) {
 	return s.deliver(r, q, got), nil
 }
 
-// receive takes up to limit messages, and waits for the first if there is none: wait seconds, or as long as the queue says when
-// wait is negative.
+// receive takes up to limit messages, and waits for the first if it finds none: wait seconds, or as long as the queue says when wait
+// is negative. A message that it missed ends the wait after roundTime.
 func (s *Server) receive(ctx context.Context, name string, limit int, wait int64) (*queue, []delivery, error) {
 	s.mu.Lock()
 	q, err := s.settled(name)
@@ -33,7 +33,8 @@ func (s *Server) receive(ctx context.Context, name string, limit int, wait int64
 		return nil, nil, err
 	}
 	now := s.nowMillis()
-	if got := s.take(q, limit, now); len(got) > 0 {
+	p := &poll{limit: limit}
+	if got := s.take(q, p, now); len(got) > 0 {
 		s.arm(q, now)
 		s.mu.Unlock()
 		return q, got, nil
@@ -45,9 +46,14 @@ func (s *Server) receive(ctx context.Context, name string, limit int, wait int64
 		s.mu.Unlock()
 		return nil, nil, messageNotExist()
 	}
-	p := &poll{limit: limit, done: make(chan struct{}), over: make(chan struct{})}
-	timer := s.clock.AfterFunc(time.Duration(wait)*time.Second, func() { close(p.over) })
+	p.done, p.over = make(chan struct{}), make(chan struct{})
+	held := s.disorder.held(time.Duration(wait) * time.Second)
+	timer := s.clock.AfterFunc(held, func() { close(p.over) })
 	defer timer.Stop()
+	if missed := q.ready.Len() > 0; missed && held > roundTime {
+		again := s.clock.AfterFunc(roundTime, func() { s.lookAgain(q, p) })
+		defer again.Stop()
+	}
 	q.polls = append(q.polls, p)
 	s.arm(q, now)
 	s.mu.Unlock()
@@ -81,6 +87,7 @@ func (s *Server) endPoll(q *queue, p *poll, over bool) (*queue, []delivery, erro
 	return nil, nil, messageNotExist()
 }
 
+// peekMessage misses nothing: there is no recording of a peek.
 func (s *Server) peekMessage(r *request) (answer, error) {
 	limit, err := r.integer("numOfMessages", 1, maxBatch, "", 1)
 	if err != nil {
@@ -92,7 +99,7 @@ func (s *Server) peekMessage(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	got := q.peek(int(limit))
+	got := q.peek(int(limit), s.disorder)
 	if len(got) == 0 {
 		return answer{}, messageNotExist()
 	}

@@ -3,13 +3,11 @@
 package stack
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -40,6 +38,7 @@ const (
 	FunctionAccept  = Prefix + "-accept"
 	FunctionWorker  = Prefix + "-provision"
 	FunctionNotify  = Prefix + "-notify"
+	FunctionJanitor = Prefix + "-janitor"
 )
 
 // CallbackSecret signs callbacks unless another is given.
@@ -59,6 +58,8 @@ const (
 	visibilitySeconds = 10
 	retentionSeconds  = 604800
 	notifyTimeout     = 60 * time.Second
+	janitorTimeout    = 50 * time.Second
+	janitorSchedule   = "@every 1m"
 	// callbackBatch is how many callbacks one invocation may get.
 	callbackBatch = 10
 	// acceptInstances and notifyInstances are how many instances may run at once.
@@ -81,8 +82,12 @@ type Config struct {
 	Dir string
 	// NoSync is that of the servers.
 	NoSync bool
-	// Accept, Provision and Notify are the function binaries. Required.
-	Accept, Provision, Notify string
+	// CalmQueue makes MNS miss no message and keep the order, for measurements; the real service does neither.
+	CalmQueue bool
+	// QueueSeed decides what MNS misses and in which order it delivers; see mnsemu.Config.
+	QueueSeed uint64
+	// Accept, Provision, Notify and Janitor are the function binaries. Required.
+	Accept, Provision, Notify, Janitor string
 	// ESALatency is how long each ESA write holds the account lock.
 	ESALatency time.Duration
 	// RoutineQuota and RecordQuota are ESA's; 0 means what the data directory has, or ESA's defaults.
@@ -125,8 +130,8 @@ const (
 
 // New opens the listeners and the data directory. Close must follow if Run does not.
 func New(cfg Config) (s *Stack, err error) {
-	if cfg.Dir == "" || cfg.Accept == "" || cfg.Provision == "" || cfg.Notify == "" {
-		return nil, errors.New("a data directory and the three function binaries are required")
+	if cfg.Dir == "" || cfg.Accept == "" || cfg.Provision == "" || cfg.Notify == "" || cfg.Janitor == "" {
+		return nil, errors.New("a data directory and the four function binaries are required")
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -143,6 +148,7 @@ func New(cfg Config) (s *Stack, err error) {
 	}
 	s.mns, err = mnsemu.New(mnsemu.Config{
 		AccountID: AccountID, AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret, Dir: filepath.Join(cfg.Dir, "mns"), NoSync: cfg.NoSync,
+		Calm: cfg.CalmQueue, Seed: cfg.QueueSeed,
 	})
 	if err != nil {
 		return s, fmt.Errorf("mns: %w", err)
@@ -188,70 +194,6 @@ func (s *Stack) listen() error {
 	return nil
 }
 
-// functions is s.yaml in the local platform's terms.
-func (s *Stack) functions() fcemu.Config {
-	return fcemu.Config{
-		AccountID: AccountID, Region: Region, AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret, SecurityToken: "local-security-token",
-		Functions: []fcemu.Function{
-			{Name: FunctionAccept, Command: []string{s.cfg.Accept}, Env: s.acceptEnv(), Timeout: acceptTimeout, MaxInstances: acceptInstances, MemoryMB: 128, PreStop: true},
-			{Name: FunctionWorker, Command: []string{s.cfg.Provision}, Env: s.workerEnv(), Timeout: workerTimeout, MaxInstances: 1, MemoryMB: 128, PreStop: true},
-			{Name: FunctionNotify, Command: []string{s.cfg.Notify}, Env: s.notifyEnv(), Timeout: notifyTimeout, MaxInstances: notifyInstances, MemoryMB: 128},
-		},
-		Triggers: []fcemu.QueueTrigger{
-			s.trigger("jobs", FunctionWorker, Queue, max(s.cfg.BatchSize, 1)),
-			s.trigger("callbacks", FunctionNotify, CallbackQueue, callbackBatch),
-		},
-		Stdout: s.cfg.Output, Logger: s.cfg.Logger, OnInvocation: s.cfg.OnInvocation,
-	}
-}
-
-// trigger delivers the messages of a queue to a function.
-func (s *Stack) trigger(name, function, queue string, batch int) fcemu.QueueTrigger {
-	return fcemu.QueueTrigger{
-		Name: name, Function: function, Queue: queue, DeadLetterQueue: DeadLetterQueue,
-		Endpoint: s.MNSURL(), AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret,
-		Mode: fcemu.EventStreaming, BatchSize: batch,
-		RetryStrategy: fcemu.ExponentialDecayRetry, ErrorsTolerance: fcemu.TolerateAll,
-	}
-}
-
-// commonEnv is what all functions are told.
-func (s *Stack) commonEnv() map[string]string {
-	return map[string]string{"ROUTINELY_MNS_ENDPOINT": s.MNSURL(), "ROUTINELY_PREFIX": Prefix}
-}
-
-func (s *Stack) acceptEnv() map[string]string {
-	env := s.commonEnv()
-	env["ROUTINELY_AUTH"] = cmp.Or(s.cfg.Auth, "none")
-	s.addLedger(env)
-	addReceivers(env)
-	return env
-}
-
-func (s *Stack) workerEnv() map[string]string {
-	env := s.commonEnv()
-	env["ROUTINELY_ESA_ENDPOINT"] = s.ESAURL()
-	s.addLedger(env)
-	maps.Copy(env, s.cfg.ProvisionEnv)
-	return env
-}
-
-func (s *Stack) notifyEnv() map[string]string {
-	env := s.commonEnv()
-	env["ROUTINELY_CALLBACK_SECRETS"] = cmp.Or(s.cfg.CallbackSecrets, CallbackSecret)
-	addReceivers(env)
-	return env
-}
-
-func (s *Stack) addLedger(env map[string]string) {
-	env["ROUTINELY_TABLESTORE_ENDPOINT"], env["ROUTINELY_TABLESTORE_INSTANCE"] = s.OTSURL(), Instance
-}
-
-// addReceivers lets callbacks go to this machine, which no deployment does.
-func addReceivers(env map[string]string) {
-	env["ROUTINELY_CALLBACK_HTTP"], env["ROUTINELY_CALLBACK_NETWORKS"] = "true", "127.0.0.0/8,::1/128"
-}
-
 // HTTPURL is the address of the HTTP trigger of accept.
 func (s *Stack) HTTPURL() string { return s.urls[listenHTTP] }
 
@@ -278,6 +220,26 @@ func (s *Stack) OTS() *otsemu.Server { return s.ots }
 
 // FC is the Function Compute server.
 func (s *Stack) FC() *fcemu.Server { return s.fc }
+
+// Sweep runs the janitor once, in place of waiting for its timer. A run of the timer that is under way ends first.
+func (s *Stack) Sweep(ctx context.Context) error {
+	event := fmt.Appendf(nil, `{"triggerTime":%q,"triggerName":"sweep","payload":""}`, time.Now().UTC().Format(time.RFC3339))
+	for {
+		_, err := s.fc.Invoke(ctx, FunctionJanitor, event)
+		var refused *fcemu.Error
+		if !errors.As(err, &refused) || refused.Kind != fcemu.Throttled {
+			return err
+		}
+		select {
+		case <-time.After(busyPause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// busyPause is the time between two looks at an instance that is busy.
+const busyPause = 50 * time.Millisecond
 
 // Run serves everything until ctx is done or a part fails, then stops the functions, the servers and closes the data
 // directory. ready is called once everything answers; its error stops the stack.

@@ -22,11 +22,11 @@ func TestNames(t *testing.T) {
 	}
 	want := []string{
 		p.JobQueue(), p.DeadLetterQueue(), p.CallbackQueue(), p.JobTable(), p.StateTable(),
-		p.Function(config.FunctionAccept), p.Function(config.FunctionProvision), p.Function(config.FunctionNotify),
+		p.Function("accept"), p.Function("provision"), p.Function("notify"), p.Function("janitor"),
 	}
 	got := []string{
 		stack.Queue, stack.DeadLetterQueue, stack.CallbackQueue, stack.Table, stack.StateTable,
-		stack.FunctionAccept, stack.FunctionWorker, stack.FunctionNotify,
+		stack.FunctionAccept, stack.FunctionWorker, stack.FunctionNotify, stack.FunctionJanitor,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("names of the local deployment: -code +stack:\n%s", diff)
@@ -36,7 +36,7 @@ func TestNames(t *testing.T) {
 func TestTable(t *testing.T) {
 	const free, unused = "127.0.0.1:0", "true"
 	s, err := stack.New(stack.Config{
-		Dir: t.TempDir(), NoSync: true, Accept: unused, Provision: unused, Notify: unused,
+		Dir: t.TempDir(), NoSync: true, Accept: unused, Provision: unused, Notify: unused, Janitor: unused,
 		Addresses: stack.Addresses{HTTP: free, MNS: free, ESA: free, OTS: free, FC: free},
 	})
 	if err != nil {
@@ -48,7 +48,7 @@ func TestTable(t *testing.T) {
 		}
 	}()
 	l, err := ledger.New(ledger.Config{
-		Endpoint: localtest.Listen(t, s.OTS(), nil), Instance: stack.Instance, Table: stack.Table, Timeout: 10 * time.Second,
+		Endpoint: localtest.Listen(t, s.OTS(), nil), Instance: stack.Instance, Table: stack.Table, StateTable: stack.StateTable, Timeout: 10 * time.Second,
 		Credentials: func() (string, string, string) { return stack.AccessKeyID, stack.AccessKeySecret, "" },
 	})
 	if err != nil {

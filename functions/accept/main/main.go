@@ -2,14 +2,52 @@
 package main
 
 import (
+	"context"
+	"io"
 	"os"
+	"time"
+
+	"github.com/google/uuid"
 
 	"routinely/functions/accept"
+	"routinely/shared/auth"
+	"routinely/shared/callback"
+	"routinely/shared/config"
 	"routinely/shared/invocation"
+	"routinely/shared/ledger"
 )
 
 func main() {
 	invocation.Main("accept", os.Exit, func(process invocation.Process) error {
-		return accept.Run(process, os.Environ(), os.Stdout)
+		return run(process, os.Environ(), os.Stdout)
 	})
+}
+
+// run joins the parts and serves with them as long as the process lives.
+func run(process invocation.Process, environ []string, stdout io.Writer) error {
+	cfg, err := config.LoadAccept(environ)
+	if err != nil {
+		return err
+	}
+	guard, err := auth.Parse(cfg.Auth.Reveal())
+	if err != nil {
+		return err
+	}
+	parts, err := invocation.NewParts(cfg.Common, stdout, "accept")
+	if err != nil {
+		return err
+	}
+	jobs, err := ledger.Open(cfg.Ledger, cfg.Prefix, parts.Credentials.Get)
+	if err != nil {
+		return err
+	}
+	service, err := accept.New(accept.Config{
+		Guard: guard, Receivers: callback.Policy{AllowHTTP: cfg.Receivers.HTTP, Networks: cfg.Receivers.Networks},
+		Queue: parts.Jobs, Ledger: jobs, Retention: cfg.Retention, Now: time.Now, Sleep: invocation.Sleep, NewID: uuid.NewV7,
+	})
+	if err != nil {
+		return err
+	}
+	invocation.Serve(process, parts, service.Handle, func(context.Context) {})
+	return nil
 }

@@ -2,14 +2,49 @@
 package main
 
 import (
+	"context"
+	"io"
+	"math/rand/v2"
 	"os"
+	"strings"
+	"time"
 
 	"routinely/functions/notify"
+	"routinely/shared/callback"
+	"routinely/shared/config"
 	"routinely/shared/invocation"
 )
 
 func main() {
 	invocation.Main("notify", os.Exit, func(process invocation.Process) error {
-		return notify.Run(process, os.Environ(), os.Stdout)
+		return run(process, os.Environ(), os.Stdout)
 	})
+}
+
+// run joins the parts and serves with them as long as the process lives.
+func run(process invocation.Process, environ []string, stdout io.Writer) error {
+	cfg, err := config.LoadNotify(environ)
+	if err != nil {
+		return err
+	}
+	parts, err := invocation.NewParts(cfg.Common, stdout, "notify")
+	if err != nil {
+		return err
+	}
+	secrets := make([]string, 0, len(cfg.Secrets))
+	for _, secret := range cfg.Secrets {
+		secrets = append(secrets, strings.TrimSpace(secret.Reveal()))
+	}
+	sender, err := callback.New(callback.Config{
+		Secrets: secrets, Policy: callback.Policy{AllowHTTP: cfg.Receivers.HTTP, Networks: cfg.Receivers.Networks}, Timeout: cfg.Timeout,
+	})
+	if err != nil {
+		return err
+	}
+	n, err := notify.New(notify.Config{Queue: parts.Jobs, Sender: sender, Now: time.Now, Draw: rand.Float64})
+	if err != nil {
+		return err
+	}
+	invocation.Serve(process, parts, n.Handle, func(context.Context) {})
+	return nil
 }

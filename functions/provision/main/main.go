@@ -2,14 +2,57 @@
 package main
 
 import (
+	"context"
+	"io"
+	"math/rand/v2"
 	"os"
+	"time"
 
-	"routinely/functions/provision"
+	worker "routinely/functions/provision"
+	"routinely/shared/config"
+	"routinely/shared/esa"
 	"routinely/shared/invocation"
+	"routinely/shared/ledger"
+	"routinely/shared/provision"
+	"routinely/shared/retry"
 )
 
 func main() {
 	invocation.Main("provision", os.Exit, func(process invocation.Process) error {
-		return provision.Run(process, os.Environ(), os.Stdout)
+		return run(process, os.Environ(), os.Stdout)
 	})
+}
+
+// run joins the parts and serves with them as long as the process lives.
+func run(process invocation.Process, environ []string, stdout io.Writer) error {
+	cfg, err := config.LoadProvision(environ)
+	if err != nil {
+		return err
+	}
+	parts, err := invocation.NewParts(cfg.Common, stdout, "provision")
+	if err != nil {
+		return err
+	}
+	jobs, err := ledger.Open(cfg.Base.Ledger, cfg.Prefix, parts.Credentials.Get)
+	if err != nil {
+		return err
+	}
+	account, err := esa.New(esa.Config{Endpoint: cfg.ESAEndpoint, Credentials: parts.Credentials.Get, Timeout: cfg.ESATimeout})
+	if err != nil {
+		return err
+	}
+	w, err := worker.New(worker.Config{
+		Queue: parts.Jobs, Ledger: jobs, Workflow: provision.Workflow{ESA: account, StepTime: cfg.ESATimeout, Timeout: cfg.ESATimeout},
+		Policy: retry.Policy{
+			Base: cfg.RetryBase, Cap: cfg.RetryCap, MaxAttempts: cfg.RetryAttempts,
+			MaxInternalAttempts: cfg.RetryInternalAttempts, MaxAge: cfg.RetryMaxAge,
+		},
+		LockPollMin: cfg.LockPollMin, LockPollMax: cfg.LockPollMax, Reserve: cfg.Reserve,
+		Now: time.Now, Draw: rand.Float64, Sleep: invocation.Sleep, Stopping: process.Stopping,
+	})
+	if err != nil {
+		return err
+	}
+	invocation.Serve(process, parts, w.Handle, func(context.Context) {})
+	return nil
 }

@@ -1,0 +1,71 @@
+package deadletters
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"strings"
+
+	"routinely/cmd/routinely/cli"
+	"routinely/cmd/routinely/client"
+	"routinely/shared/api"
+	"routinely/shared/routine"
+)
+
+// correct redrives the one dead letter with its request corrected. It has the service check the correction before it asks.
+func (w *workingOff) correct(ctx context.Context, c *client.Client, letter api.DeadLetter) error {
+	wanted := api.Correction{DryRun: true, Reason: w.wanted.Reason, Request: w.correction}
+	would, err := c.Correct(ctx, letter.ID, wanted)
+	if err != nil {
+		return err
+	}
+	request := cmp.Or(would.Request, letter.Request) // a correction that changes nothing is not told
+	if w.wanted.DryRun && request != nil {
+		return w.Show(would, requestFields(letter.ID, *request))
+	}
+	if len(would.Failed) == 0 && !w.wanted.DryRun {
+		if err := w.confirm(ctx, 1, true); err != nil {
+			return err
+		}
+		wanted.DryRun = false
+		if would, err = c.Correct(ctx, letter.ID, wanted); err != nil {
+			return err
+		}
+	}
+	t := newTally()
+	t.add(would, w.done)
+	return w.end(t, nil)
+}
+
+// members makes a JSON object of member=value pairs. All values are strings, as in a table, but the truth value. Without
+// pairs it is nil.
+func members(pairs []string) (json.RawMessage, error) {
+	if len(pairs) == 0 {
+		return nil, nil
+	}
+	object := map[string]any{}
+	for _, pair := range pairs {
+		name, value, found := strings.Cut(pair, "=")
+		_, twice := object[name]
+		switch {
+		case !found || name == "" || strings.TrimSpace(value) == "":
+			return nil, cli.Usage("--set %q: want member=value", pair)
+		case twice:
+			return nil, cli.Usage("--set %s is given more than once", name)
+		}
+		object[name] = value
+		if strings.EqualFold(name, "hasAssets") && (value == "true" || value == "false") {
+			object[name] = value == "true"
+		}
+	}
+	return json.Marshal(object)
+}
+
+// requestFields shows a request as it would be redriven.
+func requestFields(id string, r routine.Request) cli.Fields {
+	f := cli.Fields{{"job", id}, {"name", r.Name}, {"record", r.RecordName}, {"site", cli.Number(r.SiteID)}, {"if exists", string(r.IfExists)}, {"callback", r.CallbackURL}}
+	if r.Description != nil {
+		f = append(f, [2]string{"description", *r.Description})
+	}
+	return f
+}

@@ -1,0 +1,232 @@
+package submit
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"reflect"
+
+	"routinely/cmd/routinely/cli"
+	"routinely/cmd/routinely/client"
+	"routinely/cmd/routinely/display"
+	"routinely/cmd/routinely/requests"
+	"routinely/shared/api"
+	"routinely/shared/fault"
+	"routinely/shared/routine"
+)
+
+// Verdicts of this program's own beside accept's.
+const (
+	// statusValid is that of a request in a dry run.
+	statusValid api.Status = "valid"
+	// statusUnanswered is that of a request that was not sent, or whose answer did not come.
+	statusUnanswered api.Status = "unanswered"
+	// statusRedriven is that of a request whose job was dead and is queued again.
+	statusRedriven api.Status = "redriven"
+)
+
+// submitted is what became of one request.
+type submitted struct {
+	// Index counts the requests from 0; Line is that in the file.
+	Index      int           `json:"index"`
+	Line       int           `json:"line,omitempty"`
+	Name       string        `json:"name,omitempty"`
+	RecordName string        `json:"recordName,omitempty"`
+	Key        string        `json:"idempotencyKey,omitempty"`
+	Status     api.Status    `json:"status"`
+	JobID      string        `json:"jobId,omitempty"`
+	State      routine.State `json:"state,omitempty"`
+	Problem    *api.Problem  `json:"problem,omitempty"`
+	// SameAsLine is the line of an earlier request that is equal, of a request that was therefore not sent.
+	SameAsLine int `json:"sameAsLine,omitempty"`
+	// Job is the job as it was seen last, if it was waited for.
+	Job *routine.Job `json:"job,omitempty"`
+	// Request is what a dry run would send.
+	Request *routine.Request `json:"request,omitempty"`
+
+	request client.Keyed
+	// ownKey is set if this run has made the key: then nobody else can have used it.
+	ownKey bool
+	// first is the earlier request that is equal, nil if there is none.
+	first *submitted
+}
+
+// keyOf is the key of a request under the key of a whole file. It comes from what identifies the request, its routine and its host name, and
+// not from its place: lines can be added, removed and put in another order, and corrected in all other fields.
+func keyOf(fileKey string, req routine.Request) string {
+	sum := sha256.Sum256([]byte(req.Name + "\x00" + req.RecordName))
+	return fileKey + "/" + hex.EncodeToString(sum[:8])
+}
+
+// prepare gives every request a result, and a key if it is right.
+func (s *submission) prepare(items []requests.Item) []submitted {
+	results := make([]submitted, len(items))
+	made := rand.Text()
+	seen := map[[2]string]*submitted{}
+	for i, item := range items {
+		r := &results[i]
+		*r = submitted{Index: i, Name: item.Request.Name, RecordName: item.Request.RecordName, Key: item.Key, Status: statusUnanswered}
+		if s.fromFile {
+			r.Line = item.Line
+		}
+		if item.Invalid != nil {
+			r.Status, r.Problem = api.Rejected, problemOf(item.Invalid)
+			continue
+		}
+		s.giveKey(r, item.Request, fmt.Sprintf("%s/%d", made, i))
+		r.request = client.Keyed{Request: item.Request, Key: r.Key}
+		if s.dryRun {
+			r.Status, r.Request = statusValid, &item.Request
+		}
+		identity := [2]string{r.Name, r.RecordName}
+		if earlier := seen[identity]; earlier != nil {
+			r.repeats(earlier)
+			continue
+		}
+		seen[identity] = r
+	}
+	return results
+}
+
+// giveKey gives a request that has no key of its own one. A dry run shows only keys that a real one would have, too.
+func (s *submission) giveKey(r *submitted, req routine.Request, made string) {
+	switch {
+	case r.Key != "":
+	case s.key != "" && s.fromFile:
+		r.Key = keyOf(s.key, req)
+	case s.key != "":
+		r.Key = s.key
+	case !s.dryRun:
+		r.Key, r.ownKey = made, true
+	}
+}
+
+// repeats judges a request for the same routine and host name as an earlier one of the file: it is not sent.
+func (r *submitted) repeats(earlier *submitted) {
+	r.Request = nil
+	if reflect.DeepEqual(r.request.Request, earlier.request.Request) {
+		r.Status, r.SameAsLine, r.first = api.Duplicate, earlier.Line, earlier
+		return
+	}
+	r.Status, r.Problem = api.Rejected, &api.Problem{
+		Title: "The file has two requests for one thing", Code: "repeated-request",
+		Detail: fmt.Sprintf("line %d asks for the same name and host name, and differs in the rest: keep one of them", earlier.Line),
+	}
+}
+
+// problemOf words mistakes as accept does.
+func problemOf(invalid *routine.Invalid) *api.Problem {
+	return &api.Problem{
+		Title: "The request breaks the rules for routines", Code: "invalid-request", Detail: invalid.Error(), Errors: invalid.Problems,
+	}
+}
+
+func invalid(err *routine.Invalid) error {
+	p := problemOf(err)
+	return &fault.Error{Kind: fault.Invalid, Code: p.Code, Message: p.Title, Err: &client.Refusal{Problem: *p}}
+}
+
+// send sends one request.
+func (r *submitted) send(ctx context.Context, c *client.Client) error {
+	job, replayed, err := c.Submit(ctx, r.request)
+	if err != nil {
+		return err
+	}
+	r.Status, r.Problem = api.Accepted, nil
+	if replayed && !r.ownKey {
+		r.Status = api.Duplicate
+	}
+	r.saw(job)
+	return nil
+}
+
+// saw takes over what is known of the job.
+func (r *submitted) saw(job routine.Job) { r.JobID, r.State, r.Job = job.ID, job.State, &job }
+
+// sendFile sends the requests of a file, and redrives those whose jobs are dead if that is wanted.
+func (s *submission) sendFile(ctx context.Context, c *client.Client, results []submitted) error {
+	err := s.sendAll(ctx, c, results)
+	if err == nil && s.retryDead {
+		err = retry(ctx, c, s.Err, results)
+	}
+	for i := range results {
+		results[i].follow()
+	}
+	if err != nil || !s.retryDead {
+		return err
+	}
+	if s.wait {
+		s.Note("%s", summary(len(results), "request", countWords(results, func(r *submitted) string { return string(r.Status) })))
+	}
+	return s.findForgotten(ctx, c, results)
+}
+
+// follow takes over what became of the earlier request that is equal.
+func (r *submitted) follow() {
+	if r.first == nil {
+		return
+	}
+	r.JobID, r.State, r.Problem = r.first.JobID, r.first.State, r.first.Problem
+	if status := r.first.Status; status != api.Accepted {
+		r.Status = status
+	}
+}
+
+// sendAll sends the requests of a file.
+func (s *submission) sendAll(ctx context.Context, c *client.Client, results []submitted) error {
+	var sent []*submitted
+	var sending []client.Keyed
+	for i := range results {
+		if r := &results[i]; r.Status == statusUnanswered {
+			sent, sending = append(sent, r), append(sending, r.request)
+		}
+	}
+	bar := display.NewProgress(s.Err, "submitted", len(sending))
+	verdicts, err := c.SubmitAll(ctx, sending, bar.Set)
+	bar.Close()
+	for i, r := range sent {
+		r.judged(verdicts[i])
+	}
+	return err
+}
+
+// judged takes over accept's verdict. A key that this run has made can only be a duplicate of what it sent before.
+func (r *submitted) judged(v api.Verdict) {
+	if v.Status == "" {
+		return
+	}
+	r.Status, r.JobID, r.State, r.Problem = v.Status, v.JobID, v.State, v.Problem
+	if r.Status == api.Duplicate && r.ownKey {
+		r.Status = api.Accepted
+	}
+}
+
+// hasJob reports whether the request's job is known and is its own: a rejected one may name the job that its key stands for.
+func (r *submitted) hasJob() bool {
+	return r.JobID != "" && (r.Status == api.Accepted || r.Status == api.Duplicate || r.Status == statusRedriven)
+}
+
+// detail is what there is to say of a request beside its state.
+func (r *submitted) detail() string {
+	switch {
+	case r.Problem != nil:
+		return cli.Told(r.Problem)
+	case r.SameAsLine > 0:
+		return fmt.Sprintf("the same as line %d", r.SameAsLine)
+	case r.Job != nil:
+		return cli.Outcome(*r.Job)
+	case r.Status == api.Duplicate && r.State != "":
+		return "the job is " + string(r.State)
+	}
+	return ""
+}
+
+// word is what became of a request, in a word.
+func (r *submitted) word() string {
+	if r.Job != nil {
+		return string(r.State)
+	}
+	return string(r.Status)
+}

@@ -1,0 +1,84 @@
+package stack
+
+import (
+	"cmp"
+	"maps"
+	"time"
+
+	"routinely/deploy/local/fcemu"
+)
+
+// functions is s.yaml in the local platform's terms.
+func (s *Stack) functions() fcemu.Config {
+	return fcemu.Config{
+		AccountID: AccountID, Region: Region, AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret, SecurityToken: "local-security-token",
+		Functions: []fcemu.Function{
+			{Name: FunctionAccept, Command: []string{s.cfg.Accept}, Env: s.acceptEnv(), Timeout: acceptTimeout, MaxInstances: acceptInstances, MemoryMB: 128, PreStop: true},
+			{Name: FunctionWorker, Command: []string{s.cfg.Provision}, Env: s.workerEnv(), Timeout: workerTimeout, MaxInstances: 1, MemoryMB: 128, PreStop: true},
+			{Name: FunctionNotify, Command: []string{s.cfg.Notify}, Env: s.notifyEnv(), Timeout: notifyTimeout, MaxInstances: notifyInstances, MemoryMB: 128},
+			{
+				Name: FunctionJanitor, Command: []string{s.cfg.Janitor}, Env: s.janitorEnv(), Timeout: janitorTimeout, MaxInstances: 1, MemoryMB: 128,
+				Async: &fcemu.AsyncConfig{MaxRetryAttempts: 0, MaxEventAge: time.Minute},
+			},
+		},
+		Timers: []fcemu.TimerTrigger{{Name: "every-minute", Function: FunctionJanitor, Schedule: janitorSchedule}},
+		Triggers: []fcemu.QueueTrigger{
+			s.trigger("jobs", FunctionWorker, Queue, max(s.cfg.BatchSize, 1)),
+			s.trigger("callbacks", FunctionNotify, CallbackQueue, callbackBatch),
+		},
+		Stdout: s.cfg.Output, Logger: s.cfg.Logger, OnInvocation: s.cfg.OnInvocation,
+	}
+}
+
+// trigger delivers the messages of a queue to a function.
+func (s *Stack) trigger(name, function, queue string, batch int) fcemu.QueueTrigger {
+	return fcemu.QueueTrigger{
+		Name: name, Function: function, Queue: queue, DeadLetterQueue: DeadLetterQueue,
+		Endpoint: s.MNSURL(), AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret,
+		Mode: fcemu.EventStreaming, BatchSize: batch,
+		RetryStrategy: fcemu.ExponentialDecayRetry, ErrorsTolerance: fcemu.TolerateAll,
+	}
+}
+
+// commonEnv is what all functions are told.
+func (s *Stack) commonEnv() map[string]string {
+	return map[string]string{"ROUTINELY_MNS_ENDPOINT": s.MNSURL(), "ROUTINELY_PREFIX": Prefix}
+}
+
+func (s *Stack) acceptEnv() map[string]string {
+	env := s.commonEnv()
+	env["ROUTINELY_AUTH"] = cmp.Or(s.cfg.Auth, "none")
+	s.addLedger(env)
+	addReceivers(env)
+	return env
+}
+
+func (s *Stack) workerEnv() map[string]string {
+	env := s.commonEnv()
+	env["ROUTINELY_ESA_ENDPOINT"] = s.ESAURL()
+	s.addLedger(env)
+	maps.Copy(env, s.cfg.ProvisionEnv)
+	return env
+}
+
+func (s *Stack) notifyEnv() map[string]string {
+	env := s.commonEnv()
+	env["ROUTINELY_CALLBACK_SECRETS"] = cmp.Or(s.cfg.CallbackSecrets, CallbackSecret)
+	addReceivers(env)
+	return env
+}
+
+func (s *Stack) janitorEnv() map[string]string {
+	env := s.commonEnv()
+	s.addLedger(env)
+	return env
+}
+
+func (s *Stack) addLedger(env map[string]string) {
+	env["ROUTINELY_TABLESTORE_ENDPOINT"], env["ROUTINELY_TABLESTORE_INSTANCE"] = s.OTSURL(), Instance
+}
+
+// addReceivers lets callbacks go to this machine, which no deployment does.
+func addReceivers(env map[string]string) {
+	env["ROUTINELY_CALLBACK_HTTP"], env["ROUTINELY_CALLBACK_NETWORKS"] = "true", "127.0.0.0/8,::1/128"
+}

@@ -1,0 +1,27 @@
+// A stand-in for the component fc3 of Serverless Devs: it has the component's schema, and writes down what it is told to do instead of
+// doing it, a JSON object a line, into the file that WALK_CALLS names. See deploy/walk_test.go.
+'use strict';
+const fs = require('fs');
+const path = require('path');
+
+class Component {
+  async getSchema() {
+    return fs.readFileSync(path.join(__dirname, 'schema.json'), 'utf8');
+  }
+
+  async deploy(inputs) {
+    return this.note('deploy', inputs);
+  }
+
+  async remove(inputs) {
+    return this.note('remove', inputs);
+  }
+
+  note(command, inputs) {
+    const call = { command, resource: inputs.resource.name, props: inputs.props };
+    fs.appendFileSync(process.env.WALK_CALLS, JSON.stringify(call) + '\n');
+    return {};
+  }
+}
+
+exports.default = Component;

@@ -1,0 +1,66 @@
+// Package accept is the HTTP-triggered function: it validates a routine request, records a job in the ledger, puts it on the queue and answers
+// 202, tells what became of jobs, and works off dead letters. It never calls ESA.
+//
+// The ledger is the one truth: nothing is accepted that it has not confirmed. A queue that does not answer refuses nobody, since the job's row
+// then says that a send is due, and the janitor sends it.
+package accept
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"routinely/queue"
+	"routinely/shared/auth"
+	"routinely/shared/callback"
+	"routinely/shared/dispatch"
+	"routinely/shared/ledger"
+)
+
+// Config is what a Service needs. Every field but Receivers and Retention is required.
+type Config struct {
+	// Guard knows the callers.
+	Guard *auth.Guard
+	// Receivers says where callbacks may go.
+	Receivers callback.Policy
+	Queue     *queue.Client
+	Ledger    *ledger.Ledger
+	// Retention is how long the ledger remembers a job after its last change; 0 means for ever.
+	Retention time.Duration
+	Now       func() time.Time
+	// Sleep waits, at most until the context is done.
+	Sleep func(context.Context, time.Duration)
+	// NewID makes the id of a job that came without an idempotency key.
+	NewID func() (uuid.UUID, error)
+}
+
+// Service answers HTTP requests. It is safe for concurrent use.
+type Service struct {
+	Config
+	dispatch dispatch.Dispatcher
+	// routes are made for the first event: a function that starts has no time to lose.
+	routes func() http.Handler
+}
+
+// New checks the configuration and returns a service.
+func New(cfg Config) (*Service, error) {
+	if cfg.Guard == nil || cfg.Queue == nil || cfg.Ledger == nil || cfg.Now == nil || cfg.Sleep == nil || cfg.NewID == nil {
+		return nil, errors.New("accept: guard, queue, ledger, clock, sleep and ids are required")
+	}
+	if err := cfg.Receivers.Check(); err != nil {
+		return nil, err
+	}
+	s := &Service{Config: cfg, dispatch: dispatch.Dispatcher{Queue: cfg.Queue, Ledger: cfg.Ledger, Now: cfg.Now}}
+	s.routes = sync.OnceValue(s.newRoutes)
+	return s, nil
+}
+
+// Handle answers one event of the HTTP trigger. Whatever happens becomes an HTTP answer: the error is always nil.
+func (s *Service) Handle(ctx context.Context, event json.RawMessage) (Response, error) {
+	return serveEvent(ctx, event, s.routes()), nil
+}

@@ -1,0 +1,42 @@
+// Command janitor is the function that a timer triggers, see package janitor.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"time"
+
+	"routinely/functions/janitor"
+	"routinely/shared/config"
+	"routinely/shared/invocation"
+	"routinely/shared/ledger"
+)
+
+func main() {
+	invocation.Main("janitor", os.Exit, func(process invocation.Process) error {
+		return run(process, os.Environ(), os.Stdout)
+	})
+}
+
+// run joins the parts and serves with them as long as the process lives.
+func run(process invocation.Process, environ []string, stdout io.Writer) error {
+	cfg, err := config.LoadJanitor(environ)
+	if err != nil {
+		return err
+	}
+	parts, err := invocation.NewParts(cfg.Common, stdout, "janitor")
+	if err != nil {
+		return err
+	}
+	jobs, err := ledger.Open(cfg.Ledger, cfg.Prefix, parts.Credentials.Get)
+	if err != nil {
+		return err
+	}
+	j, err := janitor.New(janitor.Config{Queue: parts.Jobs, Ledger: jobs, Retention: cfg.Retention, Now: time.Now})
+	if err != nil {
+		return err
+	}
+	invocation.Serve(process, parts, j.Handle, func(context.Context) {})
+	return nil
+}

@@ -1,0 +1,29 @@
+package main
+
+import (
+	"context"
+	"io"
+	"testing"
+
+	"routinely/deploy/sim"
+)
+
+func TestRun(t *testing.T) {
+	least := []string{"ROUTINELY_MNS_ENDPOINT=http://localhost", "ROUTINELY_TABLESTORE_ENDPOINT=https://routinely.cn-hangzhou.ots-internal.aliyuncs.com"}
+	t.Run("joins the parts", func(t *testing.T) {
+		started := false
+		if err := run(sim.Process(t, func(any, func(context.Context)) { started = true }), least, io.Discard); err != nil || !started {
+			t.Errorf("%v, started %t", err, started)
+		}
+	})
+	for name, setting := range map[string]string{
+		"no ledger": "ROUTINELY_TABLESTORE_ENDPOINT=", "a bad ledger": "ROUTINELY_TABLESTORE_ENDPOINT=ftp://routinely", "a bad queue": "ROUTINELY_MNS_ENDPOINT=ftp://x",
+		"a short retention": "ROUTINELY_RETENTION=24h", "a bad level": "ROUTINELY_LOG_LEVEL=loud",
+	} {
+		t.Run("refuses "+name, func(t *testing.T) {
+			if err := run(sim.Process(t, func(any, func(context.Context)) { t.Error("started") }), append(least, setting), io.Discard); err == nil {
+				t.Error("accepted")
+			}
+		})
+	}
+}

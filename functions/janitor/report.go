@@ -1,0 +1,65 @@
+package janitor
+
+import (
+	"context"
+
+	"routinely/shared/fault"
+	"routinely/shared/logging"
+)
+
+// Report is what a run did, in numbers.
+type Report struct {
+	// Sent counts the messages and callbacks that were due and are sent.
+	Sent int `json:"sent"`
+	// SentAgain counts the jobs without news whose message was sent once more.
+	SentAgain int `json:"sentAgain"`
+	// Redelivered, GivenUp, Filed, CallbacksFailed and Passed count the messages of the dead-letter queue: those of jobs that were sent again,
+	// of jobs that are dead letters now, those that hold no job of ours and are dead letters now, callbacks that nobody took, and those with
+	// nothing to do. Left counts those that stay there for the next run.
+	Redelivered     int `json:"redelivered"`
+	GivenUp         int `json:"givenUp"`
+	Filed           int `json:"filed"`
+	CallbacksFailed int `json:"callbacksFailed"`
+	Passed          int `json:"passed"`
+	Left            int `json:"left"`
+	// Told counts the jobs that will be forgotten soon and were told of.
+	Told int `json:"told"`
+	// More means that the run was over before its work.
+	More bool `json:"more"`
+	// Failed lists the tasks that failed; the next run does them again.
+	Failed []Failure `json:"failed,omitempty"`
+}
+
+// Failure is why a task failed.
+type Failure struct {
+	Task  string     `json:"task"`
+	Kind  fault.Kind `json:"kind"`
+	Code  string     `json:"code"`
+	Error string     `json:"error"`
+	Hint  string     `json:"hint,omitempty"`
+}
+
+// fail notes and logs the failure of a task.
+func (r *run) fail(ctx context.Context, task string, err error) {
+	failure := fault.From(err)
+	r.out.Failed = append(r.out.Failed, Failure{task, failure.Kind, failure.Code, err.Error(), failure.Hint})
+	logging.From(ctx).WithFields(logging.Fields{
+		"task": task, logging.Kind: failure.Kind, logging.Code: failure.Code, logging.Error: err.Error(), logging.Hint: failure.Hint,
+	}).Error("a task of the janitor failed")
+}
+
+// idle reports whether the run did nothing.
+func (r Report) idle() bool {
+	return r.Sent+r.SentAgain+r.Redelivered+r.GivenUp+r.Filed+r.CallbacksFailed+r.Passed+r.Left+r.Told == 0
+}
+
+// log writes the one line of a run that did something.
+func (r Report) log(ctx context.Context) {
+	if r.idle() {
+		return
+	}
+	logging.From(ctx).WithFields(logging.Fields{
+		"sent": r.Sent, "sentAgain": r.SentAgain, "redelivered": r.Redelivered, "givenUp": r.GivenUp, "filed": r.Filed,
+		"callbacksFailed": r.CallbacksFailed, "passed": r.Passed, "left": r.Left, "told": r.Told, "more": r.More,
+	}).Info("the janitor is done")
+}

@@ -1,0 +1,174 @@
+package janitor_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"routinely/functions/janitor"
+	"routinely/shared/ledger"
+	"routinely/shared/logging"
+)
+
+// day is the unit of retention.
+const day = 24 * time.Hour
+
+// lines makes one run and returns the lines that it logs.
+func (h *house) lines(t *testing.T) []map[string]any {
+	t.Helper()
+	var out bytes.Buffer
+	log, err := logging.New(&out, "info", "janitor")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Run(logging.Into(context.Background(), log)); err != nil {
+		t.Fatal(err)
+	}
+	var lines []map[string]any
+	for text := range strings.Lines(out.String()) {
+		var line map[string]any
+		if err := json.Unmarshal([]byte(text), &line); err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// told lists the jobs that lines with the message name.
+func told(lines []map[string]any, message string) []string {
+	var out []string
+	for _, line := range lines {
+		if line["msg"] == message {
+			out = append(out, line["jobId"].(string))
+		}
+	}
+	return out
+}
+
+func TestTelling(t *testing.T) {
+	const dead, unfinished = "a dead letter is forgotten soon", "an unfinished job is forgotten soon"
+	t.Run("of a dead letter once, a week before it is forgotten, with what to do", func(t *testing.T) {
+		h := start(t)
+		h.job(t, "first")
+		h.change(t, "first", h.die)
+		h.clock.Advance(day)
+		h.job(t, "second")
+		h.change(t, "second", h.die)
+		h.clock.Advance(22 * day)
+		if got := told(h.lines(t), dead); got != nil {
+			t.Errorf("told %v on the 23rd day", got)
+		}
+		h.clock.Advance(time.Hour)
+		lines := h.lines(t)
+		if diff := cmp.Diff([]string{"first"}, told(lines, dead)); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+		line := lines[0]
+		if line["code"] != "Taken" || line["deadAt"] != "2026-03-01T12:00:00Z" || line["forgottenAt"] != "2026-03-31T12:00:00Z" ||
+			line["hint"] != "routinely dead-letters redrive first, or routinely dead-letters drop first" || line["level"] != "warning" {
+			t.Errorf("%v", line)
+		}
+		h.clock.Advance(day)
+		if diff := cmp.Diff([]string{"second"}, told(h.lines(t), dead)); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+		h.clock.Advance(day)
+		if got := told(h.lines(t), dead); got != nil {
+			t.Errorf("told %v again", got)
+		}
+	})
+	t.Run("of an unfinished job once, ten days before it is forgotten", func(t *testing.T) {
+		h := start(t)
+		h.job(t, "waits")
+		h.job(t, "news")
+		h.clock.Advance(day)
+		h.change(t, "news", func(r *ledger.Row) { r.Begin(1, r.Progress, h.clock.Now()) })
+		h.clock.Advance(19*day + time.Hour)
+		for i, want := range [][]string{{"waits"}, {"news"}, nil} {
+			if diff := cmp.Diff(want, told(h.lines(t), unfinished)); diff != "" {
+				t.Errorf("day %d, -want +got:\n%s", 20+i, diff)
+			}
+			h.clock.Advance(day)
+		}
+	})
+	t.Run("of nothing if jobs are kept for ever", func(t *testing.T) {
+		h := start(t)
+		var err error
+		if h.Janitor, err = janitor.New(janitor.Config{Queue: h.Queue, Ledger: h.Ledger, Now: h.clock.Now}); err != nil {
+			t.Fatal(err)
+		}
+		h.job(t, "job-1")
+		h.change(t, "job-1", h.die)
+		h.clock.Advance(1000 * day)
+		if lines := h.lines(t); lines != nil {
+			t.Errorf("%v", lines)
+		}
+	})
+}
+
+func TestLog(t *testing.T) {
+	t.Run("has a line for each thing done and one for the run, and none for a run with nothing to do", func(t *testing.T) {
+		h := start(t)
+		h.job(t, "job-1")
+		h.change(t, "job-1", h.due)
+		h.put(t, "garbage")
+		lines := h.lines(t)
+		if len(lines) != 3 || lines[0]["msg"] != "sent what was due" || lines[0]["jobId"] != "job-1" || lines[1]["outcome"] != "filed" ||
+			lines[2]["msg"] != "the janitor is done" || lines[2]["sent"] != 1.0 || lines[2]["filed"] != 1.0 {
+			t.Errorf("%v", lines)
+		}
+		if lines := h.lines(t); lines != nil {
+			t.Errorf("%v", lines)
+		}
+	})
+	t.Run("names a task that failed, with its code", func(t *testing.T) {
+		h := start(t)
+		fail(t, h.mns.Faults(), "BatchReceiveMessage")
+		var out bytes.Buffer
+		log, err := logging.New(&out, "info", "janitor")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.Run(logging.Into(context.Background(), log)); err == nil {
+			t.Error("no error")
+		}
+		var line map[string]any
+		if err := json.Unmarshal(out.Bytes(), &line); err != nil || line["task"] != "empty the dead-letter queue" || line["code"] == "" || line["hint"] == "" {
+			t.Errorf("%v, %s", err, &out)
+		}
+	})
+}
+
+func TestNew(t *testing.T) {
+	h := start(t)
+	for name, change := range map[string]func(*janitor.Config){
+		"no queue": func(c *janitor.Config) { c.Queue = nil }, "no ledger": func(c *janitor.Config) { c.Ledger = nil },
+		"no clock": func(c *janitor.Config) { c.Now = nil }, "a short retention": func(c *janitor.Config) { c.Retention = day },
+	} {
+		t.Run("refuses "+name, func(t *testing.T) {
+			cfg := h.Config
+			change(&cfg)
+			if _, err := janitor.New(cfg); err == nil {
+				t.Error("accepted")
+			}
+		})
+	}
+}
+
+func TestHandle(t *testing.T) {
+	t.Run("a timer's event is a run", func(t *testing.T) {
+		h := start(t)
+		h.job(t, "job-1")
+		h.change(t, "job-1", h.due)
+		out, err := h.Handle(t.Context(), json.RawMessage(`{"triggerTime":"2026-03-01T12:00:00Z","triggerName":"minute","payload":""}`))
+		if err != nil || out.Sent != 1 {
+			t.Errorf("%+v, %v", out, err)
+		}
+	})
+}

@@ -1,0 +1,155 @@
+package provision
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"routinely/queue"
+	"routinely/shared/dispatch"
+	"routinely/shared/fault"
+	"routinely/shared/ledger"
+	"routinely/shared/logging"
+	"routinely/shared/routine"
+)
+
+// callbackGrace is how long the janitor leaves a callback to the worker that is about to send it.
+const callbackGrace = 30 * time.Second
+
+// carryOut decides about a run and carries that out.
+func (t *task) carryOut(ctx context.Context, result routine.Result, err error) (entry, error) {
+	failure := fault.From(err)
+	t.answered(failure)
+	switch d := decide(t.Policy, failure, t.row.Attempt, t.row.Age(t.Now()), t.Draw()); d.do {
+	case succeed:
+		t.line.Outcome, t.line.Result = succeeded, &result
+		progress := t.row.Progress
+		return t.end(ctx, anybodys, func(r *ledger.Row) { r.Succeed(result, progress, t.Now(), t.callbackDue()) })
+	case giveUp:
+		return t.giveUp(ctx, failure, d.reason)
+	default:
+		return t.handOver(ctx, failure, d)
+	}
+}
+
+// answered remembers when ESA first answered in this round.
+func (t *task) answered(failure *fault.Error) {
+	if failure == nil || failure.RequestID != "" {
+		t.row.Answered(t.Now())
+	}
+}
+
+func (t *task) callbackDue() time.Time { return t.Now().Add(callbackGrace) }
+
+// giveUp makes a dead letter of the job.
+func (t *task) giveUp(ctx context.Context, failure *fault.Error, reason string) (entry, error) {
+	last := ledger.NewAttempt(t.row.Attempt, t.Now(), failure)
+	t.line.blame(last)
+	t.line.Outcome = deadLettered
+	progress := t.row.Progress
+	return t.end(ctx, mine, func(r *ledger.Row) { r.Die(last, reason, ledger.Worker, progress, t.callbackDue()) })
+}
+
+// end writes the job's end and tells whoever wants to know.
+func (t *task) end(ctx context.Context, whose owner, change func(*ledger.Row)) (entry, error) {
+	err := t.settle(ctx, whose, change)
+	switch {
+	case errors.Is(err, errPassed):
+		return t.repeat(ctx)
+	case err != nil:
+		return t.line, err
+	}
+	t.sendDue(ctx)
+	return t.line, nil
+}
+
+// sendDue sends the callback that an end has made due. If that fails the janitor does it.
+func (t *task) sendDue(ctx context.Context) {
+	if t.row.DueAt.IsZero() {
+		return
+	}
+	if sent := t.dispatch.Send(context.WithoutCancel(ctx), []ledger.Row{t.row})[0]; sent.Err != nil {
+		logging.From(ctx).WithFields(logging.Fields{logging.Job: t.row.ID, logging.Error: sent.Err.Error()}).Warn("the callback is sent later")
+	}
+}
+
+// handOver sends the job's next delivery, then writes that down. If MNS does not confirm it, the row says that it is due.
+func (t *task) handOver(ctx context.Context, failure *fault.Error, d decision) (entry, error) {
+	now := t.Now()
+	last := ledger.NewAttempt(t.row.Attempt, now, failure)
+	t.line.blame(last)
+	t.line.Hint, t.line.DelaySeconds, t.line.Outcome = d.hint, d.delay.Seconds(), again
+	if d.do == handBack {
+		t.line.Outcome = handedBack
+	}
+	last.Hint = d.hint
+	next := dispatch.Envelope(t.row)
+	next.Number = t.d.Envelope.Number + 1
+	// The job's own time may be over; handing it over has the reserve.
+	sent := t.Queue.Send(context.WithoutCancel(ctx), next, d.delay)
+	if sent != nil {
+		logging.From(ctx).WithFields(logging.Fields{logging.Job: t.row.ID, logging.Error: sent.Error()}).Warn("the next delivery is sent later")
+	}
+	progress := t.row.Progress
+	err := t.settle(ctx, mine, func(r *ledger.Row) {
+		r.HandOver(next.Number, ledger.HandOver{
+			Failure: last, Counted: d.do == tryAgain, Progress: progress, Sent: sent == nil,
+			Waiting: routine.Waiting{For: d.waiting, Since: now, Until: now.Add(d.delay)},
+		}, now)
+	})
+	if errors.Is(err, errPassed) {
+		return t.repeat(ctx)
+	}
+	return t.line, err
+}
+
+// repeat deals with a delivery that has nothing to do any more. If its job has ended and somebody is still to be told, that is done now.
+func (t *task) repeat(ctx context.Context) (entry, error) {
+	t.line = entry{JobID: t.d.Envelope.JobID, MessageID: t.d.MessageID, Attempt: t.row.Attempt, Outcome: duplicate}
+	if t.row.State == routine.Cancelled {
+		t.line.Outcome = cancelled
+	}
+	if t.row.State.Final() && t.row.Redriven == t.d.Envelope.Round {
+		t.sendDue(ctx)
+	}
+	return t.line, nil
+}
+
+// file makes a dead letter of a message that cannot be carried out.
+func (t *task) file(ctx context.Context, id string, failure *fault.Error, reason string) (entry, error) {
+	row := dispatch.DeadLetter(id, t.d, failure, reason, ledger.Worker, t.Now().UTC())
+	t.line.JobID, t.line.Outcome = id, deadLettered
+	t.line.blame(*row.Last)
+	return t.line, t.patiently(ctx, func() error { return t.Ledger.Create(context.WithoutCancel(ctx), row)[0].Err })
+}
+
+// tidy deletes what the event's jobs have left behind in the indexes.
+func (w *Worker) tidy(ctx context.Context) {
+	if err := w.Ledger.Tidy(context.WithoutCancel(ctx)); err != nil {
+		logging.From(ctx).WithField(logging.Error, err.Error()).Debug("the ledger keeps index rows it no longer needs; they do no harm")
+	}
+}
+
+// unreadable is why a message of the job queue holds no job that can be run; nil if it does.
+func unreadable(d queue.Delivery) *fault.Error {
+	if d.Callback != nil {
+		return dispatch.Misplaced()
+	}
+	return dispatch.Unreadable(d)
+}
+
+func killsWorker(begins int) *fault.Error {
+	return &fault.Error{
+		Kind: fault.Internal, Code: "KillsWorker", Message: fmt.Sprintf("the job was begun %d times and its worker ended each time before it was settled", begins),
+		Hint: "Read the function's log at the times of these attempts: its memory or its time may be too short. Then redrive.",
+	}
+}
+
+func ahead(d queue.Delivery) *fault.Error {
+	return &fault.Error{
+		Kind: fault.Internal, Code: "UnknownRound",
+		Message: fmt.Sprintf("job %q: the ledger knows no round %d yet", d.Envelope.JobID, d.Envelope.Round),
+		Hint:    "The delivery is tried again by the platform.",
+	}
+}

@@ -1,0 +1,59 @@
+package provision
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"routinely/shared/fault"
+	"routinely/shared/provision"
+	"routinely/shared/retry"
+	"routinely/shared/routine"
+)
+
+func TestDecide(t *testing.T) {
+	policy := retry.Policy{Base: 2 * time.Second, Cap: time.Minute, MaxAttempts: 5, MaxInternalAttempts: 3, MaxAge: time.Hour}
+	const backoff, lock, throttle, none = routine.ForBackoff, routine.ForAccountLock, routine.ForThrottle, routine.WaitingFor("")
+	for _, row := range []struct {
+		kind fault.Kind
+		// first is for the first attempt, third and fifth for the attempts where budgets end, old for a job of an hour.
+		first, third, fifth, old action
+		waiting                  routine.WaitingFor
+	}{
+		{"", succeed, succeed, succeed, succeed, none},
+		{fault.Invalid, giveUp, giveUp, giveUp, giveUp, none},
+		{fault.NotFound, giveUp, giveUp, giveUp, giveUp, none},
+		{fault.Conflict, giveUp, giveUp, giveUp, giveUp, none},
+		{fault.Denied, giveUp, giveUp, giveUp, giveUp, none},
+		{fault.Unauthenticated, giveUp, giveUp, giveUp, giveUp, none},
+		{fault.Account, giveUp, giveUp, giveUp, giveUp, none},
+		{fault.Locked, handBack, handBack, handBack, giveUp, lock},
+		{fault.Throttled, tryAgain, tryAgain, giveUp, giveUp, throttle},
+		{fault.Unavailable, tryAgain, tryAgain, giveUp, giveUp, backoff},
+		{fault.Internal, tryAgain, giveUp, giveUp, giveUp, backoff},
+	} {
+		var failure *fault.Error
+		if row.kind != "" {
+			failure = &fault.Error{Kind: row.kind}
+		}
+		at := func(attempt int, age time.Duration) decision { return decide(policy, failure, attempt, age, 0.5) }
+		first, old := at(1, 0), at(1, time.Hour)
+		got := []action{first.do, at(3, 0).do, at(5, 0).do, old.do}
+		if diff := cmp.Diff([]action{row.first, row.third, row.fifth, row.old}, got); diff != "" || first.waiting != row.waiting {
+			t.Errorf("%q waits for %q, want %q; -want +got:\n%s", row.kind, first.waiting, row.waiting, diff)
+		}
+		if waits := first.do == tryAgain || first.do == handBack; waits != (first.hint != "") || waits != (first.delay == time.Second) {
+			t.Errorf("%q: %+v, want a hint and half the base if it comes again", row.kind, first)
+		}
+		if (old.do == giveUp) != (old.reason != "") {
+			t.Errorf("%q: %+v, want a reason if it is given up", row.kind, old)
+		}
+	}
+	t.Run("a job for which there was no time waits for its turn", func(t *testing.T) {
+		d := decide(policy, &fault.Error{Kind: fault.Locked, Code: provision.CodeNoTime}, 5, 0, 0)
+		if d.do != handBack || d.waiting != routine.ForTurn || d.hint == "" {
+			t.Errorf("%+v", d)
+		}
+	})
+}

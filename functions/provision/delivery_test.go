@@ -1,0 +1,379 @@
+package provision_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"routinely/deploy/local/faults"
+	"routinely/deploy/sim"
+	"routinely/shared/dispatch"
+	"routinely/shared/fault"
+	"routinely/shared/ledger"
+	"routinely/shared/routine"
+)
+
+func TestBatch(t *testing.T) {
+	t.Run("that comes again whole runs exactly what was not settled", func(t *testing.T) {
+		l := start(t)
+		var batch []string
+		for n := range 10 {
+			batch = append(batch, message(t, l.accept(t, n)))
+		}
+		// A job takes three writes: its begin, the index rows of its end, its end.
+		inject(t, l.ots.Faults(), faults.Rule{
+			Action: writeRows, Skip: 6*3 + 2, Fault: faults.Fault{Answer: faults.Error, Code: "OTSParameterInvalid"},
+		})
+		report, err := l.handle(t, batch...)
+		if err == nil {
+			t.Error("the platform is told of no error")
+		}
+		want := times(10, "succeeded")
+		want[6] = "not-settled"
+		same(t, "outcomes", outcomes(report), want)
+		if line := report.Messages[6]; line.Code != "OTSParameterInvalid" || line.Hint == "" || line.Error == "" || line.ESARequestID != "" {
+			t.Errorf("got %+v", line)
+		}
+		l.esa.Faults().Reset()
+		want = times(10, "duplicate")
+		want[6] = "succeeded"
+		same(t, "outcomes the second time", l.invoke(t, batch...), want)
+		same(t, "ESA calls the second time", calls(l.esa.Faults()), []string{getRoutine, listRecords})
+		l.holds(t, 10, 10)
+	})
+	t.Run("settles each message by itself", func(t *testing.T) {
+		l := start(t)
+		good, bad := message(t, l.accept(t, 1)), message(t, l.accept(t, 2, elsewhere))
+		same(t, "outcomes", l.invoke(t, bad, "rubbish", good), []string{"dead-lettered", "dead-lettered", "succeeded"})
+	})
+}
+
+func TestCopies(t *testing.T) {
+	t.Run("of a delivery that was settled do nothing", func(t *testing.T) {
+		l := start(t)
+		body := message(t, l.accept(t, 1, strict))
+		same(t, "outcomes", l.invoke(t, body, body), []string{"succeeded", "duplicate"})
+		before := l.row(t, "job-1")
+		l.esa.Faults().Reset()
+		l.expect(t, "duplicate", body)
+		same(t, "ESA calls", calls(l.esa.Faults()), nil)
+		same(t, "write of the row", l.row(t, "job-1").Write, before.Write)
+	})
+	t.Run("with an older number do nothing", func(t *testing.T) {
+		l := start(t)
+		l.refuses(t, createRoutine, "InternalException", 1)
+		body := message(t, l.accept(t, 1))
+		l.expect(t, "again", body)
+		before := l.row(t, "job-1")
+		l.esa.Faults().Reset()
+		l.expect(t, "duplicate", body)
+		same(t, "ESA calls", calls(l.esa.Faults()), nil)
+		same(t, "messages sent", l.mns.Faults().Count(sendMessage), 1)
+		same(t, "write of the row", l.row(t, "job-1").Write, before.Write)
+	})
+	t.Run("with a higher number of the round are of a hand-over that was not recorded, and raise the row", func(t *testing.T) {
+		l := start(t)
+		row := l.accept(t, 1)
+		e := dispatch.Envelope(row)
+		e.Number = 3
+		l.refuses(t, createRoutine, locked, 1)
+		l.cfg.Sleep = func(context.Context, time.Duration) {
+			if begun := l.row(t, "job-1"); begun.Number != 3 || begun.Begins != 1 {
+				t.Errorf("row %+v", begun)
+			}
+		}
+		l.expect(t, "succeeded", encoded(t, e))
+		l.expect(t, "duplicate", message(t, row))
+		l.holds(t, 1, 1)
+	})
+	t.Run("of a higher round are an error, nothing is done, and the others of the batch go on", func(t *testing.T) {
+		l := start(t)
+		row := l.accept(t, 1)
+		e := dispatch.Envelope(row)
+		e.Round = 1
+		report, err := l.handle(t, encoded(t, e), message(t, l.accept(t, 2)))
+		if !fault.HasCode(err, "UnknownRound") {
+			t.Errorf("got %v", err)
+		}
+		same(t, "outcomes", outcomes(report), []string{"not-settled", "succeeded"})
+		same(t, "write of the row", l.row(t, "job-1").Write, row.Write)
+		l.holds(t, 1, 1)
+	})
+	t.Run("of an earlier round do nothing once the job is redriven", func(t *testing.T) {
+		l := start(t)
+		l.refuses(t, createRecord, "SiteParameterNotMatch", 1)
+		body := message(t, l.accept(t, 1))
+		l.expect(t, "dead-lettered", body)
+		again := l.redrive(t, "job-1")
+		l.esa.Faults().Reset()
+		l.expect(t, "duplicate", body)
+		same(t, "ESA calls", calls(l.esa.Faults()), nil)
+		l.expect(t, "succeeded", message(t, again))
+		l.expect(t, "duplicate", body)
+	})
+	t.Run("of a dead job do not judge it anew", func(t *testing.T) {
+		l := start(t)
+		l.refuses(t, createRecord, "SiteParameterNotMatch", 1)
+		body := message(t, l.accept(t, 1))
+		l.expect(t, "dead-lettered", body)
+		l.expect(t, "duplicate", body)
+		l.holds(t, 1, 0)
+	})
+}
+
+// TestOvertaken is about two workers with the same delivery.
+func TestOvertaken(t *testing.T) {
+	locks := func(t *testing.T, meanwhile func(l *lane, body string)) (*lane, string) {
+		l := start(t)
+		l.refuses(t, createRoutine, locked, 1)
+		body := message(t, l.accept(t, 1, strict))
+		pause := l.cfg.Sleep
+		l.cfg.Sleep = func(ctx context.Context, d time.Duration) {
+			l.cfg.Sleep = pause
+			meanwhile(l, body)
+		}
+		return l, body
+	}
+	t.Run("a worker whose job another has ended in its wait for the lock makes no further call", func(t *testing.T) {
+		l, body := locks(t, func(l *lane, body string) { l.expect(t, "succeeded", body) })
+		l.expect(t, "duplicate", body)
+		same(t, "calls", l.esa.Faults().Count(createRoutine), 2)
+		l.holds(t, 1, 1)
+	})
+	t.Run("a worker whose job another has begun in its wait for the lock makes no further call", func(t *testing.T) {
+		l, body := locks(t, func(l *lane, _ string) {
+			l.change(t, "job-1", func(r *ledger.Row) error {
+				r.Begin(1, routine.Progress{}, l.clock.Now().Add(time.Second))
+				return nil
+			})
+		})
+		l.expect(t, "duplicate", body)
+		same(t, "calls", l.esa.Faults().Count(createRoutine), 1)
+		same(t, "messages sent", l.mns.Faults().Count(sendMessage), 0)
+	})
+	t.Run("a worker that is told to stop leaves what another has begun as it is", func(t *testing.T) {
+		look := &routine.Look{At: time.Unix(1_772_000_000, 0).UTC(), Until: time.Unix(1_772_000_010, 0).UTC()}
+		stopping, stop := context.WithCancel(t.Context())
+		l, body := locks(t, func(l *lane, _ string) {
+			l.change(t, "job-1", func(r *ledger.Row) error {
+				r.Begin(1, routine.Progress{Look: look}, l.clock.Now().Add(time.Second))
+				return nil
+			})
+			stop()
+		})
+		l.cfg.Stopping = stopping
+		l.expect(t, "duplicate", body)
+		if row := l.row(t, "job-1"); row.Begins != 2 || row.Number != 1 || row.Progress.Look == nil {
+			t.Errorf("row %+v", row)
+		}
+	})
+	t.Run("a worker that has succeeded records that, whoever has begun meanwhile", func(t *testing.T) {
+		l := start(t)
+		body := message(t, l.accept(t, 1))
+		reads := 0
+		l.cfg.Now = func() time.Time {
+			if reads++; reads == 3 { // the first is for the event, the second for the begin, then come those after the steps
+				l.change(t, "job-1", func(r *ledger.Row) error {
+					r.Begin(1, routine.Progress{}, l.clock.Now())
+					return nil
+				})
+			}
+			return l.clock.Now()
+		}
+		l.expect(t, "succeeded", body)
+		same(t, "state", l.row(t, "job-1").State, routine.Succeeded)
+	})
+}
+
+func TestHandOver(t *testing.T) {
+	t.Run("of a delivery that was not recorded counts on from that delivery", func(t *testing.T) {
+		l := start(t)
+		e := dispatch.Envelope(l.accept(t, 1))
+		e.Number = 3
+		l.handBack(t, encoded(t, e), l.cfg.Reserve)
+		same(t, "number", l.row(t, "job-1").Number, 4)
+	})
+	t.Run("that MNS does not confirm is due at its time, and the function succeeds", func(t *testing.T) {
+		l := start(t)
+		l.refuses(t, createRoutine, "InternalException", 1)
+		l.queueFails(t)
+		now := l.clock.Now()
+		l.expect(t, "again", message(t, l.accept(t, 1)))
+		row := l.row(t, "job-1")
+		if due := now.Add(1998 * time.Millisecond); row.Number != 2 || !row.DueAt.Equal(due) || !row.Waiting.Until.Equal(due) {
+			t.Errorf("row %+v, waiting %+v", row, row.Waiting)
+		}
+		l.heal()
+		same(t, "later", l.drain(t), []string{"succeeded"})
+	})
+	for name, order := range map[string]func(first, next string) []string{
+		"and comes before the next": func(first, next string) []string { return []string{first, next} },
+		"and comes after the next":  func(first, next string) []string { return []string{next, first} },
+	} {
+		t.Run("that the ledger does not take is an error: the delivery comes again, "+name+", and they collapse", func(t *testing.T) {
+			l := start(t)
+			l.refuses(t, createRecord, "InternalException", 1)
+			first := message(t, l.accept(t, 1, strict))
+			l.ledgerFails(t, writeRows, 1) // the first is the begin
+			report, err := l.handle(t, first)
+			if !fault.HasKind(err, fault.Unavailable) {
+				t.Fatalf("got %v", err)
+			}
+			same(t, "outcomes", outcomes(report), []string{"not-settled"})
+			l.heal()
+			l.clock.Advance(time.Minute)
+			sent := l.take(t, sim.JobQueue)
+			if len(sent) != 1 {
+				t.Fatalf("%d messages", len(sent))
+			}
+			same(t, "outcomes", l.invoke(t, order(first, sent[0])...), []string{"succeeded", "duplicate"})
+			same(t, "step 1 is done once", l.esa.Faults().Count(createRoutine), 1)
+			l.holds(t, 1, 1)
+		})
+	}
+}
+
+func TestKillsWorker(t *testing.T) {
+	begun := func(t *testing.T, l *lane, times int) string {
+		row := l.accept(t, 1)
+		for range times {
+			l.change(t, "job-1", func(r *ledger.Row) error {
+				r.Begin(1, routine.Progress{}, l.clock.Now())
+				return nil
+			})
+		}
+		return message(t, row)
+	}
+	t.Run("the eleventh begin is a dead letter without a call, and those behind it go on", func(t *testing.T) {
+		l := start(t)
+		same(t, "outcomes", l.invoke(t, begun(t, l, 10), message(t, l.accept(t, 2))), []string{"dead-lettered", "succeeded"})
+		row := l.row(t, "job-1")
+		if row.Code != "KillsWorker" || row.Hint == "" || len(row.Left) != 1 || row.Left[0].RecordName == "" {
+			t.Errorf("row %+v", row)
+		}
+		l.holds(t, 1, 1)
+		for _, call := range l.esa.Faults().Calls() {
+			if call.Params["Name"] == "pr-1" {
+				t.Errorf("called %+v", call)
+			}
+		}
+	})
+	t.Run("the tenth is not", func(t *testing.T) {
+		l := start(t)
+		l.expect(t, "succeeded", begun(t, l, 9))
+	})
+	t.Run("another delivery of the job begins its own count", func(t *testing.T) {
+		l := start(t)
+		begun(t, l, 10)
+		e := dispatch.Envelope(l.row(t, "job-1"))
+		e.Number++
+		l.expect(t, "succeeded", encoded(t, e))
+	})
+}
+
+func TestCancelled(t *testing.T) {
+	cancel := func(t *testing.T, l *lane) {
+		l.change(t, "job-1", func(r *ledger.Row) error { return r.Cancel("ci", "not needed", l.clock.Now()) })
+	}
+	t.Run("before the delivery: nothing is called", func(t *testing.T) {
+		l := start(t)
+		body := message(t, l.accept(t, 1))
+		cancel(t, l)
+		l.expect(t, "cancelled", body)
+		same(t, "ESA calls", calls(l.esa.Faults()), nil)
+	})
+	t.Run("between read and begin: nothing is written to ESA", func(t *testing.T) {
+		l := start(t)
+		body := message(t, l.accept(t, 1))
+		reads := 0
+		l.cfg.Now = func() time.Time {
+			if reads++; reads == 2 { // the first is for the event, the second for the begin
+				cancel(t, l)
+			}
+			return l.clock.Now()
+		}
+		l.expect(t, "cancelled", body)
+		same(t, "ESA calls", calls(l.esa.Faults()), []string{getRoutine})
+	})
+	t.Run("while a worker still runs after ten minutes: it makes no further call, and the row tells what may be left", func(t *testing.T) {
+		l := start(t)
+		l.refuses(t, createRecord, locked, 1)
+		body := message(t, l.accept(t, 1))
+		l.cfg.Sleep = func(context.Context, time.Duration) {
+			l.clock.Advance(ledger.CancelAfter)
+			cancel(t, l)
+		}
+		l.expect(t, "cancelled", body)
+		same(t, "calls of step 2", l.esa.Faults().Count(createRecord), 1)
+		var left []string
+		for _, thing := range l.row(t, "job-1").Left {
+			left = append(left, thing.Routine+thing.RecordName+" "+string(thing.Outcome))
+		}
+		same(t, "left", left, []string{"pr-1 unknown", "pr-1pr-1.example.com unknown"})
+		l.holds(t, 1, 0)
+	})
+}
+
+// TestCrash is about a worker that ends in the middle.
+func TestCrash(t *testing.T) {
+	// crash delivers the message to a worker that ends once its CreateRoutine call is on its way.
+	crash := func(t *testing.T, l *lane, body string, takesEffect bool) {
+		inject(t, l.esa.Faults(), faults.Rule{Action: createRoutine, Fault: faults.Fault{Answer: faults.Reset, Execute: takesEffect}})
+		inject(t, l.esa.Faults(), faults.Rule{Action: createRecord, Times: forever, Fault: faults.Fault{Answer: faults.Reset}})
+		inject(t, l.esa.Faults(), faults.Rule{Action: getRoutine, Skip: 1, Times: forever, Fault: faults.Fault{Answer: faults.Reset}})
+		l.ledgerFails(t, writeRows, 1)
+		l.queueFails(t)
+		if _, err := l.handle(t, body); err == nil {
+			t.Fatal("the worker did not crash")
+		}
+		l.heal()
+		if row := l.row(t, "job-1"); row.Progress.Look == nil || row.Begins != 1 {
+			t.Fatalf("row %+v", row)
+		}
+	}
+	t.Run("after CreateRoutine took effect: the next delivery proves that it was its own", func(t *testing.T) {
+		l := start(t)
+		body := message(t, l.accept(t, 1, strict))
+		crash(t, l, body, true)
+		l.expect(t, "succeeded", body)
+		same(t, "result", l.row(t, "job-1").Result.Routine, routine.Created)
+		same(t, "step 1 is done once", l.esa.Faults().Count(createRoutine), 1)
+	})
+	t.Run("before it took effect: what somebody else made since is a conflict for fail", func(t *testing.T) {
+		l := start(t)
+		body := message(t, l.accept(t, 1, strict))
+		crash(t, l, body, false)
+		l.plant(t, "pr-1", time.Hour)
+		l.expect(t, "dead-lettered", body)
+		same(t, "code", l.row(t, "job-1").Code, "RoutineAlreadyExist")
+		l.holds(t, 1, 0)
+	})
+	t.Run("after both steps took effect: the next delivery finds both", func(t *testing.T) {
+		l := start(t)
+		body := message(t, l.accept(t, 1, strict))
+		l.ledgerFails(t, writeRows, 1)
+		if _, err := l.handle(t, body); err == nil {
+			t.Fatal("the worker did not crash")
+		}
+		l.heal()
+		l.esa.Faults().Reset()
+		l.expect(t, "succeeded", body)
+		same(t, "ESA calls", calls(l.esa.Faults()), []string{getRoutine, listRecords})
+		if result := l.row(t, "job-1").Result; result.Routine != routine.Created || result.Record != routine.Adopted {
+			t.Errorf("result %+v", result)
+		}
+	})
+}
+
+func TestOrderOfWrites(t *testing.T) {
+	t.Run("nothing is written to ESA before the begin is recorded", func(t *testing.T) {
+		l := start(t)
+		body := message(t, l.accept(t, 1))
+		l.ledgerFails(t, writeRows, 0)
+		if _, err := l.handle(t, body); err == nil {
+			t.Error("the platform is told of no error")
+		}
+		same(t, "ESA calls", slices.Compact(calls(l.esa.Faults())), []string{getRoutine})
+	})
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"routinely/deploy/local/localtest"
+	"routinely/deploy/sim"
+	worker "routinely/functions/provision"
+)
+
+func TestRun(t *testing.T) {
+	_, mnsURL := localtest.MNS(t, nil)
+	account, esaURL := localtest.ESA(t, nil, 0)
+	tables, otsURL := localtest.OTS(t, nil)
+	for _, name := range []string{"staging_jobs", "staging_state"} {
+		if err := tables.CreateTable(name, "p", "s"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	settings := []string{
+		"ROUTINELY_PREFIX=staging", "ROUTINELY_MNS_ENDPOINT=" + mnsURL, "ROUTINELY_ESA_ENDPOINT=" + esaURL,
+		"ROUTINELY_TABLESTORE_ENDPOINT=" + otsURL, "ROUTINELY_TABLESTORE_INSTANCE=" + localtest.Instance,
+		"ALIBABA_CLOUD_ACCESS_KEY_ID=" + localtest.AccessKeyID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET=" + localtest.AccessKeySecret,
+	}
+	t.Run("joins the parts", func(t *testing.T) {
+		var report worker.Report
+		process := sim.Process(t, func(handler any, _ func(context.Context)) {
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+			defer cancel()
+			event := sim.Event(t, `{"name":"pr-1","siteId":54362329990032,"recordName":"pr-1.example.com"}`)
+			var err error
+			if report, err = handler.(func(context.Context, json.RawMessage) (worker.Report, error))(ctx, event); err != nil {
+				t.Error(err)
+			}
+		})
+		if err := run(process, settings, io.Discard); err != nil {
+			t.Fatal(err)
+		}
+		if len(report.Messages) != 1 || report.Messages[0].Outcome != "succeeded" {
+			t.Errorf("%+v", report)
+		}
+		if n := account.Faults().Count("CreateRoutine"); n != 1 {
+			t.Errorf("%d calls", n)
+		}
+	})
+	for setting, complaint := range map[string]string{
+		"ROUTINELY_RETRY_ATTEMPTS=0":                       "attempts",
+		"ROUTINELY_RETRY_ATTEMPTS=x":                       "ROUTINELY_RETRY_ATTEMPTS",
+		"ROUTINELY_RETRY_CAP=1s":                           "retry delays",
+		"ROUTINELY_ESA_ENDPOINT=http://":                   "esa",
+		"ROUTINELY_ESA_TIMEOUT=0s":                         "ime",
+		"ROUTINELY_LOCK_POLL_MIN=0s":                       "lock polling",
+		"ROUTINELY_RESERVE=0s":                             "reserve",
+		"ROUTINELY_PREFIX=-":                               "ROUTINELY_PREFIX",
+		"ROUTINELY_TABLESTORE_ENDPOINT=ftp://example.com/": "ledger",
+		"ROUTINELY_MNS_ENDPOINT=ftp://example.com/":        "mns",
+		"ROUTINELY_LOG_LEVEL=loud":                         "loud",
+	} {
+		t.Run("refuses "+setting, func(t *testing.T) {
+			process := sim.Process(t, func(any, func(context.Context)) { t.Error("started") })
+			name, _, _ := strings.Cut(setting, "=")
+			others := slices.DeleteFunc(slices.Clone(settings), func(s string) bool { return strings.HasPrefix(s, name+"=") })
+			err := run(process, append(others, setting), io.Discard)
+			if err == nil || !strings.Contains(err.Error(), complaint) {
+				t.Errorf("got %v, want it to tell of %s", err, complaint)
+			}
+		})
+	}
+}

@@ -1,0 +1,208 @@
+package provision_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"routinely/deploy/local/faults"
+	"routinely/deploy/sim"
+	"routinely/shared/ledger"
+	"routinely/shared/routine"
+)
+
+// short is an invocation's time that has room for a step and for no pause.
+const short = 11100 * time.Millisecond
+
+func TestLock(t *testing.T) {
+	t.Run("waits in place while the invocation has time, and counts nothing", func(t *testing.T) {
+		l := start(t)
+		l.refuses(t, createRoutine, locked, 7)
+		l.refuses(t, createRecord, "LockFailed", 7)
+		began := l.clock.Now()
+		report, err := l.handle(t, message(t, l.accept(t, 1)))
+		if line := report.Messages[0]; err != nil || line.Outcome != "succeeded" || line.Attempt != 1 {
+			t.Errorf("%v, got %+v", err, line)
+		}
+		if waited := l.clock.Now().Sub(began); waited < 10*time.Second || waited > 45*time.Second {
+			t.Errorf("waited %s for 14 refusals", waited)
+		}
+		same(t, "calls of step 1, which is not done again for step 2", l.esa.Faults().Count(createRoutine), 8)
+		same(t, "messages sent", l.mns.Faults().Count(sendMessage), 0)
+	})
+	t.Run("a job that is begun waits for nothing, and is begun once", func(t *testing.T) {
+		l := start(t)
+		l.refuses(t, createRoutine, locked, 3)
+		body := message(t, l.accept(t, 1))
+		l.cfg.Sleep = func(context.Context, time.Duration) {
+			if row := l.row(t, "job-1"); row.Waiting != nil || row.Begun.IsZero() || row.Begins != 1 {
+				t.Errorf("while it is begun: %+v", row)
+			}
+		}
+		l.expect(t, "succeeded", body)
+	})
+	t.Run("goes back with its count unchanged when the time is over", func(t *testing.T) {
+		l := start(t)
+		l.refuses(t, createRecord, locked, forever)
+		now := l.clock.Now()
+		l.handBack(t, message(t, l.accept(t, 1)), short)
+		row := l.row(t, "job-1")
+		if row.Attempt != 1 || row.HandedBack != 1 || row.Number != 2 || !row.Begun.IsZero() || row.Begins != 0 || len(row.Attempts) != 0 {
+			t.Errorf("row %+v", row)
+		}
+		same(t, "waiting", row.Waiting, &routine.Waiting{For: routine.ForAccountLock, Since: now, Until: now.Add(1998 * time.Millisecond)})
+		same(t, "progress", row.Progress.Routine, routine.Created)
+		l.clock.Advance(2 * time.Second)
+		same(t, "the next delivery", l.take(t, sim.JobQueue), []string{message(t, row)})
+	})
+}
+
+// handBack delivers a message to an invocation that lasts so long, and expects it to come back.
+func (l *lane) handBack(t *testing.T, body string, lasts time.Duration) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), lasts)
+	defer cancel()
+	report, err := l.handleWithin(ctx, t, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "outcome", outcomes(report), []string{"handed-back"})
+}
+
+func TestTurn(t *testing.T) {
+	t.Run("what does not fit before the deadline waits for its turn, untouched", func(t *testing.T) {
+		l := start(t)
+		first, second := l.accept(t, 1), l.accept(t, 2)
+		ctx, cancel := context.WithTimeout(t.Context(), l.cfg.Reserve)
+		defer cancel()
+		report, err := l.handleWithin(ctx, t, message(t, first), message(t, second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, "outcomes", outcomes(report), times(2, "handed-back"))
+		same(t, "ESA calls", len(l.esa.Faults().Calls()), 0)
+		row := l.row(t, "job-2")
+		if row.Waiting.For != routine.ForTurn || row.Attempt != 1 || row.HandedBack != 1 || !row.StartedAt.IsZero() {
+			t.Errorf("row %+v, waiting %+v", row, row.Waiting)
+		}
+		same(t, "both run later", l.drain(t), times(2, "succeeded"))
+	})
+	t.Run("a job that waits for the lock is handed back when the process shall end", func(t *testing.T) {
+		l := start(t)
+		var stop context.CancelFunc
+		l.cfg.Stopping, stop = context.WithCancel(t.Context())
+		l.cfg.Sleep = func(waiting context.Context, _ time.Duration) {
+			stop()
+			<-waiting.Done()
+		}
+		l.refuses(t, createRoutine, locked, forever)
+		l.expect(t, "handed-back", message(t, l.accept(t, 1)))
+		same(t, "calls", l.esa.Faults().Count(createRoutine), 1)
+		if row := l.row(t, "job-1"); row.Attempt != 1 || row.HandedBack != 1 || row.Waiting.For != routine.ForAccountLock {
+			t.Errorf("row %+v", row)
+		}
+	})
+	t.Run("a job that does not wait is finished when the process shall end", func(t *testing.T) {
+		l := start(t)
+		var stop context.CancelFunc
+		l.cfg.Stopping, stop = context.WithCancel(t.Context())
+		stop()
+		l.expect(t, "succeeded", message(t, l.accept(t, 1)))
+	})
+}
+
+func TestRetry(t *testing.T) {
+	t.Run("comes back after the backoff, with its failure and its progress", func(t *testing.T) {
+		l := start(t)
+		l.refuses(t, createRecord, "InternalException", 1)
+		now := l.clock.Now()
+		l.expect(t, "again", message(t, l.accept(t, 1)))
+		row := l.row(t, "job-1")
+		same(t, "waiting", row.Waiting, &routine.Waiting{For: routine.ForBackoff, Since: now, Until: now.Add(1998 * time.Millisecond)})
+		if row.Attempt != 2 || row.Number != 2 || len(row.Attempts) != 1 || row.Code != "InternalException" || row.Hint == "" || !row.DueAt.IsZero() {
+			t.Errorf("row %+v", row)
+		}
+		if p := row.Progress; p.Routine != routine.Created || !p.RecordUnknown {
+			t.Errorf("progress %+v", p)
+		}
+		same(t, "early", l.take(t, sim.JobQueue), nil)
+		l.clock.Advance(2 * time.Second)
+		l.expect(t, "succeeded", l.take(t, sim.JobQueue)[0])
+		same(t, "step 1 is done once", l.esa.Faults().Count(createRoutine), 1)
+	})
+	t.Run("honours a throttle's hint", func(t *testing.T) {
+		l := start(t)
+		inject(t, l.esa.Faults(), faults.Rule{Action: createRoutine, Fault: faults.Fault{
+			Answer: faults.Error, Code: "Throttling.User", Headers: map[string]string{"x-acs-retry-after": "60000"},
+		}})
+		now := l.clock.Now()
+		l.expect(t, "again", message(t, l.accept(t, 1)))
+		want := routine.Waiting{For: routine.ForThrottle, Since: now, Until: now.Add(time.Minute + 1998*time.Millisecond)}
+		same(t, "waiting", l.row(t, "job-1").Waiting, &want)
+	})
+	t.Run("goes on after a redrive with what its steps achieved, and does not take its own routine for another's", func(t *testing.T) {
+		l := start(t)
+		l.refuses(t, createRecord, "SiteParameterNotMatch", 1)
+		l.expect(t, "dead-lettered", message(t, l.accept(t, 1, strict)))
+		l.expect(t, "succeeded", message(t, l.redrive(t, "job-1")))
+		same(t, "step 1 is done once", l.esa.Faults().Count(createRoutine), 1)
+		if row := l.row(t, "job-1"); row.Redriven != 1 || row.Attempt != 1 || len(row.Attempts) != 1 {
+			t.Errorf("row %+v", row)
+		}
+	})
+	t.Run("a job whose invocation is called off in the middle is handed over all the same", func(t *testing.T) {
+		l := start(t)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+		defer cancel()
+		l.refuses(t, createRoutine, locked, 1)
+		l.cfg.Sleep = func(context.Context, time.Duration) { cancel() }
+		report, err := l.handleWithin(ctx, t, message(t, l.accept(t, 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, "outcomes", outcomes(report), []string{"again"})
+		same(t, "waiting for", l.row(t, "job-1").Waiting.For, routine.ForBackoff)
+		same(t, "later", l.drain(t), []string{"succeeded"})
+	})
+	t.Run("a panic in the workflow is a fault of that job", func(t *testing.T) {
+		l := start(t)
+		l.cfg.Workflow.ESA = nil // what uses it panics
+		same(t, "outcomes", l.drain(t, message(t, l.accept(t, 1))), []string{"again", "again", "dead-lettered"})
+		row := l.row(t, "job-1")
+		if row.Code != "Panic" || row.Kind != "internal" {
+			t.Errorf("row %+v", row)
+		}
+		want := []routine.Left{{
+			Routine: row.Request.Name, SiteID: row.Request.SiteID, RecordName: row.Request.RecordName, Outcome: routine.Unknown,
+		}}
+		same(t, "what may be left", row.Left, want)
+	})
+}
+
+func TestAge(t *testing.T) {
+	const day = 24 * time.Hour
+	old := func(l *lane) ledger.Row {
+		return l.accept(t, 1, func(job *routine.Job) { job.AcceptedAt = l.clock.Now().Add(-3 * day) })
+	}
+	t.Run("a job that waited long in the queue is not old", func(t *testing.T) {
+		l := start(t)
+		l.refuses(t, createRoutine, "InternalException", 1)
+		l.expect(t, "again", message(t, old(l)))
+	})
+	t.Run("counts from ESA's first answer, and anew in each round", func(t *testing.T) {
+		l := start(t)
+		l.refuses(t, createRoutine, "InternalException", forever)
+		l.expect(t, "again", message(t, old(l)))
+		l.clock.Advance(day - 3*time.Second)
+		l.expect(t, "dead-lettered", l.take(t, sim.JobQueue)[0])
+		same(t, "reason", l.row(t, "job-1").Reason, "older than 24h0m0s")
+		l.expect(t, "again", message(t, l.redrive(t, "job-1")))
+	})
+	t.Run("does not begin while ESA was not asked", func(t *testing.T) {
+		l := start(t)
+		l.handBack(t, message(t, old(l)), l.cfg.Reserve)
+		l.clock.Advance(2 * day)
+		l.refuses(t, createRoutine, "InternalException", 1)
+		l.expect(t, "again", l.take(t, sim.JobQueue)[0])
+	})
+}

@@ -1,0 +1,164 @@
+package queue_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"routinely/queue"
+	"routinely/shared/routine"
+)
+
+func news() queue.Callback {
+	return queue.Callback{
+		ID: "msg_1", JobID: "job-1", Caller: "ci", Round: 2, URL: "https://ci.example/hook?secret", Event: json.RawMessage(`{"type":"job.succeeded"}`),
+		CreatedAt: now, Attempt: 1,
+	}
+}
+
+func TestCallback(t *testing.T) {
+	for name, test := range map[string]struct {
+		queue string
+		send  func(*queue.Client) error
+	}{
+		"its queue":             {"jobs-callbacks", func(c *queue.Client) error { return c.SendCallback(t.Context(), news(), 0) }},
+		"the dead-letter queue": {"jobs-dead", func(c *queue.Client) error { return c.GiveUpCallback(t.Context(), news()) }},
+	} {
+		t.Run("comes back from "+name+" as it was sent", func(t *testing.T) {
+			_, url := startWith(t, "jobs", "jobs-dead", "jobs-callbacks")
+			if err := test.send(newClient(t, url)); err != nil {
+				t.Fatal(err)
+			}
+			got := bodies(t, url, test.queue)
+			if len(got) != 1 {
+				t.Fatalf("%d messages", len(got))
+			}
+			for _, text := range []string{got[0], event("M1", quote(t, got[0])), event("M1", quote(t, base64.StdEncoding.EncodeToString([]byte(got[0]))))} {
+				d := one(t, text)
+				if diff := cmp.Diff(news(), *d.Callback); diff != "" || d.Bare {
+					t.Errorf("bare %t, -want +got:\n%s", d.Bare, diff)
+				}
+			}
+		})
+	}
+	for name, spoil := range map[string]func(*queue.Callback){
+		"no id": func(c *queue.Callback) { c.ID = "" }, "a long id": func(c *queue.Callback) { c.ID = strings.Repeat("x", 129) },
+		"no job": func(c *queue.Callback) { c.JobID = "" }, "a long job id": func(c *queue.Callback) { c.JobID = strings.Repeat("x", 129) },
+		"no URL": func(c *queue.Callback) { c.URL = "" }, "no event": func(c *queue.Callback) { c.Event = nil },
+		"no attempt": func(c *queue.Callback) { c.Attempt = 0 }, "an attempt out of range": func(c *queue.Callback) { c.Attempt = 1_000_001 },
+		"a round out of range": func(c *queue.Callback) { c.Round = -1 }, "no time": func(c *queue.Callback) { c.CreatedAt = time.Time{} },
+	} {
+		t.Run("is refused with "+name, func(t *testing.T) {
+			c := news()
+			spoil(&c)
+			data := written(t, c)
+			if c.Event == nil {
+				data = strings.Replace(data, `"event":null,`, "", 1)
+			}
+			text := `{"specversion":"1.0","id":"1","source":"/x","type":"routinely.callback.v2","data":` + data + `}`
+			if d := queue.Decode([]byte(event("M1", quote(t, text))), now)[0]; d.Err == nil || d.Callback != nil {
+				t.Errorf("got %+v", d)
+			}
+		})
+	}
+}
+
+func TestCountsOutOfRange(t *testing.T) {
+	for name, spoil := range map[string]func(*queue.Envelope){
+		"no number": func(e *queue.Envelope) { e.Number = 0 }, "a large number": func(e *queue.Envelope) { e.Number = 1_000_001 },
+		"a negative round": func(e *queue.Envelope) { e.Round = -1 }, "a large round": func(e *queue.Envelope) { e.Round = 1_000_001 },
+		"no time": func(e *queue.Envelope) { e.AcceptedAt = time.Time{} }, "a long id": func(e *queue.Envelope) { e.JobID = strings.Repeat("x", 129) },
+	} {
+		t.Run("refuses an envelope with "+name, func(t *testing.T) {
+			e := envelope()
+			spoil(&e)
+			if d := queue.Decode([]byte(bodyOf(t, e)), now)[0]; d.Err == nil {
+				t.Errorf("got %+v", d.Envelope)
+			}
+		})
+	}
+	t.Run("keeps the id of an envelope whose request breaks the rules", func(t *testing.T) {
+		e := envelope()
+		e.Request.Name = "Not A Name"
+		if d := queue.Decode([]byte(bodyOf(t, e)), now)[0]; d.Err == nil || d.Envelope.JobID != "job-1" || d.Bare {
+			t.Errorf("got %+v", d)
+		}
+	})
+}
+
+func TestUnreadableJobID(t *testing.T) {
+	ids := map[string]bool{}
+	for _, d := range []queue.Delivery{
+		{MessageID: "M1", Body: []byte("x")},
+		{MessageID: "M1", Body: []byte("x")},
+		{MessageID: "M2", Body: []byte("x")},
+		{MessageID: "M1", Body: []byte("y")},
+		{Body: []byte("x")},
+	} {
+		ids[queue.UnreadableJobID(d)] = true
+	}
+	if len(ids) != 4 {
+		t.Errorf("%d ids of 4 messages", len(ids))
+	}
+}
+
+func TestReceived(t *testing.T) {
+	for name, test := range map[string]struct {
+		body, encoding string
+	}{
+		"text": {"hello", routine.TextEncoding}, "bytes": {"\xff\x00", routine.Base64Encoding},
+		"a short text with escapes": {"\"\n\\", routine.TextEncoding},
+		"a long text of escapes":    {strings.Repeat("\"", queue.MaxMessageBytes), routine.Base64Encoding},
+		"a long text":               {strings.Repeat("x", queue.MaxMessageBytes), routine.TextEncoding},
+	} {
+		t.Run("keeps "+name+" byte for byte", func(t *testing.T) {
+			got := queue.Delivery{MessageID: "M1", Body: []byte(test.body)}.Received()
+			body := got.Body
+			if got.Encoding == routine.Base64Encoding {
+				decoded, err := base64.StdEncoding.DecodeString(body)
+				if err != nil {
+					t.Fatal(err)
+				}
+				body = string(decoded)
+			}
+			if body != test.body || got.Encoding != test.encoding || got.MessageID != "M1" {
+				t.Errorf("%s, %d bytes of %d", got.Encoding, len(body), len(test.body))
+			}
+		})
+	}
+}
+
+func TestDeliveries(t *testing.T) {
+	body := bodyOf(t, envelope())
+	ids := func(text string) (out []string) {
+		for _, d := range (queue.Message{ID: "D1", Body: text}).Deliveries(now) {
+			out = append(out, d.MessageID+" "+d.Envelope.JobID)
+		}
+		return out
+	}
+	t.Run("of an event are its messages, by the ids that MNS gave them", func(t *testing.T) {
+		got := ids("[" + event("M1", quote(t, body)) + "," + event("M2", quote(t, body)) + "]")
+		if diff := cmp.Diff([]string{"M1 job-1", "M2 job-1"}, got); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+	})
+	t.Run("without an id are known by that of the dead letter", func(t *testing.T) {
+		if diff := cmp.Diff([]string{"D1 job-1"}, ids(body)); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+		if diff := cmp.Diff([]string{"D1/0 job-1", "D1/1 job-1"}, ids("["+body+","+body+"]")); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+	})
+	t.Run("of rubbish are one", func(t *testing.T) {
+		for _, text := range []string{"", "rubbish", "[]", "[", "null"} {
+			if got := (queue.Message{ID: "D1", Body: text}).Deliveries(now); len(got) != 1 || got[0].Err == nil || string(got[0].Body) != text {
+				t.Errorf("%q: %+v", text, got)
+			}
+		}
+	})
+}

@@ -1,0 +1,135 @@
+package ledger_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"routinely/queue"
+	"routinely/shared/ledger"
+	"routinely/shared/routine"
+)
+
+// largest is a job with everything that a row can hold, as long as it can be: a dead letter made of a message as long as MNS takes, whose
+// request is as long as a message of ours can hold, redriven and corrected until nothing grows any more.
+func largest(t testing.TB) ledger.Row {
+	t.Helper()
+	description := ""
+	e := queue.Envelope{JobID: newRow(0).ID, Caller: strings.Repeat("c", 255), AcceptedAt: noon, Number: 1, Request: newRow(0).Request}
+	e.Request.Description, e.Request.CallbackURL = &description, "https://ci.example/"+strings.Repeat("x", routine.MaxCallbackURL-19)
+	empty, err := e.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	description = strings.Repeat("\u2028", (queue.MaxEnvelopeBytes-len(empty))/6)
+	if _, err := e.Encode(); err != nil {
+		t.Fatal(err)
+	}
+	body := strings.Repeat("\"\n", queue.MaxMessageBytes/2) // each is two bytes as JSON
+	received := queue.Delivery{MessageID: strings.Repeat("m", 64), Body: []byte(body)}.Received()
+	text := strings.Repeat("\"\x00", 1000)
+	failure := routine.Attempt{At: noon, Kind: text, Code: text, RequestID: text, Step: routine.Step(text), Message: text, Hint: text}
+	job := routine.Job{ID: e.JobID, Caller: e.Caller, Key: strings.Repeat("k", 255), AcceptedAt: noon, Request: e.Request}
+	row := ledger.Unreadable(job, failure, text, ledger.Trigger, nil, received)
+	for round := range 25 {
+		corrected := row.Request
+		corrected.Name = fmt.Sprintf("%063d", round)
+		if err := row.Redrive(text, text, &corrected, after(round), after(round), noon); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			row.CountUndelivered(strings.Repeat("m", 300))
+		}
+		row.Die(failure, text, ledger.Worker, routine.Progress{Routine: routine.Created, RecordUnknown: true}, noon)
+	}
+	return row
+}
+
+func TestLargestRows(t *testing.T) {
+	const wholeRows = 16
+	b := newBook(t)
+	var ids []string
+	row := largest(t)
+	for n := range wholeRows {
+		row.ID = newRow(n).ID
+		b.create(t, row)
+		ids = append(ids, row.ID)
+	}
+	t.Run("are smaller than row.go says", func(t *testing.T) {
+		for _, row := range b.rows(t)[:20] {
+			size := 0
+			for _, column := range row.Columns {
+				if text, is := column.Value.(string); is {
+					size += len(text)
+				}
+			}
+			if size > 240<<10 {
+				t.Errorf("%d bytes", size)
+			}
+		}
+	})
+	t.Run("are changed so many at a time, in one read", func(t *testing.T) {
+		b.calls()
+		for _, done := range b.ChangeAll(t.Context(), ids, func(r *ledger.Row) error {
+			return r.Redrive("", "", nil, after(60), after(60), after(60))
+		}) {
+			if done.Err != nil {
+				t.Fatal(done.Err)
+			}
+		}
+		reads := 0
+		for _, call := range b.calls() {
+			if call == "BatchGetRow" {
+				reads++
+			}
+		}
+		if reads != 1 {
+			t.Errorf("%d reads", reads)
+		}
+	})
+	t.Run("are listed a page at a time", func(t *testing.T) {
+		if got := listed(t, b.Ledger, ledger.Filter{}, 100); len(got) != wholeRows {
+			t.Errorf("%d jobs", len(got))
+		}
+	})
+}
+
+func TestUnreadable(t *testing.T) {
+	garbage := func(body string, request routine.Request) ledger.Row {
+		return ledger.Unreadable(routine.Job{ID: "x", AcceptedAt: noon, Request: request}, failureAt(0, "X"), "", ledger.Worker, nil,
+			&routine.Received{Encoding: routine.TextEncoding, Body: body})
+	}
+	t.Run("keeps every message that MNS takes whole", func(t *testing.T) {
+		body := strings.Repeat("x", 4*queue.MaxMessageBytes/3)
+		if r := garbage(body, routine.Request{}); r.Received.Body != body {
+			t.Errorf("%d bytes of %d", len(r.Received.Body), len(body))
+		}
+	})
+	t.Run("cuts what no queue can hold", func(t *testing.T) {
+		r := garbage(strings.Repeat("漢", 1<<20), routine.Request{})
+		if len(r.Received.Body) > 90_112 || strings.Contains(r.Received.Body, "\uFFFD") {
+			t.Errorf("%d bytes", len(r.Received.Body))
+		}
+	})
+	t.Run("keeps a request that no message could hold without its description", func(t *testing.T) {
+		huge := strings.Repeat("x", 1<<20)
+		request := routine.Request{Name: "pr-1", Description: &huge}
+		if r := garbage("x", request); r.Request.Description != nil || r.Request.Name != "pr-1" {
+			t.Errorf("%+.50v", r.Request)
+		}
+	})
+	t.Run("lists names of any length by their beginning, and keeps index rows small", func(t *testing.T) {
+		b := newBook(t)
+		r := garbage("x", routine.Request{Name: strings.Repeat("n", 30_000), RecordName: "pr.example.com"})
+		b.create(t, r)
+		if got := dead(t, b.Ledger, ledger.DeadFilter{RecordName: "pr.example.com"}, 10); len(got) != 1 {
+			t.Errorf("listed %v", got)
+		}
+		for _, row := range b.rows(t) {
+			if text, _ := json.Marshal(row.Columns); row.PrimaryKey.PrimaryKeys[1].Value != "job" && len(text) > 2000 {
+				t.Errorf("an index row of %d bytes", len(text))
+			}
+		}
+	})
+}
