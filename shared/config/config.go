@@ -223,7 +223,7 @@ func (p *Provision) declare(s *settings) {
 	s.duration(&p.RetryCap, Variable{Name: "ROUTINELY_RETRY_CAP", Default: "15m", Doc: "Longest backoff, and the longest throttle hint that is followed"})
 	s.integer(&p.RetryAttempts, Variable{Name: "ROUTINELY_RETRY_ATTEMPTS", Default: "10", Doc: "Attempts before a job is dead-lettered"})
 	s.integer(&p.RetryInternalAttempts, Variable{Name: "ROUTINELY_RETRY_INTERNAL_ATTEMPTS", Default: "3", Doc: "Attempts for faults that nobody knows to pass (DependedByOthers, unlisted codes)"})
-	s.duration(&p.RetryMaxAge, Variable{Name: "ROUTINELY_RETRY_MAX_AGE", Default: "24h", Doc: "Age after which a job is dead-lettered, waiting for the account lock included"})
+	s.duration(&p.RetryMaxAge, Variable{Name: "ROUTINELY_RETRY_MAX_AGE", Default: "24h", Doc: "Age, from the first answer of ESA in its round, at which a job is dead-lettered, waiting for the account lock included"})
 	s.duration(&p.LockPollMin, Variable{Name: "ROUTINELY_LOCK_POLL_MIN", Default: "200ms", Doc: "First pause before asking again for the account lock"})
 	s.duration(&p.LockPollMax, Variable{Name: "ROUTINELY_LOCK_POLL_MAX", Default: "3s", Doc: "Longest pause between two tries for the account lock"})
 	s.duration(&p.Reserve, Variable{Name: "ROUTINELY_RESERVE", Default: "15s", Doc: "Time kept back before the function's deadline for handing work back"})

@@ -19,7 +19,7 @@ const (
 
 // What to do next, for the operator who reads a dead letter.
 const (
-	hintUnavailable   = "ESA or the network failed. The job was retried; redrive it once ESA answers again."
+	hintUnavailable   = "ESA or the network failed, each time the job was tried. Redrive it once ESA answers again."
 	hintSupport       = "ESA failed to run the operation. Redrive later; if it persists, open a ticket with the ESA request id."
 	hintNameTaken     = "Another routine of the account has this name. Choose another name, or delete or align that routine and redrive."
 	hintRecordTaken   = "The record name is taken on this site by another record or routine. Remove it or choose another record name."

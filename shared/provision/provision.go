@@ -87,7 +87,7 @@ func (r *run) begin(ctx context.Context) error {
 func notVisible(err error) error {
 	failure := *fault.From(err)
 	failure.Kind = fault.Unavailable
-	failure.Hint = "ESA does not show the new routine yet. It is retried; if it persists, look for the routine in the console."
+	failure.Hint = "ESA made the routine and does not show it. Look for it in the console, then redrive."
 	return &failure
 }
 
