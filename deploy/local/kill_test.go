@@ -82,7 +82,7 @@ func lives() []life {
 			{accept, "create the first jobs", tableService, "BatchWriteRow", nil, 1},
 			{accept, "create the others", tableService, "BatchWriteRow", nil, 2},
 			{accept, "send the first", messageService, "BatchSendMessage", queue(stack.Queue), 1},
-			{accept, "send the last", messageService, "BatchSendMessage", queue(stack.Queue), 2},
+			{accept, "send the last", messageService, "BatchSendMessage", queue(stack.Queue), 3},
 		}, batchOfJobs},
 		{"dead letters are redriven", []call{
 			{accept, "find them", tableService, "GetRange", nil, 1},
@@ -153,7 +153,7 @@ func dyingJob(d *deployment) func() {
 }
 
 func batchOfJobs(d *deployment) func() {
-	const size = 26
+	const size = 40 // two calls of Tablestore, three of MNS
 	orders, items := make([]*order, size), make([]string, size)
 	for i := range size {
 		orders[i] = d.order()
