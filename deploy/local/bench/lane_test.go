@@ -16,14 +16,14 @@ const (
 	laneSum = 2 * laneJobs * laneLatency
 )
 
-// BenchmarkLane brings jobs through the whole local stack, from cold: posted over HTTP 16 at a time while the lane already
-// works on the first ones, queued, delivered by the trigger, two ESA operations each under the account lock, a look before the first. The floor is the
-// sum of the operations. In the same run the same jobs are done without a queue by callers of the official SDK, each time on
-// an ESA of their own: by one, who never meets the lock (what is left between its time and the sum belongs to SDK, socket and
-// local server), and by the peers, whom the lock refuses.
+// BenchmarkLane brings jobs through the whole local stack, from cold: posted over HTTP 16 at a time while the lane already works on the first
+// ones, queued, delivered by the trigger, two ESA operations each under the account lock, a look before the first. The floor is the sum of the
+// two operations. In the same run the same jobs are done without a queue by callers of the official SDK, each time on an ESA of their own: by
+// one, who never meets the lock (what is left between its time and the sum belongs to SDK, socket and local server), and by the peers, whom the
+// lock refuses.
 //
-// makespan is from the first request to the last success, lane from the first call that ESA got. The local server of the ledger writes
-// to disk four times for each job while the lane waits: some 6 ms for a job, much beside operations of 20 ms, little beside ESA's own.
+// makespan is from the first request to the last success, lane from the first call that ESA got. The local server of the ledger writes to disk
+// three times for each job while the lane waits: much beside operations of 20 ms, little beside ESA's own.
 func BenchmarkLane(b *testing.B) {
 	for b.Loop() {
 		ours := runLane(b, stack.Config{})

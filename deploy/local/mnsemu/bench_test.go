@@ -22,7 +22,7 @@ const callers = 32
 // times a second, which a worker with a heap of its own does not see, so the collector runs at 400 percent.
 func BenchmarkRoundTrip(b *testing.B) {
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
-	e := start(b, func(c *mnsemu.Config) { c.Clock = clock.System() })
+	e := start(b, func(c *mnsemu.Config) { c.Clock, c.NoSync = clock.System(), false })
 	e.queue(b, "bench")
 	client := e.client()
 	var left atomic.Int64

@@ -14,7 +14,9 @@ const callers = 16
 
 // BenchmarkPutRow writes durable rows with the Go SDK, server and clients sharing the machine.
 func BenchmarkPutRow(b *testing.B) {
-	e := start(b)
+	c := config(b.TempDir())
+	c.NoSync = false
+	e := open(b, c)
 	e.table("numbers", numberKey)
 	var number atomic.Int64
 	var running sync.WaitGroup
