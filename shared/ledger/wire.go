@@ -32,7 +32,7 @@ func newTransport() *http.Transport {
 		Proxy:               http.ProxyFromEnvironment,
 		DialContext:         (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		TLSHandshakeTimeout: 5 * time.Second,
-		MaxIdleConnsPerHost: 8,
+		MaxIdleConnsPerHost: 64, // more than a process has calls under way: none dials anew
 		IdleConnTimeout:     25 * time.Second, // the SDK's own value for this service
 	}
 }

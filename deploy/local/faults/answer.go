@@ -8,18 +8,17 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 )
 
-// Serve counts the call, lets execute answer it, and breaks the answer if a rule says so. execute must not keep w.
+// Serve counts the call, lets execute answer it, and breaks the answer if a rule says so. execute must not keep w. The call is in the log
+// before a byte of its answer is on the way: who has an answer finds its call there.
 func (s *Set) Serve(w http.ResponseWriter, r *http.Request, call Call, at time.Time, execute func(http.ResponseWriter), refuse Refuse) {
 	fault, hit := s.pick(call)
-	record := Record{Call: call, At: at, Fault: fault.Answer}
 	seen := &watcher{ResponseWriter: w}
-	defer func() {
-		record.Status, record.Code = seen.status, seen.code
-		s.log(record)
-	}()
+	seen.log = sync.OnceFunc(func() { s.log(Record{Call: call, At: at, Fault: fault.Answer, Status: seen.status, Code: seen.code}) })
+	defer seen.log()
 	if hit {
 		s.carryOut(seen, r, fault, execute, refuse)
 		return
@@ -41,11 +40,23 @@ type watcher struct {
 	http.ResponseWriter
 	status int
 	code   string
+	// log is called before the answer begins.
+	log func()
 }
 
 func (w *watcher) WriteHeader(status int) {
-	w.status = cmp.Or(w.status, status)
+	w.begin(status)
 	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *watcher) Write(body []byte) (int, error) {
+	w.begin(http.StatusOK)
+	return w.ResponseWriter.Write(body)
+}
+
+func (w *watcher) begin(status int) {
+	w.status = cmp.Or(w.status, status)
+	w.log()
 }
 
 // Unwrap lets http.ResponseController reach the connection.
@@ -60,7 +71,7 @@ type held struct {
 // hold takes write's answer instead of sending it.
 func hold(write func(http.ResponseWriter)) held {
 	recorder := httptest.NewRecorder()
-	seen := &watcher{ResponseWriter: recorder}
+	seen := &watcher{ResponseWriter: recorder, log: func() {}}
 	write(seen)
 	return held{recorder, seen.code}
 }

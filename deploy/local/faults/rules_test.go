@@ -1,6 +1,7 @@
 package faults_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -143,6 +144,25 @@ func TestCalls(t *testing.T) {
 		s.set.Reset()
 		if got := s.set.Count("Buy"); got != 0 || len(s.set.Calls()) != 0 {
 			t.Errorf("after Reset: count %d, %d calls, want none", got, len(s.set.Calls()))
+		}
+	})
+
+	t.Run("lists a call before its answer is on the way", func(t *testing.T) {
+		for name, begin := range map[string]func(http.ResponseWriter){
+			"by its status": func(w http.ResponseWriter) { refuse(w, http.StatusConflict, "SoldOut", "nothing left") },
+			"by its body":   func(w http.ResponseWriter) { fmt.Fprint(w, realAnswer) },
+		} {
+			var set faults.Set
+			r := httptest.NewRequest(http.MethodGet, "/", nil)
+			set.Serve(httptest.NewRecorder(), r, faults.Call{Action: "Buy"}, time.Time{}, func(w http.ResponseWriter) {
+				begin(w)
+				if got := set.Calls(); len(got) != 1 || got[0].Status == 0 || (got[0].Status == http.StatusConflict) != (got[0].Code == "SoldOut") {
+					t.Errorf("%s: the log holds %+v while the answer is written", name, got)
+				}
+			}, refuse)
+			if got := set.Calls(); len(got) != 1 {
+				t.Errorf("%s: in the end the log holds %+v", name, got)
+			}
 		}
 	})
 
