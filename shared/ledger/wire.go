@@ -32,8 +32,10 @@ func newTransport() *http.Transport {
 		Proxy:               http.ProxyFromEnvironment,
 		DialContext:         (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		TLSHandshakeTimeout: 5 * time.Second,
-		MaxIdleConnsPerHost: 64, // more than a process has calls under way: none dials anew
-		IdleConnTimeout:     25 * time.Second, // the SDK's own value for this service
+		// More than a process has calls under way, so that none dials anew.
+		MaxIdleConnsPerHost: 64,
+		// The SDK's own value for this service.
+		IdleConnTimeout: 25 * time.Second,
 	}
 }
 
