@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"routinely/shared/api"
@@ -33,16 +34,9 @@ func (s *Service) redriveDeadLetter(r *http.Request) (reply, error) {
 			corrected = &request
 		}
 		now := s.Now()
-		return row.Redrive(by, given.Reason, corrected, laterOf(now, row.DiedAt), now, now.Add(sendWithin))
+		asOf := slices.MaxFunc([]time.Time{now, row.DiedAt}, time.Time.Compare) // the worker's clock may be ahead of this one
+		return row.Redrive(by, given.Reason, corrected, asOf, now, now.Add(sendWithin))
 	})
-}
-
-// laterOf is the later of two times. The worker's clock may be ahead of this one.
-func laterOf(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
 }
 
 // correct is the request of a dead letter with some members replaced, held to the rules of a new request.
@@ -115,7 +109,7 @@ func oneFailed(r *http.Request, err error) error {
 	case errors.As(err, &wrong), errors.As(err, &refused):
 		return err
 	case fault.HasCode(err, ledger.CodeNoRequest):
-		return problemNotRedrivable.with(fault.From(err).Message)
+		return notWorkedOff(err)
 	}
 	return letterFailed(r, err)
 }

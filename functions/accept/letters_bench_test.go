@@ -37,12 +37,7 @@ func BenchmarkDeadLetters(b *testing.B) {
 			{"redrive-of-16", middle(manyRedrives) / middle(fewRedrives), 1.2},
 			{"redrive-of-10000-per-job", inAll, 1.2},
 		} {
-			verdict := ""
-			if figure.value > figure.most {
-				verdict = " MISSED"
-			}
-			b.ReportMetric(figure.value, figure.name)
-			b.Logf("\n%s  %.4g  <= %.4g%s", figure.name, figure.value, figure.most, verdict)
+			report(b, figure.name, figure.value, "<=", figure.most)
 		}
 		b.ReportMetric(0, "ns/op")
 	}

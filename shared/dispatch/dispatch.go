@@ -47,8 +47,8 @@ func Callback(r ledger.Row) (queue.Callback, error) {
 
 // Send sends rows, each of another job: of an unfinished job its message, of one that has ended its callback if that is due. What MNS has
 // confirmed is marked as sent; a mark that could not be written is no error, since sending twice is harmless. After a callback that failed as
-// Unavailable no other is sent: a queue that is down costs one time limit for jobs and one for callbacks. The answer is in the order of the rows: the row as it is now, and
-// why it could not be sent.
+// Unavailable no other is sent: a queue that is down costs one time limit for jobs and one for callbacks. The answer is in the order of the
+// rows: the row as it is now, and why it could not be sent.
 func (d *Dispatcher) Send(ctx context.Context, rows []ledger.Row) []ledger.Changed {
 	out := make([]ledger.Changed, len(rows))
 	for i, r := range rows {

@@ -121,9 +121,5 @@ func unreadable(p string, err error) *fault.Error {
 
 // lost reports whether a conditional write found that another writer had been there, or still was.
 func lost(err error) bool {
-	code := ""
-	if err != nil {
-		code = fault.From(err).Code
-	}
-	return code == codeConditionFailed || code == codeRowConflict
+	return fault.HasCode(err, codeConditionFailed) || fault.HasCode(err, codeRowConflict)
 }

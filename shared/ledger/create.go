@@ -31,7 +31,7 @@ func (l *Ledger) Create(ctx context.Context, rows ...Row) []Created {
 	pending := c.pending(rows)
 	most := 1
 	for _, n := range pending {
-		most = max(most, 1+len(n.row.entries()))
+		most = max(most, 1+len(n.entries))
 	}
 	for range maxTries {
 		for pack := range packs(pending, maxWrites/most, maxRequestBytes, func(n *newRow) int { return n.row.size() }) {
@@ -56,6 +56,8 @@ type creating struct {
 // newRow is one id to be created.
 type newRow struct {
 	row *Row
+	// entries are the row's index rows.
+	entries []entry
 	// at is where the rows of the id stand.
 	at   []int
 	done bool
@@ -77,7 +79,7 @@ func (c *creating) pending(rows []Row) []*newRow {
 			n.at = append(n.at, i)
 		default:
 			row.seq, row.Write, row.ListedAt = 1, rand.Text(), stored(c.cfg.Now())
-			byID[row.ID] = &newRow{row: &row, at: []int{i}}
+			byID[row.ID] = &newRow{row: &row, entries: row.entries(), at: []int{i}}
 			out = append(out, byID[row.ID])
 		}
 	}
@@ -107,7 +109,7 @@ func (c *creating) put(ctx context.Context, pack []*newRow) {
 	for i, n := range pack {
 		first[i] = len(changes)
 		changes = append(changes, c.jobs.rowChange(&Row{}, n.row))
-		for _, e := range n.row.entries() {
+		for _, e := range n.entries {
 			changes = append(changes, c.jobs.indexPut(e))
 		}
 	}
@@ -120,11 +122,11 @@ func (c *creating) put(ctx context.Context, pack []*newRow) {
 		var listed []error
 		if n.err = err; err == nil {
 			own := errs[first[i]:]
-			n.err, listed = own[0], own[1:1+len(n.row.entries())]
+			n.err, listed = own[0], own[1:1+len(n.entries)]
 		}
 		switch {
 		case n.err == nil:
-			c.confirm(ctx, n, Created{Row: *n.row}, listed)
+			c.confirm(ctx, n, Created{Row: *n.row}, missing(n.entries, listed))
 		case lost(n.err) || fault.From(n.err).OutcomeUnknown:
 			unclear = append(unclear, n)
 		default:
@@ -134,16 +136,25 @@ func (c *creating) put(ctx context.Context, pack []*newRow) {
 	c.lookUp(ctx, unclear)
 }
 
-// confirm puts the index rows of a job again that were not confirmed: without errs none is.
-func (c *creating) confirm(ctx context.Context, n *newRow, made Created, errs []error) {
-	var missing []sdk.RowChange
-	for i, e := range made.Row.entries() {
-		if errs == nil || errs[i] != nil {
-			missing = append(missing, c.jobs.indexPut(e))
+// missing are the index rows that were not confirmed.
+func missing(entries []entry, errs []error) []entry {
+	var out []entry
+	for i, e := range entries {
+		if errs[i] != nil {
+			out = append(out, e)
 		}
 	}
-	if len(missing) > 0 {
-		again, err := c.jobs.write(ctx, missing)
+	return out
+}
+
+// confirm puts those index rows of a job again that are not known to be there.
+func (c *creating) confirm(ctx context.Context, n *newRow, made Created, unconfirmed []entry) {
+	if len(unconfirmed) > 0 {
+		puts := make([]sdk.RowChange, 0, len(unconfirmed))
+		for _, e := range unconfirmed {
+			puts = append(puts, c.jobs.indexPut(e))
+		}
+		again, err := c.jobs.write(ctx, puts)
 		for _, failed := range append([]error{err}, again...) {
 			if failed != nil {
 				unknown := *fault.From(failed)
@@ -192,9 +203,9 @@ func (c *creating) settle(ctx context.Context, n *newRow, found *Row) {
 	case found == nil:
 		c.finish(n, Created{Err: n.err})
 	case found.Write == n.row.Write:
-		c.confirm(ctx, n, Created{Row: *n.row}, nil)
+		c.confirm(ctx, n, Created{Row: *n.row}, n.entries)
 	case found.seq == 1:
-		c.confirm(ctx, n, Created{Row: *found, Existed: true}, nil)
+		c.confirm(ctx, n, Created{Row: *found, Existed: true}, found.entries())
 	default:
 		c.finish(n, Created{Row: *found, Existed: true})
 	}

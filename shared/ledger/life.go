@@ -160,7 +160,7 @@ func (r *Row) HandOver(number int, h HandOver, now time.Time) {
 	waiting.Since, waiting.Until = stored(waiting.Since), stored(waiting.Until)
 	r.Waiting, r.DueAt = &waiting, time.Time{}
 	if !h.Sent {
-		r.due(laterOf(now, waiting.Until))
+		r.due(slices.MaxFunc([]time.Time{now, waiting.Until}, time.Time.Compare))
 	}
 }
 
@@ -346,11 +346,4 @@ func (r *Row) refuse(code, message string) *fault.Error {
 		Kind: fault.Conflict, Step: "ledger", Code: code, Message: fmt.Sprintf("job %q: %s", r.ID, message),
 		Hint: "Look at the job: GET /v1/jobs/" + r.ID,
 	}
-}
-
-func laterOf(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
 }
