@@ -11,11 +11,14 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"routinely/deploy/sim"
 )
 
 // account is a complete environment for s.yaml.
 var account = map[string]string{
 	"ROUTINELY_ACCOUNT_ID": "1234567890123456", "ROUTINELY_TABLESTORE_INSTANCE": "routinely-test", "ROUTINELY_AUTH": "none",
+	"ROUTINELY_MESSAGE_KEYS":     sim.KeysText(sim.Key),
 	"ROUTINELY_CALLBACK_SECRETS": "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
 }
 

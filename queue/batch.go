@@ -29,7 +29,7 @@ func (c *Client) SendBatch(ctx context.Context, envelopes []Envelope) []error {
 	var bodies []string
 	var places []int
 	for i, e := range envelopes {
-		body, err := e.Encode()
+		body, err := c.cfg.Keys.Seal(e)
 		if failed[i] = err; err == nil {
 			bodies, places = append(bodies, body), append(places, i)
 		}

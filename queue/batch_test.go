@@ -12,6 +12,7 @@ import (
 	"routinely/deploy/local/clock"
 	"routinely/deploy/local/faults"
 	"routinely/deploy/local/localtest"
+	"routinely/deploy/sim"
 	"routinely/queue"
 	"routinely/shared/fault"
 )
@@ -56,7 +57,7 @@ func TestSendBatch(t *testing.T) {
 		}
 		var got []string
 		for _, body := range bodies(t, url, "jobs") {
-			got = append(got, queue.Decode([]byte(body), now)[0].Envelope.JobID)
+			got = append(got, sim.Keys(t, sim.Key).Decode([]byte(body), now)[0].Envelope.JobID)
 		}
 		var want []string
 		for _, e := range many(50) {
@@ -151,7 +152,7 @@ func TestDeadLetterQueue(t *testing.T) {
 	fill := func(t *testing.T, client *queue.Client, n int) {
 		t.Helper()
 		for i := range n {
-			if err := client.SendDead(t.Context(), fmt.Append(nil, "rubbish ", i)); err != nil {
+			if err := client.SendDead(t.Context(), queue.Delivery{Body: fmt.Append(nil, "rubbish ", i)}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -41,11 +41,13 @@ func (c *Client) GiveUpCallback(ctx context.Context, one Callback) error {
 }
 
 func (c *Client) sendCallback(ctx context.Context, queue string, one Callback, delay time.Duration) error {
-	body, err := encode(TypeCallback, fmt.Sprintf("%s/%d", one.ID, one.Attempt), one.JobID, one.CreatedAt, one)
+	body, err := c.cfg.Keys.sealed(TypeCallback, one, func(data []byte, s seal) (string, error) {
+		return encodeEvent(TypeCallback, fmt.Sprintf("%s/%d", one.ID, one.Attempt), one.JobID, one.CreatedAt, data, s)
+	})
 	if err != nil {
 		return err
 	}
-	return c.send(ctx, queue, string(body), delay)
+	return c.send(ctx, queue, body, delay)
 }
 
 // check says what a callback lacks that everybody relies on.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"routinely/deploy/sim"
 	"routinely/queue"
 	"routinely/shared/routine"
 )
@@ -59,8 +60,8 @@ func TestCallback(t *testing.T) {
 			if c.Event == nil {
 				data = strings.Replace(data, `"event":null,`, "", 1)
 			}
-			text := `{"specversion":"1.0","id":"1","source":"/x","type":"routinely.callback.v2","data":` + data + `}`
-			if d := queue.Decode([]byte(event("M1", quote(t, text))), now)[0]; d.Err == nil || d.Callback != nil {
+			text := sim.Sealed(queue.TypeCallback, sim.Key, data)
+			if d := sim.Keys(t, sim.Key).Decode([]byte(event("M1", quote(t, text))), now)[0]; d.Err == nil || d.Callback != nil {
 				t.Errorf("got %+v", d)
 			}
 		})
@@ -76,7 +77,7 @@ func TestCountsOutOfRange(t *testing.T) {
 		t.Run("refuses an envelope with "+name, func(t *testing.T) {
 			e := envelope()
 			spoil(&e)
-			if d := queue.Decode([]byte(bodyOf(t, e)), now)[0]; d.Err == nil {
+			if d := sim.Keys(t, sim.Key).Decode([]byte(bodyOf(t, e)), now)[0]; d.Err == nil {
 				t.Errorf("got %+v", d.Envelope)
 			}
 		})
@@ -84,7 +85,7 @@ func TestCountsOutOfRange(t *testing.T) {
 	t.Run("keeps the id of an envelope whose request breaks the rules", func(t *testing.T) {
 		e := envelope()
 		e.Request.Name = "Not A Name"
-		if d := queue.Decode([]byte(bodyOf(t, e)), now)[0]; d.Err == nil || d.Envelope.JobID != "job-1" || d.Bare {
+		if d := sim.Keys(t, sim.Key).Decode([]byte(bodyOf(t, e)), now)[0]; d.Err == nil || d.Envelope.JobID != "job-1" || d.Bare {
 			t.Errorf("got %+v", d)
 		}
 	})
@@ -135,7 +136,7 @@ func TestReceived(t *testing.T) {
 func TestDeliveries(t *testing.T) {
 	body := bodyOf(t, envelope())
 	ids := func(text string) (out []string) {
-		for _, d := range (queue.Message{ID: "D1", Body: text}).Deliveries(now) {
+		for _, d := range sim.Keys(t, sim.Key).Open(queue.Message{ID: "D1", Body: text}, now) {
 			out = append(out, d.MessageID+" "+d.Envelope.JobID)
 		}
 		return out
@@ -156,7 +157,7 @@ func TestDeliveries(t *testing.T) {
 	})
 	t.Run("of rubbish are one", func(t *testing.T) {
 		for _, text := range []string{"", "rubbish", "[]", "[", "null"} {
-			if got := (queue.Message{ID: "D1", Body: text}).Deliveries(now); len(got) != 1 || got[0].Err == nil || string(got[0].Body) != text {
+			if got := sim.Keys(t, sim.Key).Open(queue.Message{ID: "D1", Body: text}, now); len(got) != 1 || got[0].Err == nil || string(got[0].Body) != text {
 				t.Errorf("%q: %+v", text, got)
 			}
 		}

@@ -34,6 +34,9 @@ type Config struct {
 	Queue, DeadLetterQueue, CallbackQueue string
 	// Credentials returns the access key to sign the next call with; the token is empty for a long-lived key. Required.
 	Credentials func() (accessKeyID, accessKeySecret, securityToken string)
+	// Keys seal and verify messages. A client without any can make the queues, and nothing else: it sends nothing, and no message of ours is
+	// valid to it.
+	Keys Keys
 	// Timeout bounds each call that does not wait for messages. Required.
 	Timeout time.Duration
 }
@@ -90,6 +93,9 @@ func New(cfg Config) (*Client, error) {
 	return &Client{cfg: cfg, sdk: sync.OnceValue(func() mns.MNSClient { return w.client(cfg.Credentials) }), wire: w}, nil
 }
 
+// Keys are those that the client was made with.
+func (c *Client) Keys() Keys { return c.cfg.Keys }
+
 // Close drops the idle connections.
 func (c *Client) Close() { c.wire.closeIdle() }
 
@@ -97,7 +103,7 @@ func (c *Client) Close() { c.wire.closeIdle() }
 // nil only once MNS has confirmed the message. After a fault whose outcome is unknown the message may be there all the same:
 // jobs are told apart by their id, so sending again is safe.
 func (c *Client) Send(ctx context.Context, e Envelope, delay time.Duration) error {
-	body, err := e.Encode()
+	body, err := c.cfg.Keys.Seal(e)
 	if err != nil {
 		return err
 	}

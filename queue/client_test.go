@@ -19,6 +19,7 @@ import (
 	"routinely/deploy/local/faults"
 	"routinely/deploy/local/localtest"
 	"routinely/deploy/local/mnsemu"
+	"routinely/deploy/sim"
 	"routinely/queue"
 	"routinely/shared/fault"
 )
@@ -27,7 +28,7 @@ func newClient(t *testing.T, url string, change ...func(*queue.Config)) *queue.C
 	t.Helper()
 	cfg := queue.Config{
 		Endpoint: url, Queue: "jobs", DeadLetterQueue: "jobs-dead", CallbackQueue: "jobs-callbacks",
-		Credentials: localtest.Credentials, Timeout: 10 * time.Second,
+		Credentials: localtest.Credentials, Keys: sim.Keys(t, sim.Key), Timeout: 10 * time.Second,
 	}
 	for _, c := range change {
 		c(&cfg)
@@ -75,7 +76,7 @@ func TestSend(t *testing.T) {
 		if err := newClient(t, url).Send(t.Context(), envelope(), 0); err != nil {
 			t.Fatal(err)
 		}
-		want, err := envelope().Encode()
+		want, err := sim.Keys(t, sim.Key).Seal(envelope())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -112,7 +113,7 @@ func TestSend(t *testing.T) {
 	})
 	t.Run("refuses what MNS could not take, without a call", func(t *testing.T) {
 		server, url := start(t)
-		err := newClient(t, url).SendDead(t.Context(), make([]byte, queue.MaxMessageBytes))
+		err := newClient(t, url).SendDead(t.Context(), queue.Delivery{Body: make([]byte, queue.MaxMessageBytes)})
 		if failure := fault.From(err); failure.Kind != fault.Invalid || failure.Code != "MessageTooLarge" {
 			t.Errorf("got %v", err)
 		}
@@ -123,7 +124,7 @@ func TestSend(t *testing.T) {
 	t.Run("takes a body of the full size", func(t *testing.T) {
 		_, url := start(t)
 		full := strings.Repeat("x", queue.MaxMessageBytes)
-		if err := newClient(t, url).SendDead(t.Context(), []byte(full)); err != nil {
+		if err := newClient(t, url).SendDead(t.Context(), queue.Delivery{Body: []byte(full)}); err != nil {
 			t.Fatal(err)
 		}
 		if got := bodies(t, url, "jobs-dead"); len(got) != 1 || got[0] != full {
@@ -135,7 +136,7 @@ func TestSend(t *testing.T) {
 		client := newClient(t, url)
 		texts := []string{`{"q":"\"<a href='x'>&amp;</a>\""}`, "line\r\nline\n\ttab ", "]]>", "日本 😀 \u2028", "  spaces  "}
 		for _, text := range texts {
-			if err := client.SendDead(t.Context(), []byte(text)); err != nil {
+			if err := client.SendDead(t.Context(), queue.Delivery{Body: []byte(text)}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -152,7 +153,7 @@ func TestSend(t *testing.T) {
 		if err := client.Send(t.Context(), e, 0); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(e, queue.Decode([]byte(bodies(t, url, "jobs")[0]), now)[0].Envelope); diff != "" {
+		if diff := cmp.Diff(e, sim.Keys(t, sim.Key).Decode([]byte(bodies(t, url, "jobs")[0]), now)[0].Envelope); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
 		}
 	})
@@ -162,7 +163,7 @@ func TestSend(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 32 {
 			wg.Go(func() {
-				if err := client.SendDead(t.Context(), fmt.Appendf(nil, "{%d}", i)); err != nil {
+				if err := client.SendDead(t.Context(), queue.Delivery{Body: fmt.Appendf(nil, "{%d}", i)}); err != nil {
 					t.Error(err)
 				}
 			})

@@ -5,6 +5,7 @@ import (
 	"math"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	mns "github.com/aliyun/aliyun-mns-go-sdk"
 
@@ -21,9 +22,9 @@ type Message struct {
 	Body string
 }
 
-// Deliveries are the messages in a message of the dead-letter queue: the trigger puts there a message as it was, or an event with several.
+// Open returns the messages in a message of the dead-letter queue: the trigger puts there a message as it was, or an event with several.
 // What came without an id of its own is known by the dead letter's, so that it is the same however often it is read. There is at least one.
-func (m Message) Deliveries(now time.Time) []Delivery {
+func (k Keys) Open(m Message, now time.Time) []Delivery {
 	messages := []unwrapped{{"", []byte(m.Body)}}
 	if text := plain([]byte(m.Body)); len(text) > 0 && (text[0] == '[' || text[0] == '{') {
 		messages = unwrap(text)
@@ -40,12 +41,27 @@ func (m Message) Deliveries(now time.Time) []Delivery {
 			messages[i].id = m.ID + "/" + strconv.Itoa(i)
 		}
 	}
-	return read(messages, now)
+	return k.read(messages, now)
 }
 
-// SendDead puts a message that holds nothing of ours on the dead-letter queue, byte for byte, where the janitor files it.
-func (c *Client) SendDead(ctx context.Context, body []byte) error {
-	return c.send(ctx, c.cfg.DeadLetterQueue, string(body), 0)
+// SendDead puts a message on the dead-letter queue that is no callback for the function notify, where the janitor files it: byte for byte,
+// unless it says that it is ours and cannot be verified. The janitor may know the key, and shall not take it for a callback that was given up.
+func (c *Client) SendDead(ctx context.Context, d Delivery) error {
+	body := string(d.Body)
+	if fault.HasCode(d.Err, CodeUnknownKey) && utf8.Valid(d.Body) {
+		data, err := encode(body)
+		if err != nil {
+			return err
+		}
+		wrapped, err := encodeEvent(TypeUnverified, d.MessageID, "", time.Time{}, data, seal{})
+		if err != nil {
+			return err
+		}
+		if len(carried(wrapped)) <= MaxMessageBytes {
+			body = wrapped
+		}
+	}
+	return c.send(ctx, c.cfg.DeadLetterQueue, body, 0)
 }
 
 // maxWait is the longest poll MNS holds.

@@ -13,6 +13,7 @@ import (
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 	"github.com/google/go-cmp/cmp"
 
+	"routinely/deploy/sim"
 	"routinely/queue"
 	"routinely/shared/routine"
 )
@@ -41,7 +42,7 @@ func event(messageID, body string) string {
 // one decodes an event that must hold exactly one good job.
 func one(t *testing.T, text string) queue.Delivery {
 	t.Helper()
-	deliveries := queue.Decode([]byte(text), now)
+	deliveries := sim.Keys(t, sim.Key).Decode([]byte(text), now)
 	if len(deliveries) != 1 {
 		t.Fatalf("got %d deliveries, want 1", len(deliveries))
 	}
@@ -87,7 +88,7 @@ func TestDecodeShapes(t *testing.T) {
 	t.Run("keeps the order and the neighbours of a bad element", func(t *testing.T) {
 		text := "[" + event("M1", body) + `,17,` + event("M2", `"rubbish"`) + "," + event("M3", body) + "]"
 		var got []string
-		for _, d := range queue.Decode([]byte(text), now) {
+		for _, d := range sim.Keys(t, sim.Key).Decode([]byte(text), now) {
 			got = append(got, d.MessageID+":"+string(d.Body))
 		}
 		want := []string{"M1:" + bare, ":17", "M2:rubbish", "M3:" + bare}
@@ -109,7 +110,7 @@ func TestDecodeRecordedEvents(t *testing.T) {
 				t.Fatal(err)
 			}
 			// Their bodies are samples of anything but routine requests; what counts is that the body itself was found.
-			for _, d := range queue.Decode(text, now) {
+			for _, d := range sim.Keys(t, sim.Key).Decode(text, now) {
 				if body := string(d.Body); body != "hello topic" && !strings.HasPrefix(body, `{"job":`) {
 					t.Errorf("body %q", body)
 				}
@@ -130,24 +131,25 @@ func TestDecodeIdentity(t *testing.T) {
 	})
 	t.Run("does not take the same wish without a message id for a copy", func(t *testing.T) {
 		first := one(t, bare).Envelope.JobID
-		if later := queue.Decode([]byte(bare), now.Add(time.Minute))[0].Envelope.JobID; later == first {
+		if later := sim.Keys(t, sim.Key).Decode([]byte(bare), now.Add(time.Minute))[0].Envelope.JobID; later == first {
 			t.Error("the same job id")
 		}
 	})
-	t.Run("takes a CloudEvent's own identity and time", func(t *testing.T) {
+	t.Run("takes a CloudEvent's own identity, and keeps its time, which decides nothing", func(t *testing.T) {
 		text := `{"specversion":"1.0","id":"42","source":"/ci","type":"x","time":"2026-01-02T03:04:05Z","data":` + bare + `}`
 		first, second := one(t, event("M1", quote(t, text))), one(t, event("M2", quote(t, text)))
 		if first.Envelope.JobID != second.Envelope.JobID {
 			t.Errorf("%s and %s", first.Envelope.JobID, second.Envelope.JobID)
 		}
-		if want := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC); !first.Envelope.AcceptedAt.Equal(want) {
-			t.Errorf("accepted at %s", first.Envelope.AcceptedAt)
+		want := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+		if e := first.Envelope; !e.ProducedAt.Equal(want) || !e.AcceptedAt.Equal(now) || e.Caller != queue.QueueCaller {
+			t.Errorf("%+v", e)
 		}
 	})
 	t.Run("does not take a time that could not be written again", func(t *testing.T) {
 		text := `{"specversion":"1.0","id":"42","source":"/ci","type":"x","time":"9999-12-31T23:59:59-23:00","data":` + bare + `}`
-		if got := one(t, event("M1", quote(t, text))); !got.Envelope.AcceptedAt.Equal(now) {
-			t.Errorf("accepted at %s", got.Envelope.AcceptedAt)
+		if got := one(t, event("M1", quote(t, text))); !got.Envelope.ProducedAt.IsZero() {
+			t.Errorf("produced at %s", got.Envelope.ProducedAt)
 		}
 	})
 }
@@ -160,20 +162,20 @@ func TestDecodeRefuses(t *testing.T) {
 		"a Base64 of something else":   event("M1", quote(t, base64.StdEncoding.EncodeToString([]byte("hello")))),
 		"a CloudEvent without an id":   event("M1", quote(t, `{"specversion":"1.0","source":"/ci","type":"x","data":{}}`)),
 		"a CloudEvent of the future":   event("M1", quote(t, `{"specversion":"9.0","id":"1","source":"/ci","type":"x","data":{}}`)),
-		"an envelope without a job id": event("M1", quote(t, `{"specversion":"1.0","id":"1","source":"/x","type":"routinely.job.v2","data":{"number":1,"acceptedAt":"2026-01-01T00:00:00Z","request":`+bare+`}}`)),
-		"an envelope without a number": event("M1", quote(t, `{"specversion":"1.0","id":"1","source":"/x","type":"routinely.job.v2","data":{"jobId":"j","acceptedAt":"2026-01-01T00:00:00Z","request":`+bare+`}}`)),
-		"an envelope of a bad request": event("M1", quote(t, `{"specversion":"1.0","id":"1","source":"/x","type":"routinely.job.v2","data":{"jobId":"j","number":1,"acceptedAt":"2026-01-01T00:00:00Z","request":{"name":"a"}}}`)),
-		"an envelope with odd types":   event("M1", quote(t, `{"specversion":"1.0","id":"1","source":"/x","type":"routinely.job.v2","data":{"jobId":1}}`)),
+		"an envelope without a job id": event("M1", quote(t, sim.Sealed(queue.TypeJob, sim.Key, `{"number":1,"acceptedAt":"2026-01-01T00:00:00Z","request":`+bare+`}`))),
+		"an envelope without a number": event("M1", quote(t, sim.Sealed(queue.TypeJob, sim.Key, `{"jobId":"j","acceptedAt":"2026-01-01T00:00:00Z","request":`+bare+`}`))),
+		"an envelope of a bad request": event("M1", quote(t, sim.Sealed(queue.TypeJob, sim.Key, `{"jobId":"j","number":1,"acceptedAt":"2026-01-01T00:00:00Z","request":{"name":"a"}}`))),
+		"an envelope with odd types":   event("M1", quote(t, sim.Sealed(queue.TypeJob, sim.Key, `{"jobId":1}`))),
 	} {
 		t.Run(name, func(t *testing.T) {
-			deliveries := queue.Decode([]byte(text), now)
+			deliveries := sim.Keys(t, sim.Key).Decode([]byte(text), now)
 			if len(deliveries) != 1 || deliveries[0].Err == nil {
 				t.Fatalf("got %+v", deliveries)
 			}
 		})
 	}
 	t.Run("says what is wrong with a bare request", func(t *testing.T) {
-		d := queue.Decode([]byte(event("M1", `"{\"name\":\"ab\"}"`)), now)[0]
+		d := sim.Keys(t, sim.Key).Decode([]byte(event("M1", `"{\"name\":\"ab\"}"`)), now)[0]
 		var invalid *routine.Invalid
 		if !errors.As(d.Err, &invalid) || len(invalid.Problems) != 2 {
 			t.Errorf("got %v", d.Err)
@@ -187,7 +189,7 @@ func envelope() queue.Envelope {
 
 func TestEnvelope(t *testing.T) {
 	t.Run("comes back as it was sent, plain and in Base64", func(t *testing.T) {
-		body, err := envelope().Encode()
+		body, err := sim.Keys(t, sim.Key).Seal(envelope())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -198,7 +200,7 @@ func TestEnvelope(t *testing.T) {
 		}
 	})
 	t.Run("is a CloudEvent in structured mode", func(t *testing.T) {
-		body, err := envelope().Encode()
+		body, err := sim.Keys(t, sim.Key).Seal(envelope())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -216,7 +218,7 @@ func TestEnvelope(t *testing.T) {
 		delete(got, "data")
 		want := map[string]any{
 			"specversion": "1.0", "id": "job-1/2.3", "source": "/routinely", "type": "routinely.job.v2", "subject": "job-1",
-			"time": "2026-01-15T06:28:17Z", "datacontenttype": "application/json",
+			"time": "2026-01-15T06:28:17Z", "datacontenttype": "application/json", "keyid": sim.Key, "mac": got["mac"],
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
@@ -239,11 +241,11 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte("[" + event("M1", `{"specversion":"1.0"}`) + ",null]"))
 	f.Add([]byte(`{"TopicName":"t","Message":"e30="}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		for _, d := range queue.Decode(text, now) {
+		for _, d := range sim.Keys(t, sim.Key).Decode(text, now) {
 			if d.Err != nil || d.Callback != nil {
 				continue
 			}
-			if _, err := d.Envelope.Encode(); err != nil || d.Envelope.JobID == "" || d.Envelope.Number < 1 {
+			if _, err := sim.Keys(t, sim.Key).Seal(d.Envelope); err != nil || d.Envelope.JobID == "" || d.Envelope.Number < 1 {
 				t.Fatalf("accepted %+v: %v", d.Envelope, err)
 			}
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/google/uuid"
 
+	"routinely/shared/fault"
 	"routinely/shared/routine"
 )
 
@@ -27,24 +28,33 @@ type Delivery struct {
 	Bare bool
 	// Callback is the callback in the message, if it holds one.
 	Callback *Callback
-	// Err says why there is neither in the message: *routine.Invalid when a request breaks the rules. Of an envelope of ours the JobID can
-	// be set all the same.
+	// ClaimsJob is the job that a message with code UnknownKey says it is about; empty if it does not say, or not in a text of 1 to 128
+	// printable ASCII characters. Nothing proves it.
+	ClaimsJob string
+	// Err says why there is neither in the message: *routine.Invalid when a request breaks the rules, a fault with CodeUnknownKey when the
+	// message is of a type of ours and no key of ours has sealed it. Of an envelope of ours the JobID can be set all the same.
 	Err error
 }
 
+// CodeUnknownKey: the message is of a type of ours, and none of the keys has sealed it.
+const CodeUnknownKey = "UnknownKey"
+
+// QueueCaller is the caller of bare requests: of whoever may write to the job queue.
+const QueueCaller = "queue"
+
 // Decode finds the messages in a trigger's event, whatever its shape: one CloudEvent or an array of them, as objects or as
 // strings; raw data without the CloudEvent around it; the JSON and STREAM forms of an MNS topic. A message's body may be
-// plain or Base64 and hold our envelope, a callback, a CloudEvent with a bare request, or a bare request. now stands in for the time of
-// acceptance where a message has none. Decode never fails: what it cannot read is a Delivery with Err.
-func Decode(eventText []byte, now time.Time) []Delivery {
-	return read(unwrap(eventText), now)
+// plain or Base64 and hold our envelope, a callback, a CloudEvent with a bare request, or a bare request, which is accepted at now. Envelopes and
+// callbacks are taken for ours only if one of the keys has sealed them. Decode never fails: what it cannot read is a Delivery with Err.
+func (k Keys) Decode(eventText []byte, now time.Time) []Delivery {
+	return k.read(unwrap(eventText), now)
 }
 
-func read(messages []unwrapped, now time.Time) []Delivery {
+func (k Keys) read(messages []unwrapped, now time.Time) []Delivery {
 	deliveries := make([]Delivery, 0, len(messages))
 	for _, m := range messages {
 		d := Delivery{MessageID: m.id, Body: m.body}
-		d.Err = d.read(plain(m.body), now)
+		d.Err = d.read(k, plain(m.body), now)
 		deliveries = append(deliveries, d)
 	}
 	return deliveries
@@ -128,16 +138,25 @@ func plain(body []byte) []byte {
 	return trimmed
 }
 
+// eventHead is what tells whose event a message is.
+type eventHead struct {
+	SpecVersion string `json:"specversion"`
+	Type        string `json:"type"`
+	seal
+	Data json.RawMessage `json:"data"`
+}
+
 // read decodes a body. A body pushed by an MNS topic carries the message one level deeper.
-func (d *Delivery) read(body []byte, now time.Time) error {
+func (d *Delivery) read(k Keys, body []byte, now time.Time) error {
 	var topic delivered
 	if json.Unmarshal(body, &topic) == nil && topic.TopicName != "" && topic.TopicMessage != nil {
 		body = plain(unquote(topic.TopicMessage))
 	}
-	var probe struct {
-		SpecVersion string `json:"specversion"`
-	}
-	if json.Unmarshal(body, &probe) != nil || probe.SpecVersion == "" {
+	var head eventHead
+	switch err := json.Unmarshal(body, &head); {
+	case err == nil && strings.HasPrefix(head.Type, ourTypes):
+		return d.readOurs(k, head)
+	case err != nil || head.SpecVersion == "":
 		identity := d.MessageID
 		if identity == "" {
 			// Nothing tells a copy from the same wish made again, which must not be taken for one.
@@ -145,6 +164,12 @@ func (d *Delivery) read(body []byte, now time.Time) error {
 		}
 		return d.readBare(identity, body, now)
 	}
+	return d.readEvent(body, now)
+}
+
+// readEvent makes the envelope of a request in another program's CloudEvent. The event's time is the other program's: it is kept, and decides
+// nothing.
+func (d *Delivery) readEvent(body []byte, now time.Time) error {
 	var e event.Event
 	if err := json.Unmarshal(body, &e); err != nil {
 		return fmt.Errorf("not a CloudEvent: %w", err)
@@ -152,17 +177,61 @@ func (d *Delivery) read(body []byte, now time.Time) error {
 	if err := e.Validate(); err != nil {
 		return fmt.Errorf("not a CloudEvent: %s", strings.Join(strings.Fields(err.Error()), " "))
 	}
-	switch e.Type() {
-	case TypeJob:
-		return d.readEnvelope(e.Data())
-	case TypeCallback:
-		return d.readCallback(e.Data())
-	}
-	accepted := now
+	err := d.readBare(e.Source()+"\x00"+e.ID(), e.Data(), now)
 	if !e.Time().IsZero() && writable(e.Time()) {
-		accepted = e.Time()
+		d.Envelope.ProducedAt = e.Time().UTC()
 	}
-	return d.readBare(e.Source()+"\x00"+e.ID(), e.Data(), accepted)
+	return err
+}
+
+// readOurs reads an event of one of our types, if it is ours.
+func (d *Delivery) readOurs(k Keys, e eventHead) error {
+	if e.Type == TypeUnverified {
+		return d.readUnverified(e.Data)
+	}
+	if !k.valid(e.seal, e.Type, e.Data) {
+		return d.unknownKey(e)
+	}
+	switch e.Type {
+	case TypeJob:
+		return d.readEnvelope(e.Data)
+	case TypeCallback:
+		return d.readCallback(e.Data)
+	}
+	return fmt.Errorf("%.80q is a type of another version of Routinely", e.Type)
+}
+
+// unknownKey notes what the message says it is about.
+func (d *Delivery) unknownKey(e eventHead) error {
+	var claims struct {
+		JobID string `json:"jobId"`
+	}
+	_ = json.Unmarshal(e.Data, &claims) // of data that are none it claims nothing
+	printable := !strings.ContainsFunc(claims.JobID, func(r rune) bool { return r < '!' || r > '~' })
+	if len(claims.JobID) <= maxJobID && printable {
+		d.ClaimsJob = claims.JobID
+	}
+	message := fmt.Sprintf("no key is known that has sealed the message: it names the key %.40q", e.KeyID)
+	if e.MAC == "" {
+		message = "the message is not sealed"
+	}
+	return &fault.Error{
+		Kind: fault.Unauthenticated, Code: CodeUnknownKey, Message: message,
+		Hint: "If a function of yours has sent it, give all functions the same ROUTINELY_MESSAGE_KEYS, then redrive it: it is checked again. " +
+			"If not, somebody else writes to the queue: drop it, and look at who may.",
+	}
+}
+
+// readUnverified takes the message that notify could not verify for the message received.
+func (d *Delivery) readUnverified(data []byte) error {
+	var inner string
+	if json.Unmarshal(data, &inner) != nil {
+		return fmt.Errorf("not a %s: data must be a text", TypeUnverified)
+	}
+	var e eventHead
+	_ = json.Unmarshal(plain([]byte(inner)), &e) // of a message that is none it says nothing
+	d.Body = []byte(inner)
+	return d.unknownKey(e)
 }
 
 // jobSpace is the namespace of the ids given to jobs that came without one (UUID version 5, RFC 9562).
@@ -172,13 +241,15 @@ var jobSpace = uuid.NewSHA1(uuid.NameSpaceURL, []byte("routinely:job"))
 // that a message delivered twice is one job.
 func (d *Delivery) readBare(identity string, request []byte, accepted time.Time) error {
 	d.Bare = true
-	d.Envelope = Envelope{JobID: uuid.NewSHA1(jobSpace, []byte("message\x00"+identity)).String(), AcceptedAt: accepted, Number: 1}
+	d.Envelope = Envelope{
+		JobID: uuid.NewSHA1(jobSpace, []byte("message\x00"+identity)).String(), Caller: QueueCaller, AcceptedAt: accepted, Number: 1,
+	}
 	req, err := routine.Decode(request)
 	d.Envelope.Request = req
 	return err
 }
 
-// readEnvelope decodes our own envelope and holds it to the rules again: a queue is open to others.
+// readEnvelope decodes our own envelope and holds it to the rules again: another version may have sent it.
 func (d *Delivery) readEnvelope(data []byte) error {
 	var parts struct {
 		Envelope
@@ -235,6 +306,17 @@ func escaped(body []byte) []byte {
 	encoder.SetEscapeHTML(false)
 	_ = encoder.Encode(string(body)) // a text can always be written
 	return out.Bytes()
+}
+
+// Reread reads a message again that was kept with a dead letter, by the keys of today.
+func (k Keys) Reread(r routine.Received, now time.Time) Delivery {
+	body := []byte(r.Body)
+	if r.Encoding == routine.Base64Encoding {
+		if bytes, err := base64.StdEncoding.DecodeString(r.Body); err == nil {
+			body = bytes
+		}
+	}
+	return k.read([]unwrapped{{r.MessageID, body}}, now)[0]
 }
 
 const maxJobID = 128

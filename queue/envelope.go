@@ -18,6 +18,11 @@ const (
 	TypeJob = "routinely.job.v2"
 	// TypeCallback is the news of a job's end on its way to a receiver.
 	TypeCallback = "routinely.callback.v2"
+	// TypeUnverified is a message whose key the function notify does not know, on its way to the janitor. It is not sealed: it gives nobody
+	// anything but a dead letter.
+	TypeUnverified = "routinely.unverified.v2"
+	// ourTypes begin all of them.
+	ourTypes = "routinely."
 )
 
 // source is the CloudEvents source of all our messages.
@@ -32,10 +37,12 @@ const MaxEnvelopeBytes = 40_000
 type Envelope struct {
 	// JobID is the same in every delivery and in every copy of the job.
 	JobID string `json:"jobId"`
-	// Caller is who asked, if the request came over HTTP.
+	// Caller is who asked: QueueCaller if the request did not come over HTTP.
 	Caller string `json:"caller,omitempty"`
-	// AcceptedAt is when the request was accepted.
+	// AcceptedAt is when the request was accepted, by our clock. ProducedAt is when another program made it, by that program's clock; zero if
+	// it did not say.
 	AcceptedAt time.Time `json:"acceptedAt"`
+	ProducedAt time.Time `json:"producedAt,omitzero"`
 	// Round counts the job's redrives, from 0, and Number its deliveries in the round, from 1.
 	Round  int `json:"round"`
 	Number int `json:"number"`
@@ -43,18 +50,46 @@ type Envelope struct {
 	Request routine.Request `json:"request"`
 }
 
-// Encode returns the message body. One that is longer than MaxEnvelopeBytes is a fault of kind Invalid with code MessageTooLarge. The digits
-// of Round and Number are not counted, so that a job which could be sent once can be sent again.
-func (e Envelope) Encode() (string, error) {
-	numbers := fmt.Sprintf("%d.%d", e.Round, e.Number)
-	body, err := encode(TypeJob, e.JobID+"/"+numbers, e.JobID, e.AcceptedAt, e)
-	if size := len(body) - 2*len(numbers); err == nil && size > MaxEnvelopeBytes {
-		err = tooLarge(size, MaxEnvelopeBytes)
+// Check says whether the envelope can be sent. One whose message would be longer than MaxEnvelopeBytes is a fault of kind Invalid with code
+// MessageTooLarge. The digits of Round and Number are not counted, so that a job which could be sent once can be sent again.
+func (e Envelope) Check() error {
+	e.Round, e.Number = 0, 0
+	data, err := encode(e)
+	if err != nil {
+		return err
 	}
-	return string(body), err
+	body, err := e.event(data, longest())
+	if size := len(body); err == nil && size > MaxEnvelopeBytes {
+		return tooLarge(size, MaxEnvelopeBytes)
+	}
+	return err
 }
 
-// cloudEvent is an event in the JSON format of CloudEvents 1.0.
+func (e Envelope) event(data []byte, s seal) (string, error) {
+	return encodeEvent(TypeJob, fmt.Sprintf("%s/%d.%d", e.JobID, e.Round, e.Number), e.JobID, e.AcceptedAt, data, s)
+}
+
+// Seal returns the message body of an envelope. The errors are those of Check, and a fault of kind Internal if there is no key.
+func (k Keys) Seal(e Envelope) (string, error) {
+	if err := e.Check(); err != nil {
+		return "", err
+	}
+	return k.sealed(TypeJob, e, e.event)
+}
+
+// sealed encodes data, and makes the event of it and its seal.
+func (k Keys) sealed(eventType string, data any, event func([]byte, seal) (string, error)) (string, error) {
+	if len(k.all) == 0 {
+		return "", &fault.Error{Kind: fault.Internal, Code: "NoMessageKey", Message: "there is no key to seal messages with", Hint: hintOurs}
+	}
+	text, err := encode(data)
+	if err != nil {
+		return "", err
+	}
+	return event(text, k.seal(eventType, text))
+}
+
+// cloudEvent is an event in the JSON format of CloudEvents 1.0. Its seal are two extension attributes.
 type cloudEvent struct {
 	SpecVersion     string    `json:"specversion"`
 	ID              string    `json:"id"`
@@ -63,23 +98,27 @@ type cloudEvent struct {
 	Subject         string    `json:"subject,omitempty"`
 	Time            time.Time `json:"time"`
 	DataContentType string    `json:"datacontenttype"`
-	Data            any       `json:"data"`
+	seal
+	Data json.RawMessage `json:"data"`
 }
 
-// encode writes an event. The CloudEvents SDK, which reads other programs' events, takes three times as long to write one,
+// encodeEvent writes an event around data. The CloudEvents SDK, which reads other programs' events, takes three times as long to write one,
 // and accept writes one for each request.
-func encode(eventType, id, subject string, at time.Time, data any) ([]byte, error) {
+func encodeEvent(eventType, id, subject string, at time.Time, data []byte, s seal) (string, error) {
+	body, err := encode(cloudEvent{
+		SpecVersion: event.CloudEventsVersionV1, ID: id, Source: source, Type: eventType, Subject: subject, Time: at.UTC(),
+		DataContentType: event.ApplicationJSON, seal: s, Data: data,
+	})
+	return string(body), err
+}
+
+// encode writes JSON as our messages have it.
+func encode(value any) ([]byte, error) {
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false) // XML has its own way with < and &; six bytes for each would make messages longer than they need be
-	err := encoder.Encode(cloudEvent{
-		SpecVersion: event.CloudEventsVersionV1, ID: id, Source: source, Type: eventType, Subject: subject, Time: at.UTC(),
-		DataContentType: event.ApplicationJSON, Data: data,
-	})
-	if err != nil {
-		return nil, &fault.Error{
-			Kind: fault.Internal, Code: "Encoding", Message: fmt.Sprintf("encode %s: %v", eventType, err), Err: err, Hint: hintOurs,
-		}
+	if err := encoder.Encode(value); err != nil {
+		return nil, &fault.Error{Kind: fault.Internal, Code: "Encoding", Message: "encode a message: " + err.Error(), Err: err, Hint: hintOurs}
 	}
 	return escapeNonCharacters(bytes.TrimRight(out.Bytes(), "\n")), nil
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"routinely/deploy/sim"
 	"routinely/queue"
 )
 
@@ -16,12 +17,12 @@ func FuzzEnvelope(f *testing.F) {
 	f.Add([]byte(`{"jobId":"job-1","caller":"ci","acceptedAt":"2026-01-15T06:28:17.5+08:00","round":2,"number":3,"request":` + bare + `}`))
 	f.Add([]byte(`{"jobId":"job-1","acceptedAt":"9999-12-31T23:59:59-01:00","number":1,"request":` + bare + `}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		deliveries := queue.Decode(append(append([]byte(`{"specversion":"1.0","id":"1","source":"/x","type":"routinely.job.v2","data":`), data...), '}'), now)
+		deliveries := sim.Keys(t, sim.Key).Decode([]byte(sim.Sealed(queue.TypeJob, sim.Key, string(data))), now)
 		for _, d := range deliveries {
 			if d.Err != nil || d.Callback != nil {
 				continue
 			}
-			if _, err := d.Envelope.Encode(); err != nil {
+			if _, err := sim.Keys(t, sim.Key).Seal(d.Envelope); err != nil {
 				continue // too large: the worker files it
 			}
 			wantSame(t, d.Envelope)
@@ -35,7 +36,7 @@ func FuzzEnvelope(f *testing.F) {
 // wantSame sends a job and takes it again.
 func wantSame(t *testing.T, e queue.Envelope) {
 	t.Helper()
-	again := queue.Decode([]byte(bodyOf(t, e)), now.Add(time.Hour))
+	again := sim.Keys(t, sim.Key).Decode([]byte(bodyOf(t, e)), now.Add(time.Hour))
 	if len(again) != 1 || again[0].Err != nil {
 		t.Fatalf("got %+v", again)
 	}
@@ -52,7 +53,7 @@ func FuzzDeliveries(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		m := queue.Message{ID: "D1", Body: text}
-		first, again := m.Deliveries(now), m.Deliveries(now.Add(time.Hour))
+		first, again := sim.Keys(t, sim.Key).Open(m, now), sim.Keys(t, sim.Key).Open(m, now.Add(time.Hour))
 		if len(first) == 0 || len(first) != len(again) {
 			t.Fatalf("%d deliveries, then %d", len(first), len(again))
 		}

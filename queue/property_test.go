@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"routinely/deploy/sim"
 	"routinely/queue"
 	"routinely/shared/routine"
 )
@@ -56,7 +57,7 @@ func written(t rapid.TB, v any) string {
 
 func bodyOf(t rapid.TB, e queue.Envelope) string {
 	t.Helper()
-	body, err := e.Encode()
+	body, err := sim.Keys(t, sim.Key).Seal(e)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +110,7 @@ func TestEnvelopeProperties(t *testing.T) {
 			text = elements[0]
 		}
 		var got []queue.Envelope
-		for _, d := range queue.Decode([]byte(text), now) {
+		for _, d := range sim.Keys(t, sim.Key).Decode([]byte(text), now) {
 			if d.Err != nil {
 				t.Fatalf("%v in %s", d.Err, text)
 			}

@@ -37,9 +37,13 @@ func janitorOnce(ctx context.Context, a *cli.App) error {
 	if err != nil {
 		return err
 	}
+	keys, err := queue.ParseKeys(cfg.MessageKeys.Reveal())
+	if err != nil {
+		return cli.Usage("ROUTINELY_MESSAGE_KEYS: %s", err)
+	}
 	queues, err := queue.New(queue.Config{
 		Endpoint: cfg.Queue.Endpoint, Queue: cfg.Prefix.JobQueue(), DeadLetterQueue: cfg.Prefix.DeadLetterQueue(),
-		CallbackQueue: cfg.Prefix.CallbackQueue(), Credentials: key, Timeout: cfg.Queue.Timeout,
+		CallbackQueue: cfg.Prefix.CallbackQueue(), Credentials: key, Keys: keys, Timeout: cfg.Queue.Timeout,
 	})
 	if err != nil {
 		return cli.Usage("%s", err)

@@ -21,6 +21,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"routinely/deploy/local/stack"
+	"routinely/deploy/sim"
 )
 
 // TestScripts runs the scripts of testdata. With UPDATE set in the environment it corrects their golden files.
@@ -55,7 +56,7 @@ func startStack(ts *testscript.TestScript, _ bool, _ []string) {
 	s, err := stack.New(stack.Config{
 		Addresses: stack.Addresses{HTTP: free, MNS: free, ESA: free, OTS: free, FC: free},
 		Dir:       ts.MkAbs("data"), NoSync: true, Accept: binary("accept"), Provision: binary("provision"), Notify: binary("notify"),
-		Janitor: binary("janitor"), ESALatency: time.Millisecond, RoutineQuota: 1000, RecordQuota: 1000, Auth: ts.Getenv("AUTH"),
+		Janitor: binary("janitor"), ESALatency: time.Millisecond, RoutineQuota: 1000, RecordQuota: 1000, Auth: ts.Getenv("AUTH"), MessageKeys: sim.KeysText(sim.Key),
 	})
 	ts.Check(err)
 	ctx, stop := context.WithCancel(context.Background())
@@ -78,7 +79,7 @@ func startStack(ts *testscript.TestScript, _ bool, _ []string) {
 	}
 	for name, value := range map[string]string{
 		"ROUTINELY_URL": s.HTTPURL(), "ESA": s.ESAURL(), "MNS": s.MNSURL(), "OTS": s.OTSURL(), "SITE": strconv.Itoa(stack.SiteID),
-		"KEY_ID": stack.AccessKeyID, "KEY_SECRET": stack.AccessKeySecret,
+		"MESSAGE_KEYS": sim.KeysText(sim.Key), "KEY_ID": stack.AccessKeyID, "KEY_SECRET": stack.AccessKeySecret,
 	} {
 		ts.Setenv(name, value)
 	}

@@ -140,6 +140,8 @@ func (d *deployment) accepted(o *order, answer string) {
 // job is what accept tells of a job.
 type job struct {
 	ID, State, Code, Reason, Hint string
+	// ClaimsJob is set of what was a message under an unknown key.
+	ClaimsJob                     string
 	Attempt, HandedBack, Redriven int
 	Request                       struct{ Name, RecordName, CallbackURL string }
 	Attempts                      []struct{ Kind string }
@@ -178,9 +180,9 @@ func (d *deployment) jobs(state string) (all []job) {
 
 // letter is what accept tells of a dead letter.
 type letter struct {
-	ID, JobID, Origin, Kind, Code, Hint string
-	Request                             *struct{ Name string }
-	Received                            *struct{ Body string }
+	ID, JobID, ClaimsJob, Origin, Kind, Code, Hint string
+	Request                                        *struct{ Name string }
+	Received                                       *struct{ Body string }
 }
 
 // letters lists all dead letters.
@@ -253,7 +255,9 @@ func (d *deployment) check() {
 	found := map[string][]string{}
 	for _, state := range []string{queued, succeeded, deadLettered, cancelled, dropped} {
 		for _, j := range d.jobs(state) {
-			found[j.ID] = append(found[j.ID], state)
+			if j.ClaimsJob == "" {
+				found[j.ID] = append(found[j.ID], state)
+			}
 		}
 	}
 	dead, unreadable := map[string]bool{}, 0

@@ -233,7 +233,7 @@ func unreadableMessage(d *deployment) func() {
 func unwantedCallback(d *deployment) func() {
 	o := d.order()
 	o.told = true
-	d.receiver.refuse()
+	d.receiver.refuse(true)
 	return func() { d.submit(o) }
 }
 

@@ -87,11 +87,11 @@ func (r *receiver) hold(after bool) (held func() bool) {
 	}
 }
 
-// refuse makes the receiver say, from now on, that it wants no callbacks.
-func (r *receiver) refuse() {
+// refuse makes the receiver say, from now on, that it wants no callbacks, or that it does.
+func (r *receiver) refuse(on bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.refused = true
+	r.refused = on
 }
 
 // heldCall is a call whose answer is held back.

@@ -44,6 +44,9 @@ func Queue(t testing.TB, cfg queue.Config) *queue.Client {
 	if cfg.Credentials == nil {
 		cfg.Credentials = localtest.Credentials
 	}
+	if cfg.Keys.Sealing() == "" {
+		cfg.Keys = Keys(t, Key)
+	}
 	client, err := queue.New(cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -31,6 +31,7 @@ func (s *Service) admit(ctx context.Context, jobs ...routine.Job) []admission {
 	for i, job := range jobs {
 		a := &admissions[i]
 		a.row = ledger.NewRow(job)
+		a.row.SealedUnder = s.Queue.Keys().Sealing()
 		if a.err = checkSize(a.row); a.err == nil {
 			pending = append(pending, a)
 		}
@@ -123,7 +124,7 @@ func (s *Service) markDue(ctx context.Context, failed []ledger.Changed) []ledger
 
 // checkSize refuses a job whose message would be too long.
 func checkSize(r ledger.Row) error {
-	if _, err := dispatch.Envelope(r).Encode(); err != nil {
+	if err := dispatch.Envelope(r).Check(); err != nil {
 		failure := fault.From(err)
 		return problemTooLarge.with(failure.Message + ". " + failure.Hint)
 	}

@@ -10,7 +10,6 @@ import (
 
 	"routinely/deploy/local/faults"
 	"routinely/deploy/sim"
-	"routinely/queue"
 	"routinely/shared/api"
 	"routinely/shared/ledger"
 	"routinely/shared/routine"
@@ -125,7 +124,7 @@ func TestNotify(t *testing.T) {
 		job := f.post(t, withCallback(hook))
 		f.succeeds(t, job.ID)
 		f.changes(t, job.ID, func(r *ledger.Row) {
-			if err := errors.Join(r.Sent(0, 1, f.clock.Now()), r.CallbackFailed(0, 10, 404)); err != nil {
+			if err := errors.Join(r.Sent(0, 1, "k1", f.clock.Now()), r.CallbackFailed(0, 10, 404)); err != nil {
 				t.Error(err)
 			}
 		})
@@ -143,7 +142,7 @@ func TestNotify(t *testing.T) {
 		if len(sent) != 2 {
 			t.Fatalf("sent %q", sent)
 		}
-		first, second := queue.Decode([]byte(sent[0]), now)[0].Callback, queue.Decode([]byte(sent[1]), now)[0].Callback
+		first, second := sim.Keys(t, sim.Key).Decode([]byte(sent[0]), now)[0].Callback, sim.Keys(t, sim.Key).Decode([]byte(sent[1]), now)[0].Callback
 		if first.ID != second.ID || first.URL != hook || first.JobID != job.ID || string(first.Event) != string(second.Event) {
 			t.Errorf("sent %+v and %+v", first, second)
 		}

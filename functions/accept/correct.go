@@ -24,6 +24,16 @@ func (s *Service) redriveDeadLetter(r *http.Request) (reply, error) {
 		return reply{}, problemRedrive.about(p)
 	}
 	by := callerOf(r.Context()).Name
+	ctx, id := context.WithoutCancel(r.Context()), r.PathValue("id")
+	if row, err := s.Ledger.Row(ctx, id); err == nil && row.State == routine.DeadLettered && unverified(row) {
+		if given.Request != nil {
+			return reply{}, problemNotRedrivable.with("nothing proves what the message asks for, so that it cannot be corrected: submit the request, and drop this one")
+		}
+		if err := s.resend(ctx, row, by, given.DryRun); err != nil {
+			return reply{}, oneFailed(r, err)
+		}
+		return reply{status: http.StatusOK, body: api.WorkedOff{Count: 1, DryRun: given.DryRun, IDs: []string{id}}}, nil
+	}
 	return s.workOffOne(r, given.DryRun, "redriven", func(row *ledger.Row) error {
 		var corrected *routine.Request
 		if given.Request != nil && row.State == routine.DeadLettered {

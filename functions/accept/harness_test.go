@@ -115,7 +115,7 @@ func (f *function) queued(t *testing.T) []queue.Envelope {
 	t.Helper()
 	var out []queue.Envelope
 	for _, body := range sim.Take(t, f.queue, sim.JobQueue) {
-		d := queue.Decode([]byte(body), now)[0]
+		d := sim.Keys(t, sim.Key).Decode([]byte(body), now)[0]
 		if d.Err != nil {
 			t.Fatal(d.Err)
 		}

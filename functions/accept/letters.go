@@ -189,7 +189,7 @@ func letterOf(r *http.Request, row ledger.Row) api.DeadLetter {
 	job := visible(r, row.Shown())
 	out := api.DeadLetter{
 		ID: job.ID, JobID: job.ID, Origin: api.Origin(row.Origin), Kind: job.Kind, Code: job.Code, Hint: job.Hint, Reason: job.Reason,
-		DeadAt: row.DiedAt, Caller: job.Caller, Key: job.Key, AcceptedAt: job.AcceptedAt, Attempt: job.Attempt, Redriven: job.Redriven,
+		DeadAt: row.DiedAt, Caller: job.Caller, Key: job.Key, ClaimsJob: job.ClaimsJob, AcceptedAt: job.AcceptedAt, ProducedAt: job.ProducedAt, Attempt: job.Attempt, Redriven: job.Redriven,
 		Left: job.Left, Callback: job.Callback,
 	}
 	if last := row.Last; last != nil {

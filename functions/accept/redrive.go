@@ -2,6 +2,7 @@ package accept
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"reflect"
 	"time"
@@ -40,11 +41,12 @@ func (s *Service) redriveDeadLetters(r *http.Request) (reply, error) {
 	if detail := whichOnes(wanted.DeadLetterFilter, wanted.All, `"all": true`); detail != "" {
 		return reply{}, problemRedrive.with(detail)
 	}
+	by := callerOf(r.Context()).Name
 	return s.workOff(r, chosen{
-		filter: wanted.DeadLetterFilter, from: from, limit: wanted.Limit, dryRun: wanted.DryRun, verb: "redriven", sends: true,
+		filter: wanted.DeadLetterFilter, from: from, limit: wanted.Limit, dryRun: wanted.DryRun, verb: "redriven", by: by, sends: true,
 		change: func(row *ledger.Row, asOf time.Time) error {
 			now := s.Now()
-			return row.Redrive(callerOf(r.Context()).Name, wanted.Reason, nil, asOf, now, now.Add(sendWithin))
+			return row.Redrive(by, wanted.Reason, nil, asOf, now, now.Add(sendWithin))
 		},
 	})
 }
@@ -93,6 +95,8 @@ type chosen struct {
 	dryRun bool
 	// verb says for the log what was done.
 	verb string
+	// by is who is asking.
+	by string
 	// sends tells that a changed job is to be sent.
 	sends bool
 	// change does it, or refuses a job that is not of the set as of a time.
@@ -146,7 +150,7 @@ func (w *work) run(end time.Time) error {
 		}
 		rows, next, err := w.Ledger.DeadLetters(w.ctx, inLedger(w.filter), size, w.from.Next)
 		if err == nil {
-			err = w.do(rows)
+			err = w.do(w.resent(rows))
 		}
 		if err != nil {
 			w.out.More, w.out.Next = true, w.from.cursor()
@@ -160,6 +164,22 @@ func (w *work) run(end time.Time) error {
 			return nil
 		}
 	}
+}
+
+// resent puts the messages back on their queues whose key was unknown, if that is what is to be done, and returns the other dead letters.
+func (w *work) resent(rows []ledger.Row) (others []ledger.Row) {
+	for _, row := range rows {
+		if !w.sends || !unverified(row) {
+			others = append(others, row)
+			continue
+		}
+		whole, err := w.Ledger.Row(w.ctx, row.ID) // lists read no messages
+		if err == nil {
+			err = w.resend(w.ctx, whole, w.by, w.dryRun)
+		}
+		w.count(row.ID, err)
+	}
+	return others
 }
 
 // do works off one chunk. It returns an error if the ledger did not take all of it; those it did take are out of the set then.
@@ -209,6 +229,10 @@ func (w *work) count(id string, err error) {
 
 // notWorkedOff is the problem of a dead letter that stays one.
 func notWorkedOff(err error) problem {
+	var refused problem
+	if errors.As(err, &refused) {
+		return refused
+	}
 	if fault.HasCode(err, ledger.CodeNoRequest) {
 		return problemNotRedrivable.with(fault.From(err).Message)
 	}

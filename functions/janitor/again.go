@@ -16,17 +16,19 @@ const (
 	sentAgainAfter = 24 * time.Hour
 )
 
-// sendAgain sends again what had no news for a day, begun or not, under its own number.
+// sendAgain sends again, under its own number, what had no news for a day, begun or not, and what was sealed under a key that is known no more:
+// nobody takes that message any longer. Jobs of the last hour are left to the next pass.
 func (r *run) sendAgain(ctx context.Context) error {
 	return r.pass(ctx, "again", func(ctx context.Context, p pass) (string, error) {
 		now := r.Now()
-		rows, next, err := r.Ledger.Unfinished(ctx, now.Add(-silence), p.From, queue.MaxBatch)
+		rows, next, err := r.Ledger.Unfinished(ctx, now.Add(-passEvery), p.From, queue.MaxBatch)
 		if err != nil {
 			return "", err
 		}
 		var silent []ledger.Row
 		for _, row := range rows {
-			if row.DueAt.IsZero() && now.Sub(row.UpdatedAt) >= silence && now.Sub(row.SentAt) >= sentAgainAfter {
+			unknown := row.SealedUnder != "" && !r.Queue.Keys().Know(row.SealedUnder)
+			if row.DueAt.IsZero() && (unknown || now.Sub(row.UpdatedAt) >= silence && now.Sub(row.SentAt) >= sentAgainAfter) {
 				silent = append(silent, row)
 			}
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"routinely/deploy/sim"
 	"routinely/functions/janitor"
 	"routinely/shared/ledger"
 	"routinely/shared/routine"
@@ -43,6 +44,27 @@ func TestSilence(t *testing.T) {
 			if diff := cmp.Diff(janitor.Report{}, h.run(t)); diff != "" {
 				t.Errorf("day %d, too early, -want +got:\n%s", day, diff)
 			}
+		}
+	})
+	t.Run("sends a job whose key is known no more in the next pass, once", func(t *testing.T) {
+		h := start(t)
+		for id, key := range map[string]string{"known": "k1", "bare": "", "lost": "k9"} {
+			h.job(t, id)
+			h.change(t, id, func(r *ledger.Row) {
+				if key != "" {
+					r.SealedUnder = sim.Keys(t, key).Sealing()
+				}
+			})
+		}
+		h.clock.Advance(time.Hour + time.Second)
+		for _, want := range []janitor.Report{{SentAgain: 1}, {}} {
+			if diff := cmp.Diff(want, h.run(t)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			h.clock.Advance(time.Hour + time.Second)
+		}
+		if diff := cmp.Diff([]string{"lost/0.1"}, h.sent(t)); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
 		}
 	})
 	t.Run("what a run cannot do the next one goes on with", func(t *testing.T) {

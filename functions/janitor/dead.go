@@ -76,7 +76,7 @@ func (r *run) settleAll(ctx context.Context, messages []queue.Message) error {
 // settle does what each delivery in a message asks for, and reports whether the message can be deleted.
 func (r *run) settle(ctx context.Context, m queue.Message) (settled bool, failed error) {
 	settled = true
-	for i, d := range m.Deliveries(r.Now().UTC()) {
+	for i, d := range r.Queue.Keys().Open(m, r.Now().UTC()) {
 		what, err := r.settleOne(ctx, m.ID+"/"+strconv.Itoa(i), d)
 		if err != nil {
 			what, failed = left, cmp.Or(failed, err)

@@ -51,7 +51,7 @@ func (h *house) told(t *testing.T, id string) ledger.Row {
 	h.job(t, id)
 	h.change(t, id, func(r *ledger.Row) { r.Succeed(routine.Result{}, r.Progress, noon, noon) })
 	return h.change(t, id, func(r *ledger.Row) {
-		if err := r.Sent(r.Redriven, r.Number, noon); err != nil {
+		if err := r.Sent(r.Redriven, r.Number, "k1", noon); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -135,7 +135,7 @@ func TestUndelivered(t *testing.T) {
 			if err := r.Redrive("op", "", nil, h.clock.Now(), h.clock.Now(), h.clock.Now()); err != nil {
 				t.Fatal(err)
 			}
-			_ = r.Sent(1, 1, h.clock.Now())
+			_ = r.Sent(1, 1, "k1", h.clock.Now())
 		})
 		h.put(t, message(t, row))
 		h.gone(t, janitor.Report{Passed: 1})
@@ -165,7 +165,7 @@ func TestUndelivered(t *testing.T) {
 		h.clock.Advance(time.Second)
 		row := h.change(t, "job-1", func(r *ledger.Row) {
 			_ = r.Redrive("op", "", nil, h.clock.Now(), h.clock.Now(), h.clock.Now())
-			_ = r.Sent(1, 1, h.clock.Now())
+			_ = r.Sent(1, 1, "k1", h.clock.Now())
 		})
 		h.put(t, message(t, row))
 		h.gone(t, janitor.Report{Redelivered: 1})
@@ -222,7 +222,7 @@ func TestFiling(t *testing.T) {
 	t.Run("a bare request whose job is known is like a message of ours", func(t *testing.T) {
 		h := start(t)
 		event := sim.Event(t, bare)
-		e := queue.Decode(event, noon)[0].Envelope
+		e := sim.Keys(t, sim.Key).Decode(event, noon)[0].Envelope
 		job := routine.Job{ID: e.JobID, AcceptedAt: noon, Request: e.Request}
 		if made := h.Ledger.Create(t.Context(), ledger.NewRow(job))[0]; made.Err != nil {
 			t.Fatal(made.Err)
@@ -248,7 +248,7 @@ func TestFiling(t *testing.T) {
 		for _, letter := range h.letters(t) {
 			received := h.row(t, letter.ID).Received
 			got = append(got, received.Body)
-			if letter.Kind != "invalid" || letter.Hint == "" || received.MessageID == "" {
+			if (letter.Kind != "invalid") != (letter.Code == queue.CodeUnknownKey) || letter.Hint == "" || received.MessageID == "" {
 				t.Errorf("%+v", letter)
 			}
 		}
@@ -316,7 +316,7 @@ func TestCallbacksGivenUp(t *testing.T) {
 		h.clock.Advance(time.Second)
 		h.change(t, "job-1", func(r *ledger.Row) {
 			_ = r.Redrive("op", "", nil, h.clock.Now(), h.clock.Now(), h.clock.Now())
-			_ = r.Sent(1, 1, h.clock.Now())
+			_ = r.Sent(1, 1, "k1", h.clock.Now())
 		})
 		h.gone(t, janitor.Report{Passed: 1})
 	})

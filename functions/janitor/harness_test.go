@@ -131,7 +131,7 @@ func (h *house) letters(t *testing.T) []ledger.Row {
 // message is the message of a job as it stands.
 func message(t *testing.T, row ledger.Row) string {
 	t.Helper()
-	text, err := dispatch.Envelope(row).Encode()
+	text, err := sim.Keys(t, sim.Key).Seal(dispatch.Envelope(row))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func (h *house) sent(t *testing.T) []string {
 	t.Helper()
 	var out []string
 	for _, text := range h.take(t, sim.JobQueue) {
-		e := queue.Decode([]byte(text), noon)[0].Envelope
+		e := sim.Keys(t, sim.Key).Decode([]byte(text), noon)[0].Envelope
 		out = append(out, fmt.Sprintf("%s/%d.%d", e.JobID, e.Round, e.Number))
 	}
 	slices.Sort(out)

@@ -40,7 +40,7 @@ func New(cfg Config) (*Notifier, error) {
 // if handing one over failed: then the platform delivers the event again, and a receiver that has a callback already knows it by its
 // id.
 func (n *Notifier) Handle(ctx context.Context, event json.RawMessage) (Report, error) {
-	deliveries := queue.Decode(event, n.Now().UTC())
+	deliveries := n.Queue.Keys().Decode(event, n.Now().UTC())
 	out, failed := Report{make([]entry, len(deliveries))}, make([]error, len(deliveries))
 	var running sync.WaitGroup
 	for i, d := range deliveries {
@@ -103,12 +103,15 @@ func (n *Notifier) passOn(ctx context.Context, d queue.Delivery) (entry, error) 
 		Kind: fault.Invalid, Code: "UnreadableMessage", Message: "a job on the queue of callbacks", Err: d.Err,
 		Hint: "Something other than Routinely has put this message on the queue of the callbacks. The janitor files it as a dead letter.",
 	}
-	if d.Err != nil {
+	switch {
+	case fault.HasCode(d.Err, queue.CodeUnknownKey):
+		failure = fault.From(d.Err)
+	case d.Err != nil:
 		failure.Message = d.Err.Error()
 	}
 	line.blame(failure)
 	if len(d.Body) == 0 {
 		return line, nil
 	}
-	return line, n.Queue.SendDead(context.WithoutCancel(ctx), d.Body)
+	return line, n.Queue.SendDead(context.WithoutCancel(ctx), d)
 }

@@ -141,7 +141,7 @@ func (b *bell) dead(t *testing.T) string {
 // read decodes the callback in a message.
 func (b *bell) read(t *testing.T, text string) queue.Callback {
 	t.Helper()
-	d := queue.Decode([]byte(text), b.clock.Now())[0]
+	d := sim.Keys(t, sim.Key).Decode([]byte(text), b.clock.Now())[0]
 	if d.Callback == nil {
 		t.Fatalf("not a callback: %s", text)
 	}
@@ -253,7 +253,7 @@ func TestNotify(t *testing.T) {
 	})
 	t.Run("passes on what is no callback, byte for byte", func(t *testing.T) {
 		b := start(t)
-		for _, text := range []string{"nonsense", " x\r\n", "a\x00b", `{"name":"pr-1"}`, `{"type":"routinely.callback.v2","data":{"id":"msg_1"}}`, "eyJuYW1lIjoicHItMSJ9"} {
+		for _, text := range []string{"nonsense", " x\r\n", "a\x00b", `{"name":"pr-1"}`, sim.Sealed(queue.TypeCallback, sim.Key, `{"id":"msg_1"}`), "eyJuYW1lIjoicHItMSJ9"} {
 			if got := b.ring(t, text); got[0].Outcome != passedOn || got[0].Code != "UnreadableMessage" {
 				t.Errorf("%q: %+v", text, got)
 			}
@@ -263,6 +263,23 @@ func TestNotify(t *testing.T) {
 			}
 			if got := b.dead(t); got != want {
 				t.Errorf("%q became %q", text, got)
+			}
+		}
+	})
+	t.Run("passes on a callback whose key it does not know, so that the janitor takes it for none either", func(t *testing.T) {
+		b := start(t)
+		text, err := sim.Keys(t, "k2").Seal(queue.Envelope{JobID: "job-1", AcceptedAt: b.clock.Now(), Number: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, body := range []string{text, base64.StdEncoding.EncodeToString([]byte(text))} {
+			if got := b.ring(t, body); got[0].Outcome != passedOn || got[0].Code != queue.CodeUnknownKey {
+				t.Errorf("%+v", got)
+			}
+			dead := queue.Message{ID: "D1", Body: b.dead(t)}
+			d := sim.Keys(t, sim.Key, "k2").Open(dead, b.clock.Now())[0]
+			if !fault.HasCode(d.Err, queue.CodeUnknownKey) || d.ClaimsJob != "job-1" || string(d.Body) != body {
+				t.Errorf("%+v", d)
 			}
 		}
 	})

@@ -94,7 +94,7 @@ func (t *task) handOver(ctx context.Context, failure *fault.Error, d decision) (
 	progress := t.row.Progress
 	err := t.settle(ctx, mine, func(r *ledger.Row) {
 		r.HandOver(next.Number, ledger.HandOver{
-			Failure: last, Counted: d.do == tryAgain, Progress: progress, Sent: sent == nil,
+			Failure: last, Counted: d.do == tryAgain, Progress: progress, Sent: sent == nil, SealedUnder: t.Queue.Keys().Sealing(),
 			Waiting: routine.Waiting{For: d.waiting, Since: now, Until: now.Add(d.delay)},
 		}, now)
 	})

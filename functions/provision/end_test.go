@@ -78,13 +78,14 @@ func (l *lane) files(t *testing.T, body string) ledger.Row {
 }
 
 func TestFiled(t *testing.T) {
-	callbackBody := `{"specversion":"1.0","id":"x/1","source":"/routinely","type":"` + queue.TypeCallback + `","data":{"id":"x","jobId":"job-1","round":0,` +
-		`"url":"https://hooks.example.com","event":{},"createdAt":"2026-01-15T06:28:17Z","attempt":1}}`
+	callbackBody := sim.Sealed(queue.TypeCallback, sim.Key, `{"id":"x","jobId":"job-1","round":0,`+
+		`"url":"https://hooks.example.com","event":{},"createdAt":"2026-01-15T06:28:17Z","attempt":1}`)
 	for name, test := range map[string]struct{ body, code string }{
 		"text":                              {"\x00rubbish", "UnreadableMessage"},
 		"Base64 of no request":              {base64.StdEncoding.EncodeToString([]byte("[]")), "UnreadableMessage"},
 		"an event of another kind":          {`{"specversion":"1.0","id":"1","source":"/x","type":"y","data":[]}`, "UnreadableMessage"},
 		"a callback":                        {callbackBody, "UnreadableMessage"},
+		"a job under an unknown key":        {sim.Sealed(queue.TypeJob, "k9", `{"jobId":"job-1"}`), queue.CodeUnknownKey},
 		"a request that breaks three rules": {`{"name":"NO","siteId":0}`, "InvalidRequest"},
 	} {
 		t.Run("a message that holds "+name+" is one dead letter, with its bytes", func(t *testing.T) {

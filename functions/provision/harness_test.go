@@ -104,7 +104,7 @@ func message(t *testing.T, row ledger.Row) string {
 
 func encoded(t *testing.T, e queue.Envelope) string {
 	t.Helper()
-	body, err := e.Encode()
+	body, err := sim.Keys(t, sim.Key).Seal(e)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +192,7 @@ func (l *lane) take(t *testing.T, name string) []string {
 func (l *lane) callbacks(t *testing.T) (out []queue.Callback) {
 	t.Helper()
 	for _, body := range l.take(t, sim.CallbackQueue) {
-		d := queue.Decode(sim.Event(t, body), l.clock.Now())[0]
+		d := sim.Keys(t, sim.Key).Decode(sim.Event(t, body), l.clock.Now())[0]
 		if d.Callback == nil {
 			t.Fatalf("no callback: %q", body)
 		}

@@ -31,9 +31,13 @@ var messages = map[string]func(text string) string{
 	"a record's name": func(text string) string {
 		return `{"name":"pr-1","siteId":7,"recordName":` + sim.Quote(text) + `}`
 	},
-	"a field's name":          func(text string) string { return `{` + sim.Quote(text) + `:1}` },
-	"an event's type":         func(text string) string { return cloudEventOf(text, `{}`) },
-	"a job's request":         func(text string) string { return cloudEventOf(queue.TypeJob, sim.Quote(text)) },
+	"a field's name":  func(text string) string { return `{` + sim.Quote(text) + `:1}` },
+	"an event's type": func(text string) string { return cloudEventOf(text, `{}`) },
+	"a job's request": func(text string) string { return sim.Sealed(queue.TypeJob, sim.Key, sim.Quote(text)) },
+	"an unsealed job": func(text string) string { return cloudEventOf(queue.TypeJob, `{"jobId":`+sim.Quote(text)+`}`) },
+	"an unknown key": func(text string) string {
+		return `{"type":"` + queue.TypeJob + `","keyid":` + sim.Quote(text) + `,"data":{}}`
+	},
 	"the id of a job":         func(text string) string { return jobWith(text, "ci", `{}`) },
 	"the caller of a job":     func(text string) string { return jobWith("job-1", text, `{}`) },
 	"the request of a job":    func(text string) string { return jobWith("job-1", "ci", `{"name":`+sim.Quote(text)+`}`) },
@@ -41,7 +45,7 @@ var messages = map[string]func(text string) string{
 }
 
 func jobWith(id, caller, request string) string {
-	return cloudEventOf(queue.TypeJob, `{"jobId":`+sim.Quote(id)+`,"caller":`+sim.Quote(caller)+`,"acceptedAt":"2026-01-15T06:28:17Z","round":0,"number":1,"request":`+request+`}`)
+	return sim.Sealed(queue.TypeJob, sim.Key, `{"jobId":`+sim.Quote(id)+`,"caller":`+sim.Quote(caller)+`,"acceptedAt":"2026-01-15T06:28:17Z","round":0,"number":1,"request":`+request+`}`)
 }
 
 // work hands an event to the function and returns what became of its messages, and the log.
@@ -76,7 +80,7 @@ func (l *lane) dead(t *testing.T, event []byte, message string) ledger.Row {
 	}
 	same(t, "outcomes", outcomes(report), []string{"dead-lettered"})
 	row := l.row(t, report.Messages[0].JobID)
-	if row.State != routine.DeadLettered || row.Kind != "invalid" || row.Hint == "" || row.Last.Message == "" || len(row.Last.Message) > 1_000 {
+	if row.State != routine.DeadLettered || row.Kind != "invalid" && row.Code != queue.CodeUnknownKey || row.Hint == "" || row.Last.Message == "" || len(row.Last.Message) > 1_000 {
 		t.Errorf("got %+v", row)
 	}
 	received := []byte(row.Received.Body)
@@ -122,7 +126,7 @@ func TestDeepMessages(t *testing.T) {
 		"objects":           deep(`{"a":`, "1", "}", 10_001),
 		"a field":           `{"siteId":` + deep("[", "", "]", 30_000) + `}`,
 		"an event's data":   cloudEventOf("x", deep("[", "", "]", 30_000)),
-		"a job's data":      cloudEventOf(queue.TypeJob, deep("[", "", "]", 30_000)),
+		"a job's data":      sim.Sealed(queue.TypeJob, sim.Key, deep("[", "", "]", 30_000)),
 		"a job's request":   jobWith("job-1", "ci", deep("[", "", "]", 30_000)),
 		"a field, not deep": `{"siteId":` + deep("[", "", "]", 9_000) + `}`,
 		"a job, not deep":   jobWith("job-1", "ci", `{"x":`+deep("[", "", "]", 9_000)+`}`),

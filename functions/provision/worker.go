@@ -72,7 +72,7 @@ func (w *Worker) Handle(ctx context.Context, event json.RawMessage) (Report, err
 	var out Report
 	var failed []error
 	var down error
-	for _, d := range queue.Decode(event, w.Now().UTC()) {
+	for _, d := range w.Queue.Keys().Decode(event, w.Now().UTC()) {
 		line, err := entry{JobID: d.Envelope.JobID, MessageID: d.MessageID}, down
 		if down == nil { // else the others would only wait for the ledger too
 			if line, err = w.deliver(work, d); err != nil {
@@ -140,8 +140,9 @@ func (w *Worker) find(ctx context.Context, d queue.Delivery) (row ledger.Row, er
 			row, err = w.Ledger.Row(ctx, d.Envelope.JobID)
 			return err
 		}
+		e := d.Envelope
 		made := w.Ledger.Create(ctx, ledger.NewRow(routine.Job{
-			ID: d.Envelope.JobID, AcceptedAt: d.Envelope.AcceptedAt, Request: d.Envelope.Request,
+			ID: e.JobID, Caller: e.Caller, AcceptedAt: e.AcceptedAt, ProducedAt: e.ProducedAt, Request: e.Request,
 		}))[0]
 		row = made.Row
 		return made.Err

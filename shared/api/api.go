@@ -159,10 +159,13 @@ type DeadLetter struct {
 	// Reason says why the job was not tried again.
 	Reason string `json:"reason"`
 	// DeadAt is when it was given up.
-	DeadAt     time.Time `json:"deadAt"`
-	Caller     string    `json:"caller,omitempty"`
-	Key        string    `json:"key,omitempty"`
+	DeadAt time.Time `json:"deadAt"`
+	Caller string    `json:"caller,omitempty"`
+	Key    string    `json:"key,omitempty"`
+	// ClaimsJob is the job that a message with an unknown key says it is about. Nothing proves it.
+	ClaimsJob  string    `json:"claimsJob,omitempty"`
 	AcceptedAt time.Time `json:"acceptedAt"`
+	ProducedAt time.Time `json:"producedAt,omitzero"`
 	Attempt    int       `json:"attempt,omitempty"`
 	Redriven   int       `json:"redriven,omitempty"`
 	// Request is nil if the message holds no valid one.

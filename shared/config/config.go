@@ -78,15 +78,18 @@ func (l *Ledger) declare(s *settings) {
 // Common is the configuration that all functions have.
 type Common struct {
 	Key
-	Prefix   Prefix
-	Queue    Queue
-	LogLevel string
+	Prefix Prefix
+	Queue  Queue
+	// MessageKeys seal messages and verify them; package queue reads them.
+	MessageKeys Secret
+	LogLevel    string
 }
 
 func (c *Common) declare(s *settings) {
 	c.Key.declare(s)
 	c.Prefix.declare(s)
 	c.Queue.declare(s)
+	s.secret(&c.MessageKeys, Variable{Name: "ROUTINELY_MESSAGE_KEYS", Required: true, Doc: "Keys that seal the messages on the queues, ID:SECRET with commas between them: the first seals, all verify; routinely message-key makes one"})
 	s.text(&c.LogLevel, Variable{Name: "ROUTINELY_LOG_LEVEL", Default: "info", Doc: "debug, info, warn or error"})
 }
 

@@ -15,9 +15,9 @@ import (
 )
 
 func TestLoad(t *testing.T) {
-	least := []string{"ROUTINELY_MNS_ENDPOINT=http://localhost", "ROUTINELY_TABLESTORE_ENDPOINT=https://one.cn-hangzhou.ots-internal.aliyuncs.com"}
+	least := []string{"ROUTINELY_MNS_ENDPOINT=http://localhost", "ROUTINELY_TABLESTORE_ENDPOINT=https://one.cn-hangzhou.ots-internal.aliyuncs.com", "ROUTINELY_MESSAGE_KEYS=k1:hush"}
 	common := config.Common{
-		Prefix: "routinely", Queue: config.Queue{Endpoint: "http://localhost", Timeout: 5 * time.Second}, LogLevel: "info",
+		Prefix: "routinely", Queue: config.Queue{Endpoint: "http://localhost", Timeout: 5 * time.Second}, MessageKeys: "k1:hush", LogLevel: "info",
 	}
 	table := config.Ledger{Endpoint: "https://one.cn-hangzhou.ots-internal.aliyuncs.com", Instance: "one", Timeout: 2 * time.Second}
 	t.Run("fills in the defaults", func(t *testing.T) {
@@ -54,7 +54,7 @@ func TestLoad(t *testing.T) {
 		}
 	})
 	t.Run("makes the endpoints of the setup and the janitor of region, account and instance, unless told otherwise", func(t *testing.T) {
-		given := []string{"ROUTINELY_REGION=cn-beijing", "ROUTINELY_ACCOUNT_ID=7", "ROUTINELY_TABLESTORE_INSTANCE=one", "ROUTINELY_MNS_ENDPOINT="}
+		given := []string{"ROUTINELY_REGION=cn-beijing", "ROUTINELY_ACCOUNT_ID=7", "ROUTINELY_TABLESTORE_INSTANCE=one", "ROUTINELY_MNS_ENDPOINT=", "ROUTINELY_MESSAGE_KEYS=k1:hush"}
 		got, err := config.LoadSetup(given)
 		if err != nil {
 			t.Fatal(err)
@@ -91,7 +91,7 @@ func TestLoad(t *testing.T) {
 	})
 	t.Run("reads how callbacks are signed and where they may go", func(t *testing.T) {
 		// notify needs no ledger.
-		given := append(least[:1:1], "ROUTINELY_CALLBACK_SECRETS=whsec_a,whsec_b", "ROUTINELY_CALLBACK_HTTP=true",
+		given := append(least[:1:1], least[2], "ROUTINELY_CALLBACK_SECRETS=whsec_a,whsec_b", "ROUTINELY_CALLBACK_HTTP=true",
 			"ROUTINELY_CALLBACK_NETWORKS=10.20.0.0/16,fd00::/8")
 		got, err := config.LoadNotify(given)
 		if err != nil {
@@ -144,7 +144,7 @@ func TestSecret(t *testing.T) {
 func TestVariables(t *testing.T) {
 	seen := map[string]bool{}
 	for _, v := range append(config.Variables(&config.Accept{}), config.Variables(&config.Provision{})...) {
-		if v.Name == "" || v.Doc == "" || v.Type == "" || v.Secret != (strings.HasSuffix(v.Name, "SECRET") || strings.HasSuffix(v.Name, "TOKEN") || strings.HasSuffix(v.Name, "AUTH")) {
+		if v.Name == "" || v.Doc == "" || v.Type == "" || v.Secret != (strings.HasSuffix(v.Name, "SECRET") || strings.HasSuffix(v.Name, "TOKEN") || strings.HasSuffix(v.Name, "AUTH") || strings.HasSuffix(v.Name, "KEYS")) {
 			t.Errorf("got %+v", v)
 		}
 		seen[v.Name] = true

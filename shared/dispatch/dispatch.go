@@ -25,7 +25,7 @@ type Dispatcher struct {
 // Envelope is the message of an unfinished job.
 func Envelope(r ledger.Row) queue.Envelope {
 	return queue.Envelope{
-		JobID: r.ID, Caller: r.Caller, AcceptedAt: r.AcceptedAt, Round: r.Redriven, Number: r.Number, Request: r.Request,
+		JobID: r.ID, Caller: r.Caller, AcceptedAt: r.AcceptedAt, ProducedAt: r.ProducedAt, Round: r.Redriven, Number: r.Number, Request: r.Request,
 	}
 }
 
@@ -111,7 +111,7 @@ func (d *Dispatcher) mark(ctx context.Context, out []ledger.Changed) {
 		failed[r.ID] = out[places[n]].Err
 	}
 	for n, done := range d.Ledger.UpdateAll(ctx, rows, func(r *ledger.Row) error {
-		err := r.Sent(r.Redriven, r.Number, d.Now())
+		err := r.Sent(r.Redriven, r.Number, d.Queue.Keys().Sealing(), d.Now())
 		if err == nil && failed[r.ID] != nil {
 			err = r.CallbackFailed(r.Redriven, 0, 0)
 		}
@@ -125,7 +125,9 @@ func (d *Dispatcher) mark(ctx context.Context, out []ledger.Changed) {
 // then, unless the message tells otherwise. id is the id to file it under: the message's own only if it is an envelope whose job is unknown,
 // which keeps its round, so that no copy of it is ahead of the row.
 func DeadLetter(id string, d queue.Delivery, failure *fault.Error, reason string, origin ledger.Origin, at time.Time) ledger.Row {
-	job := routine.Job{ID: id, Caller: d.Envelope.Caller, AcceptedAt: at, Request: d.Envelope.Request}
+	job := routine.Job{
+		ID: id, Caller: d.Envelope.Caller, ClaimsJob: d.ClaimsJob, AcceptedAt: at, ProducedAt: d.Envelope.ProducedAt, Request: d.Envelope.Request,
+	}
 	if !d.Envelope.AcceptedAt.IsZero() {
 		job.AcceptedAt = d.Envelope.AcceptedAt
 	}

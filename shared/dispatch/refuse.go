@@ -12,6 +12,9 @@ import (
 
 // Unreadable is why a message holds neither a job that can be run nor a callback; nil if it does.
 func Unreadable(d queue.Delivery) *fault.Error {
+	if fault.HasCode(d.Err, queue.CodeUnknownKey) {
+		return fault.From(d.Err)
+	}
 	code, err := "UnreadableMessage", d.Err
 	var invalid *routine.Invalid
 	switch {
@@ -20,7 +23,7 @@ func Unreadable(d queue.Delivery) *fault.Error {
 	case errors.As(err, &invalid) && !invalid.Malformed:
 		code = "InvalidRequest"
 	case err == nil:
-		if _, err = d.Envelope.Encode(); err == nil {
+		if err = d.Envelope.Check(); err == nil {
 			return nil
 		}
 		code = fault.From(err).Code

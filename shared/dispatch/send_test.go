@@ -66,7 +66,7 @@ func (p *post) sent(t *testing.T, name string) (out []queue.Delivery) {
 		t.Fatal(err)
 	}
 	for _, m := range messages {
-		out = append(out, queue.Decode([]byte(m.Body), noon)...)
+		out = append(out, sim.Keys(t, sim.Key).Decode([]byte(m.Body), noon)...)
 	}
 	return out
 }
@@ -187,7 +187,7 @@ func TestSend(t *testing.T) {
 
 func TestDeadLetterOfEachDelivery(t *testing.T) {
 	body := func(e queue.Envelope) []byte {
-		text, err := e.Encode()
+		text, err := sim.Keys(t, sim.Key).Seal(e)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -208,7 +208,7 @@ func TestDeadLetterOfEachDelivery(t *testing.T) {
 	} {
 		t.Run("keeps "+name+" whole, is recorded, and comes back the same", func(t *testing.T) {
 			p := newPost(t)
-			d := queue.Decode(test.body, noon)[0]
+			d := sim.Keys(t, sim.Key).Decode(test.body, noon)[0]
 			failure := &fault.Error{Kind: fault.Invalid, Code: "X", Message: "no", Hint: "mend it"}
 			row := dispatch.DeadLetter(queue.UnreadableJobID(d), d, failure, "it cannot be read", ledger.Trigger, noon)
 			if made := p.Ledger.Create(t.Context(), row)[0]; made.Err != nil || made.Existed {

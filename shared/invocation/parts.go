@@ -1,6 +1,7 @@
 package invocation
 
 import (
+	"fmt"
 	"io"
 
 	"github.com/sirupsen/logrus"
@@ -26,11 +27,15 @@ func NewParts(cfg config.Common, stdout io.Writer, name string) (*Parts, error) 
 	if err != nil {
 		return nil, err
 	}
+	keys, err := queue.ParseKeys(cfg.MessageKeys.Reveal())
+	if err != nil {
+		return nil, fmt.Errorf("ROUTINELY_MESSAGE_KEYS: %w", err)
+	}
 	p := &Parts{Credentials: NewCredentials(cfg.Key), Log: log}
 	p.Jobs, err = queue.New(queue.Config{
 		Endpoint: cfg.Queue.Endpoint, Queue: cfg.Prefix.JobQueue(), DeadLetterQueue: cfg.Prefix.DeadLetterQueue(),
 		CallbackQueue: cfg.Prefix.CallbackQueue(),
-		Credentials:   p.Credentials.Get, Timeout: cfg.Queue.Timeout,
+		Credentials:   p.Credentials.Get, Keys: keys, Timeout: cfg.Queue.Timeout,
 	})
 	if err != nil {
 		return nil, err

@@ -276,7 +276,7 @@ func TestHistory(t *testing.T) {
 		b.change(t, row.ID, redriven(t, 6))
 		b.change(t, row.ID, dies(7, "Quota"))
 		got := b.change(t, row.ID, func(r *ledger.Row) {
-			if err := r.Sent(1, 1, noon); err != nil {
+			if err := r.Sent(1, 1, "k1", noon); err != nil {
 				t.Error(err)
 			}
 		})

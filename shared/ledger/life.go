@@ -40,21 +40,21 @@ func Hash(r routine.Request) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// NewRow is the row of a job that is accepted: ID, Caller, Key, AcceptedAt and Request of job are read. It waits for its first
-// delivery.
+// NewRow is the row of a job that is accepted: ID, Caller, Key, ClaimsJob, AcceptedAt, ProducedAt and Request of job are read. It waits for its
+// first delivery.
 func NewRow(job routine.Job) Row {
 	at := stored(job.AcceptedAt)
 	return Row{
 		Job: routine.Job{
-			ID: job.ID, State: routine.Queued, Request: job.Request, Caller: cut(job.Caller, maxWord), Key: job.Key, AcceptedAt: at,
-			UpdatedAt: at, Attempt: 1, Waiting: &routine.Waiting{For: routine.ForQueue, Since: at},
+			ID: job.ID, State: routine.Queued, Request: job.Request, Caller: cut(job.Caller, maxWord), Key: job.Key, ClaimsJob: job.ClaimsJob,
+			AcceptedAt: at, ProducedAt: stored(job.ProducedAt), UpdatedAt: at, Attempt: 1, Waiting: &routine.Waiting{For: routine.ForQueue, Since: at},
 		},
 		Number: 1, Hashes: []string{Hash(job.Request)},
 	}
 }
 
-// Unreadable is the row of a dead letter made of a message that holds no job, or none that can be run. Of job ID, Caller, AcceptedAt and,
-// as far as there is one, Request and Redriven are read. A request that no message could hold is kept without its description, and of a
+// Unreadable is the row of a dead letter made of a message that holds no job, or none that can be run. Of job is read what NewRow reads and,
+// as far as there is one, Redriven. A request that no message could hold is kept without its description, and of a
 // message longer than MNS takes any its beginning.
 func Unreadable(job routine.Job, failure routine.Attempt, reason string, origin Origin, problems []routine.Problem, received *routine.Received) Row {
 	if len(encode(job.Request)) > maxRequest {
@@ -140,8 +140,10 @@ type HandOver struct {
 	Waiting routine.Waiting
 	// Progress is what the steps have achieved so far.
 	Progress routine.Progress
-	// Sent says that MNS has confirmed the message of the next delivery. Otherwise its send is due when the job's turn is.
-	Sent bool
+	// Sent says that MNS has confirmed the message of the next delivery, sealed under the key SealedUnder. Otherwise its send is due when the
+	// job's turn is.
+	Sent        bool
+	SealedUnder string
 }
 
 // HandOver settles a delivery: the next one has number.
@@ -159,6 +161,7 @@ func (r *Row) HandOver(number int, h HandOver, now time.Time) {
 	waiting := h.Waiting
 	waiting.Since, waiting.Until = stored(waiting.Since), stored(waiting.Until)
 	r.Waiting, r.DueAt = &waiting, time.Time{}
+	r.SealedUnder = h.SealedUnder
 	if !h.Sent {
 		r.due(slices.MaxFunc([]time.Time{now, waiting.Until}, time.Time.Compare))
 	}
@@ -284,8 +287,8 @@ func (r *Row) Unstarted() bool {
 	return r.State == routine.Queued && r.StartedAt.IsZero() && r.Number == 1
 }
 
-// Sent clears what was due: MNS has the message, or the callback. round and number are those of what was sent.
-func (r *Row) Sent(round, number int, now time.Time) error {
+// Sent clears what was due: MNS has the message, or the callback. round and number are those of what was sent, and sealedUnder names the key.
+func (r *Row) Sent(round, number int, sealedUnder string, now time.Time) error {
 	if r.DueAt.IsZero() || round != r.Redriven || number != r.Number {
 		return r.refuse(CodeEnded, "nothing is due any more")
 	}
@@ -294,7 +297,7 @@ func (r *Row) Sent(round, number int, now time.Time) error {
 		r.Callback = &routine.CallbackStatus{State: routine.HandedOver}
 		return nil
 	}
-	r.SentAt = stored(now)
+	r.SentAt, r.SealedUnder = stored(now), sealedUnder
 	return nil
 }
 

@@ -306,18 +306,18 @@ func TestSend(t *testing.T) {
 	})
 	t.Run("clears the mark only for what was sent", func(t *testing.T) {
 		r := queued()
-		if err := r.Sent(0, 1, after(1)); !fault.HasCode(err, ledger.CodeEnded) {
+		if err := r.Sent(0, 1, "k1", after(1)); !fault.HasCode(err, ledger.CodeEnded) {
 			t.Errorf("nothing was due: %v", err)
 		}
 		if err := r.Due(after(1)); err != nil {
 			t.Fatal(err)
 		}
 		for _, other := range [][2]int{{0, 2}, {1, 1}} {
-			if err := r.Sent(other[0], other[1], after(1)); !fault.HasCode(err, ledger.CodeEnded) || r.DueAt.IsZero() {
+			if err := r.Sent(other[0], other[1], "k1", after(1)); !fault.HasCode(err, ledger.CodeEnded) || r.DueAt.IsZero() {
 				t.Errorf("round %d, number %d: %v", other[0], other[1], err)
 			}
 		}
-		if err := r.Sent(0, 1, after(2)); err != nil || !r.DueAt.IsZero() || !r.SentAt.Equal(after(2)) || r.Callback != nil {
+		if err := r.Sent(0, 1, "k1", after(2)); err != nil || !r.DueAt.IsZero() || !r.SentAt.Equal(after(2)) || r.Callback != nil {
 			t.Errorf("%+v, %v", r, err)
 		}
 	})
@@ -326,7 +326,7 @@ func TestSend(t *testing.T) {
 func TestCallback(t *testing.T) {
 	sent := func() ledger.Row {
 		r := died()
-		if err := r.Sent(0, 1, after(4)); err != nil {
+		if err := r.Sent(0, 1, "k1", after(4)); err != nil {
 			t.Fatal(err)
 		}
 		return r

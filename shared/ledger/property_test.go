@@ -62,7 +62,7 @@ var steps = []step{
 	{"drop", func(r *ledger.Row, now time.Time, _ int) error { return r.Drop("olga", "", now) }},
 	{"make due", func(r *ledger.Row, now time.Time, _ int) error { return r.Due(now) }},
 	{"send again", func(r *ledger.Row, now time.Time, _ int) error { return r.SendAgain(now) }},
-	{"sent", func(r *ledger.Row, now time.Time, _ int) error { return r.Sent(r.Redriven, r.Number, now) }},
+	{"sent", func(r *ledger.Row, now time.Time, _ int) error { return r.Sent(r.Redriven, r.Number, "k1", now) }},
 	{"callback due", func(r *ledger.Row, now time.Time, _ int) error { return r.CallbackDue(now) }},
 	{"callback failed", func(r *ledger.Row, _ time.Time, _ int) error { return r.CallbackFailed(r.Redriven, 8, 500) }},
 }

@@ -27,6 +27,8 @@ type Row struct {
 	Begins int `json:"begins,omitempty"`
 	// DueAt is when something has to be sent: of an unfinished job its message, of one that has ended its callback. Zero if nothing.
 	DueAt time.Time `json:"dueAt,omitzero"`
+	// SealedUnder names the message key under which the job's message was last sealed.
+	SealedUnder string `json:"sealedUnder,omitempty"`
 	// SentAt is when the job's message was last sent because it was due.
 	SentAt time.Time `json:"sentAt,omitzero"`
 	// AnsweredAt is when ESA first answered in this round: the job's age counts from there.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"routinely/deploy/sim"
 	"routinely/queue"
 	"routinely/shared/ledger"
 	"routinely/shared/routine"
@@ -18,12 +19,12 @@ func largest(t testing.TB) ledger.Row {
 	description := ""
 	e := queue.Envelope{JobID: newRow(0).ID, Caller: strings.Repeat("c", 255), AcceptedAt: noon, Number: 1, Request: newRow(0).Request}
 	e.Request.Description, e.Request.CallbackURL = &description, "https://ci.example/"+strings.Repeat("x", routine.MaxCallbackURL-19)
-	empty, err := e.Encode()
+	empty, err := sim.Keys(t, strings.Repeat("k", 32)).Seal(e)
 	if err != nil {
 		t.Fatal(err)
 	}
 	description = strings.Repeat("\u2028", (queue.MaxEnvelopeBytes-len(empty))/6)
-	if _, err := e.Encode(); err != nil {
+	if _, err := sim.Keys(t, sim.Key).Seal(e); err != nil {
 		t.Fatal(err)
 	}
 	body := strings.Repeat("\"\n", queue.MaxMessageBytes/2) // each is two bytes as JSON

@@ -100,7 +100,7 @@ func TestTidy(t *testing.T) {
 				}
 			})
 		}
-		sent := func(r *ledger.Row) error { return r.Sent(0, 1, noon) }
+		sent := func(r *ledger.Row) error { return r.Sent(0, 1, "k1", noon) }
 		failed := func(r *ledger.Row) error { return r.CallbackFailed(0, 8, 500) }
 		step(sent)
 		step(failed)
@@ -223,7 +223,7 @@ func TestDue(t *testing.T) {
 		due(b, t, 0, 10)
 		due(b, t, 1, 10)
 		b.change(t, "job-000000", func(r *ledger.Row) {
-			if err := r.Sent(0, 1, noon); err != nil {
+			if err := r.Sent(0, 1, "k1", noon); err != nil {
 				t.Error(err)
 			}
 		})
@@ -242,7 +242,7 @@ func TestDue(t *testing.T) {
 		if err != nil || len(rows) != 1 {
 			t.Fatalf("%d rows, %v", len(rows), err)
 		}
-		if _, err := b.Update(t.Context(), rows[0], func(r *ledger.Row) { _ = r.Sent(0, 1, noon) }); err != nil {
+		if _, err := b.Update(t.Context(), rows[0], func(r *ledger.Row) { _ = r.Sent(0, 1, "k1", noon) }); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := b.Row(t.Context(), row.ID); err != nil || len(got.Attempts) != 1 || !got.DueAt.IsZero() {

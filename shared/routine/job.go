@@ -41,11 +41,16 @@ type Job struct {
 	// Ready means that the routine and its record exist: the state is Succeeded.
 	Ready   bool    `json:"ready"`
 	Request Request `json:"request"`
-	// Caller is who asked, if that is known.
+	// Caller is who asked: queue for a request that another program put on the job queue, empty if that is not known.
 	Caller string `json:"caller,omitempty"`
 	// Key is the idempotency key that stands for the job, if its caller gave one.
-	Key        string    `json:"key,omitempty"`
+	Key string `json:"key,omitempty"`
+	// ClaimsJob is the job that a message with an unknown key says it is about, of the dead letter made of that message. Nothing proves it.
+	ClaimsJob string `json:"claimsJob,omitempty"`
+	// AcceptedAt is when the request was received, by our clock. ProducedAt is when another program put it on the queue, by that program's
+	// clock; zero if it did not say, or if the request came over HTTP.
 	AcceptedAt time.Time `json:"acceptedAt"`
+	ProducedAt time.Time `json:"producedAt,omitzero"`
 	// UpdatedAt is when the latest thing happened to the job.
 	UpdatedAt time.Time `json:"updatedAt,omitzero"`
 	// StartedAt is when a worker first began with the job since it was accepted or redriven.

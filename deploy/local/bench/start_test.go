@@ -104,6 +104,7 @@ func (p *polls) start(b *testing.B, binary string) time.Duration {
 	cmd.Env = []string{
 		"FC_RUNTIME_API=" + p.address, "ROUTINELY_MNS_ENDPOINT=http://123456.mns.cn-hangzhou.aliyuncs.com", "ROUTINELY_AUTH=none",
 		"ROUTINELY_TABLESTORE_ENDPOINT=http://routinely.cn-hangzhou.ots-internal.aliyuncs.com", "ROUTINELY_CALLBACK_SECRETS=whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+		"ROUTINELY_MESSAGE_KEYS=k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8",
 	}
 	began := time.Now()
 	if err := cmd.Start(); err != nil {

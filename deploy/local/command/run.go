@@ -57,6 +57,7 @@ func runStack(ctx context.Context, args, environ []string, stdout, stderr io.Wri
 	flags.SetOutput(stdout)
 	cfg := stack.Config{Dir: filepath.FromSlash(".local/data"), ESALatency: 200 * time.Millisecond}
 	cfg.Auth, cfg.CallbackSecrets = secret(environ, "ROUTINELY_AUTH"), secret(environ, "ROUTINELY_CALLBACK_SECRETS")
+	cfg.MessageKeys = secret(environ, "ROUTINELY_MESSAGE_KEYS")
 	stackFlags(flags, &cfg, "127.0.0.1:18082", "127.0.0.1:18080", "127.0.0.1:18081", "127.0.0.1:18083", "127.0.0.1:18084")
 	flags.IntVar(&cfg.RoutineQuota, "routine-quota", 1000, "`number` of routines that the ESA account may have")
 	raw := flags.Bool("json", false, "show the functions' log lines as they are")

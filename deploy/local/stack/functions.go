@@ -42,7 +42,9 @@ func (s *Stack) trigger(name, function, queue string, batch int) fcemu.QueueTrig
 
 // commonEnv is what all functions are told.
 func (s *Stack) commonEnv() map[string]string {
-	return map[string]string{"ROUTINELY_MNS_ENDPOINT": s.MNSURL(), "ROUTINELY_PREFIX": Prefix}
+	return map[string]string{
+		"ROUTINELY_MNS_ENDPOINT": s.MNSURL(), "ROUTINELY_PREFIX": Prefix, "ROUTINELY_MESSAGE_KEYS": s.cfg.MessageKeys,
+	}
 }
 
 func (s *Stack) acceptEnv() map[string]string {

@@ -98,6 +98,8 @@ type Config struct {
 	Auth string
 	// CallbackSecrets sign callbacks, with commas between them; empty means CallbackSecret.
 	CallbackSecrets string
+	// MessageKeys seal the functions' messages, as ROUTINELY_MESSAGE_KEYS has them; empty means one of the stack's own, which Dir keeps.
+	MessageKeys string
 	// ProvisionEnv is added to the environment of provision.
 	ProvisionEnv map[string]string
 	// Output gets what the functions print; nil drops it.
@@ -171,6 +173,9 @@ func New(cfg Config) (s *Stack, err error) {
 		if err := s.ots.CreateTable(table, "p", "s"); err != nil {
 			return s, fmt.Errorf("ots: %w", err)
 		}
+	}
+	if s.cfg.MessageKeys, err = messageKeys(cfg); err != nil {
+		return s, err
 	}
 	s.fc, err = fcemu.New(s.functions())
 	if err != nil {

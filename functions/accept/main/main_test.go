@@ -37,7 +37,7 @@ func TestRun(t *testing.T) {
 			res, _ = handler.(func(context.Context, json.RawMessage) (accept.Response, error))(t.Context(), json.RawMessage(event))
 		})
 		err := run(process, []string{
-			"ROUTINELY_AUTH=none", "ROUTINELY_MNS_ENDPOINT=" + url, "ROUTINELY_TABLESTORE_ENDPOINT=" + otsURL,
+			"ROUTINELY_AUTH=none", "ROUTINELY_MESSAGE_KEYS=" + sim.KeysText(sim.Key), "ROUTINELY_MNS_ENDPOINT=" + url, "ROUTINELY_TABLESTORE_ENDPOINT=" + otsURL,
 			"ROUTINELY_TABLESTORE_INSTANCE=" + localtest.Instance, "ALIBABA_CLOUD_ACCESS_KEY_ID=" + localtest.AccessKeyID,
 			"ALIBABA_CLOUD_ACCESS_KEY_SECRET=" + localtest.AccessKeySecret,
 		}, io.Discard)
@@ -46,7 +46,7 @@ func TestRun(t *testing.T) {
 		}
 	})
 	good := map[string]string{
-		"ROUTINELY_AUTH": "none", "ROUTINELY_MNS_ENDPOINT": "http://localhost", "ROUTINELY_TABLESTORE_ENDPOINT": "http://inst.localhost",
+		"ROUTINELY_AUTH": "none", "ROUTINELY_MESSAGE_KEYS": sim.KeysText(sim.Key), "ROUTINELY_MNS_ENDPOINT": "http://localhost", "ROUTINELY_TABLESTORE_ENDPOINT": "http://inst.localhost",
 	}
 	for name, wrong := range map[string][2]string{
 		"no MNS endpoint":   {"ROUTINELY_MNS_ENDPOINT", ""},
@@ -54,6 +54,8 @@ func TestRun(t *testing.T) {
 		"no authentication": {"ROUTINELY_AUTH", ""},
 		"a bad one":         {"ROUTINELY_AUTH", "open"},
 		"a bad endpoint":    {"ROUTINELY_MNS_ENDPOINT", "nowhere"},
+		"no message key":    {"ROUTINELY_MESSAGE_KEYS", ""},
+		"a bad message key": {"ROUTINELY_MESSAGE_KEYS", "k1"},
 		"a bad ledger":      {"ROUTINELY_TABLESTORE_ENDPOINT", "nowhere"},
 		"a bad log level":   {"ROUTINELY_LOG_LEVEL", "loud"},
 		"a bad prefix":      {"ROUTINELY_PREFIX", "A_b"},

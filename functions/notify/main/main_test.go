@@ -11,7 +11,7 @@ import (
 
 func TestRun(t *testing.T) {
 	const secret = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
-	least := []string{"ROUTINELY_MNS_ENDPOINT=http://localhost", "ROUTINELY_CALLBACK_SECRETS=" + secret}
+	least := []string{"ROUTINELY_MNS_ENDPOINT=http://localhost", "ROUTINELY_CALLBACK_SECRETS=" + secret, "ROUTINELY_MESSAGE_KEYS=" + sim.KeysText(sim.Key)}
 	t.Run("joins the parts", func(t *testing.T) {
 		started := false
 		if err := run(sim.Process(t, func(any, func(context.Context)) { started = true }), least, io.Discard); err != nil || !started {
@@ -19,7 +19,7 @@ func TestRun(t *testing.T) {
 		}
 	})
 	for name, setting := range map[string]string{
-		"a bad secret": "ROUTINELY_CALLBACK_SECRETS=hush", "no secret": "ROUTINELY_CALLBACK_SECRETS=", "a bad endpoint": "ROUTINELY_MNS_ENDPOINT=ftp://x", "a bad prefix": "ROUTINELY_PREFIX=X",
+		"no key": "ROUTINELY_MESSAGE_KEYS=", "a bad key": "ROUTINELY_MESSAGE_KEYS=k1", "a bad secret": "ROUTINELY_CALLBACK_SECRETS=hush", "no secret": "ROUTINELY_CALLBACK_SECRETS=", "a bad endpoint": "ROUTINELY_MNS_ENDPOINT=ftp://x", "a bad prefix": "ROUTINELY_PREFIX=X",
 		"every network": "ROUTINELY_CALLBACK_NETWORKS=0.0.0.0/0", "a bad network": "ROUTINELY_CALLBACK_NETWORKS=10.0.0.0", "a negative time": "ROUTINELY_CALLBACK_TIMEOUT=-1s",
 	} {
 		t.Run("refuses "+name, func(t *testing.T) {

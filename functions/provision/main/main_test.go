@@ -24,7 +24,7 @@ func TestRun(t *testing.T) {
 		}
 	}
 	settings := []string{
-		"ROUTINELY_PREFIX=staging", "ROUTINELY_MNS_ENDPOINT=" + mnsURL, "ROUTINELY_ESA_ENDPOINT=" + esaURL,
+		"ROUTINELY_PREFIX=staging", "ROUTINELY_MESSAGE_KEYS=" + sim.KeysText(sim.Key), "ROUTINELY_MNS_ENDPOINT=" + mnsURL, "ROUTINELY_ESA_ENDPOINT=" + esaURL,
 		"ROUTINELY_TABLESTORE_ENDPOINT=" + otsURL, "ROUTINELY_TABLESTORE_INSTANCE=" + localtest.Instance,
 		"ALIBABA_CLOUD_ACCESS_KEY_ID=" + localtest.AccessKeyID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET=" + localtest.AccessKeySecret,
 	}
@@ -60,6 +60,7 @@ func TestRun(t *testing.T) {
 		"ROUTINELY_PREFIX=-":                               "ROUTINELY_PREFIX",
 		"ROUTINELY_TABLESTORE_ENDPOINT=ftp://example.com/": "ledger",
 		"ROUTINELY_MNS_ENDPOINT=ftp://example.com/":        "mns",
+		"ROUTINELY_MESSAGE_KEYS=k1":                        "ROUTINELY_MESSAGE_KEYS",
 		"ROUTINELY_LOG_LEVEL=loud":                         "loud",
 	} {
 		t.Run("refuses "+setting, func(t *testing.T) {

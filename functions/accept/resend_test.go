@@ -1,0 +1,128 @@
+package accept
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"routinely/deploy/local/faults"
+	"routinely/deploy/sim"
+	"routinely/queue"
+	"routinely/shared/api"
+	"routinely/shared/dispatch"
+	"routinely/shared/ledger"
+	"routinely/shared/routine"
+)
+
+// unknown files a message under a key as the worker does that does not know it, and returns the letter's id.
+func (f *function) unknown(t *testing.T, body string) string {
+	t.Helper()
+	d := f.Queue.Keys().Reread(routine.Received{MessageID: "M1", Encoding: routine.TextEncoding, Body: body}, f.clock.Now())
+	if d.Err == nil { // the worker does not know what accept knows
+		d = sim.Keys(t, "none").Reread(routine.Received{MessageID: "M1", Encoding: routine.TextEncoding, Body: body}, f.clock.Now())
+	}
+	failure := dispatch.Unreadable(d)
+	if failure == nil || failure.Code != queue.CodeUnknownKey {
+		t.Fatalf("%v", failure)
+	}
+	row := dispatch.DeadLetter(queue.UnreadableJobID(d), d, failure, "unreadable", ledger.Worker, f.clock.Now())
+	if made := f.Ledger.Create(t.Context(), row)[0]; made.Err != nil {
+		t.Fatal(made.Err)
+	}
+	return row.ID
+}
+
+func TestUnknownKey(t *testing.T) {
+	e := queue.Envelope{JobID: "job-1", Caller: "ci", AcceptedAt: now, Round: 2, Number: 3, Request: wish}
+	news := queue.Callback{ID: "msg_1", JobID: "job-1", Round: 2, URL: "https://hooks.example.com", Event: []byte(`{}`), CreatedAt: now, Attempt: 10}
+	sealed := func(t *testing.T, key string) string {
+		t.Helper()
+		body, err := sim.Keys(t, key).Seal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return body
+	}
+	for name, redrive := range map[string]func(*testing.T, *function, string, string) Response{
+		"alone": func(t *testing.T, f *function, id, dry string) Response {
+			return f.call(t, event("POST", "/v1/dead-letters/"+id+":redrive", `{"dryRun":`+dry+`}`))
+		},
+		"by filter": func(t *testing.T, f *function, _, dry string) Response {
+			return f.call(t, event("POST", "/v1/dead-letters:redrive", `{"code":"UnknownKey","dryRun":`+dry+`}`))
+		},
+	} {
+		t.Run("redriven "+name+": the job goes on under its own round and number, and the letter is over", func(t *testing.T) {
+			f := start(t)
+			id := f.unknown(t, sealed(t, sim.Key))
+			if got := f.letter(t, id); got.ClaimsJob != "job-1" || got.Request != nil || got.Caller != "" {
+				t.Errorf("%+v", got)
+			}
+			if dry := read[api.WorkedOff](t, redrive(t, f, id, "true"), 200); dry.Count != 1 || len(f.queued(t)) != 0 {
+				t.Errorf("%+v", dry)
+			}
+			if done := read[api.WorkedOff](t, redrive(t, f, id, "false"), 200); done.Count != 1 || len(done.Failed) != 0 {
+				t.Errorf("%+v", done)
+			}
+			if diff := cmp.Diff([]queue.Envelope{e}, f.queued(t)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			row := f.row(t, id)
+			if row.State != routine.Dropped || !strings.Contains(row.Reason, "job job-1, round 2, number 3") || row.By != anonymous {
+				t.Errorf("%+v", row)
+			}
+		})
+		t.Run("redriven "+name+" while the key is unknown still: refused, and nothing is sent", func(t *testing.T) {
+			f := start(t)
+			id := f.unknown(t, sealed(t, "k9"))
+			res := redrive(t, f, id, "false")
+			if name == "alone" {
+				refused(t, res, 422, "not-redrivable")
+			} else if out := read[api.WorkedOff](t, res, 200); out.Count != 0 || len(out.Failed) != 1 || out.Failed[0].Problem.Code != "not-redrivable" {
+				t.Errorf("%+v", out)
+			}
+			if got := f.queued(t); len(got) > 0 || f.row(t, id).State != routine.DeadLettered {
+				t.Errorf("%+v", got)
+			}
+		})
+		t.Run("redriven "+name+" while the queue is down: it stays a dead letter", func(t *testing.T) {
+			f := start(t)
+			id := f.unknown(t, sealed(t, sim.Key))
+			if _, err := f.mns.Faults().Add(faults.Rule{Action: "SendMessage", Times: -1, Fault: faults.Fault{Answer: faults.Error, Status: 500, Code: "InternalError"}}); err != nil {
+				t.Fatal(err)
+			}
+			if res := redrive(t, f, id, "false"); strings.Contains(res.Body, `"count":1`) {
+				t.Errorf("%+v", res)
+			}
+			if row := f.row(t, id); row.State != routine.DeadLettered {
+				t.Errorf("%+v", row)
+			}
+		})
+	}
+	t.Run("of a callback: it goes to the queue of callbacks", func(t *testing.T) {
+		f := start(t)
+		if err := f.Queue.SendCallback(t.Context(), news, 0); err != nil {
+			t.Fatal(err)
+		}
+		body := sim.Take(t, f.queue, sim.CallbackQueue)[0]
+		id := f.unknown(t, body)
+		read[api.WorkedOff](t, f.call(t, event("POST", "/v1/dead-letters/"+id+":redrive", "")), 200)
+		sent := sim.Take(t, f.queue, sim.CallbackQueue)
+		if len(sent) != 1 || sent[0] != body || len(f.queued(t)) > 0 {
+			t.Errorf("%q", sent)
+		}
+	})
+	t.Run("cannot be corrected: nothing proves what its message asks for", func(t *testing.T) {
+		f := start(t)
+		id := f.unknown(t, sealed(t, sim.Key))
+		refused(t, f.call(t, event("POST", "/v1/dead-letters/"+id+":redrive", `{"request":`+good+`}`)), 422, "not-redrivable")
+	})
+	t.Run("can be dropped like any other", func(t *testing.T) {
+		f := start(t)
+		id := f.unknown(t, sealed(t, "k9"))
+		read[api.WorkedOff](t, f.call(t, event("DELETE", "/v1/dead-letters/"+id, "")), 200)
+		if row := f.row(t, id); row.State != routine.Dropped || len(f.queued(t)) > 0 {
+			t.Errorf("%+v", row)
+		}
+	})
+}
