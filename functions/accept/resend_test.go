@@ -117,6 +117,13 @@ func TestUnknownKey(t *testing.T) {
 		id := f.unknown(t, sealed(t, sim.Key))
 		refused(t, f.call(t, event("POST", "/v1/dead-letters/"+id+":redrive", `{"request":`+good+`}`)), 422, "not-redrivable")
 	})
+	t.Run("does not come of a job that accept sent: its row names the key", func(t *testing.T) {
+		f := start(t)
+		job := f.post(t, good)
+		if row := f.row(t, job.ID); !sim.Keys(t, sim.Key).Know(row.SealedUnder) {
+			t.Errorf("sealed under %q", row.SealedUnder)
+		}
+	})
 	t.Run("can be dropped like any other", func(t *testing.T) {
 		f := start(t)
 		id := f.unknown(t, sealed(t, "k9"))

@@ -193,6 +193,7 @@ func TestHandOver(t *testing.T) {
 		e.Number = 3
 		l.handBack(t, encoded(t, e), l.cfg.Reserve)
 		same(t, "number", l.row(t, "job-1").Number, 4)
+		same(t, "the key of its message", sim.Keys(t, sim.Key).Know(l.row(t, "job-1").SealedUnder), true)
 	})
 	t.Run("that MNS does not confirm is due at its time, and the function succeeds", func(t *testing.T) {
 		l := start(t)
