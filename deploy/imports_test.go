@@ -29,7 +29,7 @@ var mayImport = map[string][]string{
 	"shared/api":       {"shared/routine"},
 	"shared/retry":     {"shared/fault"},
 	"shared/webhook":   {},
-	"shared/auth":      {"shared/fault", "shared/webhook"},
+	"shared/auth":      {"shared/fault", "shared/routine", "shared/webhook"},
 	"shared/callback":  {"shared/fault", "shared/routine", "shared/webhook"},
 	"shared/esa":       {"shared/fault"},
 	"shared/ledger":    {"shared/routine", "shared/fault", "shared/config"},

@@ -18,8 +18,8 @@ import (
 // Secrets of the deployment that runs for this test; the last is what the local platform gives the functions of every deployment.
 const (
 	bearerToken    = "rtly_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
-	webhookSecret  = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-	githubSecret   = "a secret of GitHub for this test"
+	webhookSecret  = "x0Wc6j2bQ3xvYt1mJ8kq5nZr7Lp9sUaH"
+	githubSecret   = "8f1b6d0c3e927a54d1e0b7c9a2f46835"
 	callbackSecret = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 	callbackQuery  = "token-in-the-callback-url"
 	sessionToken   = "local-security-token"

@@ -43,6 +43,7 @@ type Config struct {
 type Service struct {
 	Config
 	dispatch dispatch.Dispatcher
+	refusals refusals
 	// routes are made for the first event: a function that starts has no time to lose.
 	routes func() http.Handler
 }

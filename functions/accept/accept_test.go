@@ -220,7 +220,7 @@ func TestPages(t *testing.T) {
 	t.Run("every problem is explained on its page", func(t *testing.T) {
 		res := start(t).call(t, event("GET", "/problems", ""))
 		for _, p := range []problem{
-			problemUnauthenticated, problemDenied, problemTooMany, problemMalformed, problemInvalid, problemParameter, problemKey, problemKeyReused, problemNoSuchPath, problemMethod,
+			problemUnauthenticated, problemDenied, problemOutside, problemRepeated, problemTooMany, problemMalformed, problemInvalid, problemParameter, problemKey, problemKeyReused, problemNoSuchPath, problemMethod,
 			problemTooLarge, problemMediaType, problemLedger, problemUnknownJob, problemNotCancellable,
 			problemUnknownRoutine, problemUnknownLetter, problemRedrive, problemNotRedrivable, problemNoCallback, problemQueue, problemInternal, problemNotHTTP,
 		} {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"routinely/shared/api"
+	"routinely/shared/auth"
 	"routinely/shared/fault"
 	"routinely/shared/ledger"
 	"routinely/shared/logging"
@@ -25,9 +26,12 @@ func (s *Service) cancelJob(r *http.Request) (reply, error) {
 		return reply{}, problemMalformed.about(p)
 	}
 	caller := callerOf(r.Context())
+	if err := caller.MayCancel(caller.Name); err != nil {
+		return reply{}, notAllowed(problemDenied, err) // before anything is looked up
+	}
 	row, err := s.Ledger.Change(context.WithoutCancel(r.Context()), r.PathValue("id"), func(row *ledger.Row) error {
-		if err := caller.MayCancel(row.Caller); err != nil {
-			return notAllowed(problemDenied, err)
+		if err := mayCancel(caller, row); err != nil {
+			return err
 		}
 		if row.State == routine.Cancelled {
 			return errAsWished
@@ -39,6 +43,18 @@ func (s *Service) cancelJob(r *http.Request) (reply, error) {
 	}
 	s.tidy(r.Context())
 	return reply{status: http.StatusOK, body: visible(r, row.Shown())}, nil
+}
+
+// mayCancel refuses a job of another caller. To a caller who may not see it, there is no such job.
+func mayCancel(caller auth.Caller, row *ledger.Row) error {
+	err := caller.MayCancel(row.Caller)
+	switch {
+	case err == nil:
+		return nil
+	case caller.May(auth.Read) != nil:
+		return ledger.UnknownJob(row.ID)
+	}
+	return notAllowed(problemDenied, err)
 }
 
 func notCancelled(err error) problem {

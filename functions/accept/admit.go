@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"routinely/queue"
+	"routinely/shared/auth"
 	"routinely/shared/callback"
 	"routinely/shared/dispatch"
 	"routinely/shared/fault"
@@ -131,9 +132,12 @@ func checkSize(r ledger.Row) error {
 	return nil
 }
 
-// newJob is the job of a request under an idempotency key; without a key its id is random.
-func (s *Service) newJob(caller string, req routine.Request, key string) (routine.Job, error) {
-	job := routine.Job{Request: req, Caller: caller, Key: key, AcceptedAt: s.Now().UTC()}
+// newJob is the job of a caller's request under an idempotency key; without a key its id is random.
+func (s *Service) newJob(caller auth.Caller, req routine.Request, key string) (routine.Job, error) {
+	job := routine.Job{Request: req, Caller: caller.Name, Key: key, AcceptedAt: s.Now().UTC()}
+	if outside := caller.Limits.Outside(req, s.Now()); len(outside) > 0 {
+		return job, outsideLimits(outside)
+	}
 	if err := s.checkCallback(req.CallbackURL); err != nil {
 		return job, err
 	}
@@ -141,7 +145,7 @@ func (s *Service) newJob(caller string, req routine.Request, key string) (routin
 		return job, problemKey.with(fmt.Sprintf("the idempotency key has %d bytes, at most %d are possible", len(key), maxKey))
 	}
 	if key != "" {
-		job.ID = queue.KeyedJobID(caller, key)
+		job.ID = queue.KeyedJobID(caller.Name, key)
 		return job, nil
 	}
 	id, err := s.NewID()
@@ -167,7 +171,12 @@ func (s *Service) checkCallback(url string) error {
 // maxKey is the longest idempotency key, in bytes.
 const maxKey = 255
 
-// keyOf is the request's idempotency key, or the id of the webhook that it is.
-func keyOf(r *http.Request) string {
-	return cmp.Or(r.Header.Get("Idempotency-Key"), callerOf(r.Context()).Key)
+// keyOf is the request's idempotency key: that of the header, or the one in what is signed. For a caller that a signature alone shows, a
+// header that says something else is refused: with it, who has seen one request could make any number of jobs of it.
+func keyOf(r *http.Request) (string, error) {
+	caller, given := callerOf(r.Context()), r.Header.Get("Idempotency-Key")
+	if caller.Signed() && given != "" && given != caller.Key {
+		return "", problemKey.with("the key of a signed request is in what is signed: leave the header Idempotency-Key out, or send a bearer token too")
+	}
+	return cmp.Or(given, caller.Key), nil
 }

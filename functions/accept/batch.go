@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"routinely/shared/api"
+	"routinely/shared/auth"
 	"routinely/shared/routine"
 )
 
@@ -24,6 +25,14 @@ func (s *Service) createRoutines(r *http.Request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	caller := callerOf(r.Context())
+	if caller.Signed() && !isJSON(media) {
+		return reply{}, problemMediaType.with("a signature does not cover Content-Type: send a signed batch as a JSON array")
+	}
+	key, err := keyOf(r)
+	if err != nil {
+		return reply{}, err
+	}
 	items, err := batchItems(body, isJSON(media))
 	if err != nil {
 		return reply{}, err
@@ -35,7 +44,7 @@ func (s *Service) createRoutines(r *http.Request) (reply, error) {
 	var jobs []routine.Job
 	var places []int
 	for i, item := range items {
-		job, err := s.batchJob(callerOf(r.Context()).Name, item, i, keyOf(r))
+		job, err := s.batchJob(caller, item, i, key)
 		if err != nil {
 			admissions[i].err = err
 			continue
@@ -73,7 +82,7 @@ func batchItems(body []byte, array bool) ([]json.RawMessage, error) {
 
 // batchJob is the job of one item. An item without a key of its own has one if the whole batch has: sending the batch again
 // is then safe.
-func (s *Service) batchJob(caller string, item []byte, index int, batchKey string) (routine.Job, error) {
+func (s *Service) batchJob(caller auth.Caller, item []byte, index int, batchKey string) (routine.Job, error) {
 	req, key, err := routine.DecodeItem(item)
 	if err != nil {
 		return routine.Job{}, err

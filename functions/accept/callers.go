@@ -5,11 +5,14 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"time"
 
 	"routinely/shared/api"
 	"routinely/shared/auth"
 	"routinely/shared/fault"
+	"routinely/shared/ledger"
 	"routinely/shared/logging"
+	"routinely/shared/routine"
 )
 
 // visit is one request of a caller who is known.
@@ -50,7 +53,8 @@ func (s *Service) allow(scope auth.Scope, cost int, h handler) handler {
 		}
 		caller, err := s.Guard.Authenticate(r.Header, body, s.Now())
 		if err != nil {
-			return reply{}, notAllowed(problemUnauthenticated, err)
+			s.refusals.log(r, err, s.Now())
+			return reply{}, notKnown(err)
 		}
 		if scope != ownRule {
 			if err := caller.May(scope); err != nil {
@@ -60,6 +64,9 @@ func (s *Service) allow(scope auth.Scope, cost int, h handler) handler {
 		out := http.Header{}
 		ctx := context.WithValue(r.Context(), visitKey{}, visit{caller, body, out})
 		ctx = logging.Into(ctx, logging.From(ctx).WithField(logging.Caller, caller.Name))
+		if caller.Delivery != "" {
+			ctx = logging.Into(ctx, logging.From(ctx).WithField("delivery", caller.Delivery))
+		}
 		if cost > 0 {
 			if err := s.spend(ctx, cost); err != nil {
 				return reply{}, err
@@ -86,6 +93,47 @@ func (s *Service) spend(ctx context.Context, n int) error {
 // mayKnowKey reports whether the caller may see the idempotency key of an owner's job: its own, or anybody's with the scope operate.
 func mayKnowKey(caller auth.Caller, owner string) bool {
 	return caller.Name == owner || caller.May(auth.Operate) == nil
+}
+
+// outsideLimits is the problem of a request that its caller may not make.
+func outsideLimits(outside []routine.Problem) problem {
+	p := problemOutside.about(outside...)
+	p.header = http.Header{"Www-Authenticate": {auth.Challenge(p)}}
+	return p
+}
+
+// mayRedrive refuses a dead letter whose request the caller may not make itself.
+func mayRedrive(by auth.Caller, row *ledger.Row, now time.Time) error {
+	if row.State != routine.DeadLettered || row.Request.Name == "" {
+		return nil // the redrive says what it is
+	}
+	if outside := by.Limits.Outside(row.Request, now); len(outside) > 0 {
+		return outsideLimits(outside)
+	}
+	return nil
+}
+
+// mayCorrect refuses a corrected request that either who corrects it or the caller of the job may not make. That the latter has ended is no
+// reason: what was accepted of it goes on.
+func (s *Service) mayCorrect(by auth.Caller, owner string, corrected routine.Request) error {
+	limits := s.Guard.Limits(owner)
+	limits.ExpiresAt = time.Time{}
+	outside := append(by.Limits.Outside(corrected, s.Now()), limits.Outside(corrected, s.Now())...)
+	if len(outside) == 0 {
+		return nil
+	}
+	for i := range outside {
+		outside[i].Pointer = "/request" + outside[i].Pointer
+	}
+	return outsideLimits(outside)
+}
+
+// notKnown is the problem of a request whose caller is not known, or is one no more.
+func notKnown(err error) problem {
+	if fault.HasKind(err, fault.Denied) {
+		return notAllowed(problemDenied, err)
+	}
+	return notAllowed(problemUnauthenticated, err)
 }
 
 // notAllowed is the problem of a request that is refused because of who sends it.

@@ -1,15 +1,12 @@
 package accept
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/hex"
 	"fmt"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"routinely/shared/api"
 	"routinely/shared/auth"
@@ -19,8 +16,8 @@ import (
 
 // Secrets of the callers in the tests.
 const (
-	webhookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-	githubSecret  = "a secret that is long enough for GitHub"
+	webhookSecret = "whsec_x0Wc6j2bQ3xvYt1mJ8kq5nZr7Lp9sUaH"
+	githubSecret  = "8f1b6d0c3e927a54d1e0b7c9a2f46835"
 )
 
 // guarded is a function that knows some callers, with their tokens by name.
@@ -105,16 +102,62 @@ func TestCallers(t *testing.T) {
 			}
 		}
 	})
-	t.Run("cancel jobs of their own, and operators anybody's", func(t *testing.T) {
+	t.Run("cancel jobs of their own, and operators anybody's; who sees a job is told why not", func(t *testing.T) {
 		f, tokens := guarded(t, 0)
 		for _, test := range []struct {
 			who    string
 			status int
-		}{{"shop", 403}, {"ci", 200}, {"ops", 200}} {
+		}{{"shop", 403}, {"reader", 403}, {"ci", 200}, {"ops", 200}} {
 			job := read[routine.Job](t, f.call(t, as(event("POST", "/v1/routines", good), tokens["ci"])), 202)
 			if res := f.call(t, as(event("POST", "/v1/jobs/"+job.ID+":cancel", ""), tokens[test.who])); res.StatusCode != test.status {
 				t.Errorf("%s: %+v", test.who, res)
 			}
+		}
+	})
+	t.Run("who see no jobs are told nothing of another's", func(t *testing.T) {
+		f, tokens := guarded(t, 0)
+		job := read[routine.Job](t, f.call(t, as(event("POST", "/v1/routines", good, "Idempotency-Key", "k"), tokens["shop"])), 202)
+		ended := read[routine.Job](t, f.call(t, as(event("POST", "/v1/routines", wishFor(2)), tokens["shop"])), 202)
+		f.begins(t, ended.ID)
+		f.dies(t, ended.ID)
+		cancel := func(id string) (answer Response, calls int) {
+			before := len(f.ots.Faults().Calls())
+			answer = f.call(t, as(event("POST", "/v1/jobs/"+id+":cancel", `{"reason":"mine"}`), tokens["ci"]))
+			answer.Body = strings.ReplaceAll(answer.Body, id, "ID")
+			return answer, len(f.ots.Faults().Calls()) - before
+		}
+		const unknown = "019bc094-2b36-7cd1-9f1a-3c1f0b6f7a11"
+		want, calls := cancel(unknown)
+		refused(t, want, 404, "unknown-job")
+		for _, id := range []string{job.ID, ended.ID} {
+			got, same := cancel(id)
+			if diff := cmp.Diff(want, got); diff != "" || same != calls {
+				t.Errorf("%d calls instead of %d, -unknown +another's:\n%s", same, calls, diff)
+			}
+		}
+		if f.row(t, job.ID).State != routine.Queued {
+			t.Error("cancelled")
+		}
+		// A key stands for the caller's own jobs alone.
+		own := read[routine.Job](t, f.call(t, as(event("POST", "/v1/routines", wishFor(3), "Idempotency-Key", "k"), tokens["ci"])), 202)
+		if own.ID == job.ID || own.Caller != "ci" {
+			t.Errorf("got %+v", own)
+		}
+	})
+	t.Run("whose scope is missing are told so, of jobs there are and of others", func(t *testing.T) {
+		f, tokens := guarded(t, 0)
+		job := read[routine.Job](t, f.call(t, as(event("POST", "/v1/routines", good), tokens["shop"])), 202)
+		for _, id := range []string{job.ID, "unknown"} {
+			for _, e := range []map[string]any{
+				event("GET", "/v1/jobs/"+id, ""), event("POST", "/v1/jobs/"+id+":notify", ""), event("GET", "/v1/dead-letters/"+id, ""),
+				event("POST", "/v1/dead-letters/"+id+":redrive", ""), event("DELETE", "/v1/dead-letters/"+id, ""), event("GET", "/v1/routines/"+id, ""),
+				event("GET", "/v1/jobs", ""), event("GET", "/v1/dead-letters", ""),
+			} {
+				refused(t, f.call(t, as(e, tokens["ci"])), 403, "denied")
+			}
+			signed := signedWebhook(t, "msg_1", "", f.clock.Now())
+			refused(t, f.call(t, event("POST", "/v1/jobs/"+id+":cancel", "", signed...)), 403, "denied")
+			refused(t, f.call(t, as(event("POST", "/v1/jobs/"+id+":cancel", ""), tokens["reader"])), 403, "denied")
 		}
 	})
 	t.Run("need no credentials for the pages", func(t *testing.T) {
@@ -127,14 +170,7 @@ func TestCallers(t *testing.T) {
 	})
 	t.Run("are known by the signature of a webhook, whose id is the key", func(t *testing.T) {
 		f, _ := guarded(t, 0)
-		now := strconv.FormatInt(f.clock.Now().Unix(), 10)
-		secret, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(webhookSecret, "whsec_"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		mac := hmac.New(sha256.New, secret)
-		mac.Write([]byte("msg_1." + now + "." + good))
-		headers := []string{"webhook-id", "msg_1", "webhook-timestamp", now, "webhook-signature", "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))}
+		headers := signedWebhook(t, "msg_1", good, f.clock.Now())
 		first := f.post(t, good, headers...)
 		again := f.call(t, event("POST", "/v1/routines", good, headers...))
 		if job := read[routine.Job](t, again, 202); job.ID != first.ID || again.Headers["Idempotency-Replayed"] != "true" {
@@ -146,10 +182,7 @@ func TestCallers(t *testing.T) {
 	})
 	t.Run("are known by the signature of a GitHub webhook", func(t *testing.T) {
 		f, _ := guarded(t, 0)
-		mac := hmac.New(sha256.New, []byte(githubSecret))
-		mac.Write([]byte(good))
-		job := f.post(t, good, "X-Hub-Signature-256", "sha256="+hex.EncodeToString(mac.Sum(nil)), "X-GitHub-Delivery", "72d3162e-cc78-11e3-81ab-4c9367dc0958")
-		if job.Caller != "ci" {
+		if job := f.post(t, good, signedByGitHub(good, "72d3162e-cc78-11e3-81ab-4c9367dc0958")...); job.Caller != "ci" {
 			t.Errorf("got %+v", job)
 		}
 	})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"routinely/shared/api"
+	"routinely/shared/auth"
 	"routinely/shared/fault"
 	"routinely/shared/ledger"
 	"routinely/shared/logging"
@@ -23,13 +24,13 @@ func (s *Service) redriveDeadLetter(r *http.Request) (reply, error) {
 	if p, wrong := checkReason(given.Reason); wrong {
 		return reply{}, problemRedrive.about(p)
 	}
-	by := callerOf(r.Context()).Name
+	by := callerOf(r.Context())
 	ctx, id := context.WithoutCancel(r.Context()), r.PathValue("id")
 	if row, err := s.Ledger.Row(ctx, id); err == nil && row.State == routine.DeadLettered && unverified(row) {
 		if given.Request != nil {
 			return reply{}, problemNotRedrivable.with("nothing proves what the message asks for, so that it cannot be corrected: submit the request, and drop this one")
 		}
-		if err := s.resend(ctx, row, by, given.DryRun); err != nil {
+		if err := s.resend(ctx, row, by.Name, given.DryRun); err != nil {
 			return reply{}, oneFailed(r, err)
 		}
 		return reply{status: http.StatusOK, body: api.WorkedOff{Count: 1, DryRun: given.DryRun, IDs: []string{id}}}, nil
@@ -37,26 +38,31 @@ func (s *Service) redriveDeadLetter(r *http.Request) (reply, error) {
 	return s.workOffOne(r, given.DryRun, "redriven", func(row *ledger.Row) error {
 		var corrected *routine.Request
 		if given.Request != nil && row.State == routine.DeadLettered {
-			request, err := s.correct(*row, given.Request)
+			request, err := s.correct(by, *row, given.Request)
 			if err != nil {
 				return err
 			}
 			corrected = &request
+		} else if err := mayRedrive(by, row, s.Now()); err != nil {
+			return err
 		}
 		now := s.Now()
 		asOf := slices.MaxFunc([]time.Time{now, row.DiedAt}, time.Time.Compare) // the worker's clock may be ahead of this one
-		return row.Redrive(by, given.Reason, corrected, asOf, now, now.Add(sendWithin))
+		return row.Redrive(by.Name, given.Reason, corrected, asOf, now, now.Add(sendWithin))
 	})
 }
 
 // correct is the request of a dead letter with some members replaced, held to the rules of a new request.
-func (s *Service) correct(row ledger.Row, changes []byte) (routine.Request, error) {
+func (s *Service) correct(by auth.Caller, row ledger.Row, changes []byte) (routine.Request, error) {
 	request, err := routine.Correct(row.Request, changes)
 	if err == nil {
 		err = s.checkCallback(request.CallbackURL)
 	}
 	if err != nil {
 		return request, routine.Below("request", err)
+	}
+	if err := s.mayCorrect(by, row.Caller, request); err != nil {
+		return request, err
 	}
 	row.Request = request
 	return request, checkSize(row)

@@ -27,7 +27,11 @@ func (s *Service) createRoutine(r *http.Request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	job, err := s.newJob(callerOf(r.Context()).Name, req, keyOf(r))
+	key, err := keyOf(r)
+	if err != nil {
+		return reply{}, err
+	}
+	job, err := s.newJob(callerOf(r.Context()), req, key)
 	if err != nil {
 		return reply{}, err
 	}
@@ -82,10 +86,10 @@ const (
 )
 
 // preferredWait is how long the client wants to wait for the job to end (RFC 7240), as far as that is possible; 0 is not at
-// all.
+// all. The preference of a signed request is not signed, and counts for nothing.
 func (s *Service) preferredWait(r *http.Request) time.Duration {
 	wanted := waitPreference(r.Header.Get("Prefer"))
-	if wanted == 0 {
+	if wanted == 0 || callerOf(r.Context()).Signed() {
 		return 0
 	}
 	longest := maxWait

@@ -61,6 +61,7 @@ var (
 	problemKeyReused       = newProblem(http.StatusUnprocessableEntity, "idempotency-key-reused", "The idempotency key belongs to another request", "")
 	problemUnauthenticated = newProblem(http.StatusUnauthorized, "unauthenticated", "The caller is not known", "")
 	problemDenied          = newProblem(http.StatusForbidden, "denied", "The caller may not do this", "")
+	problemOutside         = newProblem(http.StatusForbidden, "outside-limits", "The caller may not name or bind this", "")
 	problemTooMany         = newProblem(http.StatusTooManyRequests, "too-many-requests", "The caller sends too many requests", "")
 	problemNoSuchPath      = newProblem(http.StatusNotFound, "no-such-path", "There is nothing at this path", "")
 	problemMethod          = newProblem(http.StatusMethodNotAllowed, "method-not-allowed", "The method is not possible here", "")
@@ -78,7 +79,8 @@ var (
 	problemQueue          = newProblem(http.StatusServiceUnavailable, "queue-unavailable", "The queue does not answer", "")
 	problemInternal       = newProblem(http.StatusInternalServerError, "internal", "The function failed",
 		"nothing was promised: send the request again, and report the request id if it persists")
-	problemNotHTTP = newProblem(http.StatusBadRequest, "not-an-http-event", "The function was not called by an HTTP trigger",
+	problemRepeated = newProblem(http.StatusBadRequest, "repeated-header", "A header is there more than once", "")
+	problemNotHTTP  = newProblem(http.StatusBadRequest, "not-an-http-event", "The function was not called by an HTTP trigger",
 		"call its HTTP trigger's address")
 )
 

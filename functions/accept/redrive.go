@@ -41,12 +41,15 @@ func (s *Service) redriveDeadLetters(r *http.Request) (reply, error) {
 	if detail := whichOnes(wanted.DeadLetterFilter, wanted.All, `"all": true`); detail != "" {
 		return reply{}, problemRedrive.with(detail)
 	}
-	by := callerOf(r.Context()).Name
+	by := callerOf(r.Context())
 	return s.workOff(r, chosen{
-		filter: wanted.DeadLetterFilter, from: from, limit: wanted.Limit, dryRun: wanted.DryRun, verb: "redriven", by: by, sends: true,
+		filter: wanted.DeadLetterFilter, from: from, limit: wanted.Limit, dryRun: wanted.DryRun, verb: "redriven", by: by.Name, sends: true,
 		change: func(row *ledger.Row, asOf time.Time) error {
 			now := s.Now()
-			return row.Redrive(by, wanted.Reason, nil, asOf, now, now.Add(sendWithin))
+			if err := mayRedrive(by, row, now); err != nil {
+				return err
+			}
+			return row.Redrive(by.Name, wanted.Reason, nil, asOf, now, now.Add(sendWithin))
 		},
 	})
 }

@@ -103,7 +103,11 @@ func (r reply) with(more http.Header) reply {
 
 // serve writes a handler's answer as JSON, an error as a problem.
 func serve(h handler, w http.ResponseWriter, r *http.Request) {
-	out, err := h(r)
+	err := checkRepeated(r.Header)
+	var out reply
+	if err == nil {
+		out, err = h(r)
+	}
 	if err != nil {
 		writeProblem(r.Context(), w, problemOf(err))
 		return

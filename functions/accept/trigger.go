@@ -89,7 +89,7 @@ func importRequest(ctx context.Context, event []byte) (*http.Request, error) {
 	}
 	req.URL = &url.URL{Path: path, RawPath: in.RawPath, RawQuery: query.Encode()}
 	for name, value := range in.Headers {
-		req.Header.Set(name, value)
+		req.Header.Add(name, value) // the same name in two cases is two headers
 	}
 	req.Host = req.Header.Get("Host")
 	req.RemoteAddr = in.RequestContext.HTTP.SourceIP

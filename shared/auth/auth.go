@@ -3,7 +3,8 @@
 //
 // A caller is shown by a bearer token, by a signature of Standard Webhooks 1.0, or by one of GitHub's webhooks. A token stands
 // for its caller. A signature vouches for the body alone and says nothing of method, path or query: whoever sees a signed
-// request could send its body elsewhere. So a signature gives the scope submit and no other.
+// request could send its body elsewhere. So a signature gives the scope submit and no other, and for a caller that nothing but
+// signatures shows, what is not signed decides nothing.
 //
 // Nothing here prints, logs or returns a secret: keys live inside functions, and errors quote nothing of what was sent.
 package auth
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"routinely/shared/fault"
+	"routinely/shared/routine"
 )
 
 // Scope is one thing that a caller may do.
@@ -33,6 +35,9 @@ const (
 // Anonymous is the name of the caller that everybody is if the configuration says none.
 const Anonymous = "anonymous"
 
+// Queue is the name of the caller that requests have which other programs put on the queue. It has no credentials.
+const Queue = "queue"
+
 // Codes of the faults.
 const (
 	// CodeMissingCredentials: the request carries none.
@@ -47,6 +52,8 @@ const (
 	CodeStaleTimestamp = "StaleTimestamp"
 	// CodeConflictingCredentials: several kinds of credentials that belong to different callers.
 	CodeConflictingCredentials = "ConflictingCredentials"
+	// CodeExpired: the caller is known, and was one until the time in its limits.
+	CodeExpired = "CallerExpired"
 	// CodeMissingScope: the caller is known and may not do this.
 	CodeMissingScope = "MissingScope"
 	// CodeTooManyRequests: the caller has used up what it may send for now.
@@ -57,16 +64,22 @@ const (
 type Caller struct {
 	// Name is the caller's name in the configuration.
 	Name string
-	// Key is the id of the webhook or of GitHub's delivery, the same each time it is sent again: the request's idempotency key
-	// if it has no other. Empty if there is none. It has at most 200 letters, digits and - _ : alone.
-	//
-	// A webhook's id is signed with the body. GitHub does not sign its delivery id, nor the time.
+	// Key is the idempotency key in what is signed, the same each time it is sent again: the id of the webhook, which is signed
+	// with the body, or, since GitHub signs the body alone, sha256: and the hash of the body in hexadecimal. Empty if nothing is
+	// signed. It has at most 200 letters, digits and - _ : alone.
 	Key string
+	// Delivery is GitHub's id of the delivery. It is not signed, so it is for the log alone; empty if there is none.
+	Delivery string
+	// Limits are what the caller may name and bind.
+	Limits routine.Limits
 
 	scopes []Scope
-	// signed means that nothing but signatures shows who the caller is.
 	signed bool
 }
+
+// Signed reports whether nothing but signatures shows who the caller is. Then whoever saw a request can send what is signed again, with
+// anything else around it.
+func (c Caller) Signed() bool { return c.signed }
 
 // May returns nil if the caller has the scope, else a fault of kind Denied that names it.
 func (c Caller) May(scope Scope) error {
@@ -97,6 +110,7 @@ type account struct {
 	name   string
 	scopes []Scope
 	limit  *bucket // nil if there is no limit
+	may    routine.Limits
 }
 
 // Guard knows the callers. It is safe for concurrent use. The zero Guard knows nobody and refuses every request.
@@ -116,17 +130,31 @@ func (g Guard) Format(f fmt.State, _ rune) {
 	_, _ = f.Write([]byte(text))
 }
 
+// Everybody reports whether the configuration lets everybody in.
+func (g *Guard) Everybody() bool { return g.everybody }
+
+// Limits are those of the caller of a name; none for a name that is no caller's.
+func (g *Guard) Limits(name string) routine.Limits {
+	for _, a := range g.accounts {
+		if a.name == name {
+			return a.may
+		}
+	}
+	return routine.Limits{}
+}
+
 // Authenticate finds out who sent a request, of which it takes the header and the body as they were received. If the request
-// carries several kinds of credentials, all must be valid and belong to one caller. Errors are faults of kind Unauthenticated.
+// carries several kinds of credentials, all must be valid and belong to one caller. Errors are faults of kind Unauthenticated, or of
+// kind Denied with CodeExpired.
 //
 // Checking a signature reads the body once for each secret there is: limit the body's length before.
 func (g *Guard) Authenticate(header http.Header, body []byte, now time.Time) (Caller, error) {
 	if g.everybody {
-		key, err := deliveryID(header, headerWebhookID, headerGitHubDelivery)
+		key, err := deliveryID(header, headerWebhookID)
 		if err != nil {
 			return Caller{}, err
 		}
-		return Caller{Name: Anonymous, Key: key, scopes: []Scope{Submit, Read, Operate}}, nil
+		return Caller{Name: Anonymous, Key: key, Delivery: deliveryOf(header), scopes: []Scope{Submit, Read, Operate}}, nil
 	}
 	var shown []*proof
 	for _, check := range []func() (*proof, error){
@@ -142,7 +170,18 @@ func (g *Guard) Authenticate(header http.Header, body []byte, now time.Time) (Ca
 			shown = append(shown, found)
 		}
 	}
-	return g.agreed(shown)
+	caller, err := g.agreed(shown)
+	if err != nil {
+		return Caller{}, err
+	}
+	if caller.Limits.Expired(now) {
+		return Caller{}, &fault.Error{
+			Kind: fault.Denied, Code: CodeExpired, Message: fmt.Sprintf("the caller %q ended at %s", caller.Name, caller.Limits.ExpiresAt.Format(time.RFC3339)),
+			Hint: "Give it a later expiresAt in " + variable + ", or use another caller.",
+		}
+	}
+	caller.Delivery = deliveryOf(header)
+	return caller, nil
 }
 
 // agreed makes a caller of valid credentials, which must be those of one account.
@@ -152,7 +191,7 @@ func (g *Guard) agreed(shown []*proof) (Caller, error) {
 			"Send the header Authorization: Bearer with a token, or sign the request as a webhook.")
 	}
 	owner := &g.accounts[shown[0].account]
-	caller := Caller{Name: owner.name, scopes: owner.scopes, signed: true}
+	caller := Caller{Name: owner.name, Limits: owner.may, scopes: owner.scopes, signed: true}
 	for _, p := range shown {
 		if p.account != shown[0].account {
 			return Caller{}, refusal(CodeConflictingCredentials, "the credentials are those of different callers",

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -62,6 +63,19 @@ func parse(t testing.TB, text string) *auth.Guard {
 	}
 	return guard
 }
+
+// parsePublished is parse for secrets that everybody knows.
+func parsePublished(t testing.TB, text string) *auth.Guard {
+	t.Helper()
+	guard, err := auth.ParsePublished(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return guard
+}
+
+// keyOf is the key of a body that GitHub has signed.
+func keyOf(body []byte) string { return fmt.Sprintf("sha256:%x", sha256.Sum256(body)) }
 
 // headers makes a header of names and values.
 func headers(pairs ...string) http.Header {
@@ -179,7 +193,7 @@ func TestSeveralKinds(t *testing.T) {
 
 	t.Run("takes several kinds of one caller, with the signed id as key", func(t *testing.T) {
 		known(t, guard, merge(ci.bearer(), webhook), body, "ci", "msg_1")
-		known(t, guard, merge(ci.bearer(), github), body, "ci", "d-1")
+		known(t, guard, merge(ci.bearer(), github), body, "ci", keyOf(body))
 		known(t, guard, merge(webhook, github), body, "ci", "msg_1")
 	})
 	t.Run("refuses those of different callers", func(t *testing.T) {
@@ -206,9 +220,11 @@ func TestEverybody(t *testing.T) {
 			t.Error("limited")
 		}
 	})
-	t.Run("takes the id of a webhook or a delivery as key", func(t *testing.T) {
-		known(t, guard, headers("Webhook-Id", "msg_1", "X-GitHub-Delivery", "d-1"), nil, auth.Anonymous, "msg_1")
-		known(t, guard, headers("X-GitHub-Delivery", "d-1"), nil, auth.Anonymous, "d-1")
+	t.Run("takes the id of a webhook as key, and that of a delivery for the log", func(t *testing.T) {
+		known(t, guard, headers("Webhook-Id", "msg_1"), nil, auth.Anonymous, "msg_1")
+		if caller := known(t, guard, headers("X-GitHub-Delivery", "d-1"), nil, auth.Anonymous, ""); caller.Delivery != "d-1" || caller.Signed() {
+			t.Errorf("got %+v", caller)
+		}
 	})
 	t.Run("refuses an id that could forge a line of the log", func(t *testing.T) {
 		refused(t, guard, headers("Webhook-Id", "msg\nlevel=error"), nil, auth.CodeMalformedCredentials)
@@ -265,8 +281,8 @@ func TestMay(t *testing.T) {
 		}
 	})
 	t.Run("gives a signature submit alone", func(t *testing.T) {
-		byGitHub := known(t, guard, operator.github("d-1", body), body, "operator", "d-1")
-		byBoth := known(t, guard, merge(operator.bearer(), operator.github("d-1", body)), body, "operator", "d-1")
+		byGitHub := known(t, guard, operator.github("d-1", body), body, "operator", keyOf(body))
+		byBoth := known(t, guard, merge(operator.bearer(), operator.github("d-1", body)), body, "operator", keyOf(body))
 		want := [][]string{{"submit"}, {"submit"}, {"submit", "read", "operate"}}
 		if diff := cmp.Diff(want, [][]string{may(bySignature), may(byGitHub), may(byBoth)}); diff != "" {
 			t.Errorf("scopes (-want +got):\n%s", diff)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"routinely/shared/routine"
 	"routinely/shared/webhook"
 )
 
@@ -21,9 +22,7 @@ const (
 	// minGitHubSecret is what Standard Webhooks wants too; GitHub asks for high entropy and sets no bound.
 	minGitHubSecret = webhook.MinSecret
 	maxGitHubSecret = 256
-	// minDifferent is how many different bytes a secret must have. Random ones have more; those typed to fill a form have not.
-	minDifferent = 8
-	maxName      = 64
+	maxName         = 64
 )
 
 // Parse reads the configuration of the callers. It is either the word none, which makes everybody the caller Anonymous with
@@ -35,15 +34,24 @@ const (
 //	  "tokens": ["sha256:..."],
 //	  "webhookSecrets": ["whsec_..."],
 //	  "githubSecrets": ["..."],
-//	  "requestsPerMinute": 600
+//	  "requestsPerMinute": 600,
+//	  "names": ["pr-"],
+//	  "recordSuffixes": ["preview.example.com"],
+//	  "sites": ["54362329990032"],
+//	  "expiresAt": "2026-12-31T00:00:00Z"
 //	}]}
 //
 // A name has 1 to 64 letters, digits and . _ - in it, and is shown and logged. Tokens are hashes made by NewToken; a webhook
 // secret is whsec_ and 24 to 64 bytes in base64; a GitHub secret has 24 to 256 characters of ASCII. There may be several of
-// each, so that one can take the place of another. A limit of 0, or none, means as many requests as the caller likes.
+// each, so that one can take the place of another. What stands in documentation or can be guessed is refused. A limit of 0, or
+// none, means as many requests as the caller likes. The last four are routine.Limits.
+//
+// The caller Queue stands for requests that other programs put on the queue: it has no credentials, and may have limits.
 //
 // The error names every problem with its caller and field, and never quotes a secret.
-func Parse(text string) (*Guard, error) {
+func Parse(text string) (*Guard, error) { return parse(text, guessable) }
+
+func parse(text string, guessable func(text, secret string) string) (*Guard, error) {
 	text = strings.TrimSpace(text)
 	switch {
 	case text == "":
@@ -54,7 +62,7 @@ func Parse(text string) (*Guard, error) {
 		// What encoding/json says of it can quote a part of a secret.
 		return nil, errors.New(variable + " is neither JSON nor the word none")
 	}
-	p := parser{guard: &Guard{}, owners: map[string]int{}}
+	p := parser{guard: &Guard{}, owners: map[string]int{}, guessable: guessable}
 	p.callers(json.RawMessage(text))
 	if len(p.problems) > 0 {
 		return nil, fmt.Errorf("%s: %s", variable, strings.Join(p.problems, "; "))
@@ -68,6 +76,8 @@ type parser struct {
 	problems []string
 	// owners tells which account has a credential, by kind and value.
 	owners map[string]int
+	// guessable says how others can know a secret, or guess it, given its text and its bytes.
+	guessable func(text, secret string) string
 }
 
 func (p *parser) add(place, problem string, args ...any) {
@@ -90,7 +100,8 @@ func (p *parser) callers(text json.RawMessage) {
 }
 
 func (p *parser) caller(place string, text json.RawMessage) {
-	members := p.object(place, text, "name", "scopes", "tokens", "webhookSecrets", "githubSecrets", "requestsPerMinute")
+	known := append([]string{"name", "scopes", "tokens", "webhookSecrets", "githubSecrets", "requestsPerMinute"}, routine.LimitMembers()...)
+	members := p.object(place, text, known...)
 	if members == nil {
 		return
 	}
@@ -99,8 +110,14 @@ func (p *parser) caller(place string, text json.RawMessage) {
 		place = fmt.Sprintf("caller %q", name)
 	}
 	scopes := p.scopes(place, members["scopes"])
-	p.guard.accounts = append(p.guard.accounts, account{name: name, scopes: scopes, limit: p.limit(place, members["requestsPerMinute"])})
+	p.guard.accounts = append(p.guard.accounts, account{
+		name: name, scopes: scopes, limit: p.limit(place, members["requestsPerMinute"]), may: p.limits(place, members),
+	})
 	tokens, webhooks, github := members["tokens"], members["webhookSecrets"], members["githubSecrets"]
+	if name == Queue {
+		p.queue(place, scopes, tokens != nil || webhooks != nil || github != nil || members["requestsPerMinute"] != nil)
+		return
+	}
 	p.credentials(&p.guard.tokens, place, "tokens", tokens, tokenDigest)
 	p.credentials(&p.guard.webhooks, place, "webhookSecrets", webhooks, webhookDigest)
 	p.credentials(&p.guard.github, place, "githubSecrets", github, githubDigest)
@@ -110,6 +127,26 @@ func (p *parser) caller(place string, text json.RawMessage) {
 	case tokens == nil && slices.ContainsFunc(scopes, func(s Scope) bool { return s != Submit }):
 		p.add(place+" scopes", "%s and %s need a token: a signature gives the scope %s alone", Read, Operate, Submit)
 	}
+}
+
+// queue checks the one caller without credentials. What has no effect there would be taken for a protection.
+func (p *parser) queue(place string, scopes []Scope, more bool) {
+	if more || !slices.Equal(scopes, []Scope{Submit}) {
+		p.add(place, "stands for requests that are put on the queue: give it the scope %s and limits, neither credentials nor requestsPerMinute", Submit)
+	}
+}
+
+// limits reads what the caller may name and bind.
+func (p *parser) limits(place string, members map[string]json.RawMessage) routine.Limits {
+	limits, problems := routine.ReadLimits(members)
+	for _, wrong := range problems {
+		field, index, inList := strings.Cut(strings.TrimPrefix(wrong.Pointer, "/"), "/")
+		if inList {
+			field += "[" + index + "]"
+		}
+		p.add(place+" "+field, "%s", wrong.Detail)
+	}
+	return limits
 }
 
 func (p *parser) name(place string, value json.RawMessage) string {
@@ -182,6 +219,9 @@ func (p *parser) credentials(candidates *[]candidate, place, field string, list 
 	for i, text := range p.texts(place, field, list) {
 		at := fmt.Sprintf("%s %s[%d]", place, field, i)
 		made, value, problem := read(text)
+		if problem == "" {
+			problem = p.guessable(text, value)
+		}
 		if problem != "" {
 			p.add(at, "%s", problem)
 			continue
@@ -206,32 +246,18 @@ func tokenDigest(text string) (made digest, value, problem string) {
 
 func webhookDigest(text string) (made digest, value, problem string) {
 	secret, ok := webhook.ReadSecret(text)
-	switch {
-	case !ok:
+	if !ok {
 		return nil, "", fmt.Sprintf("must be %s and %d to %d bytes in base64", webhook.SecretPrefix, webhook.MinSecret, webhook.MaxSecret)
-	case weak(secret):
-		return nil, "", "is too weak: use random bytes"
 	}
 	return hmacOf(secret), string(secret), ""
 }
 
 func githubDigest(text string) (made digest, value, problem string) {
 	printable := !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' })
-	switch {
-	case len(text) < minGitHubSecret || len(text) > maxGitHubSecret || !printable || strings.TrimSpace(text) != text:
+	if len(text) < minGitHubSecret || len(text) > maxGitHubSecret || !printable || strings.TrimSpace(text) != text {
 		return nil, "", fmt.Sprintf("must have %d to %d characters of ASCII and no space around it", minGitHubSecret, maxGitHubSecret)
-	case weak([]byte(text)):
-		return nil, "", "is too weak: use a random text"
 	}
 	return hmacOf([]byte(text)), text, ""
-}
-
-func weak(secret []byte) bool {
-	different := map[byte]bool{}
-	for _, b := range secret {
-		different[b] = true
-	}
-	return len(different) < minDifferent
 }
 
 // object returns the members of a JSON object, of which the text must be valid JSON; nil if there is a problem. The decoder

@@ -20,7 +20,7 @@ func TestWebhook(t *testing.T) {
 	t.Run("accepts the vector of the reference libraries", func(t *testing.T) {
 		svix := newHolder("svix")
 		svix.config["webhookSecrets"] = []string{"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}
-		known(t, parse(t, configure(svix.config)), headers(
+		known(t, parsePublished(t, configure(svix.config)), headers(
 			"webhook-id", "msg_p5jXN8AQM9LWM0D4loKWxJek", "webhook-timestamp", "1614265330",
 			"webhook-signature", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
 		), []byte(`{"test": 2432232314}`), "svix", "msg_p5jXN8AQM9LWM0D4loKWxJek")
@@ -120,14 +120,25 @@ func TestGitHub(t *testing.T) {
 	t.Run("accepts the vector of GitHub's documentation", func(t *testing.T) {
 		github := newHolder("github")
 		github.config["githubSecrets"] = []string{"It's a Secret to Everybody"}
-		known(t, parse(t, configure(github.config)), headers(
+		known(t, parsePublished(t, configure(github.config)), headers(
 			"X-GitHub-Delivery", delivery,
 			"X-Hub-Signature-256", "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17",
-		), []byte("Hello, World!"), "github", delivery)
+		), []byte("Hello, World!"), "github", "sha256:dffd6021bb2bd5b0af676290809ec3a53191dd81c7f70a4b28688a362182986f")
 	})
 	t.Run("knows whose secret it is", func(t *testing.T) {
-		known(t, guard, ci.github(delivery, nil), nil, "ci", delivery)
-		known(t, guard, shop.github(delivery, body), body, "shop", delivery)
+		known(t, guard, ci.github(delivery, nil), nil, "ci", keyOf(nil))
+		known(t, guard, shop.github(delivery, body), body, "shop", keyOf(body))
+	})
+	t.Run("takes its key from what is signed, and the id of the delivery for the log alone", func(t *testing.T) {
+		for id, logged := range map[string]string{
+			delivery: delivery, "another": "another", "": "", "a b": "", "a\nb": "", strings.Repeat("x", 201): "",
+		} {
+			caller := known(t, guard, ci.github(id, body), body, "ci", keyOf(body))
+			if caller.Delivery != logged || !caller.Signed() {
+				t.Errorf("%q: got %+v", id, caller)
+			}
+		}
+		known(t, guard, headers("X-Hub-Signature-256", ci.github("", body).Get("X-Hub-Signature-256")), body, "ci", keyOf(body))
 	})
 	t.Run("refuses another body or a strange secret", func(t *testing.T) {
 		refused(t, guard, ci.github(delivery, body), append([]byte(" "), body...), auth.CodeBadSignature)
@@ -136,13 +147,10 @@ func TestGitHub(t *testing.T) {
 	signature := ci.github(delivery, body).Get("X-Hub-Signature-256")
 	for name, change := range map[string][2]string{
 		"no signature": {"X-Hub-Signature-256", ""}, "no prefix": {"X-Hub-Signature-256", strings.TrimPrefix(signature, "sha256=")},
-		"SHA-1":            {"X-Hub-Signature-256", "sha1=126f2c800419c60137ce748d7672e77b65cf16d6"},
-		"a digit too few":  {"X-Hub-Signature-256", signature[:len(signature)-1]},
-		"what is not hex":  {"X-Hub-Signature-256", signature[:len(signature)-1] + "g"},
-		"a byte too many":  {"X-Hub-Signature-256", signature + "00"},
-		"an empty id":      {"X-GitHub-Delivery", ""},
-		"an id with space": {"X-GitHub-Delivery", "a b"},
-		"a long id":        {"X-GitHub-Delivery", strings.Repeat("x", 201)},
+		"SHA-1":           {"X-Hub-Signature-256", "sha1=126f2c800419c60137ce748d7672e77b65cf16d6"},
+		"a digit too few": {"X-Hub-Signature-256", signature[:len(signature)-1]},
+		"what is not hex": {"X-Hub-Signature-256", signature[:len(signature)-1] + "g"},
+		"a byte too many": {"X-Hub-Signature-256", signature + "00"},
 	} {
 		t.Run("refuses "+name, func(t *testing.T) {
 			header := ci.github(delivery, body)
@@ -150,9 +158,7 @@ func TestGitHub(t *testing.T) {
 			refused(t, guard, header, body, auth.CodeMalformedCredentials)
 		})
 	}
-	t.Run("refuses a delivery without an id, or with a header twice", func(t *testing.T) {
-		refused(t, guard, headers("X-Hub-Signature-256", signature), body, auth.CodeMalformedCredentials)
+	t.Run("refuses a signature that is there twice", func(t *testing.T) {
 		refused(t, guard, merge(ci.github(delivery, body), headers("X-Hub-Signature-256", signature)), body, auth.CodeMalformedCredentials)
-		refused(t, guard, merge(ci.github(delivery, body), headers("X-GitHub-Delivery", delivery)), body, auth.CodeMalformedCredentials)
 	})
 }

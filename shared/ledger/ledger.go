@@ -98,7 +98,7 @@ func (l *Ledger) Close() { l.jobs.transport.CloseIdleConnections() }
 // Row returns all that is kept of a job. A job that the ledger does not know is a fault of kind NotFound with CodeUnknownJob.
 func (l *Ledger) Row(ctx context.Context, id string) (Row, error) {
 	if !validID(id) {
-		return Row{}, unknownJob(cut(id, maxWord))
+		return Row{}, UnknownJob(cut(id, maxWord))
 	}
 	rows, err := l.jobs.read(ctx, []string{id}, nil)
 	switch {
@@ -107,7 +107,7 @@ func (l *Ledger) Row(ctx context.Context, id string) (Row, error) {
 	case rows[0].err != nil:
 		return Row{}, rows[0].err
 	case rows[0].row == nil:
-		return Row{}, unknownJob(id)
+		return Row{}, UnknownJob(id)
 	}
 	return *rows[0].row, nil
 }
@@ -118,7 +118,8 @@ func (l *Ledger) Job(ctx context.Context, id string) (routine.Job, error) {
 	return r.Shown(), err
 }
 
-func unknownJob(id string) error {
+// UnknownJob is the fault of a job that the ledger does not know.
+func UnknownJob(id string) error {
 	return &fault.Error{
 		Kind: fault.NotFound, Step: "ledger", Code: CodeUnknownJob, Message: fmt.Sprintf("no job %q is recorded", id),
 		Hint: "Check the id. Jobs are forgotten when their retention has passed.",

@@ -50,7 +50,7 @@ func (l *Ledger) ChangeAll(ctx context.Context, ids []string, change func(*Row) 
 		if _, twice := out[id]; twice {
 			continue
 		}
-		if out[id] = (Changed{Err: unknownJob(cut(id, maxWord))}); validID(id) {
+		if out[id] = (Changed{Err: UnknownJob(cut(id, maxWord))}); validID(id) {
 			unique = append(unique, id)
 		}
 	}
@@ -121,7 +121,7 @@ func (l *Ledger) prepare(ctx context.Context, ids []string, open []int, done []C
 		case rows[i].err != nil:
 			done[at] = Changed{Err: rows[i].err}
 		case row == nil:
-			done[at] = Changed{Err: unknownJob(ids[at])}
+			done[at] = Changed{Err: UnknownJob(ids[at])}
 		default:
 			w := l.work(at, row)
 			if err := change(w.next); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -22,7 +23,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestRun(t *testing.T) {
-	t.Run("joins the parts", func(t *testing.T) {
+	t.Run("joins the parts, and warns when everybody may do everything", func(t *testing.T) {
 		_, url := localtest.MNS(t, nil, "routinely-jobs")
 		ots, otsURL := localtest.OTS(t, nil)
 		for _, name := range []string{"routinely_jobs", "routinely_state"} {
@@ -36,13 +37,17 @@ func TestRun(t *testing.T) {
 				`"body":"{\"name\":\"pr-1\",\"siteId\":7,\"recordName\":\"pr-1.example.com\"}"}`
 			res, _ = handler.(func(context.Context, json.RawMessage) (accept.Response, error))(t.Context(), json.RawMessage(event))
 		})
+		var log strings.Builder
 		err := run(process, []string{
 			"ROUTINELY_AUTH=none", "ROUTINELY_MESSAGE_KEYS=" + sim.KeysText(sim.Key), "ROUTINELY_MNS_ENDPOINT=" + url, "ROUTINELY_TABLESTORE_ENDPOINT=" + otsURL,
 			"ROUTINELY_TABLESTORE_INSTANCE=" + localtest.Instance, "ALIBABA_CLOUD_ACCESS_KEY_ID=" + localtest.AccessKeyID,
 			"ALIBABA_CLOUD_ACCESS_KEY_SECRET=" + localtest.AccessKeySecret,
-		}, io.Discard)
+		}, &log)
 		if err != nil || res.StatusCode != 202 {
 			t.Errorf("%v, %+v", err, res)
+		}
+		if first, _, _ := strings.Cut(log.String(), "\n"); !strings.Contains(first, `"level":"warning"`) || !strings.Contains(first, "ROUTINELY_AUTH is none") {
+			t.Errorf("log %s", &log)
 		}
 	})
 	good := map[string]string{

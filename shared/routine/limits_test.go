@@ -1,0 +1,166 @@
+package routine_test
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"routinely/shared/routine"
+)
+
+// shopLimits are those of a caller who may do a little.
+const shopLimits = `{"names":["shop-","kiosk"],"recordSuffixes":["Example.com.","münchen.example"],"sites":["7",54362329990032],` +
+	`"expiresAt":"2026-12-31T00:00:00+08:00"}`
+
+func parseLimits(t *testing.T, text string) routine.Limits {
+	t.Helper()
+	limits, err := routine.ParseLimits(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return limits
+}
+
+func TestLimits(t *testing.T) {
+	limits := parseLimits(t, shopLimits)
+	before, after := limits.ExpiresAt.Add(-time.Nanosecond), limits.ExpiresAt
+	good := routine.Request{Name: "shop-1", SiteID: 54362329990032, RecordName: "www.example.com"}
+
+	t.Run("allow what begins, ends and lies as they say", func(t *testing.T) {
+		for _, change := range []func(*routine.Request){
+			func(*routine.Request) {},
+			func(r *routine.Request) { r.Name = "kiosk" },
+			func(r *routine.Request) { r.SiteID = 7 },
+			func(r *routine.Request) { r.RecordName = "example.com" },
+			func(r *routine.Request) { r.RecordName = "a.b.example.com" },
+			func(r *routine.Request) { r.RecordName = "www.xn--mnchen-3ya.example" },
+		} {
+			r := good
+			change(&r)
+			if got := limits.Outside(r, before); got != nil {
+				t.Errorf("%+v: %v", r, got)
+			}
+		}
+	})
+	t.Run("tell of each member outside with what is allowed", func(t *testing.T) {
+		r := routine.Request{Name: "my-shop-1", SiteID: 8, RecordName: "example.com.evil.test"}
+		want := []routine.Problem{
+			{Pointer: "/name", Code: "outside-limits", Detail: `"my-shop-1" is not the caller's: a name must begin with shop- or kiosk`},
+			{
+				Pointer: "/recordName", Code: "outside-limits",
+				Detail: `"example.com.evil.test" is not the caller's: a record name must be or end in example.com or xn--mnchen-3ya.example`,
+			},
+			{Pointer: "/siteId", Code: "outside-limits", Detail: `8 is not the caller's: the site must be 7 or 54362329990032`},
+		}
+		if diff := cmp.Diff(want, limits.Outside(r, before)); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+	})
+	t.Run("end a record name at a label", func(t *testing.T) {
+		for _, name := range []string{"badexample.com", "example.com.cn", "com", "xample.com"} {
+			r := good
+			r.RecordName = name
+			if got := limits.Outside(r, before); len(got) != 1 || got[0].Pointer != "/recordName" {
+				t.Errorf("%s: %v", name, got)
+			}
+		}
+	})
+	t.Run("allow nothing from the time on at which they end", func(t *testing.T) {
+		got := limits.Outside(good, after)
+		want := []routine.Problem{{Code: "outside-limits", Detail: "the caller may ask for nothing since 2026-12-30T16:00:00Z"}}
+		if diff := cmp.Diff(want, got); diff != "" || !limits.Expired(after) || limits.Expired(before) {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+	})
+	t.Run("allow everything if there are none", func(t *testing.T) {
+		if got := (routine.Limits{}).Outside(routine.Request{Name: "x", SiteID: 1, RecordName: "a.b"}, after); got != nil {
+			t.Errorf("got %v", got)
+		}
+	})
+	t.Run("name some of many", func(t *testing.T) {
+		many := routine.Limits{Names: strings.Split(strings.Repeat("a-,", 999)+"a-", ",")}
+		got := many.Outside(good, before)
+		if len(got) != 1 || !strings.HasSuffix(got[0].Detail, "a- or a- or one of 995 more") || len(got[0].Detail) > 200 {
+			t.Errorf("got %v", got)
+		}
+	})
+}
+
+func TestLimitsAsJSON(t *testing.T) {
+	t.Run("hold ids as texts, which every reader keeps whole", func(t *testing.T) {
+		text, err := json.Marshal(parseLimits(t, shopLimits))
+		want := `{"names":["shop-","kiosk"],"recordSuffixes":["example.com","xn--mnchen-3ya.example"],"sites":["7","54362329990032"],` +
+			`"expiresAt":"2026-12-30T16:00:00Z"}`
+		if diff := cmp.Diff(want, string(text)); diff != "" || err != nil {
+			t.Errorf("%v, -want +got:\n%s", err, diff)
+		}
+	})
+	t.Run("are read as they were written", func(t *testing.T) {
+		for _, text := range []string{shopLimits, `{}`, `{"sites":[9223372036854775807]}`} {
+			want := parseLimits(t, text)
+			var got routine.Limits
+			written, err := json.Marshal(want)
+			if err == nil {
+				err = json.Unmarshal(written, &got)
+			}
+			if diff := cmp.Diff(want, got); diff != "" || err != nil {
+				t.Errorf("%s: %v, -want +got:\n%s", text, err, diff)
+			}
+		}
+	})
+	t.Run("are nothing if there are none", func(t *testing.T) {
+		if text, err := json.Marshal(routine.Limits{}); string(text) != "{}" || err != nil {
+			t.Errorf("got %s, %v", text, err)
+		}
+	})
+	t.Run("refuse sites that are none", func(t *testing.T) {
+		for _, text := range []string{`{"sites":["x"]}`, `{"sites":[-1]}`, `{"sites":[1.5]}`, `{"sites":7}`, `{"sites":[null]}`} {
+			if err := json.Unmarshal([]byte(text), &routine.Limits{}); err == nil {
+				t.Errorf("%s is taken", text)
+			}
+		}
+	})
+}
+
+func TestParseLimitsRefuses(t *testing.T) {
+	for text, want := range map[string][]string{
+		``:                                   {""},
+		`[]`:                                 {""},
+		`{"name":["a"]}`:                     {"/name"},
+		`{"names":["a"],"names":["b"]}`:      {"/names"},
+		`{"names":[]}`:                       {"/names"},
+		`{"names":null}`:                     {"/names"},
+		`{"names":"shop-"}`:                  {"/names"},
+		`{"names":["","-a","A","a*",1]}`:     {"/names/0", "/names/1", "/names/2", "/names/3", "/names/4"},
+		`{"recordSuffixes":[]}`:              {"/recordSuffixes"},
+		`{"recordSuffixes":["*.a.test"]}`:    {"/recordSuffixes/0"},
+		`{"recordSuffixes":[".a.test"]}`:     {"/recordSuffixes/0"},
+		`{"recordSuffixes":["a.test",null]}`: {"/recordSuffixes/1"},
+		`{"recordSuffixes":[""]}`:            {"/recordSuffixes/0"},
+		`{"sites":[]}`:                       {"/sites"},
+		`{"sites":[0,-1,"+1","x",1.0,null]}`: {"/sites/0", "/sites/1", "/sites/2", "/sites/3", "/sites/4", "/sites/5"},
+		`{"sites":[9223372036854775808]}`:    {"/sites/0"},
+		`{"expiresAt":"2026-12-31"}`:         {"/expiresAt"},
+		`{"expiresAt":1798675200}`:           {"/expiresAt"},
+		`{"expiresAt":null,"sites":[{}]}`:    {"/expiresAt", "/sites/0"},
+	} {
+		t.Run(text, func(t *testing.T) {
+			limits, err := routine.ParseLimits(text)
+			var invalid *routine.Invalid
+			if !errors.As(err, &invalid) {
+				t.Fatalf("got %+v, %v", limits, err)
+			}
+			var got []string
+			for _, p := range invalid.Problems {
+				got = append(got, p.Pointer)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("pointers (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
