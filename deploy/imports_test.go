@@ -57,7 +57,7 @@ var mayImport = map[string][]string{
 		"functions/accept", "shared/auth", "shared/callback", "shared/config", "shared/invocation", "shared/ledger",
 	},
 	"functions/provision/main": {
-		"functions/provision", "shared/config", "shared/esa", "shared/invocation", "shared/ledger", "shared/provision", "shared/retry",
+		"functions/provision", "shared/config", "shared/esa", "shared/invocation", "shared/ledger", "shared/provision", "shared/retry", "shared/routine",
 	},
 	"functions/notify/main":  {"functions/notify", "shared/callback", "shared/config", "shared/invocation"},
 	"functions/janitor/main": {"functions/janitor", "shared/config", "shared/invocation", "shared/ledger"},

@@ -32,7 +32,7 @@ func (s *Service) admit(ctx context.Context, jobs ...routine.Job) []admission {
 	for i, job := range jobs {
 		a := &admissions[i]
 		a.row = ledger.NewRow(job)
-		a.row.SealedUnder = s.Queue.Keys().Sealing()
+		a.row.Limits, a.row.SealedUnder = callerOf(ctx).Limits, s.Queue.Keys().Sealing()
 		if a.err = checkSize(a.row); a.err == nil {
 			pending = append(pending, a)
 		}

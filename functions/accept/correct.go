@@ -46,6 +46,7 @@ func (s *Service) redriveDeadLetter(r *http.Request) (reply, error) {
 		} else if err := mayRedrive(by, row, s.Now()); err != nil {
 			return err
 		}
+		row.Limits = s.Guard.Limits(row.Caller)
 		now := s.Now()
 		asOf := slices.MaxFunc([]time.Time{now, row.DiedAt}, time.Time.Compare) // the worker's clock may be ahead of this one
 		return row.Redrive(by.Name, given.Reason, corrected, asOf, now, now.Add(sendWithin))

@@ -49,6 +49,7 @@ func (s *Service) redriveDeadLetters(r *http.Request) (reply, error) {
 			if err := mayRedrive(by, row, now); err != nil {
 				return err
 			}
+			row.Limits = s.Guard.Limits(row.Caller)
 			return row.Redrive(by.Name, wanted.Reason, nil, asOf, now, now.Add(sendWithin))
 		},
 	})

@@ -139,6 +139,14 @@ func unreadable(d queue.Delivery) *fault.Error {
 	return dispatch.Unreadable(d)
 }
 
+// outside is why a job is not run that its caller may not ask for.
+func outside(caller string, problems []routine.Problem) *fault.Error {
+	return &fault.Error{
+		Kind: fault.Denied, Code: "OutsideLimits", Message: fmt.Sprintf("caller %.64q: %v", caller, &routine.Invalid{Problems: problems}),
+		Hint: "Correct the request. Or give the caller wider limits, in ROUTINELY_AUTH and those of the caller queue in ROUTINELY_QUEUE_LIMITS too; then redrive.",
+	}
+}
+
 func killsWorker(begins int) *fault.Error {
 	return &fault.Error{
 		Kind: fault.Internal, Code: "KillsWorker", Message: fmt.Sprintf("the job was begun %d times and its worker ended each time before it was settled", begins),

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"routinely/deploy/sim"
 	"routinely/queue"
@@ -55,6 +56,35 @@ func TestBareRequest(t *testing.T) {
 		l.expect(t, "duplicate", bare)
 		same(t, "its next delivery", l.drain(t), []string{"succeeded"})
 		l.expect(t, "duplicate", bare)
+	})
+	t.Run("is one of the caller queue, and outside of that caller's limits a dead letter without a call", func(t *testing.T) {
+		l := start(t)
+		l.cfg.QueueLimits = routine.Limits{Names: []string{"ci-"}}
+		l.expect(t, "dead-lettered", bare)
+		l.expect(t, "duplicate", bare)
+		same(t, "ESA calls", calls(l.esa.Faults()), nil)
+		rows, _, err := l.ledger.DeadLetters(t.Context(), ledger.DeadFilter{}, 10, "")
+		if err != nil || len(rows) != 1 || rows[0].Code != "OutsideLimits" || rows[0].Kind != "denied" || rows[0].Caller != queue.QueueCaller {
+			t.Fatalf("%+v, %v", rows, err)
+		}
+		// A redrive cannot get round the limits, and goes on once they are wider.
+		again := message(t, l.redrive(t, rows[0].ID))
+		l.expect(t, "dead-lettered", again)
+		same(t, "ESA calls", calls(l.esa.Faults()), nil)
+		l.clock.Advance(time.Second)
+		l.cfg.QueueLimits = routine.Limits{Names: []string{"pr-"}}
+		l.expect(t, "succeeded", message(t, l.redrive(t, rows[0].ID)))
+	})
+	t.Run("that was accepted goes on although the caller queue has ended since; a new one is a dead letter", func(t *testing.T) {
+		l := start(t)
+		l.cfg.QueueLimits = routine.Limits{ExpiresAt: l.clock.Now().Add(time.Minute)}
+		l.refuses(t, createRoutine, "InternalException", 1)
+		l.expect(t, "again", bare)
+		l.clock.Advance(time.Hour)
+		same(t, "its next delivery", l.drain(t), []string{"succeeded"})
+		l.esa.Faults().Reset()
+		l.expect(t, "dead-lettered", `{"specversion":"1.0","id":"2","source":"/ci","type":"x","data":`+bare+`}`)
+		same(t, "ESA calls", calls(l.esa.Faults()), nil)
 	})
 	t.Run("that is too long to be sent on is a dead letter", func(t *testing.T) {
 		l := start(t)
@@ -138,6 +168,20 @@ func TestFiled(t *testing.T) {
 		l.expect(t, "succeeded", message(t, first))
 		redriven := l.redrive(t, row.ID)
 		l.expect(t, "succeeded", message(t, redriven))
+	})
+}
+
+func TestLimits(t *testing.T) {
+	t.Run("a job outside of what its caller may name is never run", func(t *testing.T) {
+		l := start(t)
+		row := l.accept(t, 1)
+		l.change(t, row.ID, func(r *ledger.Row) error {
+			r.Limits = routine.Limits{RecordSuffixes: []string{"example.org"}}
+			return nil
+		})
+		l.expect(t, "dead-lettered", message(t, row))
+		same(t, "ESA calls", calls(l.esa.Faults()), nil)
+		same(t, "code", l.row(t, row.ID).Code, "OutsideLimits")
 	})
 }
 

@@ -22,12 +22,14 @@ import (
 	"routinely/shared/routine"
 )
 
-// Config is what a Worker needs; every field is required.
+// Config is what a Worker needs; every field but QueueLimits is required.
 type Config struct {
 	Queue    *queue.Client
 	Ledger   *ledger.Ledger
 	Workflow provision.Workflow
 	Policy   retry.Policy
+	// QueueLimits are what the caller queue may name and bind: whoever may write to the job queue.
+	QueueLimits routine.Limits
 	// LockPollMin and LockPollMax bound the pauses between two tries for ESA's account lock.
 	LockPollMin, LockPollMax time.Duration
 	// Reserve is kept back before the invocation's deadline for handing work back.
@@ -103,6 +105,8 @@ func (w *Worker) deliver(ctx context.Context, d queue.Delivery) (entry, error) {
 	}
 	row, err := w.find(ctx, d)
 	switch {
+	case fault.HasCode(err, ledger.CodeUnknownJob) && d.Bare:
+		return t.file(ctx, d.Envelope.JobID, outside(queue.QueueCaller, w.QueueLimits.Outside(d.Envelope.Request, w.Now())), "the caller may not ask for it")
 	case fault.HasCode(err, ledger.CodeUnknownJob):
 		return t.file(ctx, d.Envelope.JobID, dispatch.UnknownJob(d), "the job is not in the ledger")
 	case err != nil:
@@ -119,6 +123,9 @@ func (w *Worker) deliver(ctx context.Context, d queue.Delivery) (entry, error) {
 	case ledger.Ours:
 	}
 	t.row.Progress = row.Known()
+	if beyond := w.beyond(row); len(beyond) > 0 {
+		return t.giveUp(ctx, outside(row.Caller, beyond), "the caller may not ask for it")
+	}
 	if row.Begins >= maxBegins && d.Envelope.Number == row.Number {
 		return t.giveUp(ctx, killsWorker(row.Begins), "begun again and again, and never settled")
 	}
@@ -132,11 +139,21 @@ func (w *Worker) deliver(ctx context.Context, d queue.Delivery) (entry, error) {
 	return t.carryOut(ctx, result, err)
 }
 
-// find reads the job's row. A bare request gets one first.
+// beyond lists what of a job its caller may not name or bind. That the caller has ended since is no reason: what was accepted goes on.
+func (w *Worker) beyond(row ledger.Row) []routine.Problem {
+	limits := row.Limits
+	if row.Caller == queue.QueueCaller {
+		limits = w.QueueLimits
+	}
+	limits.ExpiresAt = time.Time{}
+	return limits.Outside(row.Request, time.Time{})
+}
+
+// find reads the job's row. A bare request gets one first, if its caller may make it.
 func (w *Worker) find(ctx context.Context, d queue.Delivery) (row ledger.Row, err error) {
 	ctx = context.WithoutCancel(ctx) // a job whose turn does not come any more is handed back in the reserve
 	err = w.patiently(ctx, func() error {
-		if !d.Bare {
+		if !d.Bare || len(w.QueueLimits.Outside(d.Envelope.Request, w.Now())) > 0 {
 			row, err = w.Ledger.Row(ctx, d.Envelope.JobID)
 			return err
 		}

@@ -200,9 +200,15 @@ func (r *Rights) declare(s *settings) {
 	s.text(&r.ResourceManager, Variable{Name: "ROUTINELY_RESOURCE_MANAGER_ENDPOINT", Default: "resourcemanager.aliyuncs.com", Doc: "Resource Management endpoint; only routinely setup rights reads it"})
 }
 
+// NoLimits is the word for a caller that may name and bind everything.
+const NoLimits = "none"
+
 // Provision is the configuration of the function provision.
 type Provision struct {
 	Base
+
+	// QueueLimits are what requests may name and bind that other programs put on the queue: NoLimits, or what package routine reads.
+	QueueLimits string
 
 	ESAEndpoint string
 	ESATimeout  time.Duration
@@ -220,6 +226,7 @@ type Provision struct {
 
 func (p *Provision) declare(s *settings) {
 	p.Base.declare(s)
+	s.text(&p.QueueLimits, Variable{Name: "ROUTINELY_QUEUE_LIMITS", Default: NoLimits, Doc: "What requests may name and bind that other programs put on the queue: a JSON object with names, recordSuffixes, sites and expiresAt, of which each may be left out; or the word none, for no limits"})
 	s.text(&p.ESAEndpoint, Variable{Name: "ROUTINELY_ESA_ENDPOINT", Default: "esa.cn-hangzhou.aliyuncs.com", Doc: "ESA endpoint; esa.ap-southeast-1.aliyuncs.com for accounts of the international site"})
 	s.duration(&p.ESATimeout, Variable{Name: "ROUTINELY_ESA_TIMEOUT", Default: "30s", Doc: "Longest time for one ESA call"})
 	s.duration(&p.RetryBase, Variable{Name: "ROUTINELY_RETRY_BASE", Default: "2s", Doc: "Upper end of the first backoff; it doubles with each attempt"})

@@ -25,7 +25,7 @@ type Dispatcher struct {
 // Envelope is the message of an unfinished job.
 func Envelope(r ledger.Row) queue.Envelope {
 	return queue.Envelope{
-		JobID: r.ID, Caller: r.Caller, AcceptedAt: r.AcceptedAt, ProducedAt: r.ProducedAt, Round: r.Redriven, Number: r.Number, Request: r.Request,
+		JobID: r.ID, Caller: r.Caller, Limits: r.Limits, AcceptedAt: r.AcceptedAt, ProducedAt: r.ProducedAt, Round: r.Redriven, Number: r.Number, Request: r.Request,
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"routinely/shared/ledger"
 	"routinely/shared/provision"
 	"routinely/shared/retry"
+	"routinely/shared/routine"
 )
 
 func main() {
@@ -41,8 +43,14 @@ func run(process invocation.Process, environ []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
+	var limits routine.Limits
+	if cfg.QueueLimits != config.NoLimits {
+		if limits, err = routine.ParseLimits(cfg.QueueLimits); err != nil {
+			return fmt.Errorf("ROUTINELY_QUEUE_LIMITS: %w", err)
+		}
+	}
 	w, err := worker.New(worker.Config{
-		Queue: parts.Jobs, Ledger: jobs, Workflow: provision.Workflow{ESA: account, StepTime: cfg.ESATimeout, Timeout: cfg.ESATimeout},
+		QueueLimits: limits, Queue: parts.Jobs, Ledger: jobs, Workflow: provision.Workflow{ESA: account, StepTime: cfg.ESATimeout, Timeout: cfg.ESATimeout},
 		Policy: retry.Policy{
 			Base: cfg.RetryBase, Cap: cfg.RetryCap, MaxAttempts: cfg.RetryAttempts,
 			MaxInternalAttempts: cfg.RetryInternalAttempts, MaxAge: cfg.RetryMaxAge,
