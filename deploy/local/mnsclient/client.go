@@ -77,7 +77,7 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // Codes of errors that a consumer tells apart.
 const (
-	// CodeMessageNotExist is an expired receipt handle. An empty queue answers it too, but Receive returns no error for that.
+	// CodeMessageNotExist is an expired receipt handle. A receive that finds nothing answers it too, but Receive returns no error for that.
 	CodeMessageNotExist = "MessageNotExist"
 	// CodeReceiptHandleError is a handle that is not, or no longer, known.
 	CodeReceiptHandleError = "ReceiptHandleError"

@@ -62,8 +62,7 @@ func TestBatches(t *testing.T) {
     <ErrorCode>InvalidArgument</ErrorCode>
     <ErrorMessage>The value of DelaySeconds should between 0 and 604800 seconds.</ErrorMessage>
   </Message>
-</Messages>
-`
+</Messages>`
 		if diff := cmp.Diff(want, afterDeclaration(r.body)); r.status != 500 || diff != "" {
 			t.Errorf("status %d, want 500; %s", r.status, diff)
 		}
@@ -78,11 +77,10 @@ func TestBatches(t *testing.T) {
 		want := `<Errors xmlns="http://mns.aliyuncs.com/doc/v1">
   <Error>
     <ErrorCode>ReceiptHandleError</ErrorCode>
-    <ErrorMessage>The receipt handle you provided is not valid.</ErrorMessage>
+    <ErrorMessage>The receipt handle you provide is not valid.</ErrorMessage>
     <ReceiptHandle>bad</ReceiptHandle>
   </Error>
-</Errors>
-`
+</Errors>`
 		if diff := cmp.Diff(want, afterDeclaration(r.body)); r.status != 404 || diff != "" {
 			t.Errorf("status %d, want 404; %s", r.status, diff)
 		}

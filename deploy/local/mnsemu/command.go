@@ -16,6 +16,7 @@ const usage = `Usage: mns -access-key ID -secret-key SECRET -data DIR [flags]
 
 A local MNS (Simple Message Queue) server for the official SDKs. What it answered with success is on disk in DIR.
 Point an SDK at http://ACCOUNT.mns.REGION.aliyuncs.com and let that name lead to -listen, or at the address itself.
+Pushes of topics to HTTP endpoints go to this machine only and are not signed: they carry no Authorization and no x-mns-signing-cert-url.
 As with the real service, an empty receive does not mean an empty queue, and there is no order; -calm is for clients that count on both.
 For scripts it serves /_local/queues, /_local/queues/QUEUE/messages, /_local/pushes, /_local/faults and /_local/calls, unsigned.
 

@@ -255,7 +255,7 @@ func TestNew(t *testing.T) {
 			"a limit is -1":                       func(c *mnsemu.Config) { c.MaxTopics = -1 },
 			"the target is the queue itself":      func(c *mnsemu.Config) { c.DeadLetter = map[string]mnsemu.DeadLetterPolicy{"q": {"q", 1}} },
 			"the maximum receive count is 0":      func(c *mnsemu.Config) { c.DeadLetter = map[string]mnsemu.DeadLetterPolicy{"q": {"d", 0}} },
-			"The Queue name you provided is inva": func(c *mnsemu.Config) { c.DeadLetter = map[string]mnsemu.DeadLetterPolicy{"q": {"d!", 1}} },
+			"The queue name you provided is inva": func(c *mnsemu.Config) { c.DeadLetter = map[string]mnsemu.DeadLetterPolicy{"q": {"d!", 1}} },
 		} {
 			c := valid(t)
 			edit(&c)

@@ -1,8 +1,11 @@
 package mnsemu_test
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net/http"
+	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +14,26 @@ import (
 )
 
 func TestReceiptHandles(t *testing.T) {
+	t.Run("look as recorded: the message's id and Base64 with any padding, 101 or 105 characters", func(t *testing.T) {
+		e := start(t, nil)
+		q := e.queue(t, "jobs")
+		form := regexp.MustCompile(`^[0-9A-F]{32}-[A-Za-z0-9]+={0,2}$`)
+		paddings := map[int]bool{}
+		for range 60 {
+			send(t, q, "m")
+			got := mustReceive(t, q)
+			id, encoded, _ := strings.Cut(got.ReceiptHandle, "-")
+			_, err := base64.StdEncoding.Strict().DecodeString(encoded)
+			if length := len(got.ReceiptHandle); !form.MatchString(got.ReceiptHandle) || id != got.MessageId || err != nil || length != 101 && length != 105 {
+				t.Errorf("handle %q of message %s, %v", got.ReceiptHandle, got.MessageId, err)
+			}
+			paddings[strings.Count(encoded, "=")] = true
+		}
+		if len(paddings) != 3 {
+			t.Errorf("paddings %v, want none, one and two", paddings)
+		}
+	})
+
 	t.Run("counts a changed visibility from the call, longer or shorter", func(t *testing.T) {
 		e := start(t, nil)
 		q := e.queue(t, "jobs", mns.WithVisibilityTimeout(30))
@@ -22,8 +45,9 @@ func TestReceiptHandles(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := e.clock.Now().UnixMilli() + timeout*1000; changed.NextVisibleTime != want || changed.ReceiptHandle == handle {
-				t.Errorf("changed %+v, want another handle until %d", changed, want)
+			id, _, _ := strings.Cut(handle, "-")
+			if want := e.clock.Now().UnixMilli() + timeout*1000; changed.NextVisibleTime != want || changed.ReceiptHandle == handle || !strings.HasPrefix(changed.ReceiptHandle, id) {
+				t.Errorf("changed %+v, want another handle of the same message until %d", changed, want)
 			}
 			handle = changed.ReceiptHandle
 		}
@@ -79,15 +103,20 @@ func TestReceiptHandles(t *testing.T) {
 		q, other := e.queue(t, "jobs"), e.queue(t, "other")
 		send(t, other, "m")
 		foreign := mustReceive(t, other).ReceiptHandle
-		flipped := "A" + foreign[1:]
-		if foreign[0] == 'A' {
-			flipped = "B" + foreign[1:]
-		}
 		for name, handle := range map[string]string{
-			"made up": "1-ODU4OTkzNDU5My0xNDM1MTk3NjAwLTItNg==", "of another queue": foreign, "changed": flipped,
+			"made up": "1-ODU4OTkzNDU5My0xNDM1MTk3NjAwLTItNg==", "of another queue": foreign,
+			"of the service":   "96B203D933FD7FCF7FB27DA130E356C1-MyAxNzkwMjk5NzE4ODc3IDMwMDAwIDIgMCBzaG1xbmluZTRzbXEtMDggMCAzfDFTMDFudQ==",
+			"with a line feed": foreign + "\n", "short of its padding": strings.TrimRight(foreign, "=") + "====",
 		} {
 			if err := q.DeleteMessage(handle); errorCode(err) != codeReceiptHandleError {
 				t.Errorf("%s: got %v, want ReceiptHandleError", name, err)
+			}
+		}
+		for i := range foreign {
+			changed := []byte(foreign)
+			changed[i] = map[bool]byte{true: 'B', false: 'A'}[foreign[i] == 'A']
+			if err := other.DeleteMessage(string(changed)); errorCode(err) != codeReceiptHandleError {
+				t.Errorf("changed at %d: got %v, want ReceiptHandleError", i, err)
 			}
 		}
 	})
@@ -95,16 +124,29 @@ func TestReceiptHandles(t *testing.T) {
 	t.Run("takes a handle raw or percent-encoded, under a key in any case", func(t *testing.T) {
 		e := start(t, nil)
 		q := e.queue(t, "jobs")
-		for _, form := range []string{"receiptHandle=%s", "ReceiptHandle=%s", "RECEIPTHANDLE=%%%02x%s"} {
-			send(t, q, "m")
-			handle := mustReceive(t, q).ReceiptHandle
-			query := fmt.Sprintf(form, handle)
-			if strings.Contains(form, "%%") {
-				query = fmt.Sprintf(form, handle[0], handle[1:])
+		encodings := map[string]func(handle string) string{
+			"raw":                   func(handle string) string { return "receiptHandle=" + handle },
+			"encoded":               func(handle string) string { return "ReceiptHandle=" + url.QueryEscape(handle) },
+			"encoded in lower case": func(handle string) string { return "receipthandle=" + strings.ReplaceAll(handle, "=", "%3d") },
+			"encoded needlessly":    func(handle string) string { return fmt.Sprintf("RECEIPTHANDLE=%%%02x%s", handle[0], handle[1:]) },
+		}
+		for name, query := range encodings {
+			for range 20 { // paddings of all lengths come up
+				send(t, q, "m")
+				handle := mustReceive(t, q).ReceiptHandle
+				if r := e.do(t, raw{method: "DELETE", target: "/queues/jobs/messages?" + query(handle)}); r.status != http.StatusNoContent {
+					t.Errorf("%s: %s: got %+v", name, handle, r)
+				}
 			}
-			if r := e.do(t, raw{method: "DELETE", target: "/queues/jobs/messages?" + query}); r.status != http.StatusNoContent {
-				t.Errorf("%s: got %+v", form, r)
-			}
+		}
+	})
+
+	t.Run("leaves a plus sign in a query alone", func(t *testing.T) {
+		e := start(t, nil)
+		e.queue(t, "jobs")
+		// As a space it would be no number.
+		if r := e.do(t, raw{method: "GET", target: "/queues/jobs/messages?numOfMessages=+1"}); r.text("Code") != "MessageNotExist" {
+			t.Errorf("got %+v", r)
 		}
 	})
 }

@@ -174,6 +174,9 @@ func TestCommand(t *testing.T) {
 				t.Errorf("%s is not explained in\n%s", flag, stdout.String())
 			}
 		}
+		if !strings.Contains(stdout.String(), "not signed") {
+			t.Error("it does not say that pushes are not signed")
+		}
 		if stderr.Len() > 0 {
 			t.Errorf("stderr: %s", stderr.String())
 		}

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"math/rand/v2"
 	"strings"
 )
@@ -170,30 +171,27 @@ func byUrgency(a, b *message) bool {
 func byVisibility(a, b *message) bool { return a.visible < b.visible }
 func byAge(a, b *message) bool        { return a.Enqueued < b.Enqueued }
 
-// sealer makes receipt handles: a message's number, the receipt's number, and a seal over both and the queue's number, so that a
-// handle that was never issued for this queue is recognized. The alphabet needs no escaping in a URL, since SDKs disagree
-// about that.
+// sealer makes receipt handles. They look like the recorded ones: the MessageId, a hyphen, and in standard base64 some plain text of 49 to 54
+// bytes, so that every length of padding occurs. The text holds the numbers of the message and of the receipt, and a seal over them, the
+// MessageId and the queue's number, so that a handle that was never issued for this queue is recognized.
 type sealer struct{ macs *macs }
 
-const (
-	sealLength   = 8
-	handleLength = 16 + sealLength
-)
-
-func (s sealer) handle(queue, number, receipt uint64) string {
-	raw := key(number, receipt)
-	return base64.RawURLEncoding.EncodeToString(append(raw, s.seal(queue, raw)...))
-}
-
-func (s sealer) seal(queue uint64, raw []byte) []byte {
-	return s.macs.sum(append(key(queue), raw...))[:sealLength]
+func (s sealer) handle(queue uint64, id string, number, receipt uint64) string {
+	numbers := fmt.Sprintf("%016x %016x", number, receipt)
+	sum := s.macs.sum(append(key(queue), id+numbers...))
+	seal := hex.EncodeToString(sum)[:15+sum[len(sum)-1]%6]
+	return id + "-" + base64.StdEncoding.EncodeToString([]byte(numbers+" "+seal))
 }
 
 // open returns the numbers in a handle and whether this server issued it for the queue.
 func (s sealer) open(queue uint64, handle string) (number, receipt uint64, issued bool) {
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(handle)
-	if err != nil || len(raw) != handleLength || !hmac.Equal(raw[16:], s.seal(queue, raw[:16])) {
+	id, encoded, _ := strings.Cut(handle, "-")
+	text, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil {
 		return 0, 0, false
 	}
-	return binary.BigEndian.Uint64(raw), binary.BigEndian.Uint64(raw[8:]), true
+	if _, err := fmt.Sscanf(string(text), "%x %x", &number, &receipt); err != nil {
+		return 0, 0, false
+	}
+	return number, receipt, hmac.Equal([]byte(handle), []byte(s.handle(queue, id, number, receipt)))
 }

@@ -9,6 +9,9 @@
 // calls in the same order have the same outcome, only identifiers are always new. With Config.Calm a receive finds everything, the more
 // urgent priority first, then what has been visible longer, and a long poll waits its full time.
 //
+// Answers have the recorded form to the byte, as far as it was recorded: headers, declaration, order of elements and of JSON members, receipt
+// handles, and a subscription's address without a scheme. Texts of errors are those that clients' own tests and the documents quote.
+//
 // Beside the protocol it serves /_local/, unsigned, for scripts:
 //
 //	/_local/faults, /_local/calls            see faults.Set.Handler; actions are the operation names of the protocol
@@ -25,12 +28,17 @@
 //   - A restart forgets what was missed, so a receive before it and one after it can miss the same message.
 //   - A message moves to its dead-letter queue when it becomes visible again after MaxReceiveCount receives. There it has a new
 //     MessageId and DequeueCount 0, and its retention still counts from the first send. Without the target queue it stays.
+//   - MessageBodyMD5 and MessageMD5 are the body's MD5. Of a message with UserProperties the service gives another sum, and how it makes that
+//     is unknown.
+//   - HostId and addresses say http:// to a caller over TLS too, which is inferred and not recorded.
+//   - Behind the signature come, in this order, the account in the host, the date's age, the version and the digest.
+//   - The document of an XML notification and of an answer that was not recorded is written like the recorded ones.
 //   - A batch send stores its good items and fails the others one by one; a batch over 64 KB is refused as a whole.
 //   - A FIFO queue's locks on message groups are not kept: MessageGroupId is stored and returned only.
 //   - A queue endpoint of a subscription names a region and an account; both are ignored, since SDKs take them from the host they
 //     call, which is a loopback address here.
-//   - Pushes to HTTP endpoints go to loopback addresses only and carry no RSA signature (no Authorization, no
-//     x-mns-signing-cert-url). Other HTTP endpoints, mail and SMS can be subscribed but get nothing.
+//   - Pushes to HTTP endpoints go to loopback addresses only. They carry Date and Content-md5 but are not signed (no Authorization, no
+//     x-mns-signing-cert-url), since there is no certificate to sign with. Other HTTP endpoints, mail and SMS can be subscribed but get nothing.
 //   - A request is dated by its caller's clock, so the 15 minutes of skew are measured against the machine's clock and not
 //     against Config.Clock.
 //   - Limits that no document names a code for answer TopicNumExceededLimit and SubscriptionNumExceededLimit, by analogy.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strconv"
 )
 
 // notice is a published message on its way to one subscription. Times are milliseconds.
@@ -27,12 +28,16 @@ func (n *notice) render(account string) (text, contentType string) {
 	case formatSimplified:
 		return n.Body, "text/plain;charset=utf-8"
 	case formatJSON:
-		// Strings and a number always marshal.
+		// The recorded order is that in which a Java HashMap yields these keys. A tag was not recorded: its place is that which such a map has
+		// for it. Strings always marshal.
 		encoded, _ := json.Marshal(struct {
-			TopicOwner, TopicName, Subscriber, SubscriptionName, MessageId, Message, MessageMD5 string
-			MessageTag                                                                          string `json:",omitempty"`
-			PublishTime                                                                         int64
-		}{account, n.Topic, account, n.Subscription, n.MessageID, n.Body, n.MD5, n.Tag, n.Published})
+			TopicOwner, Message, Subscriber                                 string
+			MessageTag                                                      string `json:",omitempty"`
+			PublishTime, SubscriptionName, MessageMD5, TopicName, MessageId string
+		}{
+			account, n.Body, account, n.Tag,
+			strconv.FormatInt(n.Published, 10), n.Subscription, n.MD5, n.Topic, n.MessageID,
+		})
 		return string(encoded), "text/json;charset=utf-8"
 	}
 	return string(newDocument("Notification", func(d *document) {

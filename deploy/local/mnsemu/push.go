@@ -1,6 +1,9 @@
 package mnsemu
 
 import (
+	"crypto/md5"
+	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -111,14 +114,19 @@ func (s *Server) deliverPush(p *push) error {
 	if err != nil {
 		return err
 	}
-	s.pushHeaders(p, request.Header, contentType)
+	s.pushHeaders(p, request.Header, text, contentType)
 	return s.call(request)
 }
 
-func (s *Server) pushHeaders(p *push, header http.Header, contentType string) {
+// pushHeaders sets the documented headers but those of the signature. Content-md5 is that of the page on verifying pushes: Base64 of the sum's
+// hex text.
+func (s *Server) pushHeaders(p *push, header http.Header, text, contentType string) {
+	now, sum := s.clock.Now(), md5.Sum([]byte(text))
+	header.Set("Date", now.UTC().Format(http.TimeFormat))
+	header["Content-md5"] = []string{base64.StdEncoding.EncodeToString([]byte(hex.EncodeToString(sum[:])))}
 	header.Set("Content-Type", contentType)
 	header.Set("User-Agent", "Aliyun Notification Service Agent")
-	header["x-mns-request-id"] = []string{newRequestID()}
+	header["x-mns-request-id"] = []string{newRequestID(now)}
 	header["x-mns-version"] = []string{protocolVersion}
 	if p.Format != formatSimplified {
 		return

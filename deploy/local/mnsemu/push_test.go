@@ -42,7 +42,7 @@ func TestPublishToHTTP(t *testing.T) {
 		got := map[string]string{"method": r.Method, "path": r.URL.Path, "body": string(body)}
 		for _, name := range []string{
 			"X-Mns-Version", "X-Mns-Topic-Owner", "X-Mns-Topic-Name", "X-Mns-Subscriber", "X-Mns-Subscription-Name", "X-Mns-Message-Id",
-			"X-Mns-Message-Tag", "X-Mns-Publish-Time", "Content-Type",
+			"X-Mns-Message-Tag", "X-Mns-Publish-Time", "Content-Type", "Date", "Content-Md5",
 		} {
 			got[name] = r.Header.Get(name)
 		}
@@ -50,12 +50,17 @@ func TestPublishToHTTP(t *testing.T) {
 			"method": "POST", "path": "/notifications", "body": "m", "X-Mns-Version": "2015-06-06", "X-Mns-Topic-Owner": account,
 			"X-Mns-Topic-Name": "news", "X-Mns-Subscriber": account, "X-Mns-Subscription-Name": "s", "X-Mns-Message-Id": sent.MessageId,
 			"X-Mns-Message-Tag": "tag", "X-Mns-Publish-Time": fmt.Sprint(e.clock.Now().UnixMilli()), "Content-Type": "text/plain;charset=utf-8",
+			// The sum is the Base64 of the hex text of m's MD5.
+			"Date": e.clock.Now().UTC().Format(http.TimeFormat), "Content-Md5": "NmY4ZjU3NzE1MDkwZGEyNjMyNDUzOTg4ZDlhMTUwMWI=",
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)
 		}
-		if r.Header.Get("X-Mns-Request-Id") == "" {
-			t.Error("no request id")
+		if id := r.Header.Get("X-Mns-Request-Id"); !strings.HasPrefix(id, fmt.Sprintf("%08X", e.clock.Now().Unix())) || len(id) != 24 {
+			t.Errorf("request id %q", id)
+		}
+		if r.Header.Get("Authorization") != "" {
+			t.Error("the push claims to be signed")
 		}
 	})
 

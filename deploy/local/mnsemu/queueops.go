@@ -52,7 +52,7 @@ func (s *Server) createQueue(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return s.create(r.base+"/queues/"+r.queue, func() ([]change, error) {
+	return s.create(r.base()+"/queues/"+r.queue, func() ([]change, error) {
 		if existing := s.queues[r.queue]; existing != nil && existing.Attributes != wanted {
 			return nil, alreadyExist("Queue")
 		} else if existing != nil {
@@ -103,19 +103,25 @@ func (s *Server) getQueueAttributes(r *request) (answer, error) {
 	return ok(newDocument("Queue", q.describe)), nil
 }
 
+// normalType is the MessageType that was recorded, of a normal queue.
+const normalType = 0
+
+// describe writes the attributes in the recorded order.
 func (q *queue) describe(d *document) {
 	d.text("QueueName", q.Name)
-	d.integer("CreateTime", q.Created)
-	d.integer("LastModifyTime", q.Modified)
 	d.integer("DelaySeconds", q.Attributes.DelaySeconds)
 	d.integer("MaximumMessageSize", q.Attributes.MaximumMessageSize)
 	d.integer("MessageRetentionPeriod", q.Attributes.MessageRetentionPeriod)
 	d.integer("VisibilityTimeout", q.Attributes.VisibilityTimeout)
+	d.integer("CreateTime", q.Created)
+	d.integer("LastModifyTime", q.Modified)
 	d.integer("PollingWaitSeconds", q.Attributes.PollingWaitSeconds)
-	d.boolean("LoggingEnabled", q.Attributes.LoggingEnabled)
 	d.integer("ActiveMessages", int64(q.ready.Len()))
 	d.integer("InactiveMessages", int64(q.waiting.Len()-q.delayed))
 	d.integer("DelayMessages", int64(q.delayed))
+	d.boolean("LoggingEnabled", q.Attributes.LoggingEnabled)
+	d.integer("MessageType", normalType)
+	d.boolean("EnableSSE", false)
 }
 
 // deleteQueue succeeds for a missing queue too.
@@ -144,7 +150,7 @@ func (s *Server) listQueue(r *request) (answer, error) {
 	return ok(newDocument("Queues", func(d *document) {
 		for _, name := range names {
 			d.element("Queue", func() {
-				d.text("QueueURL", r.base+"/queues/"+name)
+				d.text("QueueURL", r.base()+"/queues/"+name)
 				q := s.queues[name]
 				if !withMeta(r) {
 					d.text("QueueName", name)

@@ -1,6 +1,7 @@
 package mnsemu
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"strings"
@@ -16,35 +17,35 @@ func (s *Server) receiveMessage(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	q, got, err := s.receive(r.http.Context(), r.queue, int(limit), wait)
+	got, err := s.receive(r.http.Context(), r.queue, int(limit), wait)
 	if err != nil {
 		return answer{}, err
 	}
-	return s.deliver(r, q, got), nil
+	return s.deliver(r, got), nil
 }
 
 // receive takes up to limit messages, and waits for the first if it finds none: wait seconds, or as long as the queue says when wait
 // is negative. A message that it missed ends the wait after roundTime.
-func (s *Server) receive(ctx context.Context, name string, limit int, wait int64) (*queue, []delivery, error) {
+func (s *Server) receive(ctx context.Context, name string, limit int, wait int64) ([]delivery, error) {
 	s.mu.Lock()
 	q, err := s.settled(name)
 	if err != nil {
 		s.mu.Unlock()
-		return nil, nil, err
+		return nil, err
 	}
 	now := s.nowMillis()
 	p := &poll{limit: limit}
 	if got := s.take(q, p, now); len(got) > 0 {
 		s.arm(q, now)
 		s.mu.Unlock()
-		return q, got, nil
+		return got, nil
 	}
 	if wait < 0 {
 		wait = q.Attributes.PollingWaitSeconds
 	}
 	if wait == 0 {
 		s.mu.Unlock()
-		return nil, nil, messageNotExist()
+		return nil, messageNotExist()
 	}
 	p.done, p.over = make(chan struct{}), make(chan struct{})
 	held := s.disorder.held(time.Duration(wait) * time.Second)
@@ -70,7 +71,7 @@ func (s *Server) receive(ctx context.Context, name string, limit int, wait int64
 
 // endPoll is the answer to a long poll. One whose time is over looks once more: what became visible at the very same time has not
 // been given to anybody.
-func (s *Server) endPoll(q *queue, p *poll, over bool) (*queue, []delivery, error) {
+func (s *Server) endPoll(q *queue, p *poll, over bool) ([]delivery, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if over && s.queues[q.Name] == q {
@@ -79,12 +80,12 @@ func (s *Server) endPoll(q *queue, p *poll, over bool) (*queue, []delivery, erro
 	q.endPoll(p)
 	switch {
 	case len(p.taken) > 0:
-		return q, p.taken, nil
+		return p.taken, nil
 	case s.queues[q.Name] != q:
-		return nil, nil, notExist("Queue")
+		return nil, notExist("Queue")
 	}
 	s.arm(q, s.nowMillis())
-	return nil, nil, messageNotExist()
+	return nil, messageNotExist()
 }
 
 // peekMessage misses nothing: there is no recording of a peek.
@@ -103,39 +104,35 @@ func (s *Server) peekMessage(r *request) (answer, error) {
 	if len(got) == 0 {
 		return answer{}, messageNotExist()
 	}
-	return s.deliver(r, q, got), nil
+	return s.deliver(r, got), nil
 }
 
 // deliver writes messages: a list if the call was a batch, even of one.
-func (s *Server) deliver(r *request, q *queue, got []delivery) answer {
+func (s *Server) deliver(r *request, got []delivery) answer {
 	if !has(r.query, "numofmessages") {
-		return ok(newDocument("Message", func(d *document) { s.describe(d, q, got[0]) }))
+		return ok(newDocument("Message", func(d *document) { s.describe(d, got[0]) }))
 	}
 	return ok(newDocument("Messages", func(d *document) {
 		for _, each := range got {
-			d.element("Message", func() { s.describe(d, q, each) })
+			d.element("Message", func() { s.describe(d, each) })
 		}
 	}))
 }
 
-// describe writes one message; a peek (no receipt) has neither handle nor next time. UserProperties come last and
-// SystemProperties before them: the PHP SDK reads from the one to the end of the document.
-func (s *Server) describe(d *document, q *queue, m delivery) {
+// describe writes one message in the recorded order; a peek (no receipt) has neither handle nor next time. SystemProperties and a group were
+// not recorded. They come before the UserProperties, since the PHP SDK reads from those to the end of the document.
+func (s *Server) describe(d *document, m delivery) {
 	d.text("MessageId", m.ID)
-	if m.handle != 0 {
-		d.text("ReceiptHandle", s.sealer.handle(q.Number, m.number, m.handle))
-	}
 	d.text("MessageBodyMD5", m.MD5)
 	d.text("MessageBody", m.Body)
+	if m.handle != 0 {
+		d.text("ReceiptHandle", s.sealer.handle(m.queue, m.ID, m.number, m.handle))
+	}
 	d.integer("EnqueueTime", m.Enqueued)
+	d.integer("FirstDequeueTime", cmp.Or(m.first, m.Enqueued))
 	if m.handle != 0 {
 		d.integer("NextVisibleTime", m.visible)
 	}
-	first := m.first
-	if first == 0 {
-		first = m.Enqueued
-	}
-	d.integer("FirstDequeueTime", first)
 	d.integer("DequeueCount", m.dequeues)
 	d.integer("Priority", m.Priority)
 	if m.GroupID != "" {
@@ -212,7 +209,7 @@ func (s *Server) changeMessageVisibility(r *request) (answer, error) {
 	s.store.add(m.leased())
 	s.arm(q, now)
 	return ok(newDocument("ChangeVisibility", func(d *document) {
-		d.text("ReceiptHandle", s.sealer.handle(q.Number, m.number, s.number()))
+		d.text("ReceiptHandle", s.sealer.handle(m.queue, m.ID, m.number, s.number()))
 		d.integer("NextVisibleTime", m.visible)
 	})), nil
 }

@@ -3,6 +3,7 @@ package mnsemu
 import (
 	"fmt"
 	"net/http"
+	"strings"
 )
 
 // refusal is an error of the protocol.
@@ -34,12 +35,13 @@ func outOfRange(name string, low, high int64, unit string) error {
 	return invalidArgument("The value of %s should between %d and %d%s.", name, low, high, unit)
 }
 
+// notExist is the refusal of a call on what is not there. A kind is Queue, Topic or Subscription: codes write it like that, texts in lower case.
 func notExist(kind string) error {
-	return refuse(http.StatusNotFound, kind+"NotExist", "The %s name you provided is not exist.", kind)
+	return refuse(http.StatusNotFound, kind+"NotExist", "The %s name you provided is not exist.", strings.ToLower(kind))
 }
 
 func alreadyExist(kind string) error {
-	return refuse(http.StatusConflict, kind+"AlreadyExist", "The %s you want to create is already exist.", kind)
+	return refuse(http.StatusConflict, kind+"AlreadyExist", "The %s you want to create is already exist.", strings.ToLower(kind))
 }
 
 func messageNotExist() error {
@@ -47,17 +49,17 @@ func messageNotExist() error {
 }
 
 func receiptHandleError() error {
-	return badRequest("ReceiptHandleError", "The receipt handle you provided is not valid.")
+	return badRequest("ReceiptHandleError", "The receipt handle you provide is not valid.")
 }
 
 func malformedXML(err error) error {
-	return badRequest("MalformedXML", "The XML you provided is not well-formed: %v.", err)
+	return badRequest("MalformedXML", "The XML you provided was not well-formed: %v.", err)
 }
 
 // checkName applies the rules of names. Topics and subscriptions spell the code differently from queues.
 func checkName(kind, name string, maxLength int) error {
 	if name == "" || len(name) > maxLength {
-		return badRequest(kind+"NameLengthError", "The length of the %s name should between 1 and %d.", kind, maxLength)
+		return badRequest(kind+"NameLengthError", "The length of the %s name should between 1 and %d.", strings.ToLower(kind), maxLength)
 	}
 	for i := range len(name) {
 		c := name[i]
@@ -69,7 +71,7 @@ func checkName(kind, name string, maxLength int) error {
 		if kind == "Queue" {
 			code = "InvalidQueueName"
 		}
-		return badRequest(code, "The %s name you provided is invalid: want letters, digits and '-', a letter or digit first.", kind)
+		return badRequest(code, "The %s name you provided is invalid: want letters, digits and '-', a letter or digit first.", strings.ToLower(kind))
 	}
 	return nil
 }

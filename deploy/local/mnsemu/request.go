@@ -2,11 +2,13 @@ package mnsemu
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"routinely/deploy/local/faults"
 )
@@ -17,6 +19,9 @@ const maxRequestBytes = 1 << 20
 // request is one call of an operation, taken apart.
 type request struct {
 	http *http.Request
+	// id is what the answer calls the request; begun is when it came, by the server's clock.
+	id    string
+	begun time.Time
 	// path is the decoded path; query has decoded values under lower-case names, which is how the service matches them.
 	path  string
 	query map[string]string
@@ -26,9 +31,11 @@ type request struct {
 	// document is the body's root element; problem says why there is none, or what else is wrong with the request line.
 	document *element
 	problem  error
-	// base is the scheme and host that were called, for addresses in answers.
-	base string
 }
+
+// base is how addresses in answers begin. They say http over TLS too: that is inferred from recorded answers to calls which the tests that made
+// them seem to have made over https.
+func (r *request) base() string { return "http://" + r.http.Host }
 
 // answer is a successful result.
 type answer struct {
@@ -55,20 +62,20 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.local.ServeHTTP(w, r)
 		return
 	}
-	req := readRequest(w, r)
+	req := readRequest(w, r, s.clock.Now())
 	op := s.route(req)
 	refuse := func(w http.ResponseWriter, status int, code, message string) {
-		req.refuse(w, &refusal{status, code, message})
+		s.refuse(w, req, &refusal{status, code, message})
 	}
 	execute := func(w http.ResponseWriter) {
 		result, err := s.execute(req, op)
 		if err != nil {
-			req.refuse(w, err)
+			s.refuse(w, req, err)
 			return
 		}
-		reply(w, newRequestID(), result)
+		s.reply(w, req, result)
 	}
-	s.faults.Serve(w, r, faults.Call{Action: op.action, Params: req.params()}, s.clock.Now(), execute, refuse)
+	s.faults.Serve(w, r, faults.Call{Action: op.action, Params: req.params()}, req.begun, execute, refuse)
 }
 
 func (s *Server) execute(r *request, op operation) (answer, error) {
@@ -84,11 +91,8 @@ func (s *Server) execute(r *request, op operation) (answer, error) {
 	return op.run(r)
 }
 
-func readRequest(w http.ResponseWriter, r *http.Request) *request {
-	req := &request{http: r, base: "http://" + r.Host}
-	if r.TLS != nil {
-		req.base = "https://" + r.Host
-	}
+func readRequest(w http.ResponseWriter, r *http.Request, now time.Time) *request {
+	req := &request{http: r, id: newRequestID(now), begun: now}
 	var err error
 	if r.ContentLength != 0 {
 		if req.body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequestBytes)); err != nil {
@@ -97,7 +101,7 @@ func readRequest(w http.ResponseWriter, r *http.Request) *request {
 	}
 	path, query, _ := strings.Cut(r.RequestURI, "?")
 	if req.path, err = url.PathUnescape(path); err != nil {
-		req.problem = badRequest("InvalidRequestURL", "The request URL is invalid: %v.", err)
+		req.problem = badRequest("InvalidRequestURL", "Http request URL format invalid: %v.", err)
 	}
 	req.parseQuery(query)
 	return req
@@ -113,7 +117,7 @@ func (r *request) parseQuery(query string) {
 		name, value, _ := strings.Cut(pair, "=")
 		decoded, err := url.PathUnescape(value)
 		if err != nil {
-			r.problem = badRequest("InvalidQueryString", "The query string is invalid: %v.", err)
+			r.problem = badRequest("InvalidQueryString", "Http request URL contains invalid querystring item %q.", name)
 		}
 		r.query[strings.ToLower(name)] = decoded
 	}
@@ -195,17 +199,27 @@ func (r *request) params() map[string]string {
 	return out
 }
 
-// newRequestID is 24 upper-case hex digits.
-func newRequestID() string { return randomHex()[:24] }
+// newRequestID is 24 upper-case hex digits, of which the first eight are when the request began, in seconds since 1970.
+func newRequestID(begun time.Time) string {
+	return fmt.Sprintf("%08X", begun.Unix()) + randomHex()[:16]
+}
 
-// reply writes an answer with the headers every answer has. The names are put into the map as they are, since the Python SDK
-// looks for them in lower case.
-func reply(w http.ResponseWriter, requestID string, a answer) {
+// reply writes an answer with the headers every recorded answer has, the empty one too. The names are put into the map as they are, since the
+// Python SDK looks for them in lower case.
+func (s *Server) reply(w http.ResponseWriter, r *request, a answer) {
 	header := w.Header()
-	header["x-mns-request-id"] = []string{requestID}
-	header["x-mns-version"] = []string{protocolVersion}
-	header["Content-Type"] = []string{"text/xml;charset=utf-8"}
-	header["Server"] = []string{"AliyunMNS"}
+	for _, each := range [...][2]string{
+		{"x-mns-request-id", r.id},
+		{"x-mns-version", protocolVersion},
+		{"x-mns-response-format", "xml"},
+		{"x-mns-netty-total-time", strconv.FormatInt(s.clock.Now().Sub(r.begun).Milliseconds(), 10)},
+		{"x-mns-threadpool-wait-time", "0"},
+		{"x-mns-account-type", ""},
+		{"Content-Type", "text/xml;charset=utf-8"},
+		{"Server", "AliyunMQS"},
+	} {
+		header[each[0]] = []string{each[1]}
+	}
 	if a.location != "" {
 		header["Location"] = []string{a.location}
 	}
@@ -217,17 +231,16 @@ func reply(w http.ResponseWriter, requestID string, a answer) {
 }
 
 // refuse writes an Error document. An error that is not the protocol's is this server's own fault.
-func (r *request) refuse(w http.ResponseWriter, err error) {
+func (s *Server) refuse(w http.ResponseWriter, r *request, err error) {
 	var refused *refusal
 	if !errors.As(err, &refused) {
 		refused = &refusal{http.StatusInternalServerError, "InternalError", err.Error()}
 	}
 	faults.NoteCode(w, refused.code)
-	requestID := newRequestID()
-	reply(w, requestID, answer{status: refused.status, body: newDocument("Error", func(d *document) {
+	s.reply(w, r, answer{status: refused.status, body: newDocument("Error", func(d *document) {
 		d.text("Code", refused.code)
 		d.text("Message", refused.message)
-		d.text("RequestId", requestID)
-		d.text("HostId", r.base)
+		d.text("RequestId", r.id)
+		d.text("HostId", r.base())
 	})})
 }

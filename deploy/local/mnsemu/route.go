@@ -29,7 +29,7 @@ func has(query map[string]string, name string) bool {
 // unknown is the operation of a request that is none.
 func (s *Server) unknown(r *request) operation {
 	return operation{"Unknown", func(*request) (answer, error) {
-		return answer{}, badRequest("InvalidRequestURL", "There is no operation %s %s.", r.http.Method, r.path)
+		return answer{}, badRequest("InvalidRequestURL", "Http request URL format invalid: there is no operation %s %s.", r.http.Method, r.path)
 	}}
 }
 

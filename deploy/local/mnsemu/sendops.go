@@ -159,7 +159,7 @@ func (s *Server) sendMessage(r *request) (answer, error) {
 	return created(newDocument("Message", func(d *document) {
 		describeSent(d, m)
 		if m.Receipt != 0 {
-			d.text("ReceiptHandle", s.sealer.handle(q.Number, m.number, m.Receipt))
+			d.text("ReceiptHandle", s.sealer.handle(m.queue, m.ID, m.number, m.Receipt))
 		}
 	})), nil
 }

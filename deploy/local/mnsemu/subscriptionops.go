@@ -110,7 +110,8 @@ func (s *Server) subscribe(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return s.create(r.base+"/topics/"+r.topic+"/subscriptions/"+r.subscription, func() ([]change, error) {
+	// The recorded address of a subscription has no scheme, unlike those of queues and topics.
+	return s.create(r.http.Host+"/topics/"+r.topic+"/subscriptions/"+r.subscription, func() ([]change, error) {
 		t, err := s.topicOf(r)
 		if err != nil {
 			return nil, err
@@ -211,7 +212,7 @@ func (s *Server) listSubscriptionByTopic(r *request) (answer, error) {
 	return ok(newDocument("Subscriptions", func(d *document) {
 		for _, name := range names {
 			d.element("Subscription", func() {
-				d.text("SubscriptionURL", r.base+"/topics/"+t.Name+"/subscriptions/"+name)
+				d.text("SubscriptionURL", r.base()+"/topics/"+t.Name+"/subscriptions/"+name)
 				if withMeta(r) {
 					s.describeSubscription(d, t.subscriptions[name])
 					return

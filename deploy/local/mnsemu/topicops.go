@@ -43,7 +43,7 @@ func (s *Server) createTopic(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return s.create(r.base+"/topics/"+r.topic, func() ([]change, error) {
+	return s.create(r.base()+"/topics/"+r.topic, func() ([]change, error) {
 		if existing := s.topics[r.topic]; existing != nil && existing.Attributes != wanted {
 			return nil, alreadyExist("Topic")
 		} else if existing != nil {
@@ -130,7 +130,7 @@ func (s *Server) listTopic(r *request) (answer, error) {
 	return ok(newDocument("Topics", func(d *document) {
 		for _, name := range names {
 			d.element("Topic", func() {
-				d.text("TopicURL", r.base+"/topics/"+name)
+				d.text("TopicURL", r.base()+"/topics/"+name)
 				if withMeta(r) {
 					s.describeTopic(d, s.topics[name])
 					return

@@ -114,7 +114,7 @@ func (e *element) boolean(name string, fallback bool) (bool, error) {
 // namespace of every answer. The documents show it with a slash at the end; the Java SDK reads errors only without.
 const namespace = "http://mns.aliyuncs.com/doc/v1"
 
-// document writes an answer. It is indented because the PHP SDK loses properties of compact answers, and written by hand because
+// document writes an answer, byte for byte as recorded answers are: no encoding named, no line feed at the end. It is indented because the PHP SDK loses properties of compact answers, and written by hand because
 // encoding/xml takes several times as long.
 type document struct {
 	buf   []byte
@@ -124,14 +124,14 @@ type document struct {
 // newDocument writes a whole answer: a root element around what fill adds.
 func newDocument(root string, fill func(*document)) []byte {
 	d := &document{buf: make([]byte, 0, 768)}
-	d.buf = append(d.buf, `<?xml version="1.0" encoding="UTF-8"?>`+"\n<"...)
+	d.buf = append(d.buf, `<?xml version="1.0" ?>`+"\n<"...)
 	d.buf = append(d.buf, root...)
 	d.buf = append(d.buf, ` xmlns="`+namespace+`">`+"\n"...)
 	d.depth++
 	fill(d)
 	d.depth--
 	d.end(root)
-	return d.buf
+	return bytes.TrimSuffix(d.buf, []byte("\n"))
 }
 
 // element adds a child with children.
