@@ -73,6 +73,7 @@ func FuzzBody(f *testing.F) {
 		0: {
 			"&\x8e>",
 			`<Message xmlns="http://mns.aliyuncs.com/doc/v1/"><MessageBody>a &amp; b&#13;</MessageBody><DelaySeconds>1</DelaySeconds><Priority>8</Priority></Message>`,
+			"\uFEFF" + `<?xml version="1.0" encoding="utf8"?><Message><MessageBody>m</MessageBody></Message>`,
 			`<?xml version="1.0" encoding="UTF-8"?><Messages><Message><MessageBody><![CDATA[<x>]]></MessageBody></Message><Message/></Messages>`,
 		},
 		1: {`<ReceiptHandles><ReceiptHandle>1-ODU4OTkzNDU5My0xNDM1MTk3NjAwLTItNg==</ReceiptHandle></ReceiptHandles>`},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"strconv"
 	"strings"
@@ -24,9 +25,21 @@ type unclosed struct {
 	text []byte
 }
 
+// byteOrderMark may stand before a document; .NET clients begin every one with it.
+const byteOrderMark = "\uFEFF"
+
+// utf8Reader takes the name of UTF-8 that encoding/xml does not know. The protocol has no other encoding.
+func utf8Reader(encoding string, body io.Reader) (io.Reader, error) {
+	if strings.EqualFold(encoding, "utf8") {
+		return body, nil
+	}
+	return nil, fmt.Errorf("the encoding is %s, want UTF-8", encoding)
+}
+
 // parseXML reads one document with nothing behind it.
 func parseXML(body []byte) (*element, error) {
-	decoder := xml.NewDecoder(bytes.NewReader(body))
+	decoder := xml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(body, []byte(byteOrderMark))))
+	decoder.CharsetReader = utf8Reader
 	var root *element
 	var open []unclosed
 	for {
