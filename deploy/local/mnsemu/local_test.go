@@ -184,7 +184,7 @@ func TestCommand(t *testing.T) {
 
 	t.Run("names what is wrong with its arguments", func(t *testing.T) {
 		full := func(more ...string) []string {
-			return append([]string{"-access-key", "a", "-secret-key", "s", "-data", t.TempDir()}, more...)
+			return append([]string{"-listen", "127.0.0.1:0", "-access-key", "a", "-secret-key", "s", "-data", t.TempDir()}, more...)
 		}
 		for want, args := range map[string][]string{
 			"-nonsense":              full("-nonsense"),
