@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -106,9 +107,20 @@ func (s *Set) carryOut(w *watcher, r *http.Request, f Fault, execute func(http.R
 		abort()
 	}
 	for name, value := range f.Headers {
-		answer.Header().Set(name, value)
+		override(answer.Header(), name, value)
 	}
 	s.send(w, r, f, answer)
+}
+
+// override sets a header in the case in which the answer has it, if it does: servers write some in lower case.
+func override(header http.Header, name, value string) {
+	for own := range header {
+		if strings.EqualFold(own, name) {
+			header[own] = []string{value}
+			return
+		}
+	}
+	header.Set(name, value)
 }
 
 // page is an answer that does not come from the server.

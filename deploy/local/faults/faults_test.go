@@ -45,6 +45,7 @@ func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.arrived <- struct{}{}
 		}
 		w.Header().Set("Content-Type", "application/json")
+		w.Header()["x-shop-till"] = []string{"7"}
 		switch call.Action {
 		case "SoldOut":
 			refuse(w, http.StatusConflict, "SoldOut", "nothing left")
@@ -157,10 +158,10 @@ func TestServe(t *testing.T) {
 		}
 	})
 
-	t.Run("sets headers over the answer's own", func(t *testing.T) {
+	t.Run("sets headers over the answer's own, in whatever case these are written", func(t *testing.T) {
 		s := openShop(t)
 		s.breaks(t, faults.Rule{Times: 2, Fault: faults.Fault{Answer: faults.Slow, Headers: map[string]string{
-			"content-type": "application/broken", "x-acs-retry-after": "1500",
+			"content-type": "application/broken", "x-acs-retry-after": "1500", "X-Shop-Till": "8",
 		}}})
 		s.wantAnswer(t, "/Buy", answer{200, "application/broken", realAnswer})
 		resp, err := s.client.Get(s.url + "/Buy")
@@ -168,8 +169,10 @@ func TestServe(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer resp.Body.Close()
-		if diff := cmp.Diff([]string{"1500"}, resp.Header.Values("X-Acs-Retry-After")); diff != "" {
-			t.Errorf("header (-want +got):\n%s", diff)
+		for name, want := range map[string][]string{"X-Acs-Retry-After": {"1500"}, "X-Shop-Till": {"8"}} {
+			if diff := cmp.Diff(want, resp.Header.Values(name)); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", name, diff)
+			}
 		}
 	})
 
