@@ -2,6 +2,7 @@ package dispatch_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,16 +59,13 @@ func (p *post) due(t *testing.T, n int, ended bool) ledger.Row {
 	return row
 }
 
-// sent are the messages of a queue, taken from it.
+// sent are the messages of a queue, taken from it, by the ids of their jobs.
 func (p *post) sent(t *testing.T, name string) (out []queue.Delivery) {
 	t.Helper()
-	messages, err := localtest.MNSClient(t, p.url).Receive(t.Context(), name, 16, 0)
-	if err != nil {
-		t.Fatal(err)
+	for _, body := range sim.Take(t, localtest.MNSClient(t, p.url), name) {
+		out = append(out, sim.Keys(t, sim.Key).Decode([]byte(body), noon)...)
 	}
-	for _, m := range messages {
-		out = append(out, sim.Keys(t, sim.Key).Decode([]byte(m.Body), noon)...)
-	}
+	slices.SortFunc(out, func(a, b queue.Delivery) int { return strings.Compare(a.Envelope.JobID, b.Envelope.JobID) })
 	return out
 }
 
