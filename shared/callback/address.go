@@ -42,9 +42,10 @@ type addressRange struct {
 	what   string
 }
 
-// forbidden are the ranges of the IANA IPv4 and IPv6 special-purpose address registries (RFC 6890 and its updates) and the
-// multicast ranges. Of IPv6 those inside 2000::/3 are here, since outside of it nothing is public. 6to4 and Teredo, which hold
-// an IPv4 address, are forbidden whatever it is: both are deprecated, and nobody receives callbacks there.
+// forbidden are the ranges of the IANA special-purpose address registries that are not globally reachable
+// (https://www.iana.org/assignments/iana-ipv4-special-registry, https://www.iana.org/assignments/iana-ipv6-special-registry), the
+// multicast ranges, and what RFC 3879 and RFC 4291 took out of use. 6to4 and Teredo, which hold an IPv4 address, are forbidden whatever
+// it is: both are deprecated, and nobody receives callbacks there.
 var forbidden = sync.OnceValue(func() []addressRange {
 	return []addressRange{
 		{netip.MustParsePrefix("0.0.0.0/8"), "an unspecified address"},
@@ -66,14 +67,21 @@ var forbidden = sync.OnceValue(func() []addressRange {
 		{netip.MustParsePrefix("240.0.0.0/4"), "a reserved address"},
 		{netip.MustParsePrefix("::/128"), "an unspecified address"},
 		{netip.MustParsePrefix("::1/128"), "a loopback address"},
-		{netip.MustParsePrefix("fc00::/7"), "a private network"},
-		{netip.MustParsePrefix("fe80::/10"), "a link-local address"},
-		{netip.MustParsePrefix("ff00::/8"), "a multicast address"},
+		{netip.MustParsePrefix("::/96"), "an IPv4-compatible address"},
+		// The translator's operator says where in the address the IPv4 address is (RFC 8215), so that it cannot be judged.
+		{netip.MustParsePrefix("64:ff9b:1::/48"), "a network's own NAT64"},
+		{netip.MustParsePrefix("100::/64"), "an address that discards"},
+		{netip.MustParsePrefix("100:0:0:1::/64"), "a dummy address"},
 		// Teredo, benchmarking, ORCHID and other protocols' own addresses.
 		{netip.MustParsePrefix("2001::/23"), "an address of a protocol, not of a host"},
 		{netip.MustParsePrefix("2001:db8::/32"), "a documentation address"},
 		{netip.MustParsePrefix("2002::/16"), "a 6to4 address"},
 		{netip.MustParsePrefix("3fff::/20"), "a documentation address"},
+		{netip.MustParsePrefix("5f00::/16"), "a segment routing address"},
+		{netip.MustParsePrefix("fc00::/7"), "a private network"},
+		{netip.MustParsePrefix("fe80::/10"), "a link-local address"},
+		{netip.MustParsePrefix("fec0::/10"), "a site-local address"},
+		{netip.MustParsePrefix("ff00::/8"), "a multicast address"},
 	}
 })
 
@@ -82,15 +90,22 @@ var (
 	globalUnicast = netip.MustParsePrefix("2000::/3")
 	// nat64 is the well-known prefix of RFC 6052 before an IPv4 address. Networks without IPv4 reach public hosts by it.
 	nat64 = netip.MustParsePrefix("64:ff9b::/96")
-	// metadata are the metadata services of Alibaba Cloud and, by convention, of other clouds.
-	metadata = []netip.Addr{netip.MustParseAddr("100.100.100.200"), netip.MustParseAddr("169.254.169.254")}
 )
+
+// metadata are the metadata services of Alibaba Cloud
+// (https://www.alibabacloud.com/help/en/ecs/user-guide/view-instance-metadata), and those of other clouds.
+var metadata = sync.OnceValue(func() []netip.Addr {
+	return []netip.Addr{
+		netip.MustParseAddr("100.100.100.200"), netip.MustParseAddr("fd00:100::100:200"),
+		netip.MustParseAddr("169.254.169.254"), netip.MustParseAddr("169.254.170.2"), // by convention; AWS's containers
+		netip.MustParseAddr("fd00:ec2::254"), netip.MustParseAddr("fd20:ce::254"), netip.MustParseAddr("fd00:c1::a9fe:a9fe"), // AWS, Google, Oracle
+	}
+})
 
 // refusal says what the address is if callbacks may not go there; empty means that they may.
 func (p Policy) refusal(addr netip.Addr) (what string) {
 	addr = addr.Unmap() // a prefix contains no address in IPv4-mapped form, whatever its bits, nor one with a zone
-	reached := behindNAT64(addr)
-	if slices.Contains(metadata, reached) {
+	if isMetadata(addr) {
 		return "a metadata service"
 	}
 	for _, n := range p.Networks {
@@ -98,22 +113,32 @@ func (p Policy) refusal(addr netip.Addr) (what string) {
 			return ""
 		}
 	}
+	if nat64.Contains(addr) {
+		addr = embedded(addr, [4]int{12, 13, 14, 15})
+	}
 	for _, r := range forbidden() {
-		if r.prefix.Contains(reached) {
+		if r.prefix.Contains(addr) {
 			return r.what
 		}
 	}
-	if !reached.Is4() && !globalUnicast.Contains(reached) {
+	if !addr.Is4() && !globalUnicast.Contains(addr) {
 		return "a reserved address"
 	}
 	return ""
 }
 
-// behindNAT64 is the address that a translator makes of the given one.
-func behindNAT64(addr netip.Addr) netip.Addr {
-	if !nat64.Contains(addr) {
-		return addr
+// isMetadata reports whether an address is that of a metadata service, or holds one wherever IPv6 can hold an IPv4 address: behind a
+// prefix of NAT64, the well-known one or a network's own (RFC 6052 section 2.2), and in 6to4 (RFC 3056 section 2).
+func isMetadata(addr netip.Addr) bool {
+	if slices.Contains(metadata(), addr) {
+		return true
 	}
-	bytes := addr.As16()
-	return netip.AddrFrom4([4]byte(bytes[12:]))
+	places := [][4]int{{12, 13, 14, 15}, {9, 10, 11, 12}, {7, 9, 10, 11}, {6, 7, 9, 10}, {5, 6, 7, 9}, {4, 5, 6, 7}, {2, 3, 4, 5}}
+	return addr.Is6() && slices.ContainsFunc(places, func(place [4]int) bool { return slices.Contains(metadata(), embedded(addr, place)) })
+}
+
+// embedded is the IPv4 address that is in these bytes of an IPv6 address.
+func embedded(addr netip.Addr, place [4]int) netip.Addr {
+	b := addr.As16()
+	return netip.AddrFrom4([4]byte{b[place[0]], b[place[1]], b[place[2]], b[place[3]]})
 }

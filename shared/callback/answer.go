@@ -22,16 +22,13 @@ import (
 const minHidden = 4
 
 // verdict is what an answer comes to.
-func (t target) verdict(res *http.Response, answer []byte, now time.Time) error {
+func (t target) verdict(res *http.Response, now time.Time) error {
 	status := res.StatusCode
 	if status >= 200 && status <= 299 {
 		return nil
 	}
 	failure := &fault.Error{
 		Step: Step, Message: fmt.Sprintf("%s answered %d", t, status), RetryAfter: retryAfter(res.Header, now), Err: answered(status),
-	}
-	if text := t.presentable(answer); text != "" {
-		failure.Message += ": " + text
 	}
 	switch {
 	case status == http.StatusGone:
@@ -99,7 +96,7 @@ func (t target) reason(ctx context.Context, err error) string {
 	case errors.As(err, &network):
 		err = network.Err
 	}
-	return t.presentable([]byte(err.Error()))
+	return t.presentable(err.Error())
 }
 
 func (t target) forbidden(what string) error {
@@ -123,16 +120,15 @@ func retryAfter(header http.Header, now time.Time) time.Duration {
 	return min(max(at.Sub(now), 0), maxDelay)
 }
 
-// presentable makes a text of the receiver fit for errors and logs: short, on one line, and without the URL's query, which
-// receivers like to repeat.
-func (t target) presentable(text []byte) string {
-	shown := t.withoutQuery(string(text))
-	shown = strings.Map(func(r rune) rune {
+// presentable makes an error fit for logs: short, on one line, and without the URL's query, since errors quote heads that cannot be
+// read, and receivers like to repeat what they got.
+func (t target) presentable(text string) string {
+	shown := strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return ' '
 		}
 		return r
-	}, shown)
+	}, t.withoutQuery(text))
 	return shorten(strings.Join(strings.Fields(shown), " "), maxShown)
 }
 

@@ -3,7 +3,7 @@
 //
 // Where the POST goes is said by somebody outside, so the package trusts neither the URL nor the name server nor the answer.
 // It connects to public addresses only, and to networks the operator has named; it looks at the very address it connects to;
-// it follows no redirect and uses no proxy; everything it waits for or reads has a bound.
+// it follows no redirect and uses no proxy; everything it waits for or reads has a bound, and an answer's body is not read.
 //
 // It makes one attempt. Next says when another one is due; keeping the callback until then is up to a queue.
 package callback
@@ -56,8 +56,7 @@ const (
 
 const (
 	// defaultTimeout is within the 15 to 30 s that Standard Webhooks recommends.
-	defaultTimeout   = 20 * time.Second
-	defaultMaxAnswer = 64 << 10
+	defaultTimeout = 20 * time.Second
 	// maxHeaderBytes bounds the head of the answer, the interim (1xx) answers before it included.
 	maxHeaderBytes = 64 << 10
 )
@@ -75,10 +74,8 @@ type Config struct {
 	Secrets []string
 	// Policy says where callbacks may go.
 	Policy Policy
-	// Timeout bounds one Post, from the look-up of the name to the last byte of the answer; 0 means 20 s.
+	// Timeout bounds one Post, from the look-up of the name to the end of the answer's head; 0 means 20 s.
 	Timeout time.Duration
-	// MaxAnswerBytes is how much of an answer's body is read; 0 means 64 KiB.
-	MaxAnswerBytes int64
 	// RootCAs sign the receivers' certificates; nil means the CAs of the system.
 	RootCAs *x509.CertPool
 	// Resolver is asked for the addresses of names; nil means net.DefaultResolver.
@@ -91,22 +88,18 @@ func (c Config) check() error {
 	if c.Timeout < 0 {
 		return fmt.Errorf("callback timeout: want 0 or more, not %s", c.Timeout)
 	}
-	if c.MaxAnswerBytes < 0 {
-		return fmt.Errorf("callback answers: want a limit of 0 bytes or more, not %d", c.MaxAnswerBytes)
-	}
 	return c.Policy.Check()
 }
 
 // Sender sends callbacks. It is safe for concurrent use and keeps no connection, cookie or goroutine between them.
 type Sender struct {
-	policy    Policy
-	timeout   time.Duration
-	maxAnswer int64
-	roots     *x509.CertPool
-	resolver  resolver
-	dialer    net.Dialer
-	now       func() time.Time
-	sign      signer
+	policy   Policy
+	timeout  time.Duration
+	roots    *x509.CertPool
+	resolver resolver
+	dialer   net.Dialer
+	now      func() time.Time
+	sign     signer
 }
 
 // New returns a sender, or an error that says what is wrong with the configuration without quoting a secret.
@@ -116,14 +109,11 @@ func New(cfg Config) (*Sender, error) {
 		return nil, err
 	}
 	s := &Sender{
-		policy: cfg.Policy, timeout: cfg.Timeout, maxAnswer: cfg.MaxAnswerBytes, roots: cfg.RootCAs, resolver: cfg.Resolver,
+		policy: cfg.Policy, timeout: cfg.Timeout, roots: cfg.RootCAs, resolver: cfg.Resolver,
 		dialer: net.Dialer{Timeout: dialTime, ControlContext: cfg.Policy.control}, now: cfg.Now, sign: sign,
 	}
 	if s.timeout == 0 {
 		s.timeout = defaultTimeout
-	}
-	if s.maxAnswer == 0 {
-		s.maxAnswer = defaultMaxAnswer
 	}
 	if s.resolver == nil {
 		s.resolver = net.DefaultResolver
@@ -134,7 +124,8 @@ func New(cfg Config) (*Sender, error) {
 	return s, nil
 }
 
-// Post sends the event to the URL and returns nil if the receiver has taken it: it answered with a status from 200 to 299.
+// Post sends the event to the URL and returns nil if the receiver has taken it: it answered with a status from 200 to 299. It
+// returns as soon as the head of the answer is there, and hangs up.
 // Sending it again does no harm, since the receiver knows it by its id. Errors are faults, and of the URL they show scheme,
 // host and path alone:
 //
@@ -164,11 +155,8 @@ func (s *Sender) Post(ctx context.Context, url string, event Event) error {
 	if err != nil {
 		return to.unreachable(ctx, err, true)
 	}
-	// The status has been read and decides alone. Success reads the body too: some receivers stop their work when the sender
-	// hangs up.
-	answer, _ := io.ReadAll(io.LimitReader(res.Body, s.maxAnswer))
-	_ = res.Body.Close()
-	return to.verdict(res, answer, s.now())
+	_ = res.Body.Close() // unread: the status decides, and a receiver that drips its body shall hold up nobody
+	return to.verdict(res, s.now())
 }
 
 func (s *Sender) request(ctx context.Context, to target, event Event, body []byte) *http.Request {

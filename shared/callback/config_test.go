@@ -51,12 +51,9 @@ func TestNew(t *testing.T) {
 			}
 		}
 	})
-	t.Run("refuses negative bounds", func(t *testing.T) {
-		for _, bad := range []callback.Config{{Timeout: -1}, {MaxAnswerBytes: -1}} {
-			bad.Secrets = []string{secret}
-			if _, err := callback.New(bad); err == nil {
-				t.Errorf("%+v is accepted", bad)
-			}
+	t.Run("refuses a negative time", func(t *testing.T) {
+		if _, err := callback.New(callback.Config{Secrets: []string{secret}, Timeout: -1}); err == nil {
+			t.Error("it is accepted")
 		}
 	})
 	t.Run("makes a sender that shows no secret", func(t *testing.T) {

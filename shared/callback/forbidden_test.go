@@ -15,22 +15,69 @@ import (
 	"routinely/shared/fault"
 )
 
-// edges are the first and last address of each range that is forbidden.
-func edges() []string {
-	return []string{
-		"0.0.0.0", "0.255.255.255", "10.0.0.0", "10.255.255.255", "100.64.0.0", "100.127.255.255", "127.0.0.1", "127.255.255.255",
-		"169.254.0.0", "169.254.255.255", "172.16.0.0", "172.31.255.255", "192.0.0.0", "192.0.0.255", "192.0.2.0", "192.0.2.255",
-		"192.88.99.0", "192.88.99.255", "192.168.0.0", "192.168.255.255", "198.18.0.0", "198.19.255.255", "198.51.100.0",
-		"198.51.100.255", "203.0.113.0", "203.0.113.255", "224.0.0.0", "239.255.255.255", "240.0.0.0", "255.255.255.254",
-		"255.255.255.255", "169.254.169.254", "100.100.100.200",
+// specialRanges are the rows of the IANA special-purpose address registries whose addresses are not globally reachable, and the other
+// ranges where no callback may go. An empty neighbour is itself forbidden: it is in another row, outside of the public part of IPv6, or
+// there is none.
+func specialRanges() []specialRange {
+	return []specialRange{
+		{"0.0.0.0", "0.255.255.255", "", "1.0.0.0"},                          // this network
+		{"10.0.0.0", "10.255.255.255", "9.255.255.255", "11.0.0.0"},          // private use
+		{"100.64.0.0", "100.127.255.255", "100.63.255.255", "100.128.0.0"},   // shared address space
+		{"127.0.0.0", "127.255.255.255", "126.255.255.255", "128.0.0.0"},     // loopback
+		{"169.254.0.0", "169.254.255.255", "169.253.255.255", "169.255.0.0"}, // link local
+		{"172.16.0.0", "172.31.255.255", "172.15.255.255", "172.32.0.0"},     // private use
+		{"192.0.0.0", "192.0.0.255", "191.255.255.255", "192.0.1.0"},         // IETF protocol assignments
+		{"192.0.2.0", "192.0.2.255", "192.0.1.255", "192.0.3.0"},             // documentation
+		{"192.88.99.0", "192.88.99.255", "192.88.98.255", "192.88.100.0"},    // 6to4 relay anycast
+		{"192.168.0.0", "192.168.255.255", "192.167.255.255", "192.169.0.0"}, // private use
+		{"198.18.0.0", "198.19.255.255", "198.17.255.255", "198.20.0.0"},     // benchmarking
+		{"198.51.100.0", "198.51.100.255", "198.51.99.255", "198.51.101.0"},  // documentation
+		{"203.0.113.0", "203.0.113.255", "203.0.112.255", "203.0.114.0"},     // documentation
+		{"224.0.0.0", "239.255.255.255", "223.255.255.255", ""},              // multicast
+		{"240.0.0.0", "255.255.255.255", "", ""},                             // reserved, limited broadcast
 
-		"::", "::1", "::127.0.0.1", "::ffff:0:127.0.0.1", "64:ff9b:1::", "64:ff9b:1:ffff::", "64:ff9b::7f00:1", "64:ff9b::10.0.0.1",
-		"64:ff9b::100.100.100.200", "100::", "1fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "2001::", "2001:0:a00:1::", "2001:2::1", "2001:20::1",
-		"2001:1ff:ffff:ffff:ffff:ffff:ffff:ffff", "2001:db8::", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff", "2002::", "2002:7f00:1::1",
-		"2002:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "3fff::", "3fff:fff:ffff:ffff:ffff:ffff:ffff:ffff", "4000::", "5f00::1", "fc00::",
-		"fd00:ec2::254", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "fe80::1", "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "fec0::1", "ff00::",
-		"ff02::1", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+		{"::", "::ffff:ffff", "", ""},                                                                                    // unspecified, loopback, IPv4-compatible
+		{"::ffff:0:0:0", "::ffff:0:ffff:ffff", "", ""},                                                                   // IPv4-translated (RFC 2765)
+		{"64:ff9b:1::", "64:ff9b:1:ffff:ffff:ffff:ffff:ffff", "", ""},                                                    // a network's own NAT64
+		{"100::", "100::ffff:ffff:ffff:ffff", "", ""},                                                                    // discard only
+		{"100:0:0:1::", "100::1:ffff:ffff:ffff:ffff", "", ""},                                                            // dummy
+		{"2001::", "2001:0:ffff:ffff:ffff:ffff:ffff:ffff", "2000:ffff:ffff:ffff:ffff:ffff:ffff:ffff", ""},                // Teredo
+		{"2001:2::", "2001:2:0:ffff:ffff:ffff:ffff:ffff", "", ""},                                                        // benchmarking
+		{"2001:10::", "2001:1f:ffff:ffff:ffff:ffff:ffff:ffff", "", ""},                                                   // ORCHID
+		{"2001::", "2001:1ff:ffff:ffff:ffff:ffff:ffff:ffff", "", "2001:200::"},                                           // IETF protocol assignments
+		{"2001:db8::", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff", "2001:db7:ffff:ffff:ffff:ffff:ffff:ffff", "2001:db9::"}, // documentation
+		{"2002::", "2002:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "2001:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "2003::"},       // 6to4
+		{"3fff::", "3fff:fff:ffff:ffff:ffff:ffff:ffff:ffff", "3ffe:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "3fff:1000::"},   // documentation
+		{"5f00::", "5f00:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "", ""},                                                    // segment routing
+		{"fc00::", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "", ""},                                                    // unique local
+		{"fe80::", "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "", ""},                                                    // link local
+		{"fec0::", "feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "", ""},                                                    // site local (RFC 3879)
+		{"ff00::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "", ""},                                                    // multicast
+		{"::", "1fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "", "2000::"},                                                  // not given to anybody
+		{"4000::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "3fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", ""},
 	}
+}
+
+// specialRange is a range of addresses with the public ones just before and after it.
+type specialRange struct{ first, last, before, after string }
+
+// metadataServices are refused even where their network is allowed.
+func metadataServices() []string {
+	return []string{
+		"100.100.100.200", "fd00:100::100:200", "169.254.169.254", "169.254.170.2", "fd00:ec2::254", "fd20:ce::254", "fd00:c1::a9fe:a9fe",
+		"::ffff:100.100.100.200", "64:ff9b::100.100.100.200", "64:ff9b:1::100.100.100.200", "64:ff9b:1:6464:64:c800::", "64:ff9b:1:64:64:64c8::",
+		"64:ff9b:1:0:64:6464:c800:0", "2002:6464:64c8::1", "fd12:3456::100.100.100.200", "2001:db8:6464:64c8::", "2001:db8:64:6464:c8::",
+	}
+}
+
+// edges are the first and last address of each range that is forbidden, and others in them.
+func edges() []string {
+	var out []string
+	for _, r := range specialRanges() {
+		out = append(out, r.first, r.last)
+	}
+	return append(out, "169.254.169.254", "100.100.100.200", "fd00:ec2::254", "fd20:ce::254", "::1", "::127.0.0.1", "64:ff9b::7f00:1",
+		"64:ff9b::10.0.0.1", "64:ff9b::100.100.100.200", "64:ff9b:1::8.8.8.8", "2002:7f00:1::1", "2001:20::1", "fd12:3456::1")
 }
 
 // spellings are ways to write an address that one resolver or another understands, as the host of a URL.
@@ -65,6 +112,14 @@ func fullWidth(text string) string {
 	}, text)
 }
 
+// inURL is an address as the host of a URL.
+func inURL(addr string) string {
+	if strings.Contains(addr, ":") {
+		return "[" + addr + "]"
+	}
+	return addr
+}
+
 func TestForbiddenURL(t *testing.T) {
 	t.Run("refuses forbidden addresses however they are written", func(t *testing.T) {
 		for _, addr := range edges() {
@@ -74,21 +129,18 @@ func TestForbiddenURL(t *testing.T) {
 					t.Errorf("%s as %s: got %v", addr, host, err)
 				}
 			}
-			host := addr
-			if strings.Contains(addr, ":") {
-				host = "[" + addr + "]"
-			}
-			failed(t, callback.CheckURL("https://"+host+"/", callback.Policy{}), fault.Denied, callback.CodeForbidden)
+			failed(t, callback.CheckURL("https://"+inURL(addr)+"/", callback.Policy{}), fault.Denied, callback.CodeForbidden)
 		}
 	})
 	t.Run("accepts the neighbours of forbidden ranges", func(t *testing.T) {
-		for _, addr := range []string{
-			"1.0.0.0", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "126.255.255.255", "128.0.0.0", "169.253.255.255",
-			"169.255.0.0", "172.15.255.255", "172.32.0.0", "191.255.255.255", "192.0.1.0", "192.0.3.0", "192.88.98.255", "192.88.100.0",
-			"192.167.255.255", "192.169.0.0", "198.17.255.255", "198.20.0.0", "198.51.99.255", "198.51.101.0", "203.0.112.255", "203.0.114.0",
-			"223.255.255.255", "[2000::]", "[2001:200::]", "[2001:db7:ffff::]", "[2001:db9::]", "[2003::]", "[3ffe:ffff::]", "[3fff:1000::]",
-		} {
-			if err := callback.CheckURL("https://"+addr+"/", callback.Policy{}); err != nil {
+		public := []string{
+			"64:ff9b::8.8.8.8", "64:ff9b::9.255.255.255", "192.31.196.1", "192.52.193.1", "192.175.48.1", "2620:4f:8000::1", // the registries call these globally reachable
+		}
+		for _, r := range specialRanges() {
+			public = append(public, r.before, r.after)
+		}
+		for _, addr := range public {
+			if err := callback.CheckURL("https://"+inURL(addr)+"/", callback.Policy{}); addr != "" && err != nil {
 				t.Errorf("%s: %v", addr, err)
 			}
 		}
@@ -101,16 +153,28 @@ func TestForbiddenURL(t *testing.T) {
 				b[i] = byte(random.Uint32() >> random.UintN(9)) // many zeros
 			}
 			for _, addr := range []netip.Addr{netip.AddrFrom16(b), netip.AddrFrom4([4]byte(b[:]))} {
-				host := addr.Unmap().String()
-				if strings.Contains(host, ":") {
-					host = "[" + host + "]"
-				}
-				if a := addr.Unmap(); callback.CheckURL("https://"+host, callback.Policy{}) == nil && (!a.IsGlobalUnicast() || a.IsPrivate()) {
+				if a := addr.Unmap(); callback.CheckURL("https://"+inURL(a.String()), callback.Policy{}) == nil && (!a.IsGlobalUnicast() || a.IsPrivate()) {
 					t.Fatalf("%s is accepted", addr)
 				}
 			}
 		}
 	})
+}
+
+func TestPostRefusesWhatCheckURLRefuses(t *testing.T) {
+	s, e := newSender(t, callback.Config{}), newEvent(t, job())
+	texts := []string{"", "http://a.example/", "https://a.example/#", "https://a.example:22/", "https://nas/", "https://a_b.example/", "https://u@a.example/"}
+	for _, addr := range edges() {
+		for _, host := range spellings(addr) {
+			texts = append(texts, "https://"+host+"/hook?token=hush")
+		}
+	}
+	for _, text := range texts {
+		asked, sent := callback.CheckURL(text, callback.Policy{}), s.Post(t.Context(), text, e)
+		if asked == nil || sent == nil || asked.Error() != sent.Error() {
+			t.Errorf("%q: %v when it is asked for, %v when it is sent", text, asked, sent)
+		}
+	}
 }
 
 func TestForbiddenName(t *testing.T) {
@@ -195,17 +259,22 @@ func TestForbiddenName(t *testing.T) {
 func TestPolicy(t *testing.T) {
 	t.Run("never opens the metadata services", func(t *testing.T) {
 		policy := callback.Policy{AllowHTTP: true}
-		for _, network := range []string{"100.64.0.0/10", "169.254.0.0/16", "64:ff9b::/96"} {
+		for _, network := range []string{"100.64.0.0/10", "169.254.0.0/16", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "fc00::/7", "2001:db8::/32"} {
 			policy.Networks = append(policy.Networks, netip.MustParsePrefix(network))
 		}
 		if err := policy.Check(); err != nil {
 			t.Fatal(err)
 		}
-		for _, host := range []string{"100.100.100.200", "169.254.169.254", "[::ffff:100.100.100.200]", "[64:ff9b::100.100.100.200]"} {
-			failed(t, callback.CheckURL("http://"+host+"/", policy), fault.Denied, callback.CodeForbidden)
+		for _, addr := range metadataServices() {
+			got := failed(t, callback.CheckURL("http://"+inURL(addr)+"/", policy), fault.Denied, callback.CodeForbidden)
+			if !strings.Contains(got.Message, "metadata") {
+				t.Errorf("%s: got %s", addr, got.Message)
+			}
 		}
-		if err := callback.CheckURL("http://100.100.100.201/", policy); err != nil {
-			t.Error(err)
+		for _, addr := range []string{"100.100.100.201", "64:ff9b::10.0.0.1", "64:ff9b:1::10.0.0.1", "fd00:ec2::253", "2001:db8::1"} {
+			if err := callback.CheckURL("http://"+inURL(addr)+"/", policy); err != nil {
+				t.Errorf("%s: %v", addr, err)
+			}
 		}
 	})
 	t.Run("names what is wrong with its networks", func(t *testing.T) {

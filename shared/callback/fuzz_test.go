@@ -21,7 +21,7 @@ func FuzzCheckURL(f *testing.F) {
 	}
 	for _, text := range []string{
 		"", "https://bücher.example/ü?" + mark, "https://user:" + mark + "@a.example", "https://xn--bcher-kva.example:443", "http://a.example:80/#",
-		"https://a.example\\@b.example", "https://a.example:" + mark, "https://%E3%80%82.example", "https://[::ffff:8.8.8.8]", "https://localhost。",
+		"https://a.example\\@b.example", "https://a.example:" + mark, "https://%E3%80%82.example", "https://[::ffff:8.8.8.8]", "https://localhost。", "https://120.7.0b1",
 	} {
 		f.Add(text)
 	}
@@ -80,7 +80,7 @@ func checkURL(t *testing.T, normal, host string, port uint16) {
 func looksLikeAddress(text string) bool {
 	parts := strings.Split(strings.TrimSuffix(text, "."), ".")
 	for _, part := range parts {
-		if _, err := strconv.ParseUint(part, 0, 64); err != nil || strings.Contains(part, "_") {
+		if _, err := strconv.ParseUint(part, 0, 64); err != nil || strings.Contains(part, "_") || strings.HasPrefix(part, "0b") || strings.HasPrefix(part, "0o") {
 			if _, err := strconv.ParseUint(part, 10, 64); err != nil {
 				return false
 			}

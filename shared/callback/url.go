@@ -159,21 +159,26 @@ func readHost(u *url.URL, policy Policy) (host string, addr netip.Addr, err erro
 	return name, netip.Addr{}, nil
 }
 
-// readName returns a name in lower case and ASCII, without the full stop of the root. An internationalised name is taken only if
-// what it becomes stays as it is: package idna makes names of broken texts that it would not read.
+// readName returns a name in lower case and ASCII, without the full stop of the root. Plain names are not held to IDNA, which has rules
+// of its own for hyphens (as in r3---sn.example.com). An internationalised name is taken only if what it becomes stays as it is: package
+// idna makes names of broken texts that it would not read.
 func readName(given string) (name string, ok bool) {
+	name = strings.TrimSuffix(strings.ToLower(given), ".")
+	if isPlain(name) && !strings.Contains("."+name, ".xn--") {
+		return name, true
+	}
 	name, err := idna.Lookup.ToASCII(given)
 	if err != nil {
 		return "", false
 	}
 	same, err := idna.Lookup.ToASCII(name)
 	name = strings.TrimSuffix(name, ".")
-	return name, err == nil && strings.TrimSuffix(same, ".") == name && len(name) <= maxHostName && allLabels(strings.Split(name, "."))
+	return name, err == nil && strings.TrimSuffix(same, ".") == name && isPlain(name)
 }
 
-// allLabels reports whether all are DNS labels in lower case.
-func allLabels(labels []string) bool {
-	return !slices.ContainsFunc(labels, func(label string) bool {
+// isPlain reports whether a name is made of DNS labels in lower case, and is not too long for one.
+func isPlain(name string) bool {
+	return len(name) <= maxHostName && !slices.ContainsFunc(strings.Split(name, "."), func(label string) bool {
 		return label == "" || len(label) > maxLabel || label[0] == '-' || label[len(label)-1] == '-' ||
 			strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-") != ""
 	})

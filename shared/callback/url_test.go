@@ -29,6 +29,7 @@ func TestCheckURL(t *testing.T) {
 			"https://[64:ff9b::8.8.8.8]/":                       "https://[64:ff9b::808:808]/",
 			"https://0x7f.example.com/":                         "https://0x7f.example.com/",
 			"https://local.example.com/":                        "https://local.example.com/",
+			"https://R3---sn-4g5e.example.com/":                 "https://r3---sn-4g5e.example.com/",
 			"https://" + strings.Repeat("a.", 125) + "com/":     "https://" + strings.Repeat("a.", 125) + "com/",
 			"https://a.example/" + strings.Repeat("x", 2048-18): "https://a.example/" + strings.Repeat("x", 2048-18),
 		} {
