@@ -28,15 +28,19 @@ type Callback struct {
 	Attempt int `json:"attempt"`
 	// LastStatus is the HTTP status of the latest attempt's answer; 0 without one.
 	LastStatus int `json:"lastStatus,omitempty"`
+	// GivenUp means that no other attempt is made. Without it a callback on the dead-letter queue is one that its trigger did not deliver.
+	GivenUp bool `json:"givenUp,omitempty"`
 }
 
-// SendCallback puts a callback on its queue, to be seen after delay. What is said of Send holds here too.
+// SendCallback puts a callback on its queue, to be seen after delay: one that was given up is so no more. What is said of Send holds here too.
 func (c *Client) SendCallback(ctx context.Context, one Callback, delay time.Duration) error {
+	one.GivenUp = false
 	return c.sendCallback(ctx, c.cfg.CallbackQueue, one, delay)
 }
 
 // GiveUpCallback puts a callback on the dead-letter queue, where the janitor finds it and tells the job.
 func (c *Client) GiveUpCallback(ctx context.Context, one Callback) error {
+	one.GivenUp = true
 	return c.sendCallback(ctx, c.cfg.DeadLetterQueue, one, 0)
 }
 

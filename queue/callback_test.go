@@ -23,24 +23,25 @@ func news() queue.Callback {
 
 func TestCallback(t *testing.T) {
 	for name, test := range map[string]struct {
-		queue string
-		send  func(*queue.Client) error
+		queue   string
+		send    func(*queue.Client) error
+		givenUp bool
 	}{
-		"its queue":             {"jobs-callbacks", func(c *queue.Client) error { return c.SendCallback(t.Context(), news(), 0) }},
-		"the dead-letter queue": {"jobs-dead", func(c *queue.Client) error { return c.GiveUpCallback(t.Context(), news()) }},
+		"its queue":             {"jobs-callbacks", func(c *queue.Client) error { return c.SendCallback(t.Context(), news(), 0) }, false},
+		"the dead-letter queue": {"jobs-dead", func(c *queue.Client) error { return c.GiveUpCallback(t.Context(), news()) }, true},
 	} {
 		t.Run("comes back from "+name+" as it was sent", func(t *testing.T) {
 			_, url := startWith(t, "jobs", "jobs-dead", "jobs-callbacks")
 			if err := test.send(newClient(t, url)); err != nil {
 				t.Fatal(err)
 			}
-			got := bodies(t, url, test.queue)
-			if len(got) != 1 {
+			want, got := news(), bodies(t, url, test.queue)
+			if want.GivenUp = test.givenUp; len(got) != 1 {
 				t.Fatalf("%d messages", len(got))
 			}
 			for _, text := range []string{got[0], event("M1", quote(t, got[0])), event("M1", quote(t, base64.StdEncoding.EncodeToString([]byte(got[0]))))} {
 				d := one(t, text)
-				if diff := cmp.Diff(news(), *d.Callback); diff != "" || d.Bare {
+				if diff := cmp.Diff(want, *d.Callback); diff != "" || d.Bare {
 					t.Errorf("bare %t, -want +got:\n%s", d.Bare, diff)
 				}
 			}

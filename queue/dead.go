@@ -22,11 +22,12 @@ type Message struct {
 	Body string
 }
 
-// Open returns the messages in a message of the dead-letter queue: the trigger puts there a message as it was, or an event with several.
+// Open returns the messages in a message of the dead-letter queue: the trigger puts there a message as it was, or an event with several,
+// which may be a JSON text in itself.
 // What came without an id of its own is known by the dead letter's, so that it is the same however often it is read. There is at least one.
 func (k Keys) Open(m Message, now time.Time) []Delivery {
 	messages := []unwrapped{{"", []byte(m.Body)}}
-	if text := plain([]byte(m.Body)); len(text) > 0 && (text[0] == '[' || text[0] == '{') {
+	if text := plain(unquote([]byte(m.Body))); len(text) > 0 && (text[0] == '[' || text[0] == '{') {
 		messages = unwrap(text)
 	}
 	if len(messages) == 0 {

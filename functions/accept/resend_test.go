@@ -101,15 +101,17 @@ func TestUnknownKey(t *testing.T) {
 	}
 	t.Run("of a callback: it goes to the queue of callbacks", func(t *testing.T) {
 		f := start(t)
-		if err := f.Queue.SendCallback(t.Context(), news, 0); err != nil {
+		if err := f.Queue.GiveUpCallback(t.Context(), news); err != nil {
 			t.Fatal(err)
 		}
-		body := sim.Take(t, f.queue, sim.CallbackQueue)[0]
-		id := f.unknown(t, body)
+		id := f.unknown(t, sim.Take(t, f.queue, sim.DeadLetterQueue)[0])
 		read[api.WorkedOff](t, f.call(t, event("POST", "/v1/dead-letters/"+id+":redrive", "")), 200)
 		sent := sim.Take(t, f.queue, sim.CallbackQueue)
-		if len(sent) != 1 || sent[0] != body || len(f.queued(t)) > 0 {
-			t.Errorf("%q", sent)
+		if len(sent) != 1 || len(f.queued(t)) > 0 {
+			t.Fatalf("%q", sent)
+		}
+		if diff := cmp.Diff(&news, sim.Keys(t, sim.Key).Decode([]byte(sent[0]), now)[0].Callback); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
 		}
 	})
 	t.Run("cannot be corrected: nothing proves what its message asks for", func(t *testing.T) {

@@ -21,6 +21,8 @@ const (
 	maxEmpty = 3
 	// maxUndelivered is how often the trigger may give up a job in a round: the job may be what ends the worker.
 	maxUndelivered = 3
+	// maxUntold is how often triggers may give up a job and the news of its end in a round.
+	maxUntold = 2 * maxUndelivered
 )
 
 // takeDead works off the dead-letter queue. A message is deleted once all that it holds is settled in the ledger and, where it was sent again,
@@ -90,7 +92,7 @@ func (r *run) settle(ctx context.Context, m queue.Message) (settled bool, failed
 // settleOne does what one delivery asks for. key is the same whenever this dead letter is read.
 func (r *run) settleOne(ctx context.Context, key string, d queue.Delivery) (outcome, error) {
 	if d.Callback != nil {
-		return r.settleCallback(ctx, d)
+		return r.settleCallback(ctx, key, d)
 	}
 	if failure := dispatch.Unreadable(d); failure != nil {
 		return r.file(ctx, queue.UnreadableJobID(d), d, failure, "the message holds no job that could be carried out")
@@ -157,25 +159,41 @@ func (r *run) undelivered(row *ledger.Row, key string, d queue.Delivery) (outcom
 	return redelivered, row.SendAgain(now)
 }
 
-// settleCallback tells a job that the news of its end was not taken. A job that is past that end, or whose news is sent again, has no use for
-// that.
-func (r *run) settleCallback(ctx context.Context, d queue.Delivery) (outcome, error) {
-	c := *d.Callback
-	_, err := r.Ledger.Change(ctx, c.JobID, func(row *ledger.Row) error {
-		if row.CallbackFailed(c.Round, c.Attempt, c.LastStatus) != nil {
-			return errPassed
-		}
-		return nil
+// settleCallback tells a job that the news of its end was not taken, or sends it again if it was only not delivered.
+func (r *run) settleCallback(ctx context.Context, key string, d queue.Delivery) (what outcome, err error) {
+	row, err := r.Ledger.Change(ctx, d.Callback.JobID, func(row *ledger.Row) (err error) {
+		what, err = r.untold(row, key, *d.Callback)
+		return err
 	})
 	switch {
 	case fault.HasCode(err, ledger.CodeUnknownJob):
 		return r.file(ctx, queue.UnreadableJobID(d), d, unknownCallback(d), "the job is not in the ledger")
-	case errors.Is(err, errPassed):
-		return passed, nil
-	case err != nil:
+	case passing(err) != nil:
 		return left, err
+	case err == nil && what == redelivered:
+		_, err = r.send(ctx, []ledger.Row{row}, "sent again a callback that a trigger gave up")
+		return what, err
 	}
-	return callbackFailed, nil
+	return what, nil
+}
+
+// untold changes the row of a job that was not told of: the callback has failed if it was given up, and is due again if its trigger did not
+// deliver it. A job that is past that end, or whose news is sent again, has no use for either.
+func (r *run) untold(row *ledger.Row, key string, c queue.Callback) (outcome, error) {
+	before := len(row.Undelivered)
+	if row.CallbackFailed(c.Round, c.Attempt, c.LastStatus) != nil {
+		return passed, errPassed
+	}
+	if c.GivenUp {
+		return callbackFailed, nil
+	}
+	switch n := row.CountUndelivered(key); {
+	case n == before: // it was counted, and made due, when it was seen first
+		return redelivered, errPassed
+	case n >= maxUntold || row.CallbackDue(r.Now()) != nil: // of a dead letter that was dropped no other callback can be made
+		return callbackFailed, nil
+	}
+	return redelivered, nil
 }
 
 // file makes a dead letter of a message, unless that was done before. One whose job was recorded meanwhile stays on the queue: the next run

@@ -1,7 +1,6 @@
 package janitor_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -13,7 +12,6 @@ import (
 	"routinely/deploy/sim"
 	"routinely/functions/janitor"
 	"routinely/queue"
-	"routinely/shared/dispatch"
 	"routinely/shared/ledger"
 	"routinely/shared/routine"
 )
@@ -30,31 +28,6 @@ func (h *house) gone(t *testing.T, want janitor.Report) {
 	if n := len(h.take(t, sim.DeadLetterQueue)); n != 0 {
 		t.Errorf("%d messages stay on the dead-letter queue", n)
 	}
-}
-
-// callbackOf puts the callback of a job on the dead-letter queue, as notify does that gives it up.
-func (h *house) callbackOf(t *testing.T, row ledger.Row, attempt, status int) {
-	t.Helper()
-	c, err := dispatch.Callback(row)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.Attempt, c.LastStatus = attempt, status
-	if err := h.Queue.GiveUpCallback(t.Context(), c); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// told ends a job of whose end somebody was told.
-func (h *house) told(t *testing.T, id string) ledger.Row {
-	t.Helper()
-	h.job(t, id)
-	h.change(t, id, func(r *ledger.Row) { r.Succeed(routine.Result{}, r.Progress, noon, noon) })
-	return h.change(t, id, func(r *ledger.Row) {
-		if err := r.Sent(r.Redriven, r.Number, "k1", noon); err != nil {
-			t.Fatal(err)
-		}
-	})
 }
 
 func TestUndelivered(t *testing.T) {
@@ -285,55 +258,6 @@ func TestFiling(t *testing.T) {
 			h.put(t, fmt.Sprint("garbage ", i))
 		}
 		h.gone(t, janitor.Report{Filed: 200})
-	})
-}
-
-func TestCallbacksGivenUp(t *testing.T) {
-	t.Run("the job tells that its receiver did not take the news", func(t *testing.T) {
-		h := start(t)
-		h.callbackOf(t, h.told(t, "job-1"), 10, 503)
-		h.gone(t, janitor.Report{CallbacksFailed: 1})
-		want := &routine.CallbackStatus{State: routine.CallbackFailed, Attempts: 10, LastStatus: 503}
-		if diff := cmp.Diff(want, h.row(t, "job-1").Callback); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
-		}
-	})
-	t.Run("several in one event stay several", func(t *testing.T) {
-		h := start(t)
-		var bodies []string
-		for _, id := range []string{"job-1", "job-2"} {
-			h.callbackOf(t, h.told(t, id), 1, 0)
-		}
-		bodies = h.take(t, sim.DeadLetterQueue)
-		h.put(t, string(sim.Event(t, bodies...)))
-		h.gone(t, janitor.Report{CallbacksFailed: 2})
-	})
-	t.Run("the news of an earlier end changes nothing", func(t *testing.T) {
-		h := start(t)
-		h.job(t, "job-1")
-		h.change(t, "job-1", h.die)
-		h.callbackOf(t, h.row(t, "job-1"), 10, 503)
-		h.clock.Advance(time.Second)
-		h.change(t, "job-1", func(r *ledger.Row) {
-			_ = r.Redrive("op", "", nil, h.clock.Now(), h.clock.Now(), h.clock.Now())
-			_ = r.Sent(1, 1, "k1", h.clock.Now())
-		})
-		h.gone(t, janitor.Report{Passed: 1})
-	})
-	t.Run("without its job it is a dead letter with its bytes", func(t *testing.T) {
-		h := start(t)
-		row := h.told(t, "job-1")
-		row.ID = "job-2"
-		h.callbackOf(t, row, 10, 503)
-		h.gone(t, janitor.Report{Filed: 1})
-		letters := h.letters(t)
-		if len(letters) != 1 || letters[0].Code != "UnknownJob" {
-			t.Fatalf("%+v", letters)
-		}
-		var kept struct{ Type string }
-		if err := json.Unmarshal([]byte(h.row(t, letters[0].ID).Received.Body), &kept); err != nil || kept.Type != queue.TypeCallback {
-			t.Errorf("%+v, %v", kept, err)
-		}
 	})
 }
 

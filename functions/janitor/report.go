@@ -13,8 +13,8 @@ type Report struct {
 	Sent int `json:"sent"`
 	// SentAgain counts the jobs without news whose message was sent once more.
 	SentAgain int `json:"sentAgain"`
-	// Redelivered, GivenUp, Filed, CallbacksFailed and Passed count the messages of the dead-letter queue: those of jobs that were sent again,
-	// of jobs that are dead letters now, those that hold no job of ours and are dead letters now, callbacks that nobody took, and those with
+	// Redelivered, GivenUp, Filed, CallbacksFailed and Passed count the messages of the dead-letter queue: jobs and callbacks that were sent again,
+	// those of jobs that are dead letters now, those that hold no job of ours and are dead letters now, callbacks that nobody took, and those with
 	// nothing to do. Left counts those that stay there for the next run.
 	Redelivered     int `json:"redelivered"`
 	GivenUp         int `json:"givenUp"`

@@ -36,15 +36,26 @@ func New(cfg Config) (*Notifier, error) {
 	return &Notifier{cfg}, nil
 }
 
-// Handle settles every message of the event, all at a time: a receiver that is slow shall hold up no other. It returns an error only
-// if handing one over failed: then the platform delivers the event again, and a receiver that has a callback already knows it by its
-// id.
+// maxPosts bounds the posts under way, and with them memory: how many messages an event has is a setting of the trigger.
+const maxPosts = 50
+
+// Handle settles every message of the event, all at a time: a receiver that is slow shall hold up no other. If the context has a deadline,
+// posts end after four fifths of the time until then, so that each callback can still be handed over. It returns an error only if handing
+// one over failed: then the platform delivers the event again, and a receiver that has a callback already knows it by its id.
 func (n *Notifier) Handle(ctx context.Context, event json.RawMessage) (Report, error) {
+	if deadline, limited := ctx.Deadline(); limited {
+		bounded, cancel := context.WithTimeout(ctx, time.Until(deadline)*4/5)
+		defer cancel()
+		ctx = bounded
+	}
 	deliveries := n.Queue.Keys().Decode(event, n.Now().UTC())
 	out, failed := Report{make([]entry, len(deliveries))}, make([]error, len(deliveries))
+	slots := make(chan struct{}, maxPosts)
 	var running sync.WaitGroup
 	for i, d := range deliveries {
+		slots <- struct{}{}
 		running.Go(func() {
+			defer func() { <-slots }()
 			line, err := n.settle(ctx, d)
 			if err != nil {
 				line.Outcome, line.Error, failed[i] = notSettled, err.Error(), err
