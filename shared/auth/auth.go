@@ -66,7 +66,8 @@ type Caller struct {
 	Name string
 	// Key is the idempotency key in what is signed, the same each time it is sent again: the id of the webhook, which is signed
 	// with the body, or, since GitHub signs the body alone, sha256: and the hash of the body in hexadecimal. Empty if nothing is
-	// signed. It has at most 200 letters, digits and - _ : alone.
+	// signed. It has at most 200 letters, digits and - _ : alone: a webhook's id
+	// that has others stands by its hash.
 	Key string
 	// Delivery is GitHub's id of the delivery. It is not signed, so it is for the log alone; empty if there is none.
 	Delivery string

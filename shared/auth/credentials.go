@@ -29,8 +29,8 @@ const (
 const (
 	// tolerance is how far a webhook's timestamp may be off, either way: that of the reference libraries.
 	tolerance = 5 * time.Minute
-	// maxSignatures bounds the signatures of one webhook: there is more than one only while secrets are being replaced.
-	maxSignatures = 16
+	// maxSigned bounds a webhook's id and signatures, in bytes. No longer ones arrive: that is Function Compute's limit for all headers.
+	maxSigned = 8 << 10
 	// maxID leaves room in an idempotency key for the index of a batch's item.
 	maxID = 200
 )
@@ -110,7 +110,11 @@ func (g *Guard) bearer(header http.Header) (*proof, error) {
 
 // webhook checks the signatures of Standard Webhooks 1.0
 // (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md), of which v1, the symmetric
-// one, is understood.
+// one, is understood. It takes what the reference library takes. That library is not used: it copies the body twice for each secret, and
+// has its own clock.
+//
+// An id may hold a full stop, so that what was signed can be read as another id, timestamp and body too. That body begins with a part of
+// the id and a timestamp, or lacks its first characters up to a full stop after digits: neither is a request.
 func (g *Guard) webhook(header http.Header, body []byte, now time.Time) (*proof, error) {
 	id, withID, errID := only(header, headerWebhookID)
 	timestamp, withTimestamp, errTimestamp := only(header, headerWebhookTimestamp)
@@ -118,47 +122,42 @@ func (g *Guard) webhook(header http.Header, body []byte, now time.Time) (*proof,
 	if !withID && !withTimestamp && !withSignatures {
 		return nil, nil
 	}
-	sent, errSent := strconv.ParseUint(timestamp, 10, 63)
+	sent, errSent := strconv.ParseInt(timestamp, 10, 64)
 	shown := signaturesV1(signatures)
-	if errID != nil || errTimestamp != nil || errSignatures != nil || !isID(id) || errSent != nil || shown == nil {
+	if errID != nil || errTimestamp != nil || errSignatures != nil || id == "" || len(id)+len(signatures) > maxSigned || errSent != nil || shown == nil {
 		return nil, malformed("the headers webhook-id, webhook-timestamp and webhook-signature are not those of a signed webhook",
-			"Send each once: an id of at most 200 letters, digits, - _ or :, the time in Unix seconds, and v1 signatures in base64 "+
-				"with single spaces between them.")
+			"Send each once: an id, the time in Unix seconds, and v1 signatures in base64 with spaces between them, at most 8 KiB in all.")
 	}
-	found := g.match(g.webhooks, shown, []byte(id+"."+timestamp+"."), body)
+	found := g.match(g.webhooks, shown, []byte(id+"."+strconv.FormatInt(sent, 10)+"."), body)
 	if found < 0 {
 		return nil, refusal(CodeBadSignature, "the webhook's signature fits no caller",
 			"Sign webhook-id.webhook-timestamp.body, the body byte for byte as it is sent, with a secret that this deployment knows.")
 	}
 	// Only who can sign learns anything of our clock.
-	if age := now.Unix() - int64(sent); age > int64(tolerance.Seconds()) || -age > int64(tolerance.Seconds()) {
+	if age := now.Sub(time.Unix(sent, 0)); age > tolerance || age < -tolerance {
 		return nil, refusal(CodeStaleTimestamp, "the webhook's timestamp is more than five minutes off",
 			"Sign each attempt anew, and check the sender's clock.")
 	}
-	return &proof{account: found, key: id, signed: true}, nil
+	return &proof{account: found, key: webhookKey(id), signed: true}, nil
 }
 
-// signaturesV1 returns the v1 signatures of a list, or nil if there is none or the list is malformed. Signatures of other
-// versions are skipped, as senders may add them.
-func signaturesV1(list string) [][sha256.Size]byte {
-	entries := strings.Split(list, " ")
-	if len(entries) > maxSignatures {
-		return nil
+// webhookKey is the key of a webhook's id: the id, or its hash if it is long or has characters that do not belong into a log. No key stands for
+// two ids, since a hash alone has a colon.
+func webhookKey(id string) string {
+	if len(id) <= maxID && consistsOf(id, "-_") {
+		return id
 	}
-	var out [][sha256.Size]byte
-	for _, entry := range entries {
-		version, text, found := strings.Cut(entry, ",")
-		if !found {
-			return nil
+	return fmt.Sprintf("webhook:%x", sha256.Sum256([]byte(id)))
+}
+
+// signaturesV1 returns the v1 signatures of a list, nil if there is none. What is none is skipped: senders may add other versions.
+func signaturesV1(list string) (out [][sha256.Size]byte) {
+	for entry := range strings.SplitSeq(list, " ") {
+		version, rest, _ := strings.Cut(entry, ",")
+		text, _, _ := strings.Cut(rest, ",")
+		if signature, ok := webhook.Decode(text); version == "v1" && ok && len(signature) == sha256.Size {
+			out = append(out, [sha256.Size]byte(signature))
 		}
-		if version != "v1" {
-			continue
-		}
-		signature, ok := webhook.Decode(text)
-		if !ok || len(signature) != sha256.Size {
-			return nil
-		}
-		out = append(out, [sha256.Size]byte(signature))
 	}
 	return out
 }
@@ -190,14 +189,16 @@ func deliveryOf(header http.Header) string {
 	return id
 }
 
-// deliveryID returns the first id that there is in the headers named, or none. What is not an id is refused: ids end up in
-// logs and as idempotency keys.
+// deliveryID returns the first id that there is in the headers named, or none; of a webhook's id its key. What is not an id is refused: ids
+// end up in logs and as idempotency keys.
 func deliveryID(header http.Header, names ...string) (string, error) {
 	for _, name := range names {
 		value, there, err := only(header, name)
 		switch {
 		case err != nil:
 			return "", err
+		case name == headerWebhookID && value != "":
+			return webhookKey(value), nil
 		case there && !isID(value):
 			return "", malformed("the header "+name+" holds no id", "An id has at most 200 letters, digits, - _ or :.")
 		case there:
@@ -207,8 +208,7 @@ func deliveryID(header http.Header, names ...string) (string, error) {
 	return "", nil
 }
 
-// isID reports whether a text can be a webhook's id. A full stop cannot be in it: with one, the same signature would fit
-// another id, timestamp and body.
+// isID reports whether a text can be the id of a delivery.
 func isID(text string) bool { return len(text) > 0 && len(text) <= maxID && consistsOf(text, "-_:") }
 
 // consistsOf reports whether there is nothing in a text but ASCII letters, digits and the others given.

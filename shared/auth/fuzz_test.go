@@ -47,6 +47,9 @@ func FuzzHeaders(f *testing.F) {
 			checkRefusal(t, caller, err)
 			return
 		}
+		if strings.HasPrefix(caller.Key, "webhook:") { // the hash of an id that cannot be a key
+			caller.Key = ""
+		}
 		byToken := strings.HasSuffix(authorization, " "+h.token)
 		byWebhook := strings.Contains(signatures, h.signature(id, unix(t, timestamp), body))
 		byGitHub := strings.EqualFold(hub, h.github(delivery, body).Get("X-Hub-Signature-256"))

@@ -113,7 +113,6 @@ func TestParseRefuses(t *testing.T) {
 		"an empty webhook secret":        {"webhookSecrets", []string{""}, place + "webhookSecrets[0]: must be whsec_"},
 		"a webhook secret of 23 bytes":   {"webhookSecrets", []string{whsec(23)}, place + "webhookSecrets[0]: must be whsec_"},
 		"a webhook secret of 65 bytes":   {"webhookSecrets", []string{whsec(65)}, place + "webhookSecrets[0]: must be whsec_"},
-		"no prefix of a webhook secret":  {"webhookSecrets", []string{whsec(24)[6:]}, place + "webhookSecrets[0]: must be whsec_"},
 		"base64 that was cut":            {"webhookSecrets", []string{whsec(32)[:48]}, place + "webhookSecrets[0]: must be whsec_"},
 		"base64 with a line break":       {"webhookSecrets", []string{whsec(24) + "\n"}, place + "webhookSecrets[0]: must be whsec_"},
 		"a webhook secret of zeros":      {"webhookSecrets", []string{"whsec_" + strings.Repeat("A", 32)}, place + "webhookSecrets[0]: is too weak, it has too few"},

@@ -37,6 +37,19 @@ func TestWebhook(t *testing.T) {
 		header := headers("webhook-id", "msg_2", "webhook-timestamp", "1614265330", "webhook-signature", signature)
 		known(t, guard, header, []byte("\x00\xff.body"), "shop", "msg_2")
 	})
+	t.Run("knows an id that cannot be a key by its hash", func(t *testing.T) {
+		const key = "webhook:f042c8d1f502edbb858b7328e46054790e2911a4c2cefc4bb4103493e415df2e"
+		known(t, guard, ci.webhook("msg.1", now, body), body, "ci", key)
+		known(t, parse(t, "none"), headers("webhook-id", "msg.1"), nil, auth.Anonymous, key)
+		keys := map[string]bool{}
+		for _, id := range []string{"msg.1", key, "msg_ü", "msg 1", "msg_1\n", "msg:1", strings.Repeat("x", 201), strings.Repeat("x", 8000)} {
+			caller, err := guard.Authenticate(ci.webhook(id, now, body), body, now)
+			if err != nil || len(caller.Key) != len(key) || keys[caller.Key] {
+				t.Errorf("%q: got %+v, %v", id, caller, err)
+			}
+			keys[caller.Key] = true
+		}
+	})
 	t.Run("accepts timestamps up to five minutes off, and no others", func(t *testing.T) {
 		for _, off := range []time.Duration{-5 * time.Minute, 5 * time.Minute} {
 			known(t, guard, ci.webhook("msg_1", now.Add(off), body), body, "ci", "msg_1")
@@ -82,19 +95,16 @@ func TestWebhook(t *testing.T) {
 	right := ci.webhook("msg_1", now, body)
 	signature := right.Get("webhook-signature")
 	for name, change := range map[string][2]string{
-		"no id": {"webhook-id", ""}, "a long id": {"webhook-id", strings.Repeat("x", 201)}, "a full stop in the id": {"webhook-id", "msg.1"},
-		"a line break in the id": {"webhook-id", "msg_1\n"}, "an id that is not ASCII": {"webhook-id", "msg_ü"},
-		"a sign": {"webhook-timestamp", "+1614265330"}, "a fraction": {"webhook-timestamp", "1614265330.0"},
+		"no id": {"webhook-id", ""}, "a fraction": {"webhook-timestamp", "1614265330.0"},
 		"a space": {"webhook-timestamp", " 1614265330"}, "no timestamp": {"webhook-timestamp", ""},
 		"too large a timestamp": {"webhook-timestamp", "9223372036854775808"}, "no signature": {"webhook-signature", ""},
 		"a signature of no version": {"webhook-signature", strings.TrimPrefix(signature, "v1,")},
 		"another version alone":     {"webhook-signature", "v1a" + strings.TrimPrefix(signature, "v1")},
-		"two spaces":                {"webhook-signature", signature + "  " + signature}, "a tab": {"webhook-signature", signature + "\t" + signature},
-		"a comma between signatures": {"webhook-signature", signature + ", " + signature},
-		"base64 cut short":           {"webhook-signature", signature[:len(signature)-1]},
-		"a line break in base64":     {"webhook-signature", signature[:9] + "\n" + signature[9:]},
-		"too short a signature":      {"webhook-signature", "v1,AAAA"},
-		"too many signatures":        {"webhook-signature", signature + strings.Repeat(" "+signature, 16)},
+		"a tab between signatures":  {"webhook-signature", signature + "\t" + signature},
+		"base64 cut short":          {"webhook-signature", signature[:len(signature)-1]},
+		"a line break in base64":    {"webhook-signature", signature[:9] + "\n" + signature[9:]},
+		"too short a signature":     {"webhook-signature", "v1,AAAA"},
+		"more than all headers are": {"webhook-signature", signature + strings.Repeat(" v2,x", 8<<10/5)},
 	} {
 		t.Run("refuses "+name, func(t *testing.T) {
 			header := merge(right)

@@ -26,11 +26,11 @@ func TestNew(t *testing.T) {
 		return "whsec_" + base64.StdEncoding.EncodeToString(slices.Repeat([]byte("k"), length))
 	}
 	t.Run("takes secrets of 24 to 64 bytes, and no other texts", func(t *testing.T) {
-		for _, good := range []string{encode(24), encode(64), secret} {
+		for _, good := range []string{encode(24), encode(64), secret, strings.TrimPrefix(secret, "whsec_")} {
 			newSender(t, callback.Config{Secrets: []string{good}})
 		}
 		for _, bad := range []string{
-			"", "whsec_", encode(23), encode(65), strings.TrimPrefix(secret, "whsec_"), "WHSEC_" + secret[6:], secret + "\n", secret[:20] + "\r\n" + secret[20:],
+			"", "whsec_", encode(23), encode(65), "WHSEC_" + secret[6:], secret + "\n", secret[:20] + "\r\n" + secret[20:],
 			encode(25)[:len(encode(25))-2] + "9=", strings.ReplaceAll(encode(25), "=", ""), "whsk_" + secret[6:], "whsec_-_" + secret[8:],
 		} {
 			_, err := callback.New(callback.Config{Secrets: []string{olderSecret, bad}})
@@ -45,7 +45,7 @@ func TestNew(t *testing.T) {
 			many = append(many, encode(length))
 		}
 		newSender(t, callback.Config{Secrets: many[:8]})
-		for _, bad := range [][]string{nil, many, {secret, secret}} {
+		for _, bad := range [][]string{nil, many, {secret, secret}, {secret, strings.TrimPrefix(secret, "whsec_")}} {
 			if _, err := callback.New(callback.Config{Secrets: bad}); err == nil {
 				t.Errorf("%d secrets are accepted", len(bad))
 			}

@@ -1,6 +1,7 @@
 package callback
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -57,7 +58,7 @@ func newSigner(secrets []string) (signer, error) {
 		switch {
 		case !ok:
 			errs[i] = fmt.Errorf("callback secret %d: want %s and %d to %d bytes in base64", i+1, webhook.SecretPrefix, webhook.MinSecret, webhook.MaxSecret)
-		case slices.Contains(secrets[:i], secret):
+		case slices.ContainsFunc(keys[:i], func(other []byte) bool { return bytes.Equal(other, key) }):
 			errs[i] = fmt.Errorf("callback secret %d: is there already", i+1)
 		}
 		keys[i] = key

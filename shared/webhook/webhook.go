@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// SecretPrefix begins the text of a secret.
+// SecretPrefix begins the text of a secret. Some senders leave it out, and the reference libraries read what is left.
 const SecretPrefix = "whsec_"
 
 // MinSecret and MaxSecret are the bounds of a secret, 192 and 512 bits, in bytes.
@@ -19,9 +19,8 @@ const (
 
 // ReadSecret reads the text of a secret; ok is false for anything else.
 func ReadSecret(text string) (key []byte, ok bool) {
-	encoded, found := strings.CutPrefix(text, SecretPrefix)
-	key, ok = Decode(encoded)
-	return key, found && ok && len(key) >= MinSecret && len(key) <= MaxSecret
+	key, ok = Decode(strings.TrimPrefix(text, SecretPrefix))
+	return key, ok && len(key) >= MinSecret && len(key) <= MaxSecret
 }
 
 // Decode reads base64 in the one spelling that encoding gives. The decoder alone would pass over line breaks and stray bits,
