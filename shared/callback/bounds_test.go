@@ -66,7 +66,7 @@ func TestBounds(t *testing.T) {
 	const short, long = 100 * time.Millisecond, time.Minute
 
 	t.Run("gives up on a receiver that never answers, or whose head never ends in time", func(t *testing.T) {
-		for _, serve := range []func(net.Conn){untilClosed, dripping("HTTP/1.1 200 OK\r\nX-Slow: ")} {
+		for _, serve := range []func(net.Conn){untilClosed, dripping("HTTP/1.1 200 OK\r\nX-Slow: "), silent("HTTP/1.1 103 Early Hints\r\n\r\n")} {
 			got := failed(t, post(t, short, serve), fault.Unavailable, callback.CodeUnreachable)
 			if !strings.Contains(got.Message, "time") || !got.OutcomeUnknown {
 				t.Errorf("got %+v", got)
