@@ -120,6 +120,7 @@ func TestParseRefuses(t *testing.T) {
 		"bytes that count":               {"webhookSecrets", []string{encoded("@ABCDEFGHIJKLMNOPQRSTUVWXYZ")}, place + "webhookSecrets[0]: is too weak, it counts on"},
 		"bytes that repeat":              {"webhookSecrets", []string{whsec(32)}, place + "webhookSecrets[0]: is too weak, it repeats itself"},
 		"a published webhook secret":     {"webhookSecrets", []string{"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}, place + "webhookSecrets[0]: is an example"},
+		"the same without its prefix":    {"webhookSecrets", []string{"MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}, place + "webhookSecrets[0]: is an example"},
 		"a published secret of GitHub":   {"githubSecrets", []string{"It's a Secret to Everybody"}, place + "githubSecrets[0]: is an example"},
 		"a published hash":               {"tokens", []string{"sha256:" + strings.ToUpper("5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8")}, place + "tokens[0]: is an example"},
 		"a hash of zeros":                {"tokens", []string{"sha256:" + strings.Repeat("0", 64)}, place + "tokens[0]: is too weak"},

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"routinely/shared/webhook"
 )
 
 // guessable says how others can know a secret of the configuration, given its text and its bytes; empty if they cannot.
@@ -28,8 +30,11 @@ func published(text string) bool {
 		"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", // the former, and pages of those who use it
 		"It's a Secret to Everybody",             // GitHub's page on validating deliveries
 		"a text of at least some twenty characters",
-	}, func(known string) bool { return strings.EqualFold(known, text) })
+	}, func(known string) bool { return strings.EqualFold(bare(known), bare(text)) })
 }
+
+// bare is a secret without the prefix that webhook secrets may have.
+func bare(secret string) string { return strings.TrimPrefix(secret, webhook.SecretPrefix) }
 
 const (
 	// minDifferent is how many different bytes a secret must have. Random ones have more; those typed to fill a form have not.
