@@ -70,6 +70,8 @@ var mayImport = map[string][]string{
 	"cmd/routinely/cli": {
 		"cmd/routinely/client", "cmd/routinely/display", "shared/api", "shared/config", "shared/fault", "shared/routine",
 	},
+	// It edits the document of callers, and checks it as accept does.
+	"cmd/routinely/callers":  {"cmd/routinely/cli", "shared/auth", "shared/routine"},
 	"cmd/routinely/client":   {"shared/api", "shared/config", "shared/fault", "shared/routine"},
 	"cmd/routinely/display":  {},
 	"cmd/routinely/requests": {"shared/routine"},

@@ -38,7 +38,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"stack": startStack, "exits": exits, "until": until, "interrupts": interrupts, "http": sendHTTP, "tidy": tidy, "pick": pick, "let": let, "sortlines": sortLines,
+			"stack": startStack, "exits": exits, "until": until, "interrupts": interrupts, "http": sendHTTP, "tidy": tidy, "pick": pick, "let": let, "take": take, "sortlines": sortLines,
 			"management": startManagement, "tally": tally, "customers": customers, "records": records,
 		},
 	})
@@ -215,6 +215,11 @@ func let(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("no %s in %s", args[1], first)
 	}
 	ts.Setenv(args[0], value)
+}
+
+// take makes a variable of the content of a file, such as stdout: take VARIABLE FILE.
+func take(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile(args[1])))
 }
 
 // member finds a value by its path, such as job.request.name; what is not there is a hyphen.
