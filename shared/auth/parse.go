@@ -161,6 +161,8 @@ func (p *parser) name(place string, value json.RawMessage) string {
 		return ""
 	case strings.EqualFold(name, Anonymous):
 		p.add(place+" name", "%s is reserved", Anonymous)
+	case strings.EqualFold(name, Queue) && name != Queue:
+		p.add(place+" name", "would be taken for %s, which stands for requests that are put on the queue", Queue)
 	case slices.ContainsFunc(p.guard.accounts, func(a account) bool { return a.name == name }):
 		p.add(place+" name", "there is another caller %q", name)
 	}

@@ -98,6 +98,7 @@ func TestParseRefuses(t *testing.T) {
 		"a token as name":                {"name", newHolder("x").token, "callers[0] name: looks like a secret"},
 		"a secret as name":               {"name", "whsec_abc", "callers[0] name: looks like a secret"},
 		"the reserved name":              {"name", "Anonymous", "callers[0] name: anonymous is reserved"},
+		"the queue's name in capitals":   {"name", "Queue", "callers[0] name: would be taken for queue"},
 		"no scopes":                      {"scopes", []string{}, place + "scopes: must be a list"},
 		"scopes that are a text":         {"scopes", "submit", place + "scopes: must be a list"},
 		"an unknown scope":               {"scopes", []string{"read", "Submit"}, place + `scopes[1]: "Submit" is not a scope`},

@@ -130,7 +130,7 @@ type Accept struct {
 func (a *Accept) declare(s *settings) {
 	a.Base.declare(s)
 	a.Receivers.declare(s)
-	s.secret(&a.Auth, Variable{Name: "ROUTINELY_AUTH", Required: true, Doc: "Who may call: a JSON document of callers, see SECURITY.md; or the word none, which lets everybody in"})
+	s.secret(&a.Auth, Variable{Name: "ROUTINELY_AUTH", Required: true, Doc: "Who may call: a JSON document of callers, which routinely callers edits, see SECURITY.md; or the word none, which lets everybody in"})
 	s.retention(&a.Retention)
 }
 

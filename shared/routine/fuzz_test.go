@@ -48,6 +48,28 @@ func FuzzDecodeItem(f *testing.F) {
 	})
 }
 
+// FuzzLimits asserts the same of limits.
+func FuzzLimits(f *testing.F) {
+	f.Add(shopLimits)
+	f.Add(`{"names":["a",""],"recordSuffixes":["Bücher.例え.jp","*"],"sites":["",-1,9223372036854775808],"expiresAt":"0000-01-01T00:00:00+23:59"}`)
+	f.Add(` {"sites":[1e3],"Names":[],"a~/b":null} `)
+	f.Fuzz(func(t *testing.T, text string) {
+		limits, err := routine.ParseLimits(text)
+		if err != nil {
+			wantProblems(t, err)
+			return
+		}
+		written, err := json.Marshal(limits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := routine.ParseLimits(string(written))
+		if diff := cmp.Diff(limits, again); diff != "" || err != nil {
+			t.Fatalf("%v, %s: -first +again:\n%s", err, written, diff)
+		}
+	})
+}
+
 // wantProblems holds a refusal to what callers are promised.
 func wantProblems(t *testing.T, err error) {
 	t.Helper()

@@ -144,10 +144,14 @@ func ReadLimits(members map[string]json.RawMessage) (Limits, []Problem) {
 		return ""
 	})
 	eachOf(members, "recordSuffixes", add, func(value json.RawMessage) (wrong string) {
+		const wanted = "must be a host name such as example.com, which stands for itself and for all below it; without a star or a dot before it"
 		given, ok := textOf(value)
+		if !ok || len(given) > maxGiven {
+			return wanted
+		}
 		suffix, detail := NormalizeRecordName(given)
-		if !ok || detail != "" {
-			return "must be a host name such as example.com, which stands for itself and for all below it; without a star or a dot before it"
+		if detail != "" {
+			return wanted
 		}
 		l.RecordSuffixes = append(l.RecordSuffixes, suffix)
 		return ""
@@ -163,13 +167,15 @@ func ReadLimits(members map[string]json.RawMessage) (Limits, []Problem) {
 	if value, given := members["expiresAt"]; given {
 		text, _ := textOf(value)
 		at, err := time.Parse(time.RFC3339, text)
-		if err != nil {
+		if l.ExpiresAt = at.UTC(); err != nil || l.ExpiresAt.Year() < 1970 || l.ExpiresAt.Year() > 9999 { // the year 1 would mean never
 			add("expiresAt", "must be a time such as 2026-12-31T00:00:00Z")
 		}
-		l.ExpiresAt = at.UTC()
 	}
 	return l, problems
 }
+
+// maxGiven is longer than any host name in any alphabet, in bytes. To make ASCII of a text takes more than proportional time.
+const maxGiven = 4 * maxHostName
 
 // eachOf reads a member that is a list. An empty one is refused: it comes of a variable that was empty, and would limit nothing.
 func eachOf(members map[string]json.RawMessage, name string, add func(at, detail string), read func(json.RawMessage) (wrong string)) {

@@ -3,6 +3,7 @@ package routine_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -128,27 +129,31 @@ func TestLimitsAsJSON(t *testing.T) {
 
 func TestParseLimitsRefuses(t *testing.T) {
 	for text, want := range map[string][]string{
-		``:                                   {""},
-		`[]`:                                 {""},
-		`{"name":["a"]}`:                     {"/name"},
-		`{"names":["a"],"names":["b"]}`:      {"/names"},
-		`{"names":[]}`:                       {"/names"},
-		`{"names":null}`:                     {"/names"},
-		`{"names":"shop-"}`:                  {"/names"},
-		`{"names":["","-a","A","a*",1]}`:     {"/names/0", "/names/1", "/names/2", "/names/3", "/names/4"},
-		`{"recordSuffixes":[]}`:              {"/recordSuffixes"},
-		`{"recordSuffixes":["*.a.test"]}`:    {"/recordSuffixes/0"},
-		`{"recordSuffixes":[".a.test"]}`:     {"/recordSuffixes/0"},
-		`{"recordSuffixes":["a.test",null]}`: {"/recordSuffixes/1"},
-		`{"recordSuffixes":[""]}`:            {"/recordSuffixes/0"},
-		`{"sites":[]}`:                       {"/sites"},
-		`{"sites":[0,-1,"+1","x",1.0,null]}`: {"/sites/0", "/sites/1", "/sites/2", "/sites/3", "/sites/4", "/sites/5"},
-		`{"sites":[9223372036854775808]}`:    {"/sites/0"},
-		`{"expiresAt":"2026-12-31"}`:         {"/expiresAt"},
-		`{"expiresAt":1798675200}`:           {"/expiresAt"},
-		`{"expiresAt":null,"sites":[{}]}`:    {"/expiresAt", "/sites/0"},
+		``:                                          {""},
+		`[]`:                                        {""},
+		`{"name":["a"]}`:                            {"/name"},
+		`{"names":["a"],"names":["b"]}`:             {"/names"},
+		`{"names":[]}`:                              {"/names"},
+		`{"names":null}`:                            {"/names"},
+		`{"names":"shop-"}`:                         {"/names"},
+		`{"names":["","-a","A","a*",1]}`:            {"/names/0", "/names/1", "/names/2", "/names/3", "/names/4"},
+		`{"recordSuffixes":[]}`:                     {"/recordSuffixes"},
+		`{"recordSuffixes":["*.a.test"]}`:           {"/recordSuffixes/0"},
+		`{"recordSuffixes":[".a.test"]}`:            {"/recordSuffixes/0"},
+		`{"recordSuffixes":["a.test",null]}`:        {"/recordSuffixes/1"},
+		`{"recordSuffixes":[""]}`:                   {"/recordSuffixes/0"},
+		`{"sites":[]}`:                              {"/sites"},
+		`{"sites":[0,-1,"+1","x",1.0,null]}`:        {"/sites/0", "/sites/1", "/sites/2", "/sites/3", "/sites/4", "/sites/5"},
+		`{"sites":[9223372036854775808]}`:           {"/sites/0"},
+		`{"expiresAt":"2026-12-31"}`:                {"/expiresAt"},
+		`{"expiresAt":"0001-01-01T00:00:00Z"}`:      {"/expiresAt"},
+		`{"expiresAt":"0000-01-01T00:00:00+23:59"}`: {"/expiresAt"},
+		`{"expiresAt":"9999-12-31T23:59:59-01:00"}`: {"/expiresAt"},
+		`{"recordSuffixes":["` + strings.Repeat("ü.", 100_000) + `"]}`: {"/recordSuffixes/0"},
+		`{"expiresAt":1798675200}`:                                     {"/expiresAt"},
+		`{"expiresAt":null,"sites":[{}]}`:                              {"/expiresAt", "/sites/0"},
 	} {
-		t.Run(text, func(t *testing.T) {
+		t.Run(fmt.Sprintf("%.60s", text), func(t *testing.T) {
 			limits, err := routine.ParseLimits(text)
 			var invalid *routine.Invalid
 			if !errors.As(err, &invalid) {

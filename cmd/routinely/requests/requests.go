@@ -195,5 +195,8 @@ func CheckKey(key string) error {
 			return errors.New("idempotency key: it holds characters other than printable ASCII")
 		}
 	}
+	if strings.Contains(key, ",") {
+		return errors.New("idempotency key: it holds a comma, by which repeated headers are joined")
+	}
 	return nil
 }
