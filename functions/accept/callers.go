@@ -116,9 +116,12 @@ func mayRedrive(by auth.Caller, row *ledger.Row, now time.Time) error {
 // mayCorrect refuses a corrected request that either who corrects it or the caller of the job may not make. That the latter has ended is no
 // reason: what was accepted of it goes on.
 func (s *Service) mayCorrect(by auth.Caller, owner string, corrected routine.Request) error {
-	limits := s.Guard.Limits(owner)
-	limits.ExpiresAt = time.Time{}
-	outside := append(by.Limits.Outside(corrected, s.Now()), limits.Outside(corrected, s.Now())...)
+	outside := by.Limits.Outside(corrected, s.Now())
+	if by.Name != owner {
+		limits := s.Guard.Limits(owner)
+		limits.ExpiresAt = time.Time{}
+		outside = append(outside, limits.Outside(corrected, s.Now())...)
+	}
 	if len(outside) == 0 {
 		return nil
 	}

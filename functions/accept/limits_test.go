@@ -143,6 +143,12 @@ func TestLimitsOfDeadLetters(t *testing.T) {
 		outside(t, ptr(read[api.Problem](t, res, 403)), "/request/name")
 		read[api.WorkedOff](t, f.call(t, redrive(job.ID, `{"request":{"name":"shop-2"}}`, tokens["shop"])), 200)
 	})
+	t.Run("who corrects an own dead letter is told of each member once", func(t *testing.T) {
+		f, tokens := limited(t)
+		job := f.diesOf(t, tokens["shop"], `{"name":"shop-1","siteId":8,"recordName":"shop.example.com"}`)
+		res := f.call(t, redrive(job.ID, `{"request":{"name":"pr-1"}}`, tokens["shop"]))
+		outside(t, ptr(read[api.Problem](t, res, 403)), "/request/name")
+	})
 	t.Run("who redrives stays within the own limits, one by one and by filter", func(t *testing.T) {
 		f, tokens := limited(t)
 		foreign := f.diesOf(t, tokens["ops"], inside)
