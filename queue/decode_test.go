@@ -142,7 +142,7 @@ func TestDecodeIdentity(t *testing.T) {
 			t.Errorf("%s and %s", first.Envelope.JobID, second.Envelope.JobID)
 		}
 		want := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-		if e := first.Envelope; !e.ProducedAt.Equal(want) || !e.AcceptedAt.Equal(now) || e.Caller != queue.QueueCaller {
+		if e := first.Envelope; !e.ProducedAt.Equal(want) || !e.AcceptedAt.Equal(now) || e.Caller != routine.QueueCaller {
 			t.Errorf("%+v", e)
 		}
 	})

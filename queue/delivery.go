@@ -39,9 +39,6 @@ type Delivery struct {
 // CodeUnknownKey: the message is of a type of ours, and none of the keys has sealed it.
 const CodeUnknownKey = "UnknownKey"
 
-// QueueCaller is the caller of bare requests: of whoever may write to the job queue.
-const QueueCaller = "queue"
-
 // Decode finds the messages in a trigger's event, whatever its shape: one CloudEvent or an array of them, as objects or as
 // strings; raw data without the CloudEvent around it; the JSON and STREAM forms of an MNS topic. A message's body may be
 // plain or Base64 and hold our envelope, a callback, a CloudEvent with a bare request, or a bare request, which is accepted at now. Envelopes and
@@ -242,7 +239,7 @@ var jobSpace = uuid.NewSHA1(uuid.NameSpaceURL, []byte("routinely:job"))
 func (d *Delivery) readBare(identity string, request []byte, accepted time.Time) error {
 	d.Bare = true
 	d.Envelope = Envelope{
-		JobID: uuid.NewSHA1(jobSpace, []byte("message\x00"+identity)).String(), Caller: QueueCaller, AcceptedAt: accepted, Number: 1,
+		JobID: uuid.NewSHA1(jobSpace, []byte("message\x00"+identity)).String(), Caller: routine.QueueCaller, AcceptedAt: accepted, Number: 1,
 	}
 	req, err := routine.Decode(request)
 	d.Envelope.Request = req

@@ -37,7 +37,7 @@ const MaxEnvelopeBytes = 40_000
 type Envelope struct {
 	// JobID is the same in every delivery and in every copy of the job.
 	JobID string `json:"jobId"`
-	// Caller is who asked: QueueCaller if the request did not come over HTTP.
+	// Caller is who asked: routine.QueueCaller if the request did not come over HTTP.
 	Caller string `json:"caller,omitempty"`
 	// Limits are what the caller may name and bind, as of the acceptance or the latest redrive.
 	Limits routine.Limits `json:"limits,omitzero"`

@@ -10,14 +10,14 @@ import (
 // function may have looked at another than the function does.
 //
 // Function Compute joins repeated headers by commas. So a comma is refused in those that say who asks and under which key, of which no value
-// of ours holds one. Other schemes of Authorization may, and are refused for what they are.
+// of ours holds one. Other schemes of Authorization may, and are refused for what they are; so may the id of a webhook, which is signed.
 func checkRepeated(header http.Header) error {
 	for name, values := range header {
 		if len(values) > 1 {
 			return problemRepeated.with(fmt.Sprintf("the header %.40q is there more than once: send it once", name))
 		}
 	}
-	for _, name := range []string{"Authorization", "Idempotency-Key", "Webhook-Id", "Webhook-Timestamp", "X-Hub-Signature-256"} {
+	for _, name := range []string{"Authorization", "Idempotency-Key", "Webhook-Timestamp", "X-Hub-Signature-256"} {
 		value := header.Get(name)
 		scheme, _, _ := strings.Cut(value, " ")
 		if strings.Contains(value, ",") && (name != "Authorization" || strings.EqualFold(scheme, "Bearer")) {

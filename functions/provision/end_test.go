@@ -64,7 +64,7 @@ func TestBareRequest(t *testing.T) {
 		l.expect(t, "duplicate", bare)
 		same(t, "ESA calls", calls(l.esa.Faults()), nil)
 		rows, _, err := l.ledger.DeadLetters(t.Context(), ledger.DeadFilter{}, 10, "")
-		if err != nil || len(rows) != 1 || rows[0].Code != "OutsideLimits" || rows[0].Kind != "denied" || rows[0].Caller != queue.QueueCaller {
+		if err != nil || len(rows) != 1 || rows[0].Code != "OutsideLimits" || rows[0].Kind != "denied" || rows[0].Caller != routine.QueueCaller {
 			t.Fatalf("%+v, %v", rows, err)
 		}
 		// A redrive cannot get round the limits, and goes on once they are wider.

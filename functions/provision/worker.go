@@ -106,7 +106,7 @@ func (w *Worker) deliver(ctx context.Context, d queue.Delivery) (entry, error) {
 	row, err := w.find(ctx, d)
 	switch {
 	case fault.HasCode(err, ledger.CodeUnknownJob) && d.Bare:
-		return t.file(ctx, d.Envelope.JobID, outside(queue.QueueCaller, w.QueueLimits.Outside(d.Envelope.Request, w.Now())), "the caller may not ask for it")
+		return t.file(ctx, d.Envelope.JobID, outside(routine.QueueCaller, w.QueueLimits.Outside(d.Envelope.Request, w.Now())), "the caller may not ask for it")
 	case fault.HasCode(err, ledger.CodeUnknownJob):
 		return t.file(ctx, d.Envelope.JobID, dispatch.UnknownJob(d), "the job is not in the ledger")
 	case err != nil:
@@ -142,7 +142,7 @@ func (w *Worker) deliver(ctx context.Context, d queue.Delivery) (entry, error) {
 // beyond lists what of a job its caller may not name or bind. That the caller has ended since is no reason: what was accepted goes on.
 func (w *Worker) beyond(row ledger.Row) []routine.Problem {
 	limits := row.Limits
-	if row.Caller == queue.QueueCaller {
+	if row.Caller == routine.QueueCaller {
 		limits = w.QueueLimits
 	}
 	limits.ExpiresAt = time.Time{}

@@ -35,9 +35,6 @@ const (
 // Anonymous is the name of the caller that everybody is if the configuration says none.
 const Anonymous = "anonymous"
 
-// Queue is the name of the caller that requests have which other programs put on the queue. It has no credentials.
-const Queue = "queue"
-
 // Codes of the faults.
 const (
 	// CodeMissingCredentials: the request carries none.

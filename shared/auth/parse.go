@@ -46,7 +46,7 @@ const (
 // each, so that one can take the place of another. What stands in documentation or can be guessed is refused. A limit of 0, or
 // none, means as many requests as the caller likes. The last four are routine.Limits.
 //
-// The caller Queue stands for requests that other programs put on the queue: it has no credentials, and may have limits.
+// The caller routine.QueueCaller stands for requests that other programs put on the queue: it has no credentials, and may have limits.
 //
 // The error names every problem with its caller and field, and never quotes a secret.
 func Parse(text string) (*Guard, error) { return parse(text, guessable) }
@@ -114,7 +114,7 @@ func (p *parser) caller(place string, text json.RawMessage) {
 		name: name, scopes: scopes, limit: p.limit(place, members["requestsPerMinute"]), may: p.limits(place, members),
 	})
 	tokens, webhooks, github := members["tokens"], members["webhookSecrets"], members["githubSecrets"]
-	if name == Queue {
+	if name == routine.QueueCaller {
 		p.queue(place, scopes, tokens != nil || webhooks != nil || github != nil || members["requestsPerMinute"] != nil)
 		return
 	}
@@ -161,8 +161,8 @@ func (p *parser) name(place string, value json.RawMessage) string {
 		return ""
 	case strings.EqualFold(name, Anonymous):
 		p.add(place+" name", "%s is reserved", Anonymous)
-	case strings.EqualFold(name, Queue) && name != Queue:
-		p.add(place+" name", "would be taken for %s, which stands for requests that are put on the queue", Queue)
+	case strings.EqualFold(name, routine.QueueCaller) && name != routine.QueueCaller:
+		p.add(place+" name", "would be taken for %s, which stands for requests that are put on the queue", routine.QueueCaller)
 	case slices.ContainsFunc(p.guard.accounts, func(a account) bool { return a.name == name }):
 		p.add(place+" name", "there is another caller %q", name)
 	}

@@ -34,6 +34,9 @@ func States() []State { return []State{Queued, Succeeded, DeadLettered, Cancelle
 // Final reports whether the worker has nothing left to do for a job in this state.
 func (s State) Final() bool { return s != Queued }
 
+// QueueCaller is the caller of requests that other programs put on the job queue. It has no credentials.
+const QueueCaller = "queue"
+
 // Job is one accepted request on its way.
 type Job struct {
 	ID    string `json:"id"`
@@ -41,7 +44,7 @@ type Job struct {
 	// Ready means that the routine and its record exist: the state is Succeeded.
 	Ready   bool    `json:"ready"`
 	Request Request `json:"request"`
-	// Caller is who asked: queue for a request that another program put on the job queue, empty if that is not known.
+	// Caller is who asked: QueueCaller for a request that another program put on the job queue, empty if that is not known.
 	Caller string `json:"caller,omitempty"`
 	// Key is the idempotency key that stands for the job, if its caller gave one.
 	Key string `json:"key,omitempty"`

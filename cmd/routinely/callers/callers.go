@@ -96,7 +96,7 @@ The caller "queue" stands for requests that other programs put on the queue. It 
 				c.Scopes = append(c.Scopes, auth.Scope(scope))
 			}
 			m := made{Name: c.Name}
-			if c.Name != auth.Queue {
+			if c.Name != routine.QueueCaller {
 				m.Token, m.Hash = auth.NewToken()
 				c.Tokens = []string{m.Hash}
 			}
