@@ -22,6 +22,7 @@ func TestRun(t *testing.T) {
 		{"explains itself", []string{"help"}, "a local MNS alone", ""},
 		{"explains itself when it is given a flag", []string{"--help"}, "a local MNS alone", ""},
 		{"explains a command", []string{"demo", "-h"}, "-keep", ""},
+		{"explains the hosts that are its own", []string{"run", "-h"}, "-host name", ""},
 		{"refuses a command that there is not", []string{"nosuch"}, "", `there is no command "nosuch"`},
 		{"refuses an argument", []string{"run", "more"}, "", `run takes no argument "more"`},
 		{"says how to get the functions", []string{"-data", dir, "-accept", dir + "/nosuch"}, "", "run make build, or name it with -accept"},

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"routinely/deploy/local/console"
+	"routinely/deploy/local/serve"
 	"routinely/deploy/local/stack"
 )
 
@@ -60,6 +61,7 @@ func runStack(ctx context.Context, args, environ []string, stdout, stderr io.Wri
 	cfg.MessageKeys = secret(environ, "ROUTINELY_MESSAGE_KEYS")
 	stackFlags(flags, &cfg, "127.0.0.1:18082", "127.0.0.1:18080", "127.0.0.1:18081", "127.0.0.1:18083", "127.0.0.1:18084")
 	flags.IntVar(&cfg.RoutineQuota, "routine-quota", 1000, "`number` of routines that the ESA account may have")
+	serve.HostFlag(flags, &cfg.Hosts)
 	raw := flags.Bool("json", false, "show the functions' log lines as they are")
 	if err := flags.Parse(args); err != nil {
 		return err

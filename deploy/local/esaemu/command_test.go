@@ -167,7 +167,7 @@ func TestCommand(t *testing.T) {
 		if err := esaemu.Command(t.Context(), []string{"-h"}, &out, io.Discard); err != nil {
 			t.Errorf("got %v, want no error", err)
 		}
-		for _, word := range []string{"Usage: esa", "-listen", "127.0.0.1:18081", "-site", "-record-quota", "-tls-key", "/_local/state"} {
+		for _, word := range []string{"Usage: esa", "-listen", "127.0.0.1:18081", "-site", "-record-quota", "-tls-key", "-host", "/_local/state"} {
 			if !strings.Contains(out.String(), word) {
 				t.Errorf("no %q in:\n%s", word, out.String())
 			}

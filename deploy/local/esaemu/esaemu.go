@@ -3,7 +3,8 @@
 //
 // What is answered comes from the operations' pages and from what the Go and Node SDKs, the Terraform provider, aliyun-cli and
 // esa-cli send. State is kept in one file and a write that was answered is on disk. Paths under /_local/ are not the cloud's:
-// they set up, inspect and break the server. It stores routines and records and runs no code.
+// they set up, inspect and break the server. It stores routines and records and runs no code. The command refuses foreign hosts
+// and origins: see serve.Guard.
 package esaemu
 
 import (

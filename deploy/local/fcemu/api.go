@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// API returns the server's HTTP API. It checks no signature: it is meant for the loopback interface.
+// API returns the server's HTTP API. It checks no signature: it is meant for the loopback interface, behind
+// serve.Guard.
 //
 //	POST   /2023-03-30/functions/{name}/invocations  InvokeFunction; X-Fc-Invocation-Type: Async answers 202 at once
 //	GET    /_local/invocations     the latest 1,000 invocations, oldest first

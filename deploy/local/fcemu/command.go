@@ -37,6 +37,7 @@ type command struct {
 	config  Config
 	trigger QueueTrigger
 	listen  string
+	hosts   []string
 	// http, queues and timers are pairs of a function and its address, queue or schedule; env holds NAME:KEY=VALUE.
 	http, queues, timers []pair
 	env                  []string
@@ -74,12 +75,13 @@ func Command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	for _, l := range listeners {
 		server.output.write([]byte("fc: ready: " + l.name + " http://" + l.Addr().String()))
 	}
-	return run(ctx, server, listeners)
+	return run(ctx, server, listeners, c.hosts)
 }
 
 func (c *command) flags() *flag.FlagSet {
 	f := flag.NewFlagSet("fc", flag.ContinueOnError)
 	f.StringVar(&c.listen, "listen", "", "`address` of the API and /_local/; none if empty")
+	serve.HostFlag(f, &c.hosts)
 	f.Func("function", "`name=binary[,key=value…]`, repeatable; keys: "+settings, c.addFunction)
 	f.Func("http", "`function=address` of an HTTP trigger, repeatable", addPair(&c.http))
 	f.Func("env", "`function:KEY=VALUE`, repeatable", func(s string) error { c.env = append(c.env, s); return nil })
@@ -239,7 +241,7 @@ func (c *command) listeners(ctx context.Context, s *Server) (open []listener, er
 }
 
 // run serves until ctx is done or a listener fails, then waits for everything to end.
-func run(ctx context.Context, s *Server, listeners []listener) error {
+func run(ctx context.Context, s *Server, listeners []listener, hosts []string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	results := make(chan error, len(listeners)+1)
@@ -251,7 +253,7 @@ func run(ctx context.Context, s *Server, listeners []listener) error {
 	// Requests under way may take as long as their invocations.
 	beforeStop := func() { <-finished }
 	for _, l := range listeners {
-		go func() { results <- serve.HTTP(ctx, l, l.handler, beforeStop, "", "") }()
+		go func() { results <- serve.HTTP(ctx, l, l.handler, beforeStop, "", "", hosts...) }()
 	}
 	var failed error
 	for range len(listeners) + 1 {

@@ -3,6 +3,7 @@ package fcemu_test
 import (
 	"bytes"
 	"context"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -39,6 +40,11 @@ func TestCommand(t *testing.T) {
 		if got := post(t, ready["api"]+"/2023-03-30/functions/accept/invocations", `1`); string(got.body) != "1" {
 			t.Errorf("api: %d %s", got.status, got.body)
 		}
+		for _, url := range ready {
+			if got := post(t, url+"/x", "hello", "Origin", "https://page.example"); got.status != http.StatusForbidden {
+				t.Errorf("a foreign page's request to %s: %d, want 403", url, got.status)
+			}
+		}
 		q.send("jobs", "a")
 		v := g.next()
 		if !strings.HasPrefix(v.Event, `[{"requestId":`) || !strings.Contains(v.Event, `"messageBody":"a"`) {
@@ -57,7 +63,7 @@ func TestCommand(t *testing.T) {
 		if err := fcemu.Command(context.Background(), []string{"-h"}, &out, &out); err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range []string{"-function", "-dead-letter", "BACKOFF_RETRY", "instances", "-timer", "async-age"} {
+		for _, want := range []string{"-function", "-dead-letter", "BACKOFF_RETRY", "instances", "-timer", "async-age", "-host"} {
 			if !strings.Contains(out.String(), want) {
 				t.Errorf("no %s in the usage:\n%s", want, &out)
 			}

@@ -3,6 +3,7 @@
 //
 // One process is one instance and has one event at a time. Instances start on demand, are reused while warm, are killed on a
 // timeout and never outlive this process. It is not a sandbox: functions run as the user, with the machine's network and files.
+// Its listeners refuse foreign hosts and origins: see serve.Guard.
 //
 // Where the documents leave the platform's behaviour open, this server chose:
 //

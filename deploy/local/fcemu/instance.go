@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"routinely/deploy/local/clock"
+	"routinely/deploy/local/serve"
 )
 
 const (
@@ -63,7 +64,7 @@ func newInstance(f *function) (*instance, error) {
 	if err != nil {
 		return nil, fmt.Errorf("runtime api: %w", err)
 	}
-	in.api = &http.Server{Handler: in.runtimeAPI(), ReadHeaderTimeout: startLimit}
+	in.api = &http.Server{Handler: serve.Guard(in.runtimeAPI()), ReadHeaderTimeout: startLimit}
 	in.process, err = startProcess(f.config.Command, f.dir, f.environment(in.id, listener.Addr().String()), &f.server.output)
 	if err != nil {
 		_ = listener.Close()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -92,6 +93,19 @@ func TestInvoke(t *testing.T) {
 		}
 		if got.Folder != filepath.Dir(binary("function")) {
 			t.Errorf("working directory %q, want the binary's", got.Folder)
+		}
+	})
+
+	t.Run("keeps web pages from the Runtime API", func(t *testing.T) {
+		h := start(t, fcemu.Config{Functions: []fcemu.Function{function("f")}})
+		var got struct{ Env []string }
+		if err := json.Unmarshal(h.mustInvoke("f", `{"do":"describe"}`).Result, &got); err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(got.Env, func(entry string) bool { return strings.HasPrefix(entry, "FC_RUNTIME_API=") })
+		url := "http://" + strings.TrimPrefix(got.Env[i], "FC_RUNTIME_API=") + "/2020-11-11/runtime/invocation/1/response"
+		if answer := post(t, url, "null", "Origin", "https://page.example"); answer.status != http.StatusForbidden {
+			t.Errorf("got %d, want 403", answer.status)
 		}
 	})
 

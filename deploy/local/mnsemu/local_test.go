@@ -169,7 +169,7 @@ func TestCommand(t *testing.T) {
 		if err := mnsemu.Command(context.Background(), []string{"-h"}, &stdout, &stderr); err != nil {
 			t.Fatal(err)
 		}
-		for _, flag := range []string{"-listen", "-access-key", "-secret-key", "-account", "-data", "-dead-letter", "-seed", "-calm", "-tls-cert", "-tls-key"} {
+		for _, flag := range []string{"-listen", "-access-key", "-secret-key", "-account", "-data", "-dead-letter", "-seed", "-calm", "-tls-cert", "-tls-key", "-host"} {
 			if !slices.Contains(strings.Fields(stdout.String()), flag) {
 				t.Errorf("%s is not explained in\n%s", flag, stdout.String())
 			}

@@ -212,7 +212,7 @@ func TestCommand(t *testing.T) {
 		if err := otsemu.Command(t.Context(), []string{"-h"}, &out, io.Discard); err != nil {
 			t.Errorf("got %v, want no error", err)
 		}
-		for _, word := range []string{"Usage: ots", "-listen", "127.0.0.1:18084", "-instance", "-tls-key", "/_local/tables"} {
+		for _, word := range []string{"Usage: ots", "-listen", "127.0.0.1:18084", "-instance", "-tls-key", "-host", "/_local/tables"} {
 			if !strings.Contains(out.String(), word) {
 				t.Errorf("no %q in:\n%s", word, out.String())
 			}

@@ -4,7 +4,7 @@
 // (package faults).
 //
 // Messages, PlainBuffer and signatures were written down from the Go SDK's source, limits and errors from the service's pages.
-// Beside the protocol it serves /_local/, unsigned, for scripts:
+// Beside the protocol it serves /_local/, unsigned, for scripts; the command refuses foreign hosts and origins, see serve.Guard:
 //
 //	/_local/faults, /_local/calls   see faults.Set.Handler; actions are the operation names of the protocol, parameters are
 //	                                table, primaryKey (such as "job=abc,part=3"), from and to of a range, rows of a batch

@@ -45,6 +45,7 @@ type Command struct {
 // address is where and how a server listens.
 type address struct {
 	listen, certFile, keyFile string
+	hosts                     []string
 }
 
 // Run serves until ctx is done. Once it listens it prints one line to stdout. A request for help prints to stdout and is no
@@ -79,7 +80,7 @@ func (c Command) Run(ctx context.Context, args []string, stdout io.Writer) (err 
 		more = " (" + c.Ready() + ")"
 	}
 	fmt.Fprintf(stdout, "%s listening on %s://%s%s\n", c.Name, scheme, listener.Addr(), more)
-	err = HTTP(ctx, listener, server, server.Stop, a.certFile, a.keyFile)
+	err = HTTP(ctx, listener, server, server.Stop, a.certFile, a.keyFile, a.hosts...)
 	return errors.Join(err, server.Close())
 }
 
@@ -88,6 +89,7 @@ func (c Command) parse(args []string, stdout io.Writer) (address, error) {
 	flags := flag.NewFlagSet(c.Name, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&a.listen, "listen", c.Listen, "`address` to listen on; port 0 takes a free one")
+	HostFlag(flags, &a.hosts)
 	flags.StringVar(c.AccessKeyID, "access-key", "", "AccessKey `id` that requests must be signed with (required)")
 	flags.StringVar(c.AccessKeySecret, "secret-key", "", "the `secret` of that key (required)")
 	flags.StringVar(c.Dir, "data", "", "`directory` for the state, created when absent; one process at a time (required)")

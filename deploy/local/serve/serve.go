@@ -15,9 +15,9 @@ const grace = 2 * time.Second
 
 // HTTP answers requests on listener until ctx is done, then calls beforeStop (which ends long polls and hangs; may be nil),
 // lets the other calls finish for two seconds and closes the rest. A stop by ctx is not an error. A certificate and its key
-// (PEM files, both or neither) make it HTTPS.
-func HTTP(ctx context.Context, listener net.Listener, handler http.Handler, beforeStop func(), certFile, keyFile string) error {
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+// (PEM files, both or neither) make it HTTPS. Foreign hosts, other than names, and foreign origins are refused: see Guard.
+func HTTP(ctx context.Context, listener net.Listener, handler http.Handler, beforeStop func(), certFile, keyFile string, names ...string) error {
+	server := &http.Server{Handler: Guard(handler, names...), ReadHeaderTimeout: 10 * time.Second}
 	failed := make(chan error, 1)
 	go func() {
 		if certFile != "" || keyFile != "" {

@@ -78,6 +78,8 @@ type Addresses struct {
 // Config is what a Stack needs.
 type Config struct {
 	Addresses Addresses
+	// Hosts are names that are the servers' own beside those of serve.Guard.
+	Hosts []string
 	// Dir keeps the state of the servers. Required.
 	Dir string
 	// NoSync is that of the servers.
@@ -299,7 +301,7 @@ func (s *Stack) serve(ctx context.Context) (wait func() error) {
 	for name, h := range handlers {
 		listener := s.listeners[name]
 		delete(s.listeners, name)
-		wg.Go(func() { ended <- serve.HTTP(ctx, listener, h.handler, h.stop, "", "") })
+		wg.Go(func() { ended <- serve.HTTP(ctx, listener, h.handler, h.stop, "", "", s.cfg.Hosts...) })
 	}
 	return func() error {
 		wg.Wait()

@@ -1,6 +1,8 @@
 package stack_test
 
 import (
+	"context"
+	"net/http"
 	"testing"
 	"time"
 
@@ -33,15 +35,58 @@ func TestNames(t *testing.T) {
 	}
 }
 
-func TestTable(t *testing.T) {
-	const free, unused = "127.0.0.1:0", "true"
+// unused is a deployment on free ports whose functions do nothing.
+func unused(t *testing.T) *stack.Stack {
+	t.Helper()
+	const free, command = "127.0.0.1:0", "true"
 	s, err := stack.New(stack.Config{
-		Dir: t.TempDir(), NoSync: true, Accept: unused, Provision: unused, Notify: unused, Janitor: unused,
+		Dir: t.TempDir(), NoSync: true, Accept: command, Provision: command, Notify: command, Janitor: command, Hosts: []string{"tunnel.example"},
 		Addresses: stack.Addresses{HTTP: free, MNS: free, ESA: free, OTS: free, FC: free},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return s
+}
+
+func TestForeignPages(t *testing.T) {
+	s, client := unused(t), &http.Client{}
+	status := func(ctx context.Context, url, host, origin string) int {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/_local/faults", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if request.Host = host; origin != "" {
+			request.Header.Set("Origin", origin)
+		}
+		response, err := client.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		return response.StatusCode
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	err := s.Run(ctx, func(ctx context.Context) error {
+		defer stop()
+		defer client.CloseIdleConnections()
+		for name, url := range map[string]string{"MNS": s.MNSURL(), "ESA": s.ESAURL(), "Tablestore": s.OTSURL(), "FC": s.FCURL(), "accept": s.HTTPURL()} {
+			if status(ctx, url, "rebound.example", "") != http.StatusForbidden || status(ctx, url, "", "https://page.example") != http.StatusForbidden {
+				t.Errorf("%s answers a page of another site", name)
+			}
+			if name != "accept" && (status(ctx, url, "", url) != http.StatusOK || status(ctx, url, "tunnel.example", "http://tunnel.example") != http.StatusOK) {
+				t.Errorf("%s does not answer its own page", name)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTable(t *testing.T) {
+	s := unused(t)
 	defer func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
