@@ -148,7 +148,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	req, err := readRequest(w, r)
 	call := faults.Call{Action: req.action, Params: req.shown()}
-	s.faults.Serve(w, r, call, s.now(), func(w http.ResponseWriter) {
+	s.faults.Serve(w, r, call, s.now, func(w http.ResponseWriter) {
 		var out answer
 		if err == nil {
 			out, err = s.call(req)

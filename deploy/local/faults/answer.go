@@ -13,12 +13,15 @@ import (
 	"time"
 )
 
-// Serve counts the call, lets execute answer it, and breaks the answer if a rule says so. execute must not keep w. The call is in the log
-// before a byte of its answer is on the way: who has an answer finds its call there.
-func (s *Set) Serve(w http.ResponseWriter, r *http.Request, call Call, at time.Time, execute func(http.ResponseWriter), refuse Refuse) {
-	fault, hit := s.pick(call)
+// Serve counts the call, lets execute answer it, and breaks the answer if a rule says so. execute must not keep w; now is asked once.
+// The call is in the log before a byte of its answer is on the way: who has an answer finds its call there.
+func (s *Set) Serve(w http.ResponseWriter, r *http.Request, call Call, now func() time.Time, execute func(http.ResponseWriter), refuse Refuse) {
+	arrived, fault, hit := s.arrive(call, now)
 	seen := &watcher{ResponseWriter: w}
-	seen.log = sync.OnceFunc(func() { s.log(Record{Call: call, At: at, Fault: fault.Answer, Status: seen.status, Code: seen.code}) })
+	seen.log = sync.OnceFunc(func() {
+		arrived.Status, arrived.Code = seen.status, seen.code
+		s.log(arrived)
+	})
 	defer seen.log()
 	if hit {
 		s.carryOut(seen, r, fault, execute, refuse)

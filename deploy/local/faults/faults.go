@@ -118,7 +118,8 @@ type Set struct {
 	nextID   int
 	rules    []*Rule
 	counters map[string]int
-	calls    []Record
+	arrived  int
+	calls    []entry
 	hanging  int
 	stopped  chan struct{}
 	once     sync.Once
@@ -169,11 +170,15 @@ func (s *Set) Count(action string) int {
 	return s.counters[action]
 }
 
-// Calls returns the latest calls, oldest first, at most 20,000 of them.
+// Calls returns the latest calls that were answered, in the order in which they arrived, at most 20,000 of them.
 func (s *Set) Calls() []Record {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.calls)
+	out := make([]Record, 0, len(s.calls))
+	for _, e := range s.calls {
+		out = append(out, e.Record)
+	}
+	return out
 }
 
 // Hanging is how many calls hang right now; what they were to do first is done.
@@ -230,14 +235,26 @@ func (r *Rule) clone() Rule {
 	return out
 }
 
-// pick counts the call and takes the first rule that hits it.
-func (s *Set) pick(call Call) (Fault, bool) {
+// entry is a record with its place in the log: calls are answered in another order than they arrive in.
+type entry struct {
+	Record
+	number int
+}
+
+// arrive counts the call, gives it its place in the log, and takes the first rule that hits it.
+func (s *Set) arrive(call Call, now func() time.Time) (entry, Fault, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.counters == nil {
 		s.counters = map[string]int{}
 	}
 	s.counters[call.Action]++
+	s.arrived++
+	fault, hit := s.pick(call)
+	return entry{Record{Call: call, At: now(), Fault: fault.Answer}, s.arrived}, fault, hit
+}
+
+func (s *Set) pick(call Call) (Fault, bool) {
 	for i, rule := range s.rules {
 		if !rule.fits(call) {
 			continue
@@ -270,11 +287,15 @@ func (r *Rule) fits(call Call) bool {
 	return true
 }
 
-func (s *Set) log(record Record) {
+func (s *Set) log(e entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.calls) >= logLimit {
 		s.calls = slices.Delete(s.calls, 0, logLimit/2)
 	}
-	s.calls = append(s.calls, record)
+	place := len(s.calls)
+	for place > 0 && s.calls[place-1].number > e.number {
+		place--
+	}
+	s.calls = slices.Insert(s.calls, place, e)
 }

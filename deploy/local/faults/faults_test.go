@@ -39,7 +39,7 @@ func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Action: strings.TrimPrefix(r.URL.Path, "/"),
 		Params: map[string]string{"colour": r.URL.Query().Get("colour")},
 	}
-	s.set.Serve(w, r, call, time.Unix(1700000000, 0).UTC(), func(w http.ResponseWriter) {
+	s.set.Serve(w, r, call, func() time.Time { return time.Unix(1700000000, 0).UTC() }, func(w http.ResponseWriter) {
 		s.executed.Add(1)
 		if s.arrived != nil {
 			s.arrived <- struct{}{}

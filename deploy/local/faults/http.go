@@ -18,7 +18,7 @@ const bodyLimit = 1 << 20
 //	GET    /faults   the rules that can still hit a call
 //	POST   /faults   one Rule or an array of them, all or none are added; answers {"ids": […]}
 //	DELETE /faults   remove all rules
-//	GET    /calls    {"counters": {action: n}, "calls": [Record…], "hanging": n}; ?log=false leaves the calls out
+//	GET    /calls    {"counters": {action: n}, "calls": [Record…], "hanging": n}, as Calls orders them; ?log=false leaves them out
 //	DELETE /calls    forget counters and calls
 //
 // A bad body is a 400 with {"error": text}.
@@ -40,14 +40,14 @@ func (s *Set) Handler() http.Handler {
 
 func (s *Set) getCalls(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
-	// An empty object and array rather than null, which scripts would have to treat apart.
+	// An empty object rather than null, which scripts would have to treat apart.
 	counters := map[string]int{}
 	maps.Copy(counters, s.counters)
 	out := map[string]any{"counters": counters, "hanging": s.hanging}
-	if r.URL.Query().Get("log") != "false" {
-		out["calls"] = append([]Record{}, s.calls...)
-	}
 	s.mu.Unlock()
+	if r.URL.Query().Get("log") != "false" {
+		out["calls"] = s.Calls()
+	}
 	writeJSON(w, http.StatusOK, out)
 }
 

@@ -147,6 +147,32 @@ func TestCalls(t *testing.T) {
 		}
 	})
 
+	t.Run("lists calls in the order in which they arrived, whichever is answered first", func(t *testing.T) {
+		s := openShop(t)
+		at := time.Unix(0, 0)
+		now := func() time.Time {
+			at = at.Add(time.Second)
+			return at
+		}
+		r := httptest.NewRequest(http.MethodPost, "/", nil)
+		call := func(action string, during func()) {
+			s.set.Serve(httptest.NewRecorder(), r, faults.Call{Action: action}, now, func(w http.ResponseWriter) {
+				during()
+				w.WriteHeader(http.StatusOK)
+			}, refuse)
+		}
+		call("First", func() {
+			call("Second", func() { call("Third", func() {}) })
+			call("Fourth", func() {})
+		})
+		call("Fifth", func() {})
+		s.wantLog(t, record("First", 200, "", ""), record("Second", 200, "", ""), record("Third", 200, "", ""), record("Fourth", 200, "", ""), record("Fifth", 200, "", ""))
+		for i, r := range s.set.Calls() {
+			if want := time.Unix(int64(i+1), 0); !r.At.Equal(want) {
+				t.Errorf("call %d arrived at %v, want %v", i+1, r.At, want)
+			}
+		}
+	})
 	t.Run("lists a call before its answer is on the way", func(t *testing.T) {
 		for name, begin := range map[string]func(http.ResponseWriter){
 			"by its status": func(w http.ResponseWriter) { refuse(w, http.StatusConflict, "SoldOut", "nothing left") },
@@ -154,7 +180,7 @@ func TestCalls(t *testing.T) {
 		} {
 			var set faults.Set
 			r := httptest.NewRequest(http.MethodGet, "/", nil)
-			set.Serve(httptest.NewRecorder(), r, faults.Call{Action: "Buy"}, time.Time{}, func(w http.ResponseWriter) {
+			set.Serve(httptest.NewRecorder(), r, faults.Call{Action: "Buy"}, time.Now, func(w http.ResponseWriter) {
 				begin(w)
 				if got := set.Calls(); len(got) != 1 || got[0].Status == 0 || (got[0].Status == http.StatusConflict) != (got[0].Code == "SoldOut") {
 					t.Errorf("%s: the log holds %+v while the answer is written", name, got)
@@ -171,7 +197,7 @@ func TestCalls(t *testing.T) {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		const calls = 20_500
 		for range calls {
-			set.Serve(httptest.NewRecorder(), r, faults.Call{Action: "Buy"}, time.Time{}, func(http.ResponseWriter) {}, refuse)
+			set.Serve(httptest.NewRecorder(), r, faults.Call{Action: "Buy"}, time.Now, func(http.ResponseWriter) {}, refuse)
 		}
 		if got := len(set.Calls()); got != calls-10_000 {
 			t.Errorf("%d calls kept, want %d: the older half goes at 20000", got, calls-10_000)

@@ -75,7 +75,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		s.reply(w, req, result)
 	}
-	s.faults.Serve(w, r, faults.Call{Action: op.action, Params: req.params()}, req.begun, execute, refuse)
+	s.faults.Serve(w, r, faults.Call{Action: op.action, Params: req.params()}, s.clock.Now, execute, refuse)
 }
 
 func (s *Server) execute(r *request, op operation) (answer, error) {

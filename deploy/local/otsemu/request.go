@@ -58,7 +58,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	req := readRequest(w, r)
 	call := faults.Call{Action: req.action, Params: req.params()}
-	s.faults.Serve(w, r, call, s.now(), func(w http.ResponseWriter) {
+	s.faults.Serve(w, r, call, s.now, func(w http.ResponseWriter) {
 		out, err := s.answer(req)
 		if err != nil {
 			s.refuse(w, req, err)
