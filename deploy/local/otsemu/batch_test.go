@@ -47,7 +47,7 @@ func TestBatchWriteRow(t *testing.T) {
 		same(t, "other", codes(got.TableToRowsResult["other"]), []string{""})
 		same(t, "none", codes(got.TableToRowsResult["none"]), []string{"OTSObjectNotExist"})
 		jobs := got.TableToRowsResult["jobs"]
-		same(t, "message", jobs[0].Error.Message, "Condition check failed.")
+		same(t, "message", jobs[0].Error.Message, rowMissing)
 		same(t, "returned key", keyOf(&jobs[1].PrimaryKey), "id=put")
 		same(t, "returned count", jobs[2].Columns[0].Value, any(int64(3)))
 		same(t, "capacity", *jobs[1].ConsumedCapacityUnit, tablestore.ConsumedCapacityUnit{Write: 1})

@@ -195,8 +195,8 @@ func (c *change) apply(t tx, name string, now time.Time) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	if c.existence == expectExist && !exists || c.existence == expectNotExist && exists || !c.filter.passes(c.target(old)) {
-		return outcome{}, conditionCheckFail()
+	if err := c.holds(old, exists); err != nil {
+		return outcome{}, err
 	}
 	if c.kind == deleteRow {
 		return c.outcome(old), t.rows(d).Delete(key)
@@ -209,6 +209,19 @@ func (c *change) apply(t tx, name string, now time.Time) (outcome, error) {
 		return outcome{}, fmt.Errorf("table %q: %w", name, err)
 	}
 	return c.outcome(created), nil
+}
+
+// holds judges the condition, the row's existence first. The texts are recorded ones: two have no full stop.
+func (c *change) holds(old storedRow, exists bool) error {
+	switch {
+	case c.existence == expectNotExist && exists:
+		return conditionCheckFail("Row exists which is expected nonexistent")
+	case c.existence == expectExist && !exists:
+		return conditionCheckFail("Row does not exist which is expected existent")
+	case !c.filter.passes(c.target(old)):
+		return conditionCheckFail("Condition check failed.")
+	}
+	return nil
 }
 
 // target is the row a condition looks at. One that does not exist has its primary key all the same.

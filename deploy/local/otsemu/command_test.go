@@ -121,7 +121,7 @@ func TestConcurrency(t *testing.T) {
 				if _, err := b.put(c); err == nil {
 					created <- i
 				} else {
-					conditionFailed(t, err)
+					conditionFailed(t, err, rowExists)
 				}
 				for range 5 {
 					u := updateChange("jobs", pk("id", "counter"))

@@ -43,7 +43,7 @@ func unsupported(what string) error {
 	return invalid("%s is not supported by this local server.", what)
 }
 
-func conditionCheckFail() error { return refuse(codeConditionCheckFail, "Condition check failed.") }
+func conditionCheckFail(text string) error { return refuse(codeConditionCheckFail, "%s", text) }
 
 func statusOf(code string) int {
 	switch code {

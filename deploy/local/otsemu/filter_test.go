@@ -75,7 +75,7 @@ func TestFilter(t *testing.T) {
 				refused(t, err, "", 0, "")
 				return
 			}
-			conditionFailed(t, err)
+			conditionFailed(t, err, columnsDiffer)
 		})
 	}
 
@@ -93,7 +93,7 @@ func TestFilter(t *testing.T) {
 		c := putChange("jobs", pk("id", "new"), attributes{"n": int64(1)})
 		c.SetColumnCondition(five)
 		_, err := b.put(c)
-		conditionFailed(t, err)
+		conditionFailed(t, err, columnsDiffer)
 		c.SetColumnCondition(passIfMissing(single("n", tablestore.CT_EQUAL, int64(5))))
 		must[*tablestore.PutRowResponse](t)(b.put(c))
 	})

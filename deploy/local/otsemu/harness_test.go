@@ -123,9 +123,20 @@ func invalid(t testing.TB, err error, message string) {
 	refused(t, err, "OTSParameterInvalid", 400, message)
 }
 
-func conditionFailed(t testing.TB, err error) {
+// The texts of a condition that does not hold: on columns, and on the existence of the row.
+const (
+	columnsDiffer = "Condition check failed."
+	rowExists     = "Row exists which is expected nonexistent"
+	rowMissing    = "Row does not exist which is expected existent"
+)
+
+func conditionFailed(t testing.TB, err error, text string) {
 	t.Helper()
-	refused(t, err, "OTSConditionCheckFail", 403, "Condition check failed.")
+	refused(t, err, "OTSConditionCheckFail", 403, text)
+	var ots *tablestore.OtsError
+	if errors.As(err, &ots) && ots.Message != text {
+		t.Errorf("text %q, want %q", ots.Message, text)
+	}
 }
 
 // column is a primary key column of a table under test.

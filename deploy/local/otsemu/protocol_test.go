@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -184,9 +185,12 @@ func TestAnswers(t *testing.T) {
 			if time.Since(date).Abs() > time.Minute {
 				t.Errorf("date %s", date)
 			}
-			if id := got.header.Get("x-ots-requestid"); !regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`).MatchString(id) {
+			id := got.header.Get("x-ots-requestid")
+			if !regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`).MatchString(id) {
 				t.Errorf("request id %q", id)
 			}
+			micros := must[int64](t)(strconv.ParseInt(strings.ReplaceAll(id, "-", "")[:16], 16, 64))
+			same(t, "time in the request id", time.UnixMicro(micros).UTC(), date)
 			same(t, "signature", got.header.Get("Authorization"), "OTS "+accessKey+":"+hmacBase64(canonical(got.header)+"\n"+path))
 		}
 	})
@@ -228,6 +232,72 @@ func TestAnswers(t *testing.T) {
 
 // damaged changes a copy of a row's bytes.
 func damaged(row []byte, edit func([]byte) []byte) []byte { return edit(slices.Clone(row)) }
+
+// TestRecorded compares answers with what was recorded from the service, fields that the SDK does not know included.
+func TestRecorded(t *testing.T) {
+	// fields are the bytes of numbers and messages by their field.
+	fields := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
+	number := func(field byte, value uint64) []byte { return binary.AppendUvarint([]byte{field << 3}, value) }
+	zero := func(field byte) []byte { return []byte{field<<3 | 2, 2, 1 << 3, 0} }
+
+	t.Run("a range says how its rows are written", func(t *testing.T) {
+		b := start(t)
+		b.table("jobs", textKey)
+		forward := otsprotocol.Direction_FORWARD
+		all := everything("jobs", "id")
+		got := b.raw(raw{path: "/GetRange", body: encode(t, &otsprotocol.GetRangeRequest{
+			TableName: proto.String("jobs"), Direction: &forward, MaxVersions: proto.Int32(1),
+			InclusiveStartPrimaryKey: all.StartPrimaryKey.Build(false), ExclusiveEndPrimaryKey: all.EndPrimaryKey.Build(false),
+		})})
+		var answer otsprotocol.GetRangeResponse
+		if err := proto.Unmarshal(got.body, &answer); err != nil {
+			t.Fatal(err)
+		}
+		if answer.DataBlockType == nil || *answer.DataBlockType != 0 || answer.CompressType == nil || *answer.CompressType != 0 {
+			t.Errorf("block type %v, compression %v, want both there and 0", answer.DataBlockType, answer.CompressType)
+		}
+	})
+
+	t.Run("a table has an id and the time of its making", func(t *testing.T) {
+		b := start(t)
+		b.table("jobs", textKey)
+		made := uint64(b.clock.Now().UnixMicro())
+		b.clock.Advance(time.Hour)
+		describe := func() *otsprotocol.DescribeTableResponse {
+			var answer otsprotocol.DescribeTableResponse
+			got := b.raw(raw{path: "/DescribeTable", body: encode(t, &otsprotocol.DescribeTableRequest{TableName: proto.String("jobs")})})
+			if err := proto.Unmarshal(got.body, &answer); err != nil {
+				t.Fatal(err)
+			}
+			return &answer
+		}
+		answer := describe()
+		same(t, "table", answer.XXX_unrecognized, fields(number(9, made), zero(12), number(13, 0)))
+		same(t, "encryption", *answer.SseDetails.Enable, false)
+		same(t, "stream", *answer.StreamDetails.LastEnableTime, int64(0))
+		same(t, "options", answer.TableOptions.XXX_unrecognized, number(7, 0))
+		id, found := bytes.CutPrefix(answer.TableMeta.XXX_unrecognized, []byte{5<<3 | 2, 36})
+		if !found || !regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`).Match(id) {
+			t.Errorf("id %q, want a UUID", answer.TableMeta.XXX_unrecognized)
+		}
+		same(t, "again", describe().XXX_unrecognized, answer.XXX_unrecognized)
+	})
+
+	t.Run("a condition has a text for existence, for absence and for columns", func(t *testing.T) {
+		b := start(t)
+		b.table("jobs", textKey)
+		put := func(existence tablestore.RowExistenceExpectation) error {
+			c := putChange("jobs", pk("id", "a"), attributes{"n": int64(1)})
+			c.Condition = condition(existence, single("n", tablestore.CT_EQUAL, int64(2)))
+			_, err := b.put(c)
+			return err
+		}
+		conditionFailed(t, put(expectExist), rowMissing)
+		b.store("jobs", pk("id", "a"), attributes{"n": int64(1)})
+		conditionFailed(t, put(expectNotExist), rowExists)
+		conditionFailed(t, put(expectExist), columnsDiffer)
+	})
+}
 
 func TestPlainBuffer(t *testing.T) {
 	b := start(t)

@@ -145,7 +145,8 @@ func (p *page) answer() []byte {
 	if p.next != nil {
 		out = appendBytes(out, 3, encodeRows(row{key: p.next}))
 	}
-	return out
+	// The rows are a PlainBuffer and not compressed, which the service says although nothing else can be asked for.
+	return appendNumber(appendNumber(out, 5, 0), 6, 0)
 }
 
 // walk goes through the rows of a range, from the first key inclusive to the end exclusive, either way.

@@ -3,6 +3,7 @@ package otsemu
 import (
 	"bytes"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -175,9 +176,10 @@ func (s *Server) reply(w http.ResponseWriter, r *request, body []byte) {
 
 // answerHeader is what every answer has, in lower case as the service sends it.
 func answerHeader(body []byte) http.Header {
+	now := time.Now().UTC()
 	return http.Header{
-		"x-ots-requestid":   {newRequestID()},
-		"x-ots-date":        {time.Now().UTC().Format("2006-01-02T15:04:05.000000Z")},
+		"x-ots-requestid":   {newRequestID(now)},
+		"x-ots-date":        {now.Format("2006-01-02T15:04:05.000000Z")},
 		"x-ots-contenttype": {"protocol buffer"},
 		"x-ots-contentmd5":  {contentMD5(body)},
 		"Content-Length":    {strconv.Itoa(len(body))},
@@ -190,10 +192,20 @@ func send(w http.ResponseWriter, header http.Header, status int, body []byte) {
 	_, _ = w.Write(body)
 }
 
-// newRequestID is a random UUID.
-func newRequestID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:])
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+// newRequestID has the form of a UUID. As in recorded answers its first half is the time, in microseconds since 1970.
+func newRequestID(at time.Time) string {
+	id := uuid()
+	binary.BigEndian.PutUint64(id[:], uint64(at.UnixMicro()))
+	return uuidText(id)
+}
+
+// uuid is a random one.
+func uuid() (id [16]byte) {
+	_, _ = rand.Read(id[:])
+	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
+	return id
+}
+
+func uuidText(id [16]byte) string {
+	return fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
 }

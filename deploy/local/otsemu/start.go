@@ -11,7 +11,8 @@ func (s *Server) CreateTable(name string, keys ...string) error {
 	if !validName(name) || len(keys) == 0 || len(keys) > maxKeyColumns || !valid(keys) {
 		return fmt.Errorf("table %q with the key %q: want names of letters, digits and underscores, and 1 to %d of them for the key", name, keys, maxKeyColumns)
 	}
-	d := &table{Name: name, Deviation: defaultDeviation, TimeToLive: neverExpires, Adjusted: s.now().Unix()}
+	d := newTable(name, s.now())
+	d.TimeToLive, d.Adjusted = neverExpires, s.now().Unix()
 	for _, key := range keys {
 		d.PrimaryKey = append(d.PrimaryKey, keyColumn{Name: key, Type: keyString})
 	}

@@ -30,7 +30,10 @@ const (
 
 // table is a table's definition, as the data file keeps it.
 type table struct {
-	Name       string      `json:"name"`
+	Name string `json:"name"`
+	// ID is a UUID, and Created when the table was made, in microseconds since 1970.
+	ID         string      `json:"id"`
+	Created    int64       `json:"created"`
 	PrimaryKey []keyColumn `json:"primaryKey"`
 	// TimeToLive is how long a version of an attribute lives, in seconds; -1 is for ever.
 	TimeToLive int64 `json:"timeToLive"`

@@ -7,7 +7,7 @@ import (
 
 func (s *Server) createTable(m *message) ([]byte, error) {
 	m.require(1, 2)
-	d, err := readTable(m.inner(1))
+	d, err := readTable(m.inner(1), s.now())
 	if err != nil {
 		return nil, err
 	}
@@ -49,10 +49,15 @@ func (t tx) createTable(d *table) error {
 	return t.putTable(d)
 }
 
-// readTable reads a TableMeta.
-func readTable(m *message) (*table, error) {
+// newTable is a table that is made now.
+func newTable(name string, now time.Time) *table {
+	return &table{Name: name, ID: uuidText(uuid()), Created: now.UnixMicro(), Deviation: defaultDeviation}
+}
+
+// readTable reads the TableMeta of a table that is made now.
+func readTable(m *message, now time.Time) (*table, error) {
 	m.require(1)
-	d := &table{Name: m.text(1), Deviation: defaultDeviation}
+	d := newTable(m.text(1), now)
 	if !validName(d.Name) {
 		return nil, invalid("Invalid table name: '%s'.", d.Name)
 	}
@@ -155,14 +160,25 @@ func (s *Server) describeTable(m *message) ([]byte, error) {
 		if err != nil {
 			return err
 		}
-		out = appendBytes(nil, 1, d.meta())
-		out = appendBytes(out, 2, d.throughput())
-		out = appendBytes(out, 3, d.options())
-		out = appendNumber(out, 4, 1)
-		out = appendBytes(out, 5, appendFlag(nil, 1, false))
+		out = d.describe()
 		return nil
 	})
 	return out, err
+}
+
+// describe is a DescribeTableResponse. Fields 9, 12 and 13, and those that meta, options and the details of the stream have beyond the
+// SDK's messages, are those of recorded answers; of 12 and 13 only the number is known.
+func (d *table) describe() []byte {
+	off := appendFlag(nil, 1, false)
+	out := appendBytes(nil, 1, d.meta())
+	out = appendBytes(out, 2, d.throughput())
+	out = appendBytes(out, 3, d.options())
+	out = appendNumber(out, 4, 1)
+	out = appendBytes(out, 5, appendNumber(off, 4, 0))
+	out = appendBytes(out, 7, off)
+	out = appendNumber(out, 9, d.Created)
+	out = appendBytes(out, 12, off)
+	return appendNumber(out, 13, 0)
 }
 
 func (d *table) meta() []byte {
@@ -170,7 +186,7 @@ func (d *table) meta() []byte {
 	for _, c := range d.PrimaryKey {
 		out = appendBytes(out, 2, appendNumber(appendText(nil, 1, c.Name), 2, c.Type))
 	}
-	return out
+	return appendText(out, 5, d.ID)
 }
 
 func (d *table) throughput() []byte {
@@ -182,7 +198,7 @@ func (d *table) options() []byte {
 	out := appendNumber(nil, 1, d.TimeToLive)
 	out = appendNumber(out, 2, 1)
 	out = appendNumber(out, 5, d.Deviation)
-	return appendFlag(out, 6, true)
+	return appendFlag(appendFlag(out, 6, true), 7, false)
 }
 
 func (s *Server) updateTable(m *message) ([]byte, error) {

@@ -156,8 +156,8 @@ func readBatchRows(table string, inners []*message) ([]*change, error) {
 		key := string(encodeKey(c.row.key))
 		byKey[key] = append(byKey[key], c)
 	}
-	for _, same := range byKey {
-		if err := checkRepeated(same); err != nil {
+	for _, c := range changes {
+		if err := checkRepeated(byKey[string(encodeKey(c.row.key))]); err != nil {
 			return nil, err
 		}
 	}
