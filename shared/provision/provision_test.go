@@ -91,12 +91,12 @@ func TestAdoption(t *testing.T) {
 			t.Errorf("got %+v", failure)
 		}
 	})
-	t.Run("an ordinary record is a conflict", func(t *testing.T) {
+	t.Run("an ordinary record is tried few times", func(t *testing.T) {
 		a := start(t)
 		if _, err := a.PlantRecord(localtest.SiteID, "pr-1.example.com"); err != nil {
 			t.Fatal(err)
 		}
-		if failure := a.fail(t, wish(), &routine.Progress{}); failure.Kind != fault.Conflict {
+		if failure := a.fail(t, wish(), &routine.Progress{}); failure.Kind != fault.Internal || failure.Code != "DependedByOthers" {
 			t.Errorf("got %+v", failure)
 		}
 	})

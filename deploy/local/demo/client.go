@@ -127,6 +127,7 @@ type job struct {
 	Attempt   int    `json:"attempt"`
 	Attempts  []struct {
 		Kind string `json:"kind"`
+		Code string `json:"code"`
 	} `json:"attempts"`
 	Result *struct {
 		Routine string `json:"routine"`

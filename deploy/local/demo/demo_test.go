@@ -127,7 +127,7 @@ func TestChecks(t *testing.T) {
 			`missing: record throttled-2.example.com of routine throttled-2`,
 			`not asked for: routine intruder (description "was not asked for", hasAssets false)`,
 			`FAILED  the queues are empty`,
-			`11 attempts failed and only 9 errors were injected`,
+			`13 further attempts for 11 errors that are tried again`,
 			`throttled on CreateRoutineRelatedRecord: 1 of 1 did not`,
 		} {
 			if !strings.Contains(output.String(), want) {

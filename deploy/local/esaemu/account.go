@@ -2,14 +2,10 @@ package esaemu
 
 import (
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
-)
-
-// Quotas of a new data directory. The cloud's depend on the plan; 100 is the example its plan page gives for routines, and 20,
-// the example of its list page, is soon used up by a demonstration.
-const (
-	defaultRoutineQuota = 100
-	defaultRecordQuota  = 100
 )
 
 // Standing is what the data file keeps of the account.
@@ -18,10 +14,18 @@ type Standing struct {
 	Activated bool `json:"activated"`
 	// Overdue is whether bills are unpaid.
 	Overdue bool `json:"overdue"`
+	// Plan decides the quotas that were not set apart.
+	Plan Plan `json:"plan"`
 	// RoutineQuota is the number of routines the account may have.
 	RoutineQuota int `json:"routineQuota"`
-	// RecordQuota is the number of related records each routine may have.
+	// SiteQuota is the number of sites whose records each routine may be bound to.
+	SiteQuota int `json:"siteQuota"`
+	// RecordQuota is the number of related records each routine may have, 0 without limit: the cloud has a code for one and
+	// publishes no number.
 	RecordQuota int `json:"recordQuota"`
+	// TakenCode is what CreateRoutine answers for a name that is taken: RoutineAlreadyExist, as its page says, or one of
+	// RoutineNameAlreadyExist and RoutineNameAlreadyExists, which official tools look for too.
+	TakenCode string `json:"takenCode"`
 }
 
 // Account is the account's part of State.
@@ -41,10 +45,13 @@ type AccountChange struct {
 	Activated *bool `json:"activated"`
 	// Overdue makes every write answer RoutineUserServiceStatusHalt.
 	Overdue *bool `json:"overdue"`
-	// RoutineQuota is the number of routines the account may have.
-	RoutineQuota *int `json:"routineQuota"`
-	// RecordQuota is the number of related records each routine may have.
-	RecordQuota *int `json:"recordQuota"`
+	// Plan gives the account that plan and its quotas, over which those of the same change go.
+	Plan *Plan `json:"plan"`
+	// RoutineQuota, SiteQuota, RecordQuota and TakenCode are those of Standing.
+	RoutineQuota *int    `json:"routineQuota"`
+	SiteQuota    *int    `json:"siteQuota"`
+	RecordQuota  *int    `json:"recordQuota"`
+	TakenCode    *string `json:"takenCode"`
 	// LatencyMillis is how long each write holds the account lock, in milliseconds.
 	LatencyMillis *int64 `json:"latencyMillis"`
 	// ListDelayMillis is how long new records stay out of the lists, in milliseconds.
@@ -52,10 +59,13 @@ type AccountChange struct {
 }
 
 func (c AccountChange) check() error {
-	for _, n := range []*int{c.RoutineQuota, c.RecordQuota} {
+	for _, n := range []*int{c.RoutineQuota, c.SiteQuota, c.RecordQuota} {
 		if n != nil && *n < 0 {
-			return errors.New("routineQuota and recordQuota must not be negative")
+			return errors.New("routineQuota, siteQuota and recordQuota must not be negative")
 		}
+	}
+	if codes := takenCodes(); c.TakenCode != nil && !slices.Contains(codes, *c.TakenCode) {
+		return fmt.Errorf("takenCode %q: want one of %s", *c.TakenCode, strings.Join(codes, ", "))
 	}
 	for _, n := range []*int64{c.LatencyMillis, c.ListDelayMillis} {
 		if n != nil && (*n < 0 || *n > maxMillis) {
@@ -68,8 +78,8 @@ func (c AccountChange) check() error {
 // maxMillis bounds the times a script can set: a day, in milliseconds.
 const maxMillis = 24 * 60 * 60 * 1000
 
-// SetAccount changes the account's settings. Activation, overdue and quotas are stored; latency and list delay last as long
-// as the server. It refuses negative numbers and times over a day.
+// SetAccount changes the account's settings. They are stored but for latency and list delay, which last as long as the server.
+// It refuses negative numbers, times over a day, an unknown plan and an unknown code.
 func (s *Server) SetAccount(c AccountChange) error {
 	if err := c.check(); err != nil {
 		return err
@@ -79,10 +89,17 @@ func (s *Server) SetAccount(c AccountChange) error {
 		if err != nil {
 			return err
 		}
+		if c.Plan != nil {
+			if err := a.subscribe(*c.Plan); err != nil {
+				return err
+			}
+		}
 		set(&a.Activated, c.Activated)
 		set(&a.Overdue, c.Overdue)
 		set(&a.RoutineQuota, c.RoutineQuota)
+		set(&a.SiteQuota, c.SiteQuota)
 		set(&a.RecordQuota, c.RecordQuota)
+		set(&a.TakenCode, c.TakenCode)
 		return t.put(bucketAccount, []byte(accountKey), a)
 	})
 	if err != nil {
@@ -103,11 +120,14 @@ func set[T any](field, value *T) {
 	}
 }
 
-// standing reads the account; that of a new data file is activated and paid for.
+// standing reads the account; that of a new data file is activated, free and has no debts.
 func (t tx) standing() (Standing, error) {
 	a, found, err := get[Standing](t, bucketAccount, []byte(accountKey))
 	if !found {
-		a = Standing{Activated: true, RoutineQuota: defaultRoutineQuota, RecordQuota: defaultRecordQuota}
+		a = Standing{Activated: true, TakenCode: codeRoutineAlreadyExist}
+	}
+	if err == nil && a.Plan == "" {
+		err = a.subscribe(Free)
 	}
 	return a, err
 }
@@ -127,7 +147,8 @@ func (s *Server) getErService(params) (step, error) {
 		if err != nil || !a.Activated {
 			return answer{"Status": "NotOpened"}, err
 		}
-		return answer{"Status": "Running", "PlanName": "er_free"}, nil
+		plan, err := a.Plan.terms()
+		return answer{"Status": "Running", "PlanName": plan.name}, err
 	}, nil
 }
 
@@ -136,6 +157,9 @@ func (s *Server) openErService(params) (step, error) {
 		a, err := t.standing()
 		if err != nil {
 			return nil, err
+		}
+		if a.Activated {
+			return nil, refusal(codeHasOpened, "")
 		}
 		a.Activated = true
 		return answer{}, t.put(bucketAccount, []byte(accountKey), a)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"strconv"
 	"strings"
@@ -17,6 +18,9 @@ const usage = `Usage: esa -access-key ID -secret-key SECRET -data DIR [flags]
 A local ESA server (API 2024-09-10) for official SDKs and tools. Scripts set it up and break it under /_local/:
   GET /_local/state, POST /_local/sites, PUT /_local/account, POST|DELETE /_local/lock,
   POST /_local/routines, POST /_local/records, GET|POST|DELETE /_local/faults, GET|DELETE /_local/calls
+A record made by POST /_local/records is an ordinary DNS record: who binds its name is answered DependedByOthers, as a practitioner was,
+and not ParameterAlreadyExist, which a fault rule can answer. PUT /_local/account {"takenCode": "RoutineNameAlreadyExist"} makes
+CreateRoutine answer another code for a name that is taken; POST /_local/sites takes status, accessType (NS or CNAME), coverage and cnameZone.
 
 Flags:
 `
@@ -37,10 +41,9 @@ func (c *Config) flags(flags *flag.FlagSet) {
 	flags.StringVar(&c.Region, "region", "cn-hangzhou", "`region` named in errors")
 	flags.Func("site", "a site of the account as `id=zone`, such as 54362329990032=example.com; may be repeated", c.addSite)
 	flags.DurationVar(&c.Latency, "latency", 20*time.Millisecond, "how long each write holds the account lock")
-	flags.IntVar(&c.RoutineQuota, "routine-quota", 0,
-		"`number` of routines the account may have; 0 keeps what is stored, 100 in a new data directory")
-	flags.IntVar(&c.RecordQuota, "record-quota", 0,
-		"`number` of records each routine may have; 0 keeps what is stored, 100 in a new data directory")
+	flags.StringVar((*string)(&c.Plan), "plan", "", "`free` (20 routines, 20 sites bound to each) or paid (100, 100); empty keeps what is stored, free in a new data directory")
+	flags.IntVar(&c.RoutineQuota, "routine-quota", 0, "`number` of routines the account may have; 0 keeps what is stored, the plan's in a new data directory")
+	flags.IntVar(&c.RecordQuota, "record-quota", 0, "`number` of records each routine may have; 0 keeps what is stored, no limit in a new data directory")
 }
 
 func (c *Config) addSite(text string) error {
@@ -61,6 +64,10 @@ func (c *Config) check() error {
 		return errors.New("-latency must not be negative")
 	case c.RoutineQuota < 0 || c.RecordQuota < 0:
 		return errors.New("-routine-quota and -record-quota must not be negative")
+	case c.Plan != "":
+		if _, err := c.Plan.terms(); err != nil {
+			return fmt.Errorf("-plan: %w", err)
+		}
 	}
 	return nil
 }

@@ -62,7 +62,10 @@ func TestDurability(t *testing.T) {
 		c.Sites = map[int64]string{9: "example.net"}
 		second := open(t, c)
 		after := must[esaemu.State](t)(second.State())
-		before.Sites = append([]esaemu.Site{{ID: 9, Name: "example.net"}}, before.Sites...)
+		added := esaemu.Site{
+			ID: 9, Name: "example.net", Status: "active", AccessType: "NS", Coverage: "domestic", CreateTime: second.clock.Now().UTC().Round(0),
+		}
+		before.Sites = append([]esaemu.Site{added}, before.Sites...)
 		same(t, "state", after, before)
 		overdue = false
 		if err := second.SetAccount(esaemu.AccountChange{Overdue: &overdue}); err != nil {
@@ -124,6 +127,7 @@ func TestConfig(t *testing.T) {
 			"Dir is required":             func(c *esaemu.Config) { c.Dir = "" },
 			"data directory":              func(c *esaemu.Config) { c.Dir = "/dev/null/esa" },
 			"must not be negative":        func(c *esaemu.Config) { c.RoutineQuota = -1 },
+			`plan "gold"`:                 func(c *esaemu.Config) { c.Plan = "gold" },
 			"latency -1s":                 func(c *esaemu.Config) { c.Latency = -time.Second },
 			"site id 0":                   func(c *esaemu.Config) { c.Sites = map[int64]string{0: "example.com"} },
 		} {
@@ -167,7 +171,7 @@ func TestCommand(t *testing.T) {
 		if err := esaemu.Command(t.Context(), []string{"-h"}, &out, io.Discard); err != nil {
 			t.Errorf("got %v, want no error", err)
 		}
-		for _, word := range []string{"Usage: esa", "-listen", "127.0.0.1:18081", "-site", "-record-quota", "-tls-key", "-host", "/_local/state"} {
+		for _, word := range []string{"Usage: esa", "-listen", "127.0.0.1:18081", "-site", "-record-quota", "-plan", "-tls-key", "-host", "/_local/state"} {
 			if !strings.Contains(out.String(), word) {
 				t.Errorf("no %q in:\n%s", word, out.String())
 			}
@@ -184,6 +188,7 @@ func TestCommand(t *testing.T) {
 			"-account must not be empty":                     append(keys[:6:6], "-account", ""),
 			"-latency":                                       append(keys[:6:6], "-latency", "-1s"),
 			"-routine-quota":                                 append(keys[:6:6], "-routine-quota", "-1"),
+			`-plan: plan "gold": want free or paid`:          append(keys[:6:6], "-plan", "gold"),
 			"-tls-cert and -tls-key go together":             append(keys[:6:6], "-tls-cert", "cert.pem"),
 			"-tls-cert and -tls-key: open":                   append(keys[:6:6], "-tls-cert", "none.pem", "-tls-key", "none.pem"),
 			"-site: want id=zone":                            append(keys[:6:6], "-site", "example.com"),

@@ -9,6 +9,8 @@ import (
 // Error codes of the routine operations and of the gateway before them.
 const (
 	codeRoutineAlreadyExist = "RoutineAlreadyExist"
+	codeNameAlreadyExist    = "RoutineNameAlreadyExist"
+	codeNameAlreadyExists   = "RoutineNameAlreadyExists"
 	codeRoutineNotExist     = "RoutineNotExist"
 	codeRoutineQuota        = "RoutineNumberExceedQuotaLimit"
 	codeRecordQuota         = "RelatedRecordNumberExceedQuotaLimit"
@@ -20,6 +22,10 @@ const (
 	codeOverdue             = "RoutineUserServiceStatusHalt"
 	codeLocked              = "UserOperationStatusIsLocked"
 	codeDepended            = "DependedByOthers"
+	codeMissingParameter    = "MissingParameter"
+	codeInvalidConfigID     = "InvalidConfigId"
+	codeConfigNotFound      = "ConfigNotFound"
+	codeHasOpened           = "ErService.HasOpened"
 
 	codeUnknownAction  = "InvalidAction.NotFound"
 	codeInvalidVersion = "InvalidVersion"
@@ -31,6 +37,11 @@ const (
 	codeNonceUsed      = "SignatureNonceUsed"
 	codeInternal       = "InternalError"
 )
+
+// takenCodes are what CreateRoutine can answer for a name that is taken, the documented one first.
+func takenCodes() []string {
+	return []string{codeRoutineAlreadyExist, codeNameAlreadyExist, codeNameAlreadyExists}
+}
 
 // apiError is an answer that refuses a call.
 type apiError struct {
@@ -53,12 +64,12 @@ func missing(name string) *apiError {
 	return &apiError{status: http.StatusBadRequest, code: "Missing" + name, message: name + " is mandatory for this action."}
 }
 
-// statusOf is 400 for everything the operations' pages list; the gateway in front of them uses others too.
+// statusOf is 400 for what the operations' pages list but ConfigNotFound; the gateway in front of them uses others too.
 func statusOf(code string) int {
 	switch code {
 	case codeBadSignature:
 		return http.StatusForbidden
-	case codeUnknownAction, codeUnknownKey:
+	case codeUnknownAction, codeUnknownKey, codeConfigNotFound:
 		return http.StatusNotFound
 	case codeInternal:
 		return http.StatusInternalServerError
@@ -70,7 +81,7 @@ func statusOf(code string) int {
 // space in SiteParameterNotMatch included.
 func textOf(code string) string {
 	switch code {
-	case codeRoutineAlreadyExist:
+	case codeRoutineAlreadyExist, codeNameAlreadyExist, codeNameAlreadyExists:
 		return "The routine name already exists."
 	case codeRoutineNotExist:
 		return "The routine name does not exist. Check the routine name and try again."
@@ -95,6 +106,21 @@ func textOf(code string) string {
 		return "You are calling an another routine related api. Please wait for the api finished, and try again later."
 	case codeDepended:
 		return "Failed to call the service. Try again later or contact technical support."
+	}
+	return configTextOf(code)
+}
+
+// configTextOf is the text of codes whose pages were not read to their end; the wording is this server's.
+func configTextOf(code string) string {
+	switch code {
+	case codeMissingParameter:
+		return "A required parameter is missing."
+	case codeInvalidConfigID:
+		return "The specified configuration ID is invalid."
+	case codeConfigNotFound:
+		return "The specified configuration does not exist."
+	case codeHasOpened:
+		return "Edge Routine is already activated."
 	}
 	return gatewayTextOf(code)
 }

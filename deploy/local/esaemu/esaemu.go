@@ -39,8 +39,10 @@ type Config struct {
 	Sites map[int64]string
 	// Latency is how long each write operation holds the account lock.
 	Latency time.Duration
-	// RoutineQuota is how many routines the account may have and RecordQuota how many related records each of them. 0 leaves
-	// what is stored, 100 in a new data directory.
+	// Plan gives the account that plan and its quotas; empty leaves what is stored, Free in a new data directory.
+	Plan Plan
+	// RoutineQuota is how many routines the account may have whatever its plan, and RecordQuota how many related records each of
+	// them. 0 leaves what is stored; a new data directory has the plan's number of routines and no limit of records.
 	RoutineQuota, RecordQuota int
 	// Clock is the system's when nil.
 	Clock clock.Clock
@@ -64,11 +66,11 @@ type Server struct {
 
 // New opens the data directory and returns a server for it. It fails within a second when another process has the directory.
 func New(c Config) (*Server, error) {
-	for name, value := range map[string]string{
-		"AccountID": c.AccountID, "AccessKeyID": c.AccessKeyID, "AccessKeySecret": c.AccessKeySecret, "Dir": c.Dir,
+	for _, required := range []struct{ name, value string }{
+		{"AccountID", c.AccountID}, {"AccessKeyID", c.AccessKeyID}, {"AccessKeySecret", c.AccessKeySecret}, {"Dir", c.Dir},
 	} {
-		if value == "" {
-			return nil, fmt.Errorf("%s is required", name)
+		if required.value == "" {
+			return nil, fmt.Errorf("%s is required", required.name)
 		}
 	}
 	if c.Region == "" {
@@ -104,6 +106,9 @@ func (s *Server) configure(c Config) error {
 	}
 	s.latency.Store(int64(c.Latency))
 	var change AccountChange
+	if c.Plan != "" {
+		change.Plan = &c.Plan
+	}
 	if c.RoutineQuota != 0 {
 		change.RoutineQuota = &c.RoutineQuota
 	}
@@ -146,13 +151,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.local.ServeHTTP(w, r)
 		return
 	}
-	req, err := readRequest(w, r)
+	req := readRequest(w, r)
 	call := faults.Call{Action: req.action, Params: req.shown()}
 	s.faults.Serve(w, r, call, s.now, func(w http.ResponseWriter) {
-		var out answer
-		if err == nil {
-			out, err = s.call(req)
-		}
+		out, err := s.call(req)
 		if err != nil {
 			s.refuse(w, err)
 			return
@@ -176,6 +178,8 @@ type step func(tx) (answer, error)
 type operation struct {
 	read func(params) (step, error)
 	kind kind
+	// nested are parameters of JSON text, which a JSON body may hold as an object or array instead.
+	nested []string
 }
 
 // kind is how an operation treats the account.
@@ -193,35 +197,43 @@ const (
 // operation finds an action. Names are case-sensitive.
 func (s *Server) operation(action string) (operation, bool) {
 	o, found := map[string]operation{
-		"CreateRoutine":                  {s.createRoutine, writes},
-		"GetRoutine":                     {s.getRoutine, reads},
-		"ListUserRoutines":               {s.listUserRoutines, reads},
-		"UpdateRoutineConfigDescription": {s.updateDescription, writes},
-		"DeleteRoutine":                  {s.deleteRoutine, writes},
-		"ListRoutineCodeVersions":        {s.listCodeVersions, reads},
-		"CreateRoutineRelatedRecord":     {s.createRelatedRecord, writes},
-		"ListRoutineRelatedRecords":      {s.listRelatedRecords, reads},
-		"DeleteRoutineRelatedRecord":     {s.deleteRelatedRecord, writes},
-		"ListEdgeRoutineRecords":         {s.listEdgeRoutineRecords, reads},
-		"CreateRoutineRoute":             {s.createRoute, writes},
-		"GetRoutineRoute":                {s.getRoute, reads},
-		"ListRoutineRoutes":              {s.listRoutes, reads},
-		"DeleteRoutineRoute":             {s.deleteRoute, writes},
-		"GetErService":                   {s.getErService, reads},
-		"OpenErService":                  {s.openErService, changes},
-		"GetMatchSite":                   {s.getMatchSite, reads},
-		"ListSites":                      {s.listSites, reads},
+		"CreateRoutine":                  {s.createRoutine, writes, nil},
+		"GetRoutine":                     {s.getRoutine, reads, nil},
+		"ListUserRoutines":               {s.listUserRoutines, reads, nil},
+		"UpdateRoutineConfigDescription": {s.updateDescription, writes, nil},
+		"DeleteRoutine":                  {s.deleteRoutine, writes, nil},
+		"ListRoutineCodeVersions":        {s.listCodeVersions, reads, nil},
+		"CreateRoutineRelatedRecord":     {s.createRelatedRecord, writes, nil},
+		"ListRoutineRelatedRecords":      {s.listRelatedRecords, reads, nil},
+		"DeleteRoutineRelatedRecord":     {s.deleteRelatedRecord, writes, nil},
+		"ListEdgeRoutineRecords":         {s.listEdgeRoutineRecords, reads, nil},
+		"CreateRoutineRoute":             {s.createRoute, writes, nil},
+		"GetRoutineRoute":                {s.getRoute, reads, nil},
+		"ListRoutineRoutes":              {s.listRoutes, reads, nil},
+		"DeleteRoutineRoute":             {s.deleteRoute, writes, nil},
+		"GetErService":                   {s.getErService, reads, nil},
+		"OpenErService":                  {s.openErService, changes, nil},
+		"GetMatchSite":                   {s.getMatchSite, reads, nil},
+		"ListEdgeRoutinePlans":           {s.listPlans, reads, nil},
+		"GetSite":                        {s.getSite, reads, nil},
+		"ListSites":                      {s.listSites, reads, []string{"TagFilter"}},
 	}[action]
 	return o, found
 }
 
-// call answers one request.
+// call answers one request. What is wrong with its parameters is told only to who may know of the action.
 func (s *Server) call(r *request) (answer, error) {
 	o, err := s.route(r)
 	if err != nil {
 		return nil, err
 	}
+	if r.unread != nil {
+		return nil, r.unread
+	}
 	if err := s.verifier.verify(r); err != nil {
+		return nil, err
+	}
+	if err := r.check(o); err != nil {
 		return nil, err
 	}
 	do, err := o.read(r.params)

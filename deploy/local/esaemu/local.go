@@ -57,9 +57,19 @@ func (s *Server) State() (State, error) {
 	return out, err
 }
 
-// AddSite stores a site, or renames one without records. It refuses an id below 1 and a name that is no zone.
+// AddSite stores a site, or changes one, whose name only as long as it has no records. It refuses an id below 1, a name that is no
+// zone, and values that the fields of Site do not name.
 func (s *Server) AddSite(site Site) error {
-	return s.store.update(func(t tx) error { return t.addSite(site) })
+	_, err := s.putSite(site)
+	return err
+}
+
+func (s *Server) putSite(site Site) (Site, error) {
+	err := s.store.update(func(t tx) (err error) {
+		site, err = t.addSite(site, s.now())
+		return err
+	})
+	return site, err
 }
 
 // RemoveSite deletes a site with its records and routes and reports whether there was one.
@@ -75,7 +85,7 @@ func (s *Server) RemoveSite(id int64) (found bool, err error) {
 // now. It refuses a bad name, a name that exists, and records: those are planted apart.
 func (s *Server) PlantRoutine(r Routine) error {
 	if !validRoutineName(r.Name) {
-		return fmt.Errorf("routine name %q: want 2 to 63 lower-case letters, digits and inner hyphens", r.Name)
+		return fmt.Errorf("routine name %q: want %s", r.Name, routineNameRule)
 	}
 	if len(r.Records) > 0 {
 		return errors.New("a routine is planted without records")
@@ -83,7 +93,7 @@ func (s *Server) PlantRoutine(r Routine) error {
 	if r.CreateTime.IsZero() {
 		r.CreateTime = s.now()
 	}
-	return s.store.update(func(t tx) error { return t.addRoutine(r) })
+	return s.store.update(func(t tx) error { return t.addRoutine(r, codeRoutineAlreadyExist) })
 }
 
 // PlantRecord creates an ordinary record, which no routine knows, without the account lock, and returns its id. It refuses an
@@ -115,7 +125,7 @@ func (s *Server) ReleaseLock() { s.lock.endHold() }
 // localRoutes serves what the methods above do, for scripts in any language:
 //
 //	GET    /_local/state       State
-//	POST   /_local/sites       {"id", "name"}
+//	POST   /_local/sites       {"id", "name", "status", "accessType", "coverage", "cnameZone", "createTime"}; answers the Site
 //	DELETE /_local/sites/{id}
 //	PUT    /_local/account     AccountChange
 //	POST   /_local/lock        {"holdMillis"}; answers when the lock is held
@@ -134,7 +144,7 @@ func (s *Server) localRoutes() http.Handler {
 		reply(w, http.StatusOK, state, err)
 	})
 	mux.HandleFunc("POST /_local/sites", local(func(_ context.Context, site Site) (any, error) {
-		return site, s.AddSite(site)
+		return s.putSite(site)
 	}))
 	mux.HandleFunc("DELETE /_local/sites/{id}", s.deleteSite)
 	mux.HandleFunc("PUT /_local/account", local(func(_ context.Context, c AccountChange) (any, error) {

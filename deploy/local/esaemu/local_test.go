@@ -42,12 +42,13 @@ func (b *bench) wantScript(t *testing.T, method, path, body string, status int, 
 func TestScripts(t *testing.T) {
 	t.Run("set up sites, routines and records and read the state", func(t *testing.T) {
 		b := start(t)
-		b.wantScript(t, "POST", "sites", `{"id":7,"name":"Example.org"}`, 200, `{"id":7,"name":"Example.org"}`)
+		b.wantScript(t, "POST", "sites", `{"id":7,"name":"Example.org","createTime":"2025-01-02T03:04:05Z"}`, 200,
+			`{"id":7,"name":"example.org","status":"active","accessType":"NS","coverage":"domestic","createTime":"2025-01-02T03:04:05Z"}`)
 		b.wantScript(t, "POST", "routines", `{"name":"foreign","description":"theirs","hasAssets":true,"createTime":"2025-01-02T03:04:05Z"}`, 200, `{"name":"foreign"}`)
 		b.wantScript(t, "POST", "records", `{"siteId":7,"recordName":"Mail.example.org"}`, 200, `{"recordId":3227405728754049}`)
 		id := must[int64](t)(b.createRecord("foreign", "www.example.com"))
 		b.wantScript(t, "PUT", "account", `{"overdue":true,"recordQuota":3,"latencyMillis":40,"listDelayMillis":50}`, 200,
-			`{"activated":true,"overdue":true,"routineQuota":100,"recordQuota":3,"latencyMillis":40,"listDelayMillis":50,"locked":false}`)
+			`{"activated":true,"overdue":true,"plan":"free","routineQuota":20,"siteQuota":20,"recordQuota":3,"takenCode":"RoutineAlreadyExist","latencyMillis":40,"listDelayMillis":50,"locked":false}`)
 		_, text := b.script(t, "GET", "state", "")
 		var got esaemu.State
 		if err := json.Unmarshal([]byte(text), &got); err != nil {
@@ -56,10 +57,13 @@ func TestScripts(t *testing.T) {
 		now := b.clock.Now().UTC().Round(0)
 		same(t, "state", got, esaemu.State{
 			Account: esaemu.Account{
-				Standing:      esaemu.Standing{Activated: true, Overdue: true, RoutineQuota: 100, RecordQuota: 3},
+				Standing:      esaemu.Standing{Activated: true, Overdue: true, Plan: esaemu.Free, RoutineQuota: 20, SiteQuota: 20, RecordQuota: 3, TakenCode: "RoutineAlreadyExist"},
 				LatencyMillis: 40, ListDelayMillis: 50,
 			},
-			Sites: []esaemu.Site{{ID: 7, Name: "example.org"}, {ID: siteID, Name: "example.com"}},
+			Sites: []esaemu.Site{
+				{ID: 7, Name: "example.org", Status: "active", AccessType: "NS", Coverage: "domestic", CreateTime: time.Date(2025, 1, 2, 3, 4, 5, 0, time.UTC)},
+				{ID: siteID, Name: "example.com", Status: "active", AccessType: "NS", Coverage: "domestic", CreateTime: now},
+			},
 			Routines: []esaemu.Routine{{
 				Name: "foreign", Description: "theirs", HasAssets: true, CreateTime: time.Date(2025, 1, 2, 3, 4, 5, 0, time.UTC),
 				Records: []esaemu.Record{{RecordID: id, SiteID: siteID, RecordName: "www.example.com", Routine: "foreign", CreateTime: now}},
@@ -112,7 +116,15 @@ func TestScripts(t *testing.T) {
 			{"POST", "sites", `{"id":1,"name":"example.com"}{}`, "data after the JSON object"},
 			{"POST", "sites", ``, "EOF"},
 			{"DELETE", "sites/seven", ``, `site id \"seven\": want a number`},
+			{"POST", "sites", `{"id":1,"name":"example.com","status":"asleep"}`, "site Status"},
+			{"POST", "sites", `{"id":1,"name":"example.com","accessType":"ns"}`, "site AccessType"},
+			{"POST", "sites", `{"id":1,"name":"example.com","coverage":"moon"}`, "site Coverage"},
+			{"POST", "sites", `{"id":1,"name":"example.com","cnameZone":"cnamezone.com"}`, "a site of the AccessType NS has none"},
+			{"POST", "sites", `{"id":1,"name":"example.com","accessType":"CNAME","cnameZone":"zone"}`, "want a zone"},
 			{"PUT", "account", `{"routineQuota":-1}`, "must not be negative"},
+			{"PUT", "account", `{"siteQuota":-1}`, "must not be negative"},
+			{"PUT", "account", `{"plan":"gold"}`, `plan \"gold\": want free or paid`},
+			{"PUT", "account", `{"takenCode":"Taken"}`, "takenCode"},
 			{"PUT", "account", `{"latencyMillis":86400001}`, "latencyMillis"},
 			{"POST", "lock", `{}`, "holdMillis 0: want 1 to 86400000"},
 			{"POST", "routines", `{"name":"No"}`, "routine name"},

@@ -62,7 +62,7 @@ func TestLock(t *testing.T) {
 			Name: name, SiteId: site, RecordId: tea.Int64(1), RecordName: tea.String("www.example.com"),
 		})
 		want(t, "DeleteRoutineRelatedRecord", err, locked)
-		_, err = b.sdk.CreateRoutineRoute(&esa.CreateRoutineRouteRequest{RoutineName: name, SiteId: site})
+		_, err = b.sdk.CreateRoutineRoute(newRoute("old"))
 		want(t, "CreateRoutineRoute", err, locked)
 		_, err = b.sdk.DeleteRoutineRoute(&esa.DeleteRoutineRouteRequest{ConfigId: tea.Int64(1), SiteId: site})
 		want(t, "DeleteRoutineRoute", err, locked)

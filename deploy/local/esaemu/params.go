@@ -12,21 +12,24 @@ import (
 // PageNumber= for a parameter that was not set.
 type params map[string]string
 
-// routineName reads a routine's name. It becomes a DNS label of the default record, so it has to be one.
-func (p params) routineName(name string) (string, error) {
-	value, err := p.text(name)
-	if err != nil {
-		return "", err
+// newName reads the name of a routine to be made. The rule is the console guide's; that the API has it too, and answers
+// InvalidParameter, is taken for granted. Where a routine is only named, one that cannot be there does not exist.
+func (p params) newName() (string, error) {
+	name, err := p.text("Name")
+	if err == nil && !validRoutineName(name) {
+		err = refusal(codeInvalidParameter, "Name %q: want %s", name, routineNameRule)
 	}
-	if !validRoutineName(value) {
-		return "", refusal(codeInvalidParameter,
-			"%s %q: want 2 to 63 lower-case letters, digits and hyphens, beginning and ending with a letter or digit", name, value)
-	}
-	return value, nil
+	return name, err
 }
 
+// routineNameRule is what validRoutineName asks for.
+const routineNameRule = "2 to 41 lower-case letters, digits and hyphens, a letter first and no hyphen last"
+
 func validRoutineName(name string) bool {
-	return len(name) >= 2 && validLabel(name) && name == strings.ToLower(name)
+	const shortest, longest = 2, 41
+	const letters, others = "abcdefghijklmnopqrstuvwxyz", "0123456789-"
+	return len(name) >= shortest && len(name) <= longest && strings.Trim(name, letters+others) == "" &&
+		strings.Contains(letters, name[:1]) && !strings.HasSuffix(name, "-")
 }
 
 // hostName reads a full host name in lower case, since DNS names that differ in case only are the same.

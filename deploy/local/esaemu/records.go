@@ -26,13 +26,13 @@ func relatedKey(r Record) []byte { return append(relatedPrefix(r.Routine), idKey
 
 func nameKey(siteID int64, name string) []byte { return append(idKey(siteID), name...) }
 
-// addRecord stores a record under a new id. The name has to be in the site's zone and free.
+// addRecord stores a record under a new id. The name has to be in the zone and free.
 func (t tx) addRecord(r Record, now time.Time) (Record, error) {
 	if _, err := t.siteOf(r.SiteID, r.RecordName); err != nil {
 		return r, err
 	}
-	if t.bucket(bucketNames).Get(nameKey(r.SiteID, r.RecordName)) != nil {
-		return r, refusal(codeParameterExists, "site %d has a record %q", r.SiteID, r.RecordName)
+	if err := t.nameFree(r); err != nil {
+		return r, err
 	}
 	id, err := t.nextID(bucketRecords, firstRecordID)
 	if err != nil {
@@ -48,6 +48,23 @@ func (t tx) addRecord(r Record, now time.Time) (Record, error) {
 		}
 	}
 	return r, t.bucket(bucketNames).Put(nameKey(r.SiteID, r.RecordName), idKey(id))
+}
+
+// nameFree refuses a name that is taken. What the two codes mean is not documented: DependedByOthers was met where an ordinary
+// record had the name.
+func (t tx) nameFree(r Record) error {
+	id := t.bucket(bucketNames).Get(nameKey(r.SiteID, r.RecordName))
+	if id == nil {
+		return nil
+	}
+	holder, _, err := get[Record](t, bucketRecords, id)
+	switch {
+	case err != nil:
+		return err
+	case holder.Routine == "":
+		return refusal(codeDepended, "site %d has a record %q, an ordinary one", r.SiteID, r.RecordName)
+	}
+	return refusal(codeParameterExists, "site %d has a record %q of routine %q", r.SiteID, r.RecordName, holder.Routine)
 }
 
 func (t tx) removeRecord(r Record) error {
@@ -88,18 +105,40 @@ func (s *Server) createRelatedRecord(p params) (step, error) {
 		if _, err := t.routine(r.Routine); err != nil {
 			return nil, err
 		}
-		used := len(t.keys(bucketRelated, relatedPrefix(r.Routine)))
+		if err := t.activeSite(r.SiteID); err != nil {
+			return nil, err
+		}
+		// A full routine still says of a name that it is taken: the quota is asked only for a new one.
 		added, err := t.addRecord(r, s.now())
-		if err == nil && used >= a.RecordQuota {
-			err = refusal(codeRecordQuota, "%d related records of %d", used, a.RecordQuota)
+		if err == nil {
+			err = t.withinQuota(a, r.Routine)
 		}
 		return answer{"Status": "OK", "RecordId": added.RecordID}, err
 	}, nil
 }
 
+// withinQuota counts the records of a routine, the newest included, and the sites they are of.
+func (t tx) withinQuota(a Standing, routine string) error {
+	records, err := t.recordsOf(routine)
+	if err != nil {
+		return err
+	}
+	sites := map[int64]bool{}
+	for _, r := range records {
+		sites[r.SiteID] = true
+	}
+	switch {
+	case len(sites) > a.SiteQuota:
+		return refusal(codeRecordQuota, "%d sites of %d", len(sites), a.SiteQuota)
+	case a.RecordQuota > 0 && len(records) > a.RecordQuota:
+		return refusal(codeRecordQuota, "%d related records of %d", len(records), a.RecordQuota)
+	}
+	return nil
+}
+
 // record reads what CreateRoutineRelatedRecord and DeleteRoutineRelatedRecord say about a record.
 func (p params) record() (Record, error) {
-	routine, err := p.routineName("Name")
+	routine, err := p.text("Name")
 	if err != nil {
 		return Record{}, err
 	}
@@ -205,7 +244,7 @@ func (s *Server) listEdgeRoutineRecords(p params) (step, error) {
 				created := r.CreateTime.Format(time.RFC3339)
 				found = append(found, answer{
 					"RecordName": r.RecordName, "SiteId": r.SiteID, "SiteName": site.Name,
-					"RecordCname": s.defaultRecord(r.Routine), "CreateTime": created, "UpdateTime": created,
+					"RecordCname": site.cnameOf(r.RecordName), "CreateTime": created, "UpdateTime": created,
 				})
 			}
 		}

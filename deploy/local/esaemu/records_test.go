@@ -30,6 +30,7 @@ func TestRecords(t *testing.T) {
 		})).Body
 		same(t, "site's records", *edge.TotalCount, int32(1))
 		same(t, "site's record", tea.StringValue(edge.Records[0].RecordName), "www.example.com")
+		same(t, "nothing is left to do for its name", tea.StringValue(edge.Records[0].RecordCname), "")
 	})
 
 	t.Run("takes a name once in a site, whoever has it", func(t *testing.T) {
@@ -43,7 +44,7 @@ func TestRecords(t *testing.T) {
 			want(t, routine+" "+name, err, "ParameterAlreadyExist")
 		}
 		_, err := b.createRecord("web", "mail.example.com")
-		want(t, "planted", err, "ParameterAlreadyExist")
+		wantStatus(t, "an ordinary record's", err, "DependedByOthers", 400)
 		edge := must[*esa.ListEdgeRoutineRecordsResponse](t)(b.sdk.ListEdgeRoutineRecords(&esa.ListEdgeRoutineRecordsRequest{SiteId: tea.Int64(siteID)}))
 		same(t, "bound records", *edge.Body.TotalCount, int32(1))
 	})
@@ -84,6 +85,28 @@ func TestRecords(t *testing.T) {
 		_, err = b.createRecord("web", "a.example.com")
 		want(t, "the same again", err, "ParameterAlreadyExist")
 		same(t, "records kept", len(must[esaemu.State](t)(b.State()).Routines[0].Records), 1)
+	})
+
+	t.Run("stops at the plan's number of sites", func(t *testing.T) {
+		b := start(t)
+		want(t, "create", b.createRoutine("web"), "")
+		quota := 2
+		if err := b.SetAccount(esaemu.AccountChange{SiteQuota: &quota}); err != nil {
+			t.Fatal(err)
+		}
+		bind := func(site int64, record string) error {
+			_, err := b.sdk.CreateRoutineRelatedRecord(&esa.CreateRoutineRelatedRecordRequest{Name: tea.String("web"), SiteId: &site, RecordName: &record})
+			return err
+		}
+		for id, zone := range map[int64]string{7: "example.org", 8: "example.net"} {
+			if err := b.AddSite(esaemu.Site{ID: id, Name: zone}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want(t, "first site", bind(siteID, "a.example.com"), "")
+		want(t, "second site", bind(7, "a.example.org"), "")
+		want(t, "third site", bind(8, "a.example.net"), "RelatedRecordNumberExceedQuotaLimit")
+		want(t, "a site that is bound already", bind(7, "b.example.org"), "")
 	})
 
 	t.Run("deletes only the record that every parameter describes", func(t *testing.T) {

@@ -5,12 +5,12 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -26,22 +26,27 @@ type request struct {
 	query, form url.Values
 	action      string
 	version     string
-	// params are the parameters of query, form and JSON body, those of the protocol included.
+	// params are the parameters of query, form and JSON body, those of the protocol included. Of objects and arrays they hold the
+	// JSON text; nested are the names of those, sorted.
 	params params
+	nested []string
+	// unread is why not even the signature can be judged, malformed what is wrong with a body that it covers.
+	unread, malformed error
 }
 
-// readRequest reads a call as far as it can: with an error the action is still known where the head of the request names it.
-func readRequest(w http.ResponseWriter, r *http.Request) (*request, error) {
+// readRequest reads a call as far as it can: the action is known even of a body that cannot be read, where the head of the request
+// names it.
+func readRequest(w http.ResponseWriter, r *http.Request) *request {
 	req := &request{http: r, params: params{}}
-	var queryErr error
-	req.query, queryErr = url.ParseQuery(r.URL.RawQuery)
+	var err error
+	if req.query, err = url.ParseQuery(r.URL.RawQuery); err != nil {
+		req.unread = refusal(codeInvalidParameter, "query: %v", err)
+	}
 	req.merge(req.query)
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, bodyLimit))
-	if err == nil {
-		req.body = body
-		err = req.readBody()
+	if req.body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, bodyLimit)); err != nil {
+		req.unread = refusal(codeInvalidParameter, "body: %v", err)
 	} else {
-		err = refusal(codeInvalidParameter, "body: %v", err)
+		req.malformed = req.readBody()
 	}
 	req.action, req.version = r.Header.Get("X-Acs-Action"), r.Header.Get("X-Acs-Version")
 	if !req.signedByHeader() {
@@ -51,10 +56,20 @@ func readRequest(w http.ResponseWriter, r *http.Request) (*request, error) {
 	}
 	req.action = cmp.Or(req.action, req.params["Action"])
 	req.version = cmp.Or(req.version, req.params["Version"])
-	if queryErr != nil {
-		err = refusal(codeInvalidParameter, "query: %v", queryErr)
+	return req
+}
+
+// check refuses a body that makes no sense for the operation.
+func (r *request) check(o operation) error {
+	if r.malformed != nil {
+		return r.malformed
 	}
-	return req, err
+	for _, name := range r.nested {
+		if !slices.Contains(o.nested, name) {
+			return refusal(codeInvalidParameter, "%s: want a text, a number or a boolean", name)
+		}
+	}
+	return nil
 }
 
 // signedByHeader reports whether the call bears an ACS3 signature rather than an RPC one.
@@ -90,27 +105,41 @@ func (r *request) readBody() error {
 
 func (r *request) readJSON() error {
 	decoder := json.NewDecoder(bytes.NewReader(r.body))
-	// An id of 64 bits does not survive a float.
-	decoder.UseNumber()
-	var object map[string]any
+	var object map[string]json.RawMessage
 	if err := decoder.Decode(&object); err != nil {
 		return refusal(codeInvalidParameter, "body: %v", err)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return refusal(codeInvalidParameter, "body: data after the JSON object")
 	}
-	for name, value := range object {
-		switch value.(type) {
-		case nil:
-		case string, bool, json.Number:
-			if text := fmt.Sprint(value); text != "" {
-				r.params[name] = text
-			}
-		default:
-			return refusal(codeInvalidParameter, "%s: want a text, a number or a boolean", name)
+	for name, raw := range object {
+		text, nested := textOfJSON(raw)
+		if nested {
+			r.nested = append(r.nested, name)
+		}
+		if text != "" {
+			r.params[name] = text
 		}
 	}
+	slices.Sort(r.nested)
 	return nil
+}
+
+// textOfJSON is a value as a parameter: a text without its quotes, a number with all its digits, nothing for null, and the JSON text of
+// an object or array, which nested reports.
+func textOfJSON(raw json.RawMessage) (text string, nested bool) {
+	switch raw[0] {
+	case 'n':
+		return "", false
+	case '"':
+		_ = json.Unmarshal(raw, &text) // it was decoded before
+		return text, false
+	case '{', '[':
+		var compact bytes.Buffer
+		_ = json.Compact(&compact, raw)
+		return compact.String(), true
+	}
+	return string(raw), false
 }
 
 // shown are the parameters for the call log and for fault rules: those of the operation, without the long Description.

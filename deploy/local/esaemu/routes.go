@@ -1,6 +1,7 @@
 package esaemu
 
 import (
+	"cmp"
 	"math"
 )
 
@@ -15,28 +16,30 @@ type route struct {
 	Bypass   string `json:"bypass"`
 	Fallback string `json:"fallback"`
 	Sequence int64  `json:"sequence"`
+	Mode     string `json:"mode"`
 }
 
 // fields are the route's part of an answer.
 func (r route) fields() answer {
-	mode := "simple"
-	if r.Rule != "" {
-		mode = "custom"
-	}
 	return answer{
 		"ConfigId": r.ConfigID, "RoutineName": r.Routine, "RouteName": r.Name, "RouteEnable": r.Enable, "Rule": r.Rule,
-		"Bypass": r.Bypass, "Fallback": r.Fallback, "Sequence": r.Sequence, "Mode": mode,
+		"Bypass": r.Bypass, "Fallback": r.Fallback, "Sequence": r.Sequence, "Mode": cmp.Or(r.Mode, "custom"),
 	}
 }
 
-// route reads what CreateRoutineRoute says about a route.
+// route reads what CreateRoutineRoute says about a route. RouteName, RouteEnable and Rule are required since the middle of 2026.
 func (p params) route() (route, error) {
 	r := route{Name: p["RouteName"], Rule: p["Rule"]}
+	for _, name := range []string{"SiteId", "RoutineName", "RouteName", "RouteEnable", "Rule"} {
+		if p[name] == "" {
+			return r, refusal(codeMissingParameter, "%s is required", name)
+		}
+	}
 	var err error
 	if r.SiteID, err = p.id("SiteId"); err != nil {
 		return r, err
 	}
-	if r.Routine, err = p.routineName("RoutineName"); err != nil {
+	if r.Routine, err = p.text("RoutineName"); err != nil {
 		return r, err
 	}
 	if r.Enable, err = p.oneOf("RouteEnable", "on", "off"); err != nil {
@@ -48,7 +51,10 @@ func (p params) route() (route, error) {
 	if r.Fallback, err = p.oneOf("Fallback", "off", "on"); err != nil {
 		return r, err
 	}
-	r.Sequence, err = p.number("Sequence", 1, 0, math.MaxInt32)
+	if r.Mode, err = p.oneOf("Mode", "custom", "simple"); err != nil {
+		return r, err
+	}
+	r.Sequence, err = p.number("Sequence", 0, 0, math.MaxInt32)
 	return r, err
 }
 
@@ -61,7 +67,7 @@ func (s *Server) createRoute(p params) (step, error) {
 		if _, err := t.writable(); err != nil {
 			return nil, err
 		}
-		if _, err := t.site(r.SiteID); err != nil {
+		if err := t.activeSite(r.SiteID); err != nil {
 			return nil, err
 		}
 		if _, err := t.routine(r.Routine); err != nil {
@@ -72,9 +78,25 @@ func (s *Server) createRoute(p params) (step, error) {
 			return nil, err
 		}
 		added := r
-		added.ConfigID = id
+		if added.ConfigID = id; p["Sequence"] == "" {
+			if added.Sequence, err = t.lastSequence(r.SiteID); err != nil {
+				return nil, err
+			}
+		}
 		return answer{"ConfigId": id}, t.put(bucketRoutes, idKey(id), added)
 	}, nil
+}
+
+// lastSequence is the place behind all routes of a site.
+func (t tx) lastSequence(siteID int64) (int64, error) {
+	all, err := list[route](t, bucketRoutes)
+	last := int64(0)
+	for _, r := range all {
+		if r.SiteID == siteID {
+			last = max(last, r.Sequence)
+		}
+	}
+	return last + 1, err
 }
 
 func (s *Server) getRoute(p params) (step, error) {
@@ -98,7 +120,7 @@ func withRoute(p params, do func(tx, route) (answer, error)) (step, error) {
 	}
 	configID, err := p.id("ConfigId")
 	if err != nil {
-		return nil, err
+		return nil, refusal(codeInvalidConfigID, "ConfigId %q: want a number", p["ConfigId"])
 	}
 	return func(t tx) (answer, error) {
 		if _, err := t.site(siteID); err != nil {
@@ -109,7 +131,7 @@ func withRoute(p params, do func(tx, route) (answer, error)) (step, error) {
 			return nil, err
 		}
 		if r.SiteID != siteID {
-			return nil, refusal(codeParameterNotExist, "site %d has no route %d", siteID, configID)
+			return nil, refusal(codeConfigNotFound, "site %d has no route %d", siteID, configID)
 		}
 		return do(t, r)
 	}, nil
@@ -132,7 +154,7 @@ func (s *Server) listRoutes(p params) (step, error) {
 	if err != nil {
 		return nil, err
 	}
-	routine, err := p.routineName("RoutineName")
+	routine, err := p.text("RoutineName")
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package esaemu
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -31,15 +32,15 @@ func (t tx) routine(name string) (Routine, error) {
 	return r, err
 }
 
-func (t tx) addRoutine(r Routine) error {
+func (t tx) addRoutine(r Routine, takenCode string) error {
 	if t.bucket(bucketRoutines).Get([]byte(r.Name)) != nil {
-		return refusal(codeRoutineAlreadyExist, "there is a routine %q", r.Name)
+		return refusal(takenCode, "there is a routine %q", r.Name)
 	}
 	return t.put(bucketRoutines, []byte(r.Name), r)
 }
 
 func (s *Server) createRoutine(p params) (step, error) {
-	name, err := p.routineName("Name")
+	name, err := p.newName()
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +58,8 @@ func (s *Server) createRoutine(p params) (step, error) {
 		}
 		// A full account still says of a name that it exists: the quota is asked only for a new one.
 		used := len(t.keys(bucketRoutines, nil))
-		err = t.addRoutine(Routine{Name: name, Description: p["Description"], HasAssets: hasAssets, CreateTime: s.now()})
+		made := Routine{Name: name, Description: p["Description"], HasAssets: hasAssets, CreateTime: s.now()}
+		err = t.addRoutine(made, cmp.Or(a.TakenCode, codeRoutineAlreadyExist))
 		if err == nil && used >= a.RoutineQuota {
 			err = refusal(codeRoutineQuota, "%d routines of %d", used, a.RoutineQuota)
 		}
@@ -169,7 +171,7 @@ func (s *Server) listCodeVersions(p params) (step, error) {
 
 // withRoutine is a step on the routine called Name.
 func (s *Server) withRoutine(p params, do func(tx, Routine) (answer, error)) (step, error) {
-	name, err := p.routineName("Name")
+	name, err := p.text("Name")
 	if err != nil {
 		return nil, err
 	}

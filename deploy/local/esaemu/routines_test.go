@@ -46,15 +46,31 @@ func TestRoutines(t *testing.T) {
 		same(t, "routines kept", len(must[esaemu.State](t)(b.State()).Routines), 1)
 	})
 
-	t.Run("refuses names that are no DNS label and flags that are no boolean", func(t *testing.T) {
+	t.Run("says of an existing name what it is told to say", func(t *testing.T) {
 		b := start(t)
-		for _, name := range []string{"", "a", "Web", "-web", "web-", "we_b", "we b", "wéb", "a:b", strings.Repeat("a", 64)} {
+		want(t, "create", b.createRoutine("web"), "")
+		for _, code := range []string{"RoutineNameAlreadyExist", "RoutineNameAlreadyExists", "RoutineAlreadyExist"} {
+			if err := b.SetAccount(esaemu.AccountChange{TakenCode: &code}); err != nil {
+				t.Fatal(err)
+			}
+			wantStatus(t, code, b.createRoutine("web"), code, 400)
+			want(t, "a free name", b.createRoutine("web-"+strings.ToLower(code)), "")
+		}
+	})
+
+	t.Run("refuses names that break the console's rule and flags that are no boolean", func(t *testing.T) {
+		b := start(t)
+		for _, name := range []string{
+			"", "a", "Web", "weB", "-web", "web-", "1web", "1-2", "we_b", "we b", "we.b", "wéb", "a:b", "--", strings.Repeat("a", 42),
+		} {
 			want(t, name, b.createRoutine(name), "InvalidParameter")
 		}
-		for _, name := range []string{"ab", "1-2", strings.Repeat("a", 63)} {
+		_, err := b.sdk.GetRoutine(&esa.GetRoutineRequest{Name: tea.String("1web")})
+		want(t, "a name that cannot be there", err, "RoutineNotExist")
+		for _, name := range []string{"ab", "a1", "a--b", "a-2", strings.Repeat("a", 41), "a" + strings.Repeat("-", 39) + "1"} {
 			want(t, name, b.createRoutine(name), "")
 		}
-		_, err := b.rpc(t, signed{"Action": "CreateRoutine", "Name": "web", "HasAssets": "yes"})
+		_, err = b.rpc(t, signed{"Action": "CreateRoutine", "Name": "web", "HasAssets": "yes"})
 		want(t, "HasAssets yes", err, "InvalidParameter")
 	})
 
@@ -99,7 +115,7 @@ func TestRoutines(t *testing.T) {
 		same(t, "default page", len(first), 20)
 		same(t, "total, used, quota, size", []int64{
 			*body.TotalCount, *body.UsedRoutineNumber, *body.QuotaRoutineNumber, *body.PageSize,
-		}, []int64{24, 24, 100, 20})
+		}, []int64{24, 24, 20, 20})
 		rest, body := names(&esa.ListUserRoutinesRequest{PageNumber: tea.Int64(2), PageSize: tea.Int64(50)})
 		same(t, "second page", rest, []string{"webi", "webj", "webk", "webl"})
 		same(t, "capped size", *body.PageSize, int64(20))

@@ -102,7 +102,7 @@ func checkSigned(r *http.Request, signed []string) error {
 	if !slices.Contains(signed, "host") {
 		return refusal(codeIncomplete, "SignedHeaders: host is missing")
 	}
-	for header := range r.Header {
+	for _, header := range slices.Sorted(maps.Keys(r.Header)) {
 		name := strings.ToLower(header)
 		if strings.HasPrefix(name, "x-acs-") && !slices.Contains(signed, name) {
 			return refusal(codeIncomplete, "SignedHeaders: %s is missing", name)

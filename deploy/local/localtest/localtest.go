@@ -122,7 +122,7 @@ func ESA(t testing.TB, c clock.Clock, latency time.Duration) (*esaemu.Server, st
 	t.Helper()
 	server, err := esaemu.New(esaemu.Config{
 		AccountID: AccountID, AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret, Dir: t.TempDir(), NoSync: !measured(t), Clock: c,
-		Latency: latency, Sites: map[int64]string{SiteID: SiteName},
+		Latency: latency, Sites: map[int64]string{SiteID: SiteName}, Plan: esaemu.Paid,
 	})
 	if err != nil {
 		t.Fatal(err)
