@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"math"
 	"strings"
 	"time"
 )
@@ -71,7 +70,7 @@ func (s *Server) getRoutine(p params) (step, error) {
 	return s.withRoutine(p, func(_ tx, r Routine) (answer, error) {
 		out := s.describe(r)
 		delete(out, "RoutineName")
-		out["Envs"] = []answer{noCode("staging"), noCode("production")}
+		out["Envs"] = []answer{noCode("production"), noCode("staging")} // in the order of recorded answers
 		return out, nil
 	})
 }
@@ -159,8 +158,8 @@ func (s *Server) deleteRoutine(p params) (step, error) {
 
 // listCodeVersions is always empty: no code is deployed here.
 func (s *Server) listCodeVersions(p params) (step, error) {
-	const sizeCap = 20
-	page, err := p.page(math.MaxInt32, sizeCap)
+	const maxPage, sizeCap = 2, 20
+	page, err := p.page(maxPage, sizeCap)
 	if err != nil {
 		return nil, err
 	}

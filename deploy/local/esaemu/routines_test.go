@@ -33,7 +33,7 @@ func TestRoutines(t *testing.T) {
 		if record := tea.StringValue(got.DefaultRelatedRecord); !strings.HasPrefix(record, "web-1.") || !strings.HasSuffix(record, ".er.aliyun-esa.net") {
 			t.Errorf("DefaultRelatedRecord %q, want a name of the routine under er.aliyun-esa.net", record)
 		}
-		same(t, "environments", []string{tea.StringValue(got.Envs[0].Env), tea.StringValue(got.Envs[1].Env)}, []string{"staging", "production"})
+		same(t, "environments", []string{tea.StringValue(got.Envs[0].Env), tea.StringValue(got.Envs[1].Env)}, []string{"production", "staging"})
 	})
 
 	t.Run("says of an existing name that it exists, a full account notwithstanding", func(t *testing.T) {
@@ -147,6 +147,8 @@ func TestRoutines(t *testing.T) {
 		same(t, "versions", len(versions.Body.CodeVersions), 0)
 		_, err = b.sdk.UpdateRoutineConfigDescription(&esa.UpdateRoutineConfigDescriptionRequest{Name: tea.String("none")})
 		want(t, "update of none", err, "RoutineNotExist")
+		_, err = b.sdk.ListRoutineCodeVersions(&esa.ListRoutineCodeVersionsRequest{Name: name, PageNumber: tea.Int64(3)})
+		want(t, "third page of versions", err, "InvalidParameter")
 		_, err = b.sdk.ListRoutineCodeVersions(&esa.ListRoutineCodeVersionsRequest{Name: tea.String("none")})
 		want(t, "versions of none", err, "RoutineNotExist")
 	})
