@@ -259,8 +259,8 @@ func TestServiceFileFitsTheCode(t *testing.T) {
 	})
 	t.Run("says nothing that is a default anyway", func(t *testing.T) {
 		deployed := properties(t, read(t, "s.yaml"), account)
-		// These follow a value that s.yaml uses elsewhere too, so they are spelt out.
-		shared := []string{"ROUTINELY_PREFIX", "ROUTINELY_ESA_ENDPOINT", "ROUTINELY_RETENTION"}
+		// These follow a value that s.yaml uses elsewhere too, or one of whoever deploys, so they are spelt out.
+		shared := []string{"ROUTINELY_PREFIX", "ROUTINELY_ESA_ENDPOINT", "ROUTINELY_RETENTION", "ROUTINELY_QUEUE_LIMITS"}
 		for _, variable := range slices.Concat(config.Variables(&config.Accept{}), config.Variables(&config.Provision{}), config.Variables(&config.Notify{})) {
 			for _, props := range deployed.all() {
 				value, given := object(props["environmentVariables"])[variable.Name]
