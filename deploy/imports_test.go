@@ -31,10 +31,11 @@ var mayImport = map[string][]string{
 	"shared/webhook":   {},
 	"shared/auth":      {"shared/fault", "shared/routine", "shared/webhook"},
 	"shared/callback":  {"shared/fault", "shared/routine", "shared/webhook"},
-	"shared/esa":       {"shared/fault"},
-	"shared/ledger":    {"shared/routine", "shared/fault", "shared/config"},
+	"shared/accesskey": {"shared/fault"},
+	"shared/esa":       {"shared/fault", "shared/accesskey"},
+	"shared/ledger":    {"shared/routine", "shared/fault", "shared/config", "shared/accesskey"},
 	"shared/provision": {"shared/routine", "shared/fault", "shared/esa"},
-	"queue":            {"shared/routine", "shared/fault"},
+	"queue":            {"shared/routine", "shared/fault", "shared/accesskey"},
 
 	"shared/dispatch":   {"shared/routine", "shared/fault", "shared/callback", "shared/ledger", "queue"},
 	"shared/invocation": {"queue", "shared/config", "shared/logging"},
@@ -80,7 +81,7 @@ var mayImport = map[string][]string{
 		"shared/routine",
 	},
 
-	"cmd/routinely/cloud": {"shared/fault"},
+	"cmd/routinely/cloud": {"shared/fault", "shared/accesskey"},
 
 	"deploy": {},
 	// The policies: they lie where people look for them, and the setup carries them.
@@ -103,7 +104,7 @@ var mayUse = map[string][]string{
 	"github.com/alibabacloud-go/darabonba-openapi": {"shared/esa", "cmd/routinely/cloud"},
 	"github.com/alibabacloud-go/tea":               {"shared/esa", "cmd/routinely/cloud"},
 	"github.com/alibabacloud-go/tea-utils/v2":      {"cmd/routinely/cloud"},
-	"github.com/aliyun/credentials-go":             {"queue", "shared/esa", "cmd/routinely/cloud"},
+	"github.com/aliyun/credentials-go":             {"shared/accesskey"},
 	"github.com/aliyun/fc-runtime-go-sdk":          {"functions/...", "shared/invocation"},
 	"github.com/aliyun/aliyun-tablestore-go-sdk":   {"shared/ledger"},
 	"go.etcd.io/bbolt":                             {"deploy/local", "deploy/local/..."},

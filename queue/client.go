@@ -17,6 +17,7 @@ import (
 
 	mns "github.com/aliyun/aliyun-mns-go-sdk"
 
+	"routinely/shared/accesskey"
 	"routinely/shared/fault"
 )
 
@@ -32,8 +33,8 @@ type Config struct {
 	Endpoint string
 	// Queue, DeadLetterQueue and CallbackQueue are queue names. Required.
 	Queue, DeadLetterQueue, CallbackQueue string
-	// Credentials returns the access key to sign the next call with; the token is empty for a long-lived key. Required.
-	Credentials func() (accessKeyID, accessKeySecret, securityToken string)
+	// Credentials is where the key of each call comes from. Required.
+	Credentials accesskey.Source
 	// Keys seal and verify messages. A client without any can make the queues, and nothing else: it sends nothing, and no message of ours is
 	// valid to it.
 	Keys Keys
@@ -158,7 +159,9 @@ func (c *Client) bounded(ctx context.Context, step, queue string, limit time.Dur
 	if earlier, ok := ctx.Deadline(); ok && earlier.Before(deadline) {
 		deadline = earlier
 	}
-	run := func() error { return do(&call{MNSClient: c.sdk(), wire: c.wire, deadline: deadline}) }
+	run := func() error {
+		return c.cfg.Credentials.Call(func() error { return do(&call{MNSClient: c.sdk(), wire: c.wire, deadline: deadline}) })
+	}
 	if ctx.Done() == nil {
 		return classify(step, queue, run())
 	}

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"strings"
 
 	gogap "github.com/gogap/errors"
 	"github.com/valyala/fasthttp"
 
+	"routinely/shared/accesskey"
 	"routinely/shared/fault"
 )
 
@@ -40,6 +42,12 @@ func kindOf(code string) (kind fault.Kind, hint string, ok bool) {
 		return fault.Unavailable, hintUnavailable, true
 	}
 	return "", "", false
+}
+
+// expired reports whether MNS no longer knows a temporary key. No page says with which of its codes it answers one that has expired; that of
+// another service of Alibaba Cloud's says that the key does not exist (https://help.aliyun.com/zh/oss/support/0002-00000002).
+func expired(said errorBody) bool {
+	return accesskey.Refused(said.Code, said.Message) || said.Code == "AccessDenied" && strings.Contains(strings.ToLower(said.Message), "token")
 }
 
 func lookUp(status int, said errorBody) *fault.Error {

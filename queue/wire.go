@@ -15,10 +15,9 @@ import (
 	"time"
 
 	mns "github.com/aliyun/aliyun-mns-go-sdk"
-	"github.com/aliyun/credentials-go/credentials"
-	"github.com/aliyun/credentials-go/credentials/providers"
 	"github.com/valyala/fasthttp"
 
+	"routinely/shared/accesskey"
 	"routinely/shared/fault"
 )
 
@@ -51,25 +50,15 @@ func newWire(endpoint string) (*wire, error) {
 	}, nil
 }
 
-func (w *wire) client(creds func() (string, string, string)) mns.MNSClient {
+func (w *wire) client(key accesskey.Source) mns.MNSClient {
 	c := mns.NewAliMNSClientWithConfig(mns.AliMNSClientConfig{
 		EndPoint:      w.scheme + "://" + placeholder,
-		Credential:    credentials.FromCredentialsProvider("routinely", provider(creds)),
+		Credential:    key.Credential(),
 		TimeoutSecond: backstopSeconds,
 	})
 	c.SetTransport(w)
 	return c
 }
-
-// provider adapts a function to the SDK's credentials.
-type provider func() (accessKeyID, accessKeySecret, securityToken string)
-
-func (p provider) GetCredentials() (*providers.Credentials, error) {
-	id, secret, token := p()
-	return &providers.Credentials{AccessKeyId: id, AccessKeySecret: secret, SecurityToken: token, ProviderName: "routinely"}, nil
-}
-
-func (p provider) GetProviderName() string { return "routinely" }
 
 // callHeader leads from a request, which is all that reaches RoundTrip through the SDK, to the call it belongs to. It is
 // removed before the request is written; MNS's signature covers only x-mns-* headers.
@@ -82,6 +71,8 @@ type call struct {
 	deadline time.Time
 	// failed is the transport's error, of which the SDK keeps only the text.
 	failed error
+	// temporaryKey is the id of the temporary key that the request was signed with, empty if it was not.
+	temporaryKey string
 }
 
 // Send overrides the SDK's: it bounds the request and turns every failure into what it is while status, code, request id
@@ -100,7 +91,7 @@ func (c *call) Send(method mns.Method, headers map[string]string, message any, r
 	case err != nil:
 		return nil, err
 	}
-	if failure := readError(res); failure != nil {
+	if failure := readError(res, c.temporaryKey); failure != nil {
 		return nil, failure
 	}
 	// The SDK takes any success for a deletion, that of a proxy too. MNS answers 204 (DeleteMessage page).
@@ -128,6 +119,7 @@ func (w *wire) register(c *call) (id string, forget func()) {
 func (w *wire) RoundTrip(hc *fasthttp.HostClient, req *fasthttp.Request, res *fasthttp.Response) (retry bool, err error) {
 	current := w.prepare(hc, string(req.Header.Peek(callHeader)))
 	req.Header.Del(callHeader)
+	current.temporaryKey = temporaryKey(req)
 	req.Header.SetHost(w.host)
 	req.UseHostHeader = true
 	left := time.Until(current.deadline)
@@ -182,9 +174,19 @@ type errorBody struct {
 	RequestID string   `xml:"RequestId"`
 }
 
+// temporaryKey is the id of the temporary key that a request is signed with. Its header Authorization is "MNS ID:SIGNATURE" (page on how to
+// sign requests of Simple Message Queue).
+func temporaryKey(req *fasthttp.Request) string {
+	if len(req.Header.Peek(mns.SECURITY_TOKEN)) == 0 {
+		return ""
+	}
+	id, _, _ := strings.Cut(strings.TrimPrefix(string(req.Header.Peek(mns.AUTHORIZATION)), "MNS "), ":")
+	return id
+}
+
 // readError returns the fault of an error answer, nil for a success and for the partial failure of a batch, which the SDK
 // decodes itself.
-func readError(res *fasthttp.Response) error {
+func readError(res *fasthttp.Response, temporaryKey string) error {
 	status := res.StatusCode()
 	if status < http.StatusMultipleChoices {
 		return nil
@@ -199,6 +201,11 @@ func readError(res *fasthttp.Response) error {
 			RequestID: string(res.Header.Peek("x-mns-request-id")),
 			Message:   fmt.Sprintf("HTTP %d without an MNS error (%d bytes, %s)", status, len(res.Body()), res.Header.ContentType()),
 		}
+	}
+	if temporaryKey != "" && expired(said) {
+		failure := accesskey.Expired(temporaryKey, said.Code, said.Message)
+		failure.RequestID = said.RequestID
+		return &failure
 	}
 	return lookUp(status, said)
 }

@@ -17,9 +17,8 @@ import (
 	openapiutil "github.com/alibabacloud-go/darabonba-openapi/v2/utils"
 	sdk "github.com/alibabacloud-go/esa-20240910/v2/client"
 	"github.com/alibabacloud-go/tea/dara"
-	"github.com/aliyun/credentials-go/credentials"
-	"github.com/aliyun/credentials-go/credentials/providers"
 
+	"routinely/shared/accesskey"
 	"routinely/shared/fault"
 )
 
@@ -28,8 +27,8 @@ type Config struct {
 	// Endpoint is ESA's address: a host such as esa.cn-hangzhou.aliyuncs.com, reached over HTTPS, or a URL. It is required,
 	// because the SDK's own default ignores the region.
 	Endpoint string
-	// Credentials returns the access key to sign the next call with; the token is empty for a long-lived key. Required.
-	Credentials func() (accessKeyID, accessKeySecret, securityToken string)
+	// Credentials is where the key of each call comes from. Required.
+	Credentials accesskey.Source
 	// Timeout bounds each call, including reading its answer. Required.
 	Timeout time.Duration
 }
@@ -39,6 +38,7 @@ type Config struct {
 type Client struct {
 	sdk     *sdk.Client
 	wire    *wire
+	key     accesskey.Source
 	timeout time.Duration
 }
 
@@ -55,7 +55,7 @@ func New(cfg Config) (*Client, error) {
 	inner, err := sdk.NewClient(&openapiutil.Config{
 		Endpoint:   dara.String(host),
 		Protocol:   dara.String(protocol),
-		Credential: credentials.FromCredentialsProvider("routinely", provider(cfg.Credentials)),
+		Credential: cfg.Credentials.Credential(),
 		HttpClient: w,
 	})
 	if err != nil {
@@ -63,7 +63,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	// The embedded client's field: with it errors pass through the SDK as they are instead of being flattened to text.
 	inner.Client.DisableSDKError = dara.Bool(true)
-	return &Client{sdk: inner, wire: w, timeout: cfg.Timeout}, nil
+	return &Client{sdk: inner, wire: w, key: cfg.Credentials, timeout: cfg.Timeout}, nil
 }
 
 // Close drops the idle connections.
@@ -79,16 +79,6 @@ func splitEndpoint(endpoint string) (protocol, host string, err error) {
 	}
 	return strings.ToUpper(u.Scheme), u.Host, nil
 }
-
-// provider adapts a function to the SDK's credentials.
-type provider func() (accessKeyID, accessKeySecret, securityToken string)
-
-func (p provider) GetCredentials() (*providers.Credentials, error) {
-	id, secret, token := p()
-	return &providers.Credentials{AccessKeyId: id, AccessKeySecret: secret, SecurityToken: token, ProviderName: "routinely"}, nil
-}
-
-func (p provider) GetProviderName() string { return "routinely" }
 
 // Routine is what ESA says of a routine.
 type Routine struct {
@@ -240,14 +230,17 @@ func (c *Client) call(ctx context.Context, action string, do func(context.Contex
 }
 
 // exchange is call for those who need what the answer says beside its body.
-func (c *Client) exchange(ctx context.Context, action string, do func(context.Context) error) (answer, error) {
+func (c *Client) exchange(ctx context.Context, action string, do func(context.Context) error) (seen answer, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	var seen answer
-	if err := do(context.WithValue(ctx, answerKey{}, &seen)); err != nil {
-		return seen, classify(action, err, seen)
-	}
-	return seen, nil
+	err = c.key.Call(func() error {
+		seen = answer{}
+		if err := do(context.WithValue(ctx, answerKey{}, &seen)); err != nil {
+			return classify(action, err, seen)
+		}
+		return nil
+	})
+	return seen, err
 }
 
 // unusable is a 200 that does not say what it must. The call may have taken effect.

@@ -320,43 +320,6 @@ func TestThrottleHints(t *testing.T) {
 	}
 }
 
-func TestCredentials(t *testing.T) {
-	t.Run("refuses a wrong key, with ESA's own words", func(t *testing.T) {
-		for code, key := range map[string][2]string{
-			"SignatureDoesNotMatch":       {localtest.AccessKeyID, "wrong"},
-			"InvalidAccessKeyId.NotFound": {"nobody", "wrong"},
-		} {
-			_, url := localtest.ESA(t, nil, 0)
-			client := newClient(t, url, func(c *esa.Config) { c.Credentials = func() (string, string, string) { return key[0], key[1], "" } })
-			failure := fault.From(client.CreateRoutine(t.Context(), "pr-1", nil, nil))
-			if failure == nil || failure.Kind != fault.Account || failure.Code != code || failure.RequestID == "" {
-				t.Errorf("%s: got %+v", code, failure)
-			}
-		}
-	})
-	t.Run("uses the newest key, with its token", func(t *testing.T) {
-		_, url := localtest.ESA(t, nil, 0)
-		secret := "old"
-		client := newClient(t, url, func(c *esa.Config) {
-			c.Credentials = func() (string, string, string) { return localtest.AccessKeyID, secret, "token" }
-		})
-		if client.CreateRoutine(t.Context(), "pr-1", nil, nil) == nil {
-			t.Error("the old key was accepted")
-		}
-		secret = localtest.AccessKeySecret
-		if err := client.CreateRoutine(t.Context(), "pr-1", nil, nil); err != nil {
-			t.Error(err)
-		}
-	})
-	t.Run("says so when there is no key at all", func(t *testing.T) {
-		_, url := localtest.ESA(t, nil, 0)
-		client := newClient(t, url, func(c *esa.Config) { c.Credentials = func() (string, string, string) { return "", "", "" } })
-		if failure := fault.From(client.CreateRoutine(t.Context(), "pr-1", nil, nil)); failure == nil || failure.Hint == "" {
-			t.Errorf("got %+v", failure)
-		}
-	})
-}
-
 func TestNewRefuses(t *testing.T) {
 	for name, spoil := range map[string]func(*esa.Config){
 		"no endpoint":                     func(c *esa.Config) { c.Endpoint = "" },

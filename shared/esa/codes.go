@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"routinely/shared/accesskey"
 	"routinely/shared/fault"
 )
 
@@ -118,8 +119,12 @@ func rowsOf(action string) []row {
 	return nil
 }
 
-// lookUp classifies an error in ESA's own shape: by the action's page, by the common codes, by the HTTP status.
+// lookUp classifies an error in ESA's own shape: by the action's page, by the common codes, by the HTTP status. Before all it looks whether
+// a temporary key has expired.
 func lookUp(action string, e *coded) fault.Error {
+	if e.temporaryKey != "" && accesskey.Refused(e.code, e.message) {
+		return accesskey.Expired(e.temporaryKey, e.code, e.message)
+	}
 	r := find(rowsOf(action), e.code)
 	if r == nil {
 		r = find(commonRows, e.code)

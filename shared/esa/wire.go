@@ -116,7 +116,10 @@ func (a *answer) check(res *http.Response, body []byte) error {
 			Message: fmt.Sprintf("HTTP %d without an ESA error (%d bytes, %s)", res.StatusCode, len(body), contentType(res)),
 		}
 	}
-	return &coded{status: res.StatusCode, code: said.Code, message: said.Message, retryAfter: retryAfter(res.Header)}
+	return &coded{
+		status: res.StatusCode, code: said.Code, message: said.Message, retryAfter: retryAfter(res.Header),
+		temporaryKey: temporaryKey(res.Request),
+	}
 }
 
 func contentType(res *http.Response) string {
@@ -132,6 +135,19 @@ type coded struct {
 	code       string
 	message    string
 	retryAfter time.Duration
+	// temporaryKey is the id of the temporary key that the call was signed with, empty if it was not.
+	temporaryKey string
+}
+
+// temporaryKey is the id of the temporary key that a request is signed with. The SDK sends it in a header of its own if there is a token. It
+// writes the header's name in lower case, where http.Header.Get does not look.
+func temporaryKey(req *http.Request) string {
+	for name, values := range req.Header {
+		if strings.EqualFold(name, "x-acs-accesskey-id") {
+			return strings.Join(values, "")
+		}
+	}
+	return ""
 }
 
 func (c *coded) Error() string { return c.code + ": " + c.message }

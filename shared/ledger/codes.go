@@ -79,6 +79,12 @@ func lookUp(status int, code, message string) fault.Error {
 	return fault.Error{Kind: kind, Code: code, Message: message, OutcomeUnknown: unknown, Hint: hint}
 }
 
+// expired reports whether the service no longer knows a temporary key or its token. The page of the codes lists only what is said of the key.
+func expired(code, message string) bool {
+	said := strings.ToLower(code + " " + message)
+	return strings.Contains(said, "token") || code == "OTSAuthFailed" && strings.Contains(said, "accesskey")
+}
+
 // classify turns whatever came out of a call into a fault of the action.
 func classify(action string, err error, requestID string) error {
 	if err == nil {

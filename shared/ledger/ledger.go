@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"routinely/shared/accesskey"
 	"routinely/shared/config"
 	"routinely/shared/fault"
 	"routinely/shared/routine"
@@ -24,8 +25,8 @@ type Config struct {
 	Instance string
 	// Table and StateTable are the names of the table of the jobs, and of that of the account's state. Required.
 	Table, StateTable string
-	// Credentials returns the access key to sign the next call with; the token is empty for a long-lived key. Required.
-	Credentials func() (accessKeyID, accessKeySecret, securityToken string)
+	// Credentials is where the key of each call comes from. Required.
+	Credentials accesskey.Source
 	// Timeout bounds each call of Tablestore. Required.
 	Timeout time.Duration
 	// Retention is how long a job is remembered after its last change, in whole seconds; 0 means for ever. Only Setup uses it.
@@ -42,7 +43,7 @@ type Ledger struct {
 }
 
 // Open returns the ledger of a deployment. It makes no call; the error says which setting is wrong.
-func Open(cfg config.Ledger, prefix config.Prefix, credentials func() (accessKeyID, accessKeySecret, securityToken string)) (*Ledger, error) {
+func Open(cfg config.Ledger, prefix config.Prefix, credentials accesskey.Source) (*Ledger, error) {
 	return New(Config{
 		Endpoint: cfg.Endpoint, Instance: cfg.Instance, Table: prefix.JobTable(), StateTable: prefix.StateTable(), Credentials: credentials,
 		Timeout: cfg.Timeout,
@@ -86,7 +87,7 @@ func New(cfg Config) (*Ledger, error) {
 	transport := newTransport()
 	open := func(name string) *table {
 		return &table{
-			name: name, endpoint: endpoint, instance: cfg.Instance, credentials: cfg.Credentials, timeout: cfg.Timeout, transport: transport,
+			name: name, endpoint: endpoint, instance: cfg.Instance, key: cfg.Credentials, timeout: cfg.Timeout, transport: transport,
 		}
 	}
 	return &Ledger{cfg: cfg, jobs: open(cfg.Table), state: open(cfg.StateTable)}, nil

@@ -7,12 +7,14 @@ import (
 	"time"
 
 	sdk "github.com/aliyun/aliyun-tablestore-go-sdk/tablestore"
+
+	"routinely/shared/accesskey"
 )
 
 // table is the ledger's table as rows: what is stored where, and nothing of what it means.
 type table struct {
 	name, endpoint, instance string
-	credentials              func() (accessKeyID, accessKeySecret, securityToken string)
+	key                      accesskey.Source
 	timeout                  time.Duration
 	transport                *http.Transport
 }

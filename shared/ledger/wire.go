@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/md5"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -16,6 +17,7 @@ import (
 
 	sdk "github.com/aliyun/aliyun-tablestore-go-sdk/tablestore"
 
+	"routinely/shared/accesskey"
 	"routinely/shared/fault"
 )
 
@@ -102,13 +104,29 @@ func (w *wire) check(res *http.Response, body []byte) error {
 func (t *table) call(ctx context.Context, action string, do func(*sdk.TableStoreClient) error) error {
 	ctx, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
-	w := &wire{ctx: ctx, transport: t.transport}
-	id, secret, token := t.credentials()
-	client := sdk.NewClientWithConfig(t.endpoint, t.instance, id, secret, token, &sdk.TableStoreConfig{
-		RetryTimes: 0, // whoever calls decides whether to try again
-		Transport:  w,
+	return t.key.Call(func() error {
+		w := &wire{ctx: ctx, transport: t.transport}
+		id, secret, token := t.key()
+		client := sdk.NewClientWithConfig(t.endpoint, t.instance, id, secret, token, &sdk.TableStoreConfig{
+			RetryTimes: 0, // whoever calls decides whether to try again
+			Transport:  w,
+		})
+		err := guarded(client, do)
+		if token != "" {
+			err = withExpiry(err, id)
+		}
+		return classify(action, err, w.requestID)
 	})
-	return classify(action, guarded(client, do), w.requestID)
+}
+
+// withExpiry tells the refusal of a temporary key, by its id, from other failures.
+func withExpiry(err error, temporaryKey string) error {
+	var answered *sdk.OtsError
+	if !errors.As(err, &answered) || !expired(answered.Code, answered.Message) {
+		return err
+	}
+	failure := accesskey.Expired(temporaryKey, answered.Code, answered.Message)
+	return &failure
 }
 
 // guarded makes a fault of the panic that the SDK answers to a message without the fields it expects.

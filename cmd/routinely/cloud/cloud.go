@@ -17,14 +17,14 @@ import (
 	openapi "github.com/alibabacloud-go/darabonba-openapi/v2/client"
 	openapiutil "github.com/alibabacloud-go/darabonba-openapi/v2/utils"
 	"github.com/alibabacloud-go/tea/dara"
-	"github.com/aliyun/credentials-go/credentials"
-	"github.com/aliyun/credentials-go/credentials/providers"
+
+	"routinely/shared/accesskey"
 )
 
 // Access is what every client of this package needs.
 type Access struct {
-	// Credentials returns the access key to sign the next call with; the token is empty for a long-lived key. Required.
-	Credentials func() (accessKeyID, accessKeySecret, securityToken string)
+	// Credentials is where the key of each call comes from. Required.
+	Credentials accesskey.Source
 	// Timeout bounds each call, including reading its answer. Required.
 	Timeout time.Duration
 }
@@ -44,7 +44,7 @@ func (a Access) settings(endpoint string, w *wire) (*openapiutil.Config, error) 
 	return &openapiutil.Config{
 		Endpoint:   dara.String(u.Host),
 		Protocol:   dara.String(strings.ToUpper(u.Scheme)),
-		Credential: credentials.FromCredentialsProvider("routinely", provider(a.Credentials)),
+		Credential: a.Credentials.Credential(),
 		HttpClient: w,
 	}, nil
 }
@@ -62,16 +62,6 @@ func (a Access) general(endpoint string, w *wire) (*openapi.Client, error) {
 	client.DisableSDKError = dara.Bool(true) // errors pass through as they are instead of being flattened to text
 	return client, nil
 }
-
-// provider adapts a function to the SDK's credentials.
-type provider func() (accessKeyID, accessKeySecret, securityToken string)
-
-func (p provider) GetCredentials() (*providers.Credentials, error) {
-	id, secret, token := p()
-	return &providers.Credentials{AccessKeyId: id, AccessKeySecret: secret, SecurityToken: token, ProviderName: "routinely"}, nil
-}
-
-func (p provider) GetProviderName() string { return "routinely" }
 
 // caller makes calls within their time.
 type caller struct {

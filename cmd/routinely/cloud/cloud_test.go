@@ -188,6 +188,8 @@ func TestFailures(t *testing.T) {
 		kind                        fault.Kind
 	}{
 		{"a wrong key", "wrong", "", "SignatureDoesNotMatch", fault.Account},
+		{"a key that does not exist", localtest.AccessKeySecret, "InvalidAccessKeyId.NotFound", "InvalidAccessKeyId.NotFound", fault.Account},
+		{"a temporary key that expired", localtest.AccessKeySecret, "InvalidSecurityToken.Expired", "InvalidSecurityToken.Expired", fault.Account},
 		{"a right that is missing", localtest.AccessKeySecret, "NoPermission", "NoPermission", fault.Denied},
 		{"a throttle", localtest.AccessKeySecret, "Throttling.User", "Throttling.User", fault.Throttled},
 	} {

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"routinely/shared/accesskey"
 	"routinely/shared/fault"
 )
 
@@ -103,7 +104,10 @@ func classify(action string, err error, requestID string) *fault.Error {
 
 // kindOf reads the code first: RAM answers a wrong key with 400, 403 and 404.
 func kindOf(r *refusal) (kind fault.Kind, hint string) {
-	for _, code := range []string{"InvalidAccessKeyId", "SignatureDoesNotMatch", "IncompleteSignature", "InvalidSecurityToken", "InvalidTimeStamp"} {
+	if accesskey.Refused(r.code, r.message) {
+		return fault.Account, hintKey
+	}
+	for _, code := range []string{"SignatureDoesNotMatch", "IncompleteSignature", "InvalidTimeStamp"} {
 		if strings.HasPrefix(r.code, code) {
 			return fault.Account, hintKey
 		}

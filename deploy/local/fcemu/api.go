@@ -16,6 +16,7 @@ import (
 //	GET    /_local/counters        {function: Counters}
 //	GET    /_local/instances       the running instances
 //	POST   /_local/instances/kill  {"function": name}: SIGKILL one, a busy one first; answers {"pid": n}
+//	PUT    /_local/credentials     {"function": name} and the members of Credentials: its role's key from the next event on
 //	GET    /_local/triggers        the queue triggers
 //	GET    /_local/faults          the faults that can still hit an event
 //	POST   /_local/faults          one Fault or an array of them
@@ -39,6 +40,7 @@ func (s *Server) API() http.Handler {
 	})
 	mux.HandleFunc("GET /_local/instances", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, s.Instances()) })
 	mux.HandleFunc("POST /_local/instances/kill", s.postKill)
+	mux.HandleFunc("PUT /_local/credentials", s.putCredentials)
 	mux.HandleFunc("GET /_local/triggers", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, s.Triggers()) })
 	mux.HandleFunc("GET /_local/faults", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, s.Faults()) })
 	mux.HandleFunc("POST /_local/faults", s.postFaults)

@@ -45,8 +45,8 @@ const (
 type Config struct {
 	// AccountID and Region appear in events, headers and environment. Required.
 	AccountID, Region string
-	// AccessKeyID, AccessKeySecret and SecurityToken are the credentials of the function's role. Like FC, the server hands them
-	// over with each event and in the environment; empty ones are left out.
+	// AccessKeyID, AccessKeySecret and SecurityToken are the credentials of the functions' roles until SetCredentials gives others.
+	// Like FC, the server hands them over with each event and in the environment; empty ones are left out.
 	AccessKeyID, AccessKeySecret, SecurityToken string
 	// Functions lists the functions, at least one.
 	Functions []Function

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -56,6 +57,8 @@ type function struct {
 	config  Function
 	dir     string
 	handler string
+	// credentials are those of the role by now.
+	credentials atomic.Pointer[Credentials]
 
 	mu sync.Mutex
 	// closed: no new instances, and each ends after its call. killed: the grace is over as well.
@@ -85,9 +88,11 @@ func newFunction(s *Server, c Function) (*function, error) {
 		return nil, fmt.Errorf("command: %w", err)
 	}
 	c.Command = append([]string{path}, c.Command[1:]...)
-	return &function{
+	f := &function{
 		server: s, config: c, dir: filepath.Dir(path), handler: filepath.Base(path), instances: map[*instance]struct{}{},
-	}, nil
+	}
+	f.credentials.Store(&Credentials{s.config.AccessKeyID, s.config.AccessKeySecret, s.config.SecurityToken})
+	return f, nil
 }
 
 func (c Function) check() error {
@@ -154,10 +159,11 @@ func (f *function) environment(instanceID, runtimeAPI string) []string {
 		"FC_VER_ID":               qualifier,
 		"FC_INSTANCE_ID":          instanceID,
 	}
+	role := f.credentials.Load()
 	for key, value := range map[string]string{
-		"ALIBABA_CLOUD_ACCESS_KEY_ID":     server.AccessKeyID,
-		"ALIBABA_CLOUD_ACCESS_KEY_SECRET": server.AccessKeySecret,
-		"ALIBABA_CLOUD_SECURITY_TOKEN":    server.SecurityToken,
+		"ALIBABA_CLOUD_ACCESS_KEY_ID":     role.AccessKeyID,
+		"ALIBABA_CLOUD_ACCESS_KEY_SECRET": role.AccessKeySecret,
+		"ALIBABA_CLOUD_SECURITY_TOKEN":    role.SecurityToken,
 	} {
 		if value != "" {
 			env[key] = value

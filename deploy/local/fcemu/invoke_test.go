@@ -109,6 +109,51 @@ func TestInvoke(t *testing.T) {
 		}
 	})
 
+	t.Run("hands a warm instance another key with its next event, and leaves its environment", func(t *testing.T) {
+		h := start(t, fcemu.Config{Functions: []fcemu.Function{function("f")}, AccessKeyID: "id", AccessKeySecret: "secret", SecurityToken: "token"})
+		base, client := serve(t, h.API())
+		describe := func() (environment, event fcemu.Credentials, instance string) {
+			var got struct {
+				Env     []string
+				Context struct{ Credentials fcemu.Credentials }
+			}
+			result := h.mustInvoke("f", `{"do":"describe"}`)
+			if err := json.Unmarshal(result.Result, &got); err != nil {
+				t.Fatalf("%v in %s", err, result.Result)
+			}
+			for _, entry := range got.Env {
+				switch key, value, _ := strings.Cut(entry, "="); key {
+				case "ALIBABA_CLOUD_ACCESS_KEY_ID":
+					environment.AccessKeyID = value
+				case "ALIBABA_CLOUD_ACCESS_KEY_SECRET":
+					environment.AccessKeySecret = value
+				case "ALIBABA_CLOUD_SECURITY_TOKEN":
+					environment.SecurityToken = value
+				}
+			}
+			return environment, got.Context.Credentials, result.InstanceID
+		}
+		_, _, first := describe()
+		put := func(body string) int {
+			return send(t, client, http.MethodPut, base+"/_local/credentials", strings.NewReader(body)).status
+		}
+		if status := put(`{"function":"f","accessKeyId":"id2","accessKeySecret":"secret2","securityToken":"token2"}`); status != http.StatusNoContent {
+			t.Errorf("got %d", status)
+		}
+		environment, event, second := describe()
+		if want := (fcemu.Credentials{AccessKeyID: "id2", AccessKeySecret: "secret2", SecurityToken: "token2"}); event != want || second != first {
+			t.Errorf("with the event %+v, instances %s and %s", event, first, second)
+		}
+		if want := (fcemu.Credentials{AccessKeyID: "id", AccessKeySecret: "secret", SecurityToken: "token"}); environment != want {
+			t.Errorf("in the environment %+v", environment)
+		}
+		for _, bad := range []string{`{"function":"g","accessKeyId":"i","accessKeySecret":"s"}`, `{"function":"f","accessKeyId":"i"}`, `{`} {
+			if status := put(bad); status != http.StatusBadRequest {
+				t.Errorf("%s: got %d", bad, status)
+			}
+		}
+	})
+
 	t.Run("passes on an error with its type and keeps the instance", func(t *testing.T) {
 		h := start(t, fcemu.Config{Functions: []fcemu.Function{function("f")}})
 		for _, c := range []struct{ do, kind, message string }{

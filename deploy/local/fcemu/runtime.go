@@ -90,11 +90,12 @@ func (in *instance) describe(h http.Header, c *call) {
 	} {
 		h.Set(name, value)
 	}
+	role := in.function.credentials.Load()
 	for name, value := range map[string]string{
 		"x-fc-function-type":     string(c.kind),
-		"x-fc-access-key-id":     server.AccessKeyID,
-		"x-fc-access-key-secret": server.AccessKeySecret,
-		"x-fc-security-token":    server.SecurityToken,
+		"x-fc-access-key-id":     role.AccessKeyID,
+		"x-fc-access-key-secret": role.AccessKeySecret,
+		"x-fc-security-token":    role.SecurityToken,
 	} {
 		if value != "" {
 			h.Set(name, value)
