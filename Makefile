@@ -15,8 +15,13 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# A package that is in Go's cache is not stale; this one takes longest.
+LARGEST := github.com/alibabacloud-go/esa-20240910/v2/client
+
 build: ## build the functions, the local servers and the command line tool into .local/bin
 	@mkdir -p $(BIN)
+	@[ "$$(GOPROXY=off CGO_ENABLED=0 $(GO) list -trimpath -f '{{.Stale}}' $(LARGEST) 2>/dev/null)" = false ] || \
+	  echo "The first build takes some minutes: it fetches and compiles the SDKs. Later ones take seconds." >&2
 	@$(BUILD) -o $(BIN)/accept ./functions/accept/main
 	@$(BUILD) -o $(BIN)/provision ./functions/provision/main
 	@$(BUILD) -o $(BIN)/notify ./functions/notify/main
@@ -57,5 +62,10 @@ lint: ## check formatting, go vet and staticcheck
 dist: ## build the four function zips into dist
 	$(GO) run ./deploy/pack -out dist
 
-clean: ## remove what was built and the local state
+clean: ## remove what was built and the local state, unless it is in use
+	@for pid in $$(ls .local/running 2>/dev/null); do \
+	  if kill -0 $$pid 2>/dev/null; then \
+	    echo "Process $$pid runs Routinely with what is in .local. Stop it first: Ctrl-C where it was started, or kill $$pid." >&2; exit 1; \
+	  fi; \
+	done
 	rm -rf .local dist

@@ -16,14 +16,14 @@ type running struct {
 	banner func(pattern string) string
 }
 
-// run starts everything in one process, as `make run` does, with its state in dir.
+// run starts everything in one process, as `make run` does, with its state in dir, where it works too.
 func run(t *testing.T, dir string) running {
 	t.Helper()
 	const free = "127.0.0.1:0"
 	r := running{said: &output{}, cmd: exec.Command(binary("local"), "run", "-data", dir, "-no-sync",
 		"-accept", binary("accept"), "-provision", binary("provision"), "-notify", binary("notify"), "-janitor", binary("janitor"),
 		"-http", free, "-mns", free, "-esa", free, "-ots", free, "-fc", free, "-latency", "10ms")}
-	r.cmd.Stdout, r.cmd.Stderr = r.said, r.said
+	r.cmd.Stdout, r.cmd.Stderr, r.cmd.Dir = r.said, r.said, dir
 	if err := r.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,8 @@ func FuzzCheckURL(f *testing.F) {
 	}
 	for _, text := range []string{
 		"", "https://bücher.example/ü?" + mark, "https://user:" + mark + "@a.example", "https://xn--bcher-kva.example:443", "http://a.example:80/#",
-		"https://a.example\\@b.example", "https://a.example:" + mark, "https://%E3%80%82.example", "https://[::ffff:8.8.8.8]", "https://localhost。", "https://120.7.0b1",
+		"https://a.example\\@b.example", "https://a.example:" + mark, "https://%E3%80%82.example", "https://[::ffff:8.8.8.8]", "https://localhost。",
+		"https://0．0Ｂ0", "https://120.7.0b1",
 	} {
 		f.Add(text)
 	}
@@ -76,14 +77,18 @@ func checkURL(t *testing.T, normal, host string, port uint16) {
 	}
 }
 
-// looksLikeAddress reports whether inet_aton would read the text: 1 to 4 numbers, each decimal, octal or hexadecimal.
+// looksLikeAddress reports whether inet_aton would read the text: 1 to 4 numbers, each decimal, octal or hexadecimal. Go reads binary numbers
+// (0b0) and octal ones with a letter (0o0) too, which inet_aton does not (inet(3)).
 func looksLikeAddress(text string) bool {
 	parts := strings.Split(strings.TrimSuffix(text, "."), ".")
 	for _, part := range parts {
-		if _, err := strconv.ParseUint(part, 0, 64); err != nil || strings.Contains(part, "_") || strings.HasPrefix(part, "0b") || strings.HasPrefix(part, "0o") {
-			if _, err := strconv.ParseUint(part, 10, 64); err != nil {
-				return false
-			}
+		digits, hex := strings.CutPrefix(part, "0x")
+		base := 10
+		if hex {
+			base = 16
+		}
+		if _, err := strconv.ParseUint(digits, base, 64); err != nil {
+			return false
 		}
 	}
 	return len(parts) <= 4

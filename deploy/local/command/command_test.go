@@ -1,9 +1,14 @@
 package command_test
 
 import (
+	"io"
+	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"go.etcd.io/bbolt"
 	"go.uber.org/goleak"
 
 	"routinely/deploy/local/command"
@@ -39,4 +44,79 @@ func TestRun(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRunSaysWhatIsWrong: whoever starts everything is told at once why it does not run, and what to do.
+func TestRunSaysWhatIsWrong(t *testing.T) {
+	script := func(t *testing.T, text string) string {
+		t.Helper()
+		file := filepath.Join(t.TempDir(), "function")
+		if err := os.WriteFile(file, []byte("#!/bin/sh\n"+text+"\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	run := func(t *testing.T, function string, more ...string) string {
+		t.Helper()
+		const free = "127.0.0.1:0"
+		args := append([]string{
+			"run", "-data", t.TempDir(), "-no-sync", "-accept", function, "-provision", function, "-notify", function, "-janitor", function,
+			"-http", free, "-mns", free, "-esa", free, "-ots", free, "-fc", free,
+		}, more...)
+		var stdout strings.Builder
+		err := command.Run(t.Context(), args, nil, &stdout, io.Discard)
+		if err == nil || strings.Contains(stdout.String(), "Routinely is running") {
+			t.Fatalf("it runs: %v\n%s", err, &stdout)
+		}
+		return err.Error()
+	}
+	t.Run("a function that does not start, with what it printed", func(t *testing.T) {
+		got := run(t, script(t, "echo ROUTINELY_AUTH is not JSON >&2; exit 1"))
+		for _, name := range []string{"accept", "provision", "notify", "janitor"} {
+			if !strings.Contains(got, "function routinely-"+name+": ") {
+				t.Errorf("%s is not named in %s", name, got)
+			}
+		}
+		if !strings.Contains(got, "ROUTINELY_AUTH is not JSON") {
+			t.Errorf("got %s", got)
+		}
+	})
+	t.Run("all ports that others have, and how to take others", func(t *testing.T) {
+		var taken []string
+		for range 2 {
+			listener, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer listener.Close()
+			taken = append(taken, listener.Addr().String())
+		}
+		got := run(t, script(t, "exit 1"), "-esa", taken[0], "-http", taken[1])
+		for _, part := range append(taken, "make run ARGS='-http 127.0.0.1:0 ") {
+			if !strings.Contains(got, part) {
+				t.Errorf("%s is not in %s", part, got)
+			}
+		}
+	})
+	t.Run("a directory that another one has, and how to take another", func(t *testing.T) {
+		dir := t.TempDir()
+		db, err := bbolt.Open(filepath.Join(mkdir(t, dir, "mns"), "mns.db"), 0o600, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		got := run(t, script(t, "exit 1"), "-data", dir)
+		if !strings.Contains(got, "another process holds it") || !strings.Contains(got, "-data .local/data2") {
+			t.Errorf("got %s", got)
+		}
+	})
+}
+
+func mkdir(t *testing.T, dir, name string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }

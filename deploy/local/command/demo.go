@@ -35,6 +35,11 @@ func runDemo(ctx context.Context, args []string, plain bool, stdout, stderr io.W
 	if err := checkBinaries(cfg.Stack); err != nil {
 		return err
 	}
+	unmark, err := mark()
+	if err != nil {
+		return err
+	}
+	defer unmark()
 	return demo.Run(ctx, cfg)
 }
 

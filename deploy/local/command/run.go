@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -9,7 +10,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
+
+	bbolterrors "go.etcd.io/bbolt/errors"
 
 	"routinely/deploy/local/console"
 	"routinely/deploy/local/serve"
@@ -77,7 +81,15 @@ func runStack(ctx context.Context, args, environ []string, stdout, stderr io.Wri
 		cfg.Output = console.NewLines(stdout)
 	}
 	cfg.Logger = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	unmark, err := mark()
+	if err != nil {
+		return err
+	}
+	defer unmark()
 	s, err := stack.New(cfg)
+	if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, bbolterrors.ErrTimeout) {
+		return fmt.Errorf("%w%s", err, elsewhere)
+	}
 	if err != nil {
 		return err
 	}
@@ -87,6 +99,14 @@ func runStack(ctx context.Context, args, environ []string, stdout, stderr io.Wri
 		return err
 	})
 }
+
+// elsewhere is the way out if another process has a port or the data directory.
+const elsewhere = `
+
+Is it running already? To run another one beside it, give that other ports (0 is any free one) and another directory:
+
+  make run ARGS='-http 127.0.0.1:0 -mns 127.0.0.1:0 -esa 127.0.0.1:0 -ots 127.0.0.1:0 -fc 127.0.0.1:0 -data .local/data2'
+`
 
 const banner = `Routinely is running.
 

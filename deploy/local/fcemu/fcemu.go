@@ -176,6 +176,22 @@ func (s *Server) buildTriggers() error {
 	return nil
 }
 
+// Warm starts an instance of each function that has none, so that one that does not start is known at once and not from its first event.
+// The error names each that does not, with the end of what it printed. Like Invoke it works before Run, which ends the instances.
+func (s *Server) Warm(ctx context.Context) error {
+	failed := make(chan error, len(s.functions))
+	for _, f := range s.functions {
+		if !s.begin(func() { failed <- f.warmUp(ctx) }) {
+			failed <- stoppedError()
+		}
+	}
+	var out error
+	for range s.functions {
+		out = errors.Join(out, <-failed)
+	}
+	return out
+}
+
 // Run works the queue and timer triggers until ctx is done. Then it refuses new invocations, lets those under way finish for the configured
 // grace, ends every instance (preStop if configured, SIGTERM, SIGKILL) and returns nil once no process is left. It must be called
 // even without triggers, and once only: invocations work before it, but it is what ends the instances.

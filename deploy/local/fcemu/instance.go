@@ -89,10 +89,10 @@ func (in *instance) awaitReady() *Error {
 	select {
 	case <-in.ready:
 	case <-in.removed:
-		return startError("the process ended (%s) before it asked for an event", in.process.exit())
+		return startError("the process ended (%s) before it asked for an event%s", in.process.exit(), in.process.said.quote())
 	case <-late.fired:
 		in.destroy()
-		return startError("the process did not ask for an event within %v", startLimit)
+		return startError("the process did not ask for an event within %v%s", startLimit, in.process.said.quote())
 	}
 	if !in.function.config.Initializer {
 		return nil

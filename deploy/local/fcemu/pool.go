@@ -1,5 +1,10 @@
 package fcemu
 
+import (
+	"context"
+	"fmt"
+)
+
 // release gives an instance back after its call: to the next in line, to the warm ones, or, when the server stops, to its end. A
 // dead one was removed already.
 func (f *function) release(in *instance) {
@@ -18,6 +23,16 @@ func (f *function) release(in *instance) {
 	in.state = idle
 	f.warm = append(f.warm, in)
 	in.idleTimer = f.server.clock.AfterFunc(f.config.IdleTimeout, func() { f.retire(in) })
+}
+
+// warmUp has an instance be ready for the next event.
+func (f *function) warmUp(ctx context.Context) error {
+	in, _, failed := f.acquire(ctx, startLimit)
+	if failed != nil {
+		return fmt.Errorf("function %s: %w", f.config.Name, failed)
+	}
+	f.release(in)
+	return nil
 }
 
 // passOn gives the longest waiting caller an instance, or with nil the right to start one. The caller holds the lock.

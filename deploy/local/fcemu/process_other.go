@@ -5,7 +5,10 @@ package fcemu
 import "errors"
 
 // process is never made: instances need the process groups of a unix system.
-type process struct{ gone chan struct{} }
+type process struct {
+	gone chan struct{}
+	said tail
+}
 
 func startProcess([]string, string, []string, *lineWriter) (*process, error) {
 	return nil, errors.New("function instances need a unix system (Linux or macOS)")

@@ -16,11 +16,28 @@ import (
 )
 
 func TestInstances(t *testing.T) {
-	t.Run("report a binary that ends before it asks for an event", func(t *testing.T) {
-		h := start(t, fcemu.Config{Functions: []fcemu.Function{{Name: "f", Command: []string{"sh", "-c", "exit 9"}}}})
+	t.Run("report a binary that ends before it asks for an event, with what it printed last", func(t *testing.T) {
+		const script = "exec >&2; seq 5000; echo a setting is missing; exit 9"
+		h := start(t, fcemu.Config{Functions: []fcemu.Function{{Name: "f", Command: []string{"sh", "-c", script}}}})
 		failed := h.failedInvoke("f", `1`)
-		if failed.Kind != fcemu.StartFailed || !strings.Contains(failed.Message, "exit status 9") {
+		if failed.Kind != fcemu.StartFailed || !strings.Contains(failed.Message, "exit status 9") || !strings.Contains(failed.Message, "a setting is missing") {
 			t.Errorf("got %+v", failed)
+		}
+		if len(failed.Message) > 4<<10 {
+			t.Errorf("%d bytes were kept", len(failed.Message))
+		}
+	})
+
+	t.Run("are started ahead of their first event, and one that does not start is named", func(t *testing.T) {
+		broken := fcemu.Function{Name: "broken", Command: []string{"sh", "-c", "echo a setting is missing; exit 9"}}
+		h := start(t, fcemu.Config{Functions: []fcemu.Function{function("good"), broken}})
+		err := h.Warm(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "function broken: ") || !strings.Contains(err.Error(), "a setting is missing") ||
+			strings.Contains(err.Error(), "good") {
+			t.Errorf("got %v", err)
+		}
+		if got := h.mustInvoke("good", `1`); got.ColdStart {
+			t.Error("the good one was not started before its first event")
 		}
 	})
 

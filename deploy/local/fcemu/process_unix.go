@@ -26,6 +26,8 @@ type process struct {
 	hold *os.File
 	// gone is closed when the binary and its guard have ended and all output was handed on.
 	gone chan struct{}
+	// said is the end of that output.
+	said tail
 }
 
 // startProcess starts a binary with exactly the environment given. Output is handed to out by lines.
@@ -89,7 +91,7 @@ func (p *process) startMain(command []string, dir string, env []string, out *lin
 	p.main.Stdout, p.main.Stderr = pipes.writers[0], pipes.writers[1]
 	p.main.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pgid: p.guard.Process.Pid}
 	err = p.main.Start()
-	pipes.start(out)
+	pipes.start(out, &p.said)
 	if err != nil {
 		pipes.drain()
 		return nil, err
@@ -131,10 +133,10 @@ func newOutput() (*output, error) {
 }
 
 // start begins copying. The writing ends are the binary's from now on.
-func (o *output) start(out *lineWriter) {
+func (o *output) start(out *lineWriter, said *tail) {
 	for i, r := range o.readers {
 		_ = o.writers[i].Close()
-		o.copied.Go(func() { out.copy(r) })
+		o.copied.Go(func() { out.copy(r, said) })
 	}
 }
 

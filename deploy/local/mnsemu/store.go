@@ -95,7 +95,7 @@ func openStore(dir string, noSync bool) (*store, *image, error) {
 		Timeout: 500 * time.Millisecond, NoSync: noSync, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
 	})
 	if errors.Is(err, berrors.ErrTimeout) {
-		return nil, nil, fmt.Errorf("open %s: another process holds it", path)
+		return nil, nil, fmt.Errorf("open %s: another process holds it: %w", path, err)
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("open %s: %w", path, err)

@@ -159,6 +159,9 @@ func (p *plain) cell(name string, kind byte, raw []byte, op byte) {
 	}
 	p.out = append(binary.LittleEndian.AppendUint32(append(p.out, 0x5), uint32(1+len(content))), kind)
 	p.out = append(p.out, content...)
+	if kind == 0x2 && len(raw) == 1 && raw[0] > 1 {
+		content = []byte{1} // a boolean's checksum covers what is read, true or false (readers of the Python and Ruby SDKs)
+	}
 	sum = crc8(crc8(sum, kind), content...)
 	if op != 0 {
 		p.out = append(p.out, 0x6, op)
@@ -184,6 +187,7 @@ func FuzzRow(f *testing.F) {
 	f.Add("PutRow", "b", "integer", byte(0x0), []byte{1, 0, 0, 0, 0, 0, 0, 0x80}, byte(0))
 	f.Add("PutRow", "c", "double", byte(0x1), []byte{0, 0, 0, 0, 0, 0, 0xf8, 0x7f}, byte(0))
 	f.Add("PutRow", "", "boolean", byte(0x2), []byte{1}, byte(0))
+	f.Add("PutRow", "e", "boolean", byte(0x2), []byte{3}, byte(0))
 	f.Add("UpdateRow", "\xff", "binary", byte(0x7), []byte{0xff, 0}, byte(0x1))
 	f.Add("UpdateRow", "d", "sum", byte(0x0), []byte{1, 0, 0, 0, 0, 0, 0, 0}, byte(0x4))
 	f.Fuzz(func(t *testing.T, action, id, name string, kind byte, raw []byte, op byte) {

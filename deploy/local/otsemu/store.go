@@ -61,7 +61,7 @@ func openStore(dir string, noSync bool) (*store, error) {
 		Timeout: openTimeout, NoSync: noSync, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
 	})
 	if errors.Is(err, bbolterrors.ErrTimeout) {
-		return nil, fmt.Errorf("open %s: another process holds it", file)
+		return nil, fmt.Errorf("open %s: another process holds it: %w", file, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", file, err)

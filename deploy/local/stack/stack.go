@@ -187,18 +187,23 @@ func New(cfg Config) (s *Stack, err error) {
 }
 
 func (s *Stack) listen() error {
-	for name, address := range map[string]string{
-		listenHTTP: s.cfg.Addresses.HTTP, listenMNS: s.cfg.Addresses.MNS, listenESA: s.cfg.Addresses.ESA, listenOTS: s.cfg.Addresses.OTS,
-		listenFC: s.cfg.Addresses.FC,
+	var failed error
+	for _, l := range []struct{ name, address string }{
+		{listenHTTP, s.cfg.Addresses.HTTP},
+		{listenMNS, s.cfg.Addresses.MNS},
+		{listenESA, s.cfg.Addresses.ESA},
+		{listenOTS, s.cfg.Addresses.OTS},
+		{listenFC, s.cfg.Addresses.FC},
 	} {
-		listener, err := net.Listen("tcp", address)
+		listener, err := net.Listen("tcp", l.address)
 		if err != nil {
-			return fmt.Errorf("%s: %w (is another one running? choose another address with -%s)", name, err, name)
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", l.name, err))
+			continue
 		}
-		s.listeners[name] = listener
-		s.urls[name] = "http://" + listener.Addr().String()
+		s.listeners[l.name] = listener
+		s.urls[l.name] = "http://" + listener.Addr().String()
 	}
-	return nil
+	return failed
 }
 
 // HTTPURL is the address of the HTTP trigger of accept.
@@ -267,13 +272,17 @@ func (s *Stack) Run(ctx context.Context, ready func(context.Context) error) (err
 
 func (s *Stack) runFunctions(ctx context.Context, ready func(context.Context) error) error {
 	ctx, stop := context.WithCancel(ctx)
+	// A function that does not start would otherwise be noticed by whoever calls it first.
+	failed := s.fc.Warm(ctx)
+	if failed != nil {
+		stop()
+	}
 	ended := make(chan error, 1)
 	go func() {
 		ended <- s.fc.Run(ctx)
 		stop()
 	}()
-	var failed error
-	if ready != nil {
+	if failed == nil && ready != nil {
 		failed = ready(ctx)
 	}
 	if failed != nil {
