@@ -14,6 +14,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -31,7 +32,7 @@ const callLimit = 70 * time.Second
 type Config struct {
 	// URL is the address of accept, http or https, with the path of a gateway if there is one. Required.
 	URL string
-	// Token is sent as a bearer token; empty for none.
+	// Token is sent as a bearer token; empty for none. It goes over https, and over http to this machine alone: others on the way could read it.
 	Token config.Secret
 	// Agent is the User-Agent; empty means Go's.
 	Agent string
@@ -60,6 +61,8 @@ func New(cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("url of %s: no user, query or fragment is possible", u.Host)
 	case strings.ContainsFunc(cfg.Token.Reveal(), func(c rune) bool { return c <= ' ' || c > '~' }):
 		return nil, errors.New("token: want printable ASCII without spaces")
+	case cfg.Token.Reveal() != "" && u.Scheme == "http" && !isLoopback(u.Hostname()):
+		return nil, fmt.Errorf("url %q: a token goes over http to this machine alone, since others on the way could read it: give the https address, or leave the token out", cfg.URL)
 	}
 	if cfg.Pause == nil {
 		cfg.Pause = Pause
@@ -68,11 +71,20 @@ func New(cfg Config) (*Client, error) {
 		cfg.Repeating = func(error, time.Duration) {}
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
+	if isLoopback(u.Hostname()) {
+		transport.Proxy = nil // a proxy for LOCALHOST would be another machine
+	}
 	return &Client{cfg: cfg, base: strings.TrimSuffix(cfg.URL, "/"), http: &http.Client{
 		Transport: transport, Timeout: callLimit,
-		// A redirected POST would become a GET, and the token could reach another host.
+		// A redirected POST would become a GET, and the token could reach another host, or go on without TLS.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
+}
+
+// isLoopback reports whether a host of a URL is this machine.
+func isLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback() || strings.EqualFold(host, "localhost")
 }
 
 // Close drops the idle connections.
@@ -187,6 +199,9 @@ func (c *Client) judge(do call, a answer) (answer, error) {
 		return a, c.refused(do, a)
 	case media == "application/json" && isOneOf(a.status, do.also):
 		return a, nil
+	}
+	if to := a.header.Get("Location"); a.status/100 == 3 && to != "" {
+		return a, foreign(do, a, fmt.Sprintf("the answer is %d and leads to %s, which is not followed: the token would go there", a.status, clip([]byte(to))))
 	}
 	return a, foreign(do, a, fmt.Sprintf("the answer is %d and no problem of Routinely's: %s", a.status, clip(a.body)))
 }

@@ -25,6 +25,7 @@ import (
 // far is accept as a script plays it.
 type far struct {
 	*client.Client
+	url    string
 	mu     sync.Mutex
 	calls  []*http.Request
 	bodies []string
@@ -56,7 +57,7 @@ func play(t *testing.T, answers ...http.HandlerFunc) *far {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	f.Client = c
+	f.Client, f.url = c, server.URL
 	return f
 }
 
@@ -93,9 +94,23 @@ func TestNew(t *testing.T) {
 
 func TestToken(t *testing.T) {
 	for _, bad := range []config.Secret{"a b", "a\n", "é"} {
-		if _, err := client.New(client.Config{URL: "http://host", Token: bad}); err == nil || strings.Contains(err.Error(), bad.Reveal()) {
+		if _, err := client.New(client.Config{URL: "https://host", Token: bad}); err == nil || strings.Contains(err.Error(), bad.Reveal()) {
 			t.Errorf("%q: %v", bad.Reveal(), err)
 		}
+	}
+	for url, taken := range map[string]bool{
+		"https://host": true, "http://127.0.0.1:1": true, "http://127.8.8.8": true, "http://[::1]:1": true, "http://[::ffff:127.0.0.1]": true,
+		"http://localhost:1": true, "http://LOCALHOST": true,
+		"http://host": false, "http://10.0.0.1": false, "http://localhost.example.com": false, "http://127.0.0.1.example.com": false,
+		"http://[fe80::1]": false, "http://0.0.0.0": false, "HTTP://host": false, "http://127.1": false,
+	} {
+		_, err := client.New(client.Config{URL: url, Token: "hush"})
+		if (err == nil) != taken || err != nil && (strings.Contains(err.Error(), "hush") || !strings.Contains(err.Error(), "https")) {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+	if _, err := client.New(client.Config{URL: "http://host"}); err != nil {
+		t.Errorf("without a token: %v", err)
 	}
 }
 
@@ -127,10 +142,13 @@ func TestCalls(t *testing.T) {
 		}
 	})
 	t.Run("do not follow redirects, which could carry the token away", func(t *testing.T) {
-		f := play(t, says(http.StatusFound, "", "Location", "/elsewhere"))
-		_, _, err := f.Job(t.Context(), "j", 0)
-		if !fault.HasCode(err, "UnexpectedAnswer") || len(f.calls) != 1 {
-			t.Errorf("%d calls, %v", len(f.calls), err)
+		for _, status := range []int{http.StatusMovedPermanently, http.StatusFound, http.StatusTemporaryRedirect} {
+			other := play(t, says(http.StatusOK, job("j", routine.Queued)))
+			f := play(t, says(status, "", "Location", other.url+"/v1/jobs/j"))
+			_, _, err := f.Job(t.Context(), "j", 0)
+			if !fault.HasCode(err, "UnexpectedAnswer") || !strings.Contains(err.Error(), other.url) || len(f.calls) != 1 || len(other.calls) != 0 {
+				t.Errorf("%d: %d calls, %d elsewhere, %v", status, len(f.calls), len(other.calls), err)
+			}
 		}
 	})
 	t.Run("say what an answer that is not accept's looks like", func(t *testing.T) {
