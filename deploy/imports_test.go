@@ -77,8 +77,8 @@ var mayImport = map[string][]string{
 	"cmd/routinely/display":  {},
 	"cmd/routinely/requests": {"shared/routine"},
 	"cmd/routinely/...": {
-		"cmd/routinely/cli", "cmd/routinely/client", "cmd/routinely/display", "cmd/routinely/requests", "shared/api", "shared/fault",
-		"shared/routine",
+		"cmd/routinely/cli", "cmd/routinely/client", "cmd/routinely/display", "cmd/routinely/requests", "shared/api", "shared/callback",
+		"shared/fault", "shared/routine",
 	},
 
 	"cmd/routinely/cloud": {"shared/fault", "shared/accesskey"},

@@ -324,7 +324,7 @@ func TestPageIsFollowed(t *testing.T) {
 	p.prepare()
 	said := p.follow()
 	t.Run("and its commands say what it shows", func(t *testing.T) {
-		wanted := append(promised(p.text), "Format verification for [s.yaml] passed.", "│ first-routine │ first.example.com │ succeeded")
+		wanted := append(promised(p.text), "Format verification for [s.yaml] passed.", "state        succeeded\nname         first-routine\nrecord       first.example.com")
 		if len(wanted) < 12 {
 			t.Errorf("the page shows %q only", wanted)
 		}

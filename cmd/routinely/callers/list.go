@@ -23,8 +23,29 @@ type seen struct {
 	routine.Limits
 }
 
+// columns are those of the list of callers.
+func (a *verbs) columns() cli.List[seen] {
+	return cli.List[seen]{
+		ID: func(c seen) string { return c.Name },
+		Columns: []cli.Column[seen]{
+			{Name: "name", Text: func(c seen) string { return c.Name }},
+			{Name: "scopes", Text: func(c seen) string {
+				scopes := make([]string, len(c.Scopes))
+				for i, scope := range c.Scopes {
+					scopes[i] = string(scope)
+				}
+				return strings.Join(scopes, " ")
+			}},
+			{Name: "tokens", Text: func(c seen) string { return strings.Join(c.Tokens, " ") }},
+			{Name: "other", Turn: 1, Text: seen.others},
+			{Name: "limits", Text: a.limitsOf},
+		},
+	}
+}
+
 func (a *verbs) list() *cobra.Command {
-	return &cobra.Command{
+	shown := a.columns()
+	cmd := &cobra.Command{
 		Use: "list", Short: "List the callers with what they may, and no secret", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			d, err := open(a.path, false)
@@ -42,15 +63,11 @@ func (a *verbs) list() *cobra.Command {
 				}
 				all = append(all, one)
 			}
-			return cli.List(a.App, all, []string{"name", "scopes", "tokens", "other", "limits"}, func(c seen) []string {
-				scopes := make([]string, len(c.Scopes))
-				for i, scope := range c.Scopes {
-					scopes[i] = string(scope)
-				}
-				return []string{c.Name, strings.Join(scopes, " "), strings.Join(c.Tokens, " "), c.others(), a.limitsOf(c)}
-			})
+			return shown.Show(a.App, all)
 		},
 	}
+	shown.Flags(a.App, cmd)
+	return cmd
 }
 
 // others tells how many secrets there are beside tokens.

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,9 @@ type App struct {
 	// The global flags.
 	url, token, output, color string
 	timeout                   time.Duration
+	// The flags of lists.
+	columns []string
+	quiet   bool
 
 	// started is set once the flags and arguments are known to be right.
 	started bool
@@ -52,7 +56,8 @@ script never chooses everything. "routinely help exit-codes" lists the exit code
 func (a *App) Run(ctx context.Context, args []string, commands ...*cobra.Command) int {
 	root := a.root()
 	root.AddCommand(commands...)
-	root.AddCommand(a.version(), exitCodesTopic())
+	root.AddCommand(a.version(), exitCodesTopic(), outputTopic())
+	refuseStrangers(root)
 	root.SetArgs(args)
 	root.SetIn(a.In)
 	root.SetOut(a.Out)
@@ -73,14 +78,17 @@ func (a *App) Run(ctx context.Context, args []string, commands ...*cobra.Command
 
 func (a *App) root() *cobra.Command {
 	root := &cobra.Command{
-		Use: "routinely", Short: "Ask for edge routines and follow them", Long: about,
+		Use: "routinely", Short: "Ask for edge routines and follow them", Long: about, Version: versionOf().line(),
 		SilenceUsage: true, SilenceErrors: true, PersistentPreRunE: a.start,
 	}
+	root.SetFlagErrorFunc(wrongFlag)
+	root.SetVersionTemplate("{{.Version}}\n")
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.url, "url", "", "`address` of the function accept; default: ROUTINELY_URL, else "+defaultURL)
 	flags.StringVar(&a.token, "token", "", "bearer `token`; better given as ROUTINELY_TOKEN, where other users do not see it")
-	flags.StringVarP(&a.output, "output", "o", outputTable, "`format` of the results: table, or json for one JSON object a line")
-	flags.StringVar(&a.color, "color", "auto", "`when` to colour tables: auto, always or never; NO_COLOR means never")
+	a.output, a.color = outputTable, "auto"
+	addChoice(root, flags, &a.output, "output", "o", "`format` of the results, see routinely help output", outputTable, outputJSON, outputCSV)
+	addChoice(root, flags, &a.color, "color", "", "`when` to colour tables, of which NO_COLOR means never", "auto", "always", "never")
 	flags.DurationVar(&a.timeout, "timeout", 0, "longest `time` for everything, such as 90s or 10m; 0 means none")
 	return root
 }
@@ -89,23 +97,37 @@ const (
 	defaultURL  = "http://127.0.0.1:18082"
 	outputTable = "table"
 	outputJSON  = "json"
+	outputCSV   = "csv"
 )
 
 // JSON reports whether results are for programs.
 func (a *App) JSON() bool { return a.output == outputJSON }
 
+// width is how long a line on standard output may be, in characters.
+func (a *App) width() int { return display.Width(a.Out, a.Variable("COLUMNS")) }
+
+// Progress shows how far something is that can take longer than a second; total 0 means that nobody knows how much there is. Close must
+// follow.
+func (a *App) Progress(name string, total int) *display.Progress {
+	return display.NewProgress(a.Err, name, total)
+}
+
 // start checks the global flags. What fails before it is a mistake of the command line.
 func (a *App) start(cmd *cobra.Command, _ []string) error {
+	flags := cmd.Flags()
+	list := flags.Lookup(columnsFlag) != nil
+	if err := refuseEmpty(flags); err != nil {
+		return err
+	}
 	switch {
-	case a.output != outputTable && a.output != outputJSON:
-		return fmt.Errorf("-o %q: want table or json", a.output)
-	case !slices.Contains([]string{"auto", "always", "never"}, a.color):
-		return fmt.Errorf("--color %q: want auto, always or never", a.color)
 	case a.timeout < 0:
 		return fmt.Errorf("--timeout %s: want a time that is not negative", a.timeout)
-	}
-	if err := refuseEmpty(cmd.Flags()); err != nil {
-		return err
+	case a.output == outputCSV && !list:
+		return fmt.Errorf("-o csv: %s shows no list; want table or json", cmd.CommandPath())
+	case a.quiet && (flags.Changed("output") || len(a.columns) > 0):
+		return errors.New("-q shows the ids alone: leave out -o and --columns")
+	case a.JSON() && len(a.columns) > 0:
+		return errors.New("--columns chooses the columns of tables and of -o csv; -o json has everything")
 	}
 	if a.timeout > 0 {
 		ctx, cancel := context.WithTimeout(cmd.Context(), a.timeout)
@@ -139,21 +161,16 @@ func (a *App) Variable(name string) string {
 
 // Connect returns the client that flags and environment describe.
 func (a *App) Connect() (*client.Client, error) {
-	address, token := a.url, a.token
-	if address == "" {
-		address = a.Variable("ROUTINELY_URL")
-	}
-	if address == "" {
-		address = defaultURL
-	}
-	if token == "" {
-		token = a.Variable("ROUTINELY_TOKEN")
-	}
+	return a.connect(func(err error, after time.Duration) {
+		a.Note("%s: retrying in %s", oneLine(err), after.Round(100*time.Millisecond))
+	})
+}
+
+func (a *App) connect(repeating func(error, time.Duration)) (*client.Client, error) {
 	c, err := client.New(client.Config{
-		URL: address, Token: config.Secret(token), Agent: fmt.Sprintf("routinely/%s (%s; %s)", versionOf().Version, runtime.GOOS, runtime.GOARCH),
-		Repeating: func(err error, after time.Duration) {
-			a.Note("%s: retrying in %s", oneLine(err), after.Round(100*time.Millisecond))
-		},
+		URL:   cmp.Or(a.url, a.Variable("ROUTINELY_URL"), defaultURL),
+		Token: config.Secret(cmp.Or(a.token, a.Variable("ROUTINELY_TOKEN"))),
+		Agent: fmt.Sprintf("routinely/%s (%s; %s)", versionOf().Version, runtime.GOOS, runtime.GOARCH), Repeating: repeating,
 	})
 	if err != nil {
 		return nil, Usage("%s", err)
@@ -197,17 +214,39 @@ func Usage(format string, args ...any) error {
 
 // Group is a noun, whose verbs are commands.
 func Group(use, short string, verbs ...*cobra.Command) *cobra.Command {
-	noun := &cobra.Command{Use: use, Short: short, RunE: func(cmd *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return cmd.Help()
-		}
-		text := fmt.Sprintf("there is no %q in routinely %s", args[0], use)
-		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-			text += "; did you mean " + strings.Join(near, " or ") + "?"
-		}
-		return Usage("%s", text)
-	}}
+	noun := &cobra.Command{Use: use, Short: short, RunE: verbOrHelp}
 	noun.SuggestionsMinimumDistance = 2
 	noun.AddCommand(verbs...)
 	return noun
+}
+
+// verbOrHelp explains a noun, and refuses a verb that it does not have.
+func verbOrHelp(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return cmd.Help()
+	}
+	text := fmt.Sprintf("there is no %q in %s", args[0], cmd.CommandPath())
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		text += "; did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return Usage("%s", text)
+}
+
+// refuseStrangers makes mistakes of what cobra's own commands pass over: help about a command that there is not, completion for such a shell.
+func refuseStrangers(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case "completion":
+			cmd.RunE = verbOrHelp
+		case "help":
+			cmd.PreRunE = func(_ *cobra.Command, args []string) error {
+				if about, rest, err := root.Find(args); err != nil || len(rest) > 0 || about == nil {
+					return Usage("there is no help about %q", strings.Join(args, " "))
+				}
+				return nil
+			}
+		}
+	}
 }

@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
@@ -20,15 +22,28 @@ import (
 	"routinely/shared/routine"
 )
 
-// run runs a command line that has one command, do.
+// run runs a command line that has one command, do, which shows a list of words.
 func run(t *testing.T, do func(*cli.App) error, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, err strings.Builder
-	a := &cli.App{Environ: []string{"NO_COLOR="}, Streams: cli.Streams{In: strings.NewReader(""), Out: &out, Err: &err}}
-	code = a.Run(t.Context(), append([]string{"do"}, args...), &cobra.Command{
-		Use: "do", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return do(a) },
-	})
+	a := &cli.App{Environ: []string{"NO_COLOR=", "COLUMNS=60"}, Streams: cli.Streams{In: strings.NewReader(""), Out: &out, Err: &err}}
+	cmd := &cobra.Command{Use: "do", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return do(a) }}
+	words().Flags(a, cmd)
+	code = a.Run(t.Context(), append([]string{"do"}, args...), cmd)
 	return code, out.String(), err.String()
+}
+
+// words is a list of words that are states.
+func words() cli.List[string] {
+	return cli.List[string]{
+		ID: func(s string) string { return s },
+		Columns: []cli.Column[string]{
+			{Name: "state", Text: func(s string) string { return s }},
+			{Name: "length", Turn: 1, Text: func(s string) string { return strconv.Itoa(len(s)) }},
+			{Name: "twice", Least: 5, Turn: 2, Text: func(s string) string { return s + "," + s }},
+			{Name: "formula", OnWish: true, Text: func(s string) string { return "=" + s }},
+		},
+	}
 }
 
 func TestExitCodes(t *testing.T) {
@@ -78,16 +93,60 @@ func TestExplanations(t *testing.T) {
 }
 
 func TestResults(t *testing.T) {
-	things := []string{"succeeded", "\x1b[2J"}
-	show := func(a *cli.App) error {
-		return cli.List(a, things, []string{"state", "length"}, func(s string) []string { return []string{s, strconv.Itoa(len(s))} })
-	}
+	things := []string{"succeeded", "\x1b[2J\u0085\u202e\u2028\U000e0001"}
+	show := func(a *cli.App) error { return words().Show(a, things) }
 	t.Run("are objects for programs", func(t *testing.T) {
 		_, stdout, _ := run(t, show, "-o", "json")
-		if want := "\"succeeded\"\n\"\\u001b[2J\"\n"; stdout != want {
+		if want := "\"succeeded\"\n" + `"\u001b[2J\u0085\u202e\u2028\udb40\udc01"` + "\n"; stdout != want {
+			t.Errorf("got %q, want %q", stdout, want)
+		}
+		var read string
+		if _, last, _ := strings.Cut(stdout, "\n"); json.Unmarshal([]byte(last), &read) != nil || read != things[1] {
+			t.Errorf("the value became %q", read)
+		}
+	})
+	t.Run("are ids alone for shells", func(t *testing.T) {
+		if _, stdout, _ := run(t, show, "-q"); stdout != `succeeded`+"\n"+`\u001b[2J\u0085\u202e\u2028\udb40\udc01`+"\n" {
+			t.Errorf("got %q", stdout)
+		}
+	})
+	t.Run("are rows for spreadsheets, which take no cell for a formula", func(t *testing.T) {
+		_, stdout, _ := run(t, func(a *cli.App) error { return words().Show(a, things[:1]) }, "-o", "csv", "--columns", "formula,TWICE")
+		if want := "formula,twice\n'=succeeded,\"succeeded,succeeded\"\n"; stdout != want {
 			t.Errorf("got %q, want %q", stdout, want)
 		}
 	})
+	t.Run("leave out columns in their turn, and say so", func(t *testing.T) {
+		_, stdout, stderr := run(t, func(a *cli.App) error { return words().Show(a, []string{strings.Repeat("x", 41)}) })
+		if strings.Contains(stdout, "length") || !strings.Contains(stdout, "twice") || stderr != "no room for length: --columns chooses, -o csv and -o json show all\n" {
+			t.Errorf("got %s%s", stdout, stderr)
+		}
+		for line := range strings.Lines(stdout) {
+			if n := utf8.RuneCountInString(strings.TrimSpace(line)); n > 60 {
+				t.Errorf("%d characters: %s", n, line)
+			}
+		}
+	})
+	for _, args := range [][]string{
+		{"--columns", "nosuch"},
+		{"--columns", "state,state"},
+		{"--columns", "state,"},
+		{"--columns", ""},
+		{"-q", "-o", "csv"},
+		{"-q", "--columns", "state"},
+		{"-o", "json", "--columns", "state"},
+		{"-o", ""},
+		{"--quiet=perhaps"},
+		{"--timeout", "soon"},
+		{"surplus"},
+	} {
+		t.Run(fmt.Sprintf("are not shown as %q", args), func(t *testing.T) {
+			code, stdout, stderr := run(t, show, args...)
+			if code != cli.ExitInvalid || stdout != "" || !strings.Contains(stderr, "routinely do --help explains it") || strings.Contains(stderr, "strconv") {
+				t.Errorf("exit code %d, %q, %s", code, stdout, stderr)
+			}
+		})
+	}
 	for _, test := range []struct {
 		color    string
 		coloured bool
@@ -103,6 +162,15 @@ func TestResults(t *testing.T) {
 		_, stdout, _ := run(t, func(a *cli.App) error { return a.Show(1, cli.Fields{{"one", "1"}, {"two", " "}, {"state", "x\ny"}}) })
 		if want := "one          1\nstate        x y\n"; stdout != want {
 			t.Errorf("got %q, want %q", stdout, want)
+		}
+	})
+	t.Run("wrap what is long between its words", func(t *testing.T) {
+		_, stdout, _ := run(t, func(a *cli.App) error {
+			return a.Show(1, cli.Fields{{"hint", strings.Repeat("word ", 10) + strings.Repeat("x", 70)}})
+		})
+		want := "hint         word word word word word word word word word\n             word\n             " + strings.Repeat("x", 70) + "\n"
+		if diff := cmp.Diff(want, stdout); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
 		}
 	})
 }

@@ -42,10 +42,20 @@ var exitCodes = []struct {
 	{ExitInterrupted, nil, "interrupted by Ctrl-C, or not confirmed"},
 }
 
+// Kinds are all kinds of fault, by their exit codes.
+func Kinds() (kinds []fault.Kind) {
+	for _, row := range exitCodes {
+		kinds = append(kinds, row.kinds...)
+	}
+	return kinds
+}
+
 // Ending is an end of a command that is neither success nor a fault.
 type Ending struct {
 	Code int
 	Text string
+	// Next is the command to go on with; empty if there is none.
+	Next string
 }
 
 // Error is the text.
@@ -118,6 +128,10 @@ func (a *App) Explain(err error) {
 		if refused.More != "" {
 			a.Note("  see %s", refused.More)
 		}
+	}
+	var end *Ending
+	if errors.As(err, &end) && end.Next != "" {
+		a.Note("next: %s", end.Next)
 	}
 	var failed *fault.Error
 	if !errors.As(err, &failed) {

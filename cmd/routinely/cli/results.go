@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"strconv"
 	"strings"
@@ -18,51 +20,62 @@ import (
 // Fields are what is to be seen of one thing, by name. Empty ones are left out.
 type Fields [][2]string
 
+// nameWidth is the width of the names before the values of a thing.
+const nameWidth = 13
+
 // Show writes one thing: an object, or its fields for people.
 func (a *App) Show(object any, f Fields) error {
+	if a.JSON() {
+		return a.writeJSON(object)
+	}
 	var b strings.Builder
 	for _, pair := range f {
-		if strings.TrimSpace(pair[1]) != "" {
-			fmt.Fprintf(&b, "%-12s %s\n", pair[0], a.Fit(pair[0], pair[1]))
+		name := pair[0]
+		for _, line := range display.Wrap(a.Fit(name, pair[1]), a.width()-nameWidth) {
+			fmt.Fprintf(&b, "%-*s%s\n", nameWidth, name, line)
+			name = ""
 		}
 	}
-	return a.WriteLine(strings.TrimSuffix(b.String(), "\n"), object)
+	_, err := io.WriteString(a.Out, b.String())
+	return err
 }
 
 // writeJSON writes an object on a line.
 func (a *App) writeJSON(object any) error {
-	encoder := json.NewEncoder(a.Out)
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
-	return encoder.Encode(object)
+	if err := encoder.Encode(object); err != nil {
+		return err
+	}
+	_, err := a.Out.Write(display.CleanJSON(b.Bytes()))
+	return err
 }
 
-// WriteLine writes a line for people, or an object.
+// WriteLine writes a text for people, which may have several lines, or an object.
 func (a *App) WriteLine(text string, object any) error {
 	if a.JSON() {
 		return a.writeJSON(object)
 	}
-	_, err := fmt.Fprintln(a.Out, text)
-	return err
+	for line := range strings.SplitSeq(text, "\n") {
+		if _, err := fmt.Fprintln(a.Out, display.Clean(line)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// List writes many things: an object a line, or a table with a row for each.
-func List[T any](a *App, things []T, header []string, row func(T) []string) error {
+// WriteRow writes the values of fields on one line for people, or an object.
+func (a *App) WriteRow(object any, f Fields) error {
 	if a.JSON() {
-		for _, thing := range things {
-			if err := a.writeJSON(thing); err != nil {
-				return err
-			}
-		}
-		return nil
+		return a.writeJSON(object)
 	}
-	rows := make([][]string, len(things))
-	for i, thing := range things {
-		rows[i] = row(thing)
-		for column, text := range rows[i] {
-			rows[i][column] = a.Fit(header[column], text)
-		}
+	cells := make([]string, len(f))
+	for i, pair := range f {
+		cells[i] = a.Fit(pair[0], pair[1])
 	}
-	return display.Table(a.Out, header, rows)
+	_, err := fmt.Fprintln(a.Out, strings.Join(cells, "  "))
+	return err
 }
 
 // Fit makes a value fit for a terminal, and colours states.
@@ -148,12 +161,14 @@ func CallbackWord(c *routine.CallbackStatus) string {
 	return fmt.Sprintf("%s after %s, the last answer was %d", c.State, Plural(c.Attempts, "attempt"), c.LastStatus)
 }
 
-// NextCommand is what to type about a dead letter. Of one that holds no request nothing can be redriven.
-func NextCommand(id string, request bool) string {
+// NoteNext tells what to type about a dead letter. Of one that holds no request nothing can be redriven.
+func (a *App) NoteNext(id string, request bool) {
 	if request {
-		return "routinely dead-letters redrive " + id + "   (with --set member=value to correct it; or drop)"
+		a.Note("next: routinely dead-letters redrive %s", id)
+		a.Note("with --set member=value it is corrected first; routinely dead-letters drop leaves it undone")
+		return
 	}
-	return "routinely dead-letters drop " + id
+	a.Note("next: routinely dead-letters drop %s --dry-run", id)
 }
 
 // Left tells what a job has left in ESA, a line for each thing.
@@ -242,6 +257,3 @@ func WithID(message, id string) string {
 	}
 	return message + " (request id " + id + ")"
 }
-
-// DefaultLimit is how many things a list shows unless it is told otherwise.
-const DefaultLimit = 50

@@ -3,6 +3,7 @@ package cli
 import (
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -35,6 +36,15 @@ func versionOf() build {
 		}
 	}
 	return b
+}
+
+// line is all of it on one.
+func (b build) line() string {
+	words := []string{"routinely", b.Version}
+	if b.Revision != "" {
+		words = append(words, b.Revision)
+	}
+	return strings.Join(append(words, b.Go, b.Platform), " ")
 }
 
 func (a *App) version() *cobra.Command {

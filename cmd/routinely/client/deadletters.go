@@ -17,44 +17,45 @@ type DeadLetterQuery struct {
 	api.DeadLetterFilter
 	// Expiring chooses those that the ledger is about to forget.
 	Expiring bool
-	// Limit is how many are listed at most; 0 means all.
-	Limit int
-	// Count asks for counts of all that fit.
-	Count bool
 }
 
-// DeadLetters lists dead letters, those that died latest first.
-func (c *Client) DeadLetters(ctx context.Context, q DeadLetterQuery) (letters []api.DeadLetter, counts api.Counts, err error) {
-	list := paged(q.Limit, pageItems, func(size int, cursor string) ([]api.DeadLetter, string, error) {
-		query := filterValues(q.DeadLetterFilter)
-		query.Set("limit", strconv.Itoa(size))
-		if cursor != "" {
-			query.Set("cursor", cursor)
-		}
-		if q.Expiring {
-			query.Set("expiring", "true")
-		}
-		if q.Count && cursor == "" {
-			query.Set("counts", "true")
-		}
-		var page api.DeadLetterList
-		do := call{method: http.MethodGet, path: "/v1/dead-letters", query: query}
-		got, err := c.get(ctx, do, &page)
-		if err == nil && query.Has("counts") {
-			if page.Counts == nil {
-				return nil, "", foreign(do, got, "the answer lacks the counts that were asked for")
-			}
-			counts = *page.Counts
-		}
+// DeadLetters lists dead letters, those that died latest first. next is the cursor of the part that follows; empty if none does.
+func (c *Client) DeadLetters(ctx context.Context, q DeadLetterQuery, w Window) (letters []api.DeadLetter, next string, err error) {
+	return paged(w, func(size int, cursor string) ([]api.DeadLetter, string, error) {
+		page, _, err := c.letterPage(ctx, q, url.Values{"limit": {strconv.Itoa(size)}, "cursor": {cursor}})
 		return page.DeadLetters, page.Next, err
 	})
-	for letter, err := range list {
-		if err != nil {
-			return nil, api.Counts{}, err
-		}
-		letters = append(letters, letter)
+}
+
+// CountDeadLetters counts all dead letters that fit, and returns the one that died latest; nil if there is none.
+func (c *Client) CountDeadLetters(ctx context.Context, q DeadLetterQuery) (latest *api.DeadLetter, counts api.Counts, err error) {
+	page, got, err := c.letterPage(ctx, q, url.Values{"limit": {"1"}, "counts": {"true"}})
+	switch {
+	case err != nil:
+		return nil, counts, err
+	case page.Counts == nil:
+		return nil, counts, foreign(call{method: http.MethodGet, path: deadLettersPath}, got, "the answer lacks the counts that were asked for")
+	case len(page.DeadLetters) > 0:
+		latest = &page.DeadLetters[0]
 	}
-	return letters, counts, nil
+	return latest, *page.Counts, nil
+}
+
+const deadLettersPath = "/v1/dead-letters"
+
+// letterPage reads a page, with those of more parameters that have a value.
+func (c *Client) letterPage(ctx context.Context, q DeadLetterQuery, more url.Values) (page api.DeadLetterList, got answer, err error) {
+	query := filterValues(q.DeadLetterFilter)
+	for name := range more {
+		if value := more.Get(name); value != "" {
+			query.Set(name, value)
+		}
+	}
+	if q.Expiring {
+		query.Set("expiring", "true")
+	}
+	got, err = c.get(ctx, call{method: http.MethodGet, path: deadLettersPath, query: query}, &page)
+	return page, got, err
 }
 
 // filterValues is a filter as query parameters.
@@ -83,12 +84,12 @@ func (c *Client) DeadLetter(ctx context.Context, id string) (letter api.DeadLett
 	return letter, err
 }
 
-func deadLetterPath(id string) string { return "/v1/dead-letters/" + url.PathEscape(id) }
+func deadLetterPath(id string) string { return deadLettersPath + "/" + url.PathEscape(id) }
 
 // Redrive queues dead letters again, for some time; while the answer says more, call it again with its Next as the cursor. When an answer
 // was lost and the call made again, the answer is about the second time: nothing is redriven twice.
 func (c *Client) Redrive(ctx context.Context, r api.Redrive) (done api.WorkedOff, err error) {
-	return c.workOff(ctx, "/v1/dead-letters:redrive", r)
+	return c.workOff(ctx, deadLettersPath+":redrive", r)
 }
 
 // Correct queues one dead letter again, with those members of its request changed that the correction has.
@@ -118,6 +119,6 @@ func (c *Client) Drop(ctx context.Context, r api.Redrive) (done api.WorkedOff, e
 			query.Set(name, value)
 		}
 	}
-	_, err = c.get(ctx, call{method: http.MethodDelete, path: "/v1/dead-letters", query: query}, &done)
+	_, err = c.get(ctx, call{method: http.MethodDelete, path: deadLettersPath, query: query}, &done)
 	return done, err
 }

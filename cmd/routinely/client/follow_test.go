@@ -164,22 +164,25 @@ func TestWatch(t *testing.T) {
 }
 
 func TestLists(t *testing.T) {
-	t.Run("of jobs go on to the limit and ask for no more", func(t *testing.T) {
+	t.Run("of jobs go on to the limit, ask for no more, and tell where the rest begins", func(t *testing.T) {
 		b := newBook(300)
 		f := play(t, b.serve)
 		var ids []string
-		for job, err := range f.Jobs(t.Context(), client.JobFilter{State: routine.Queued, Name: "n", Record: "r", Caller: "c"}, 130) {
-			if err != nil {
-				t.Fatal(err)
-			}
+		var seen []int
+		window := client.Window{Limit: 130, Cursor: "100", Seen: func(count int) { seen = append(seen, count) }}
+		jobs, next, err := f.Jobs(t.Context(), client.JobFilter{State: routine.Queued, Name: "n", Record: "r", Caller: "c"}, window)
+		for _, job := range jobs {
 			ids = append(ids, job.ID)
 		}
-		if diff := cmp.Diff(b.ids[:130], ids); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
+		if diff := cmp.Diff(b.ids[100:230], ids); diff != "" || err != nil || next != "230" {
+			t.Errorf("%v, next %q, -want +got:\n%s", err, next, diff)
 		}
-		want := []string{"caller=c&limit=100&name=n&record=r&state=queued", "caller=c&cursor=100&limit=30&name=n&record=r&state=queued"}
+		want := []string{"caller=c&cursor=100&limit=100&name=n&record=r&state=queued", "caller=c&cursor=200&limit=30&name=n&record=r&state=queued"}
 		if diff := cmp.Diff(want, []string{f.calls[0].URL.RawQuery, f.calls[1].URL.RawQuery}); diff != "" || len(f.calls) != 2 {
 			t.Errorf("%d calls, -want +got:\n%s", len(f.calls), diff)
+		}
+		if diff := cmp.Diff([]int{100, 130}, seen); diff != "" {
+			t.Errorf("seen, -want +got:\n%s", diff)
 		}
 	})
 	t.Run("go on over pages that are short or empty", func(t *testing.T) {
@@ -187,39 +190,36 @@ func TestLists(t *testing.T) {
 			return says(http.StatusOK, api.JobList{Jobs: jobs, Next: next})
 		}
 		f := play(t, page("1"), page("2", job("a", routine.Queued)), page("", job("b", routine.Queued)))
-		count := 0
-		for _, err := range f.Jobs(t.Context(), client.JobFilter{}, 0) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			count++
-		}
-		if count != 2 {
-			t.Errorf("%d jobs", count)
+		if jobs, next, err := f.Jobs(t.Context(), client.JobFilter{}, client.Window{}); len(jobs) != 2 || next != "" || err != nil {
+			t.Errorf("%v, %q, %v", jobs, next, err)
 		}
 	})
-	t.Run("of dead letters name all that a filter holds, and ask for counts once", func(t *testing.T) {
+	t.Run("of dead letters, and counts of them, name all that a filter holds", func(t *testing.T) {
 		f := play(t,
 			says(http.StatusOK, api.DeadLetterList{DeadLetters: []api.DeadLetter{{ID: "a"}}, Next: "x", Counts: &api.Counts{Total: 7, Complete: true}}),
+			says(http.StatusOK, api.DeadLetterList{DeadLetters: []api.DeadLetter{{ID: "a"}}, Next: "x"}),
 			says(http.StatusOK, api.DeadLetterList{DeadLetters: []api.DeadLetter{{ID: "b"}}}))
-		filter := api.DeadLetterFilter{
+		q := client.DeadLetterQuery{Expiring: true, DeadLetterFilter: api.DeadLetterFilter{
 			IDs: []string{"a", "b"}, Kind: "k", Code: "c", Step: "s", Origin: "o", Name: "n", RecordName: "r", SiteID: 9, Caller: "w", KeyPrefix: "p/",
 			Since: time.Unix(1, 5).UTC(), Until: time.Unix(2, 0).UTC(),
+		}}
+		latest, found, err := f.CountDeadLetters(t.Context(), q)
+		if err != nil || latest.ID != "a" || found.Total != 7 {
+			t.Errorf("%+v, %+v, %v", latest, found, err)
 		}
-		letters, found, err := f.DeadLetters(t.Context(), client.DeadLetterQuery{DeadLetterFilter: filter, Expiring: true, Limit: 5, Count: true})
-		if err != nil || len(letters) != 2 || found.Total != 7 {
-			t.Errorf("%+v, %+v, %v", letters, found, err)
+		if letters, next, err := f.DeadLetters(t.Context(), q, client.Window{Limit: 5}); err != nil || len(letters) != 2 || next != "" {
+			t.Errorf("%+v, %q, %v", letters, next, err)
 		}
-		fixed := "caller=w&code=c&%s&expiring=true&id=a%%2Cb&keyPrefix=p%%2F&kind=k&limit=%d&name=n&origin=o&record=r&since=1970-01-01T00%%3A00%%3A01.000000005Z&siteId=9" +
+		fixed := "caller=w&code=c&%sexpiring=true&id=a%%2Cb&keyPrefix=p%%2F&kind=k&limit=%d&name=n&origin=o&record=r&since=1970-01-01T00%%3A00%%3A01.000000005Z&siteId=9" +
 			"&step=s&until=1970-01-01T00%%3A00%%3A02Z"
-		want := []string{fmt.Sprintf(fixed, "counts=true", 5), fmt.Sprintf(fixed, "cursor=x", 4)}
-		if diff := cmp.Diff(want, []string{f.calls[0].URL.RawQuery, f.calls[1].URL.RawQuery}); diff != "" {
+		want := []string{fmt.Sprintf(fixed, "counts=true&", 1), fmt.Sprintf(fixed, "", 5), fmt.Sprintf(fixed, "cursor=x&", 4)}
+		if diff := cmp.Diff(want, []string{f.calls[0].URL.RawQuery, f.calls[1].URL.RawQuery, f.calls[2].URL.RawQuery}); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
 		}
 	})
 	t.Run("of dead letters do not take a missing count for none", func(t *testing.T) {
 		f := play(t, says(http.StatusOK, api.DeadLetterList{DeadLetters: []api.DeadLetter{{ID: "a"}}}))
-		if _, _, err := f.DeadLetters(t.Context(), client.DeadLetterQuery{Limit: 1, Count: true}); !fault.HasCode(err, "UnexpectedAnswer") {
+		if _, _, err := f.CountDeadLetters(t.Context(), client.DeadLetterQuery{}); !fault.HasCode(err, "UnexpectedAnswer") {
 			t.Errorf("%v", err)
 		}
 	})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"iter"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -35,9 +34,19 @@ func (c *Client) Job(ctx context.Context, id string, wait time.Duration) (job ro
 	return job, got.header.Get("Preference-Applied") != "", err
 }
 
-// Jobs lists jobs, the latest first, at most limit; 0 means all. They come without their attempts.
-func (c *Client) Jobs(ctx context.Context, f JobFilter, limit int) iter.Seq2[routine.Job, error] {
-	return paged(limit, pageItems, func(size int, cursor string) ([]routine.Job, string, error) {
+// Window is a part of a list.
+type Window struct {
+	// Limit is how many things it holds at most; 0 means all.
+	Limit int
+	// Cursor is where it begins, as the part before it said; empty means at the beginning.
+	Cursor string
+	// Seen is told how many things were read so far; nil for nobody.
+	Seen func(count int)
+}
+
+// Jobs lists jobs, the latest first, without their attempts. next is the cursor of the part that follows; empty if none does.
+func (c *Client) Jobs(ctx context.Context, f JobFilter, w Window) (jobs []routine.Job, next string, err error) {
+	return paged(w, func(size int, cursor string) ([]routine.Job, string, error) {
 		page, err := c.jobPage(ctx, f, size, cursor)
 		return page.Jobs, page.Next, err
 	})
@@ -65,30 +74,23 @@ func values(from map[string]string) url.Values {
 	return query
 }
 
-// paged walks pages until limit items were seen, or the last page; limit 0 means all. An error ends the walk.
-func paged[T any](limit, most int, page func(size int, cursor string) (items []T, next string, err error)) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		for left, cursor := limit, ""; ; {
-			size := most
-			if limit > 0 {
-				size = min(left, most)
-			}
-			items, next, err := page(size, cursor)
-			if err != nil {
-				var none T
-				yield(none, err)
-				return
-			}
-			for _, item := range items {
-				if !yield(item, nil) {
-					return
-				}
-			}
-			left -= len(items)
-			if next == "" || (limit > 0 && left <= 0) {
-				return
-			}
-			cursor = next
+// paged walks pages to the end of a window. A page can be short, even empty, and not be the last.
+func paged[T any](w Window, page func(size int, cursor string) (items []T, next string, err error)) (items []T, next string, err error) {
+	for next = w.Cursor; ; {
+		size := pageItems
+		if w.Limit > 0 {
+			size = min(w.Limit-len(items), pageItems)
+		}
+		var got []T
+		if got, next, err = page(size, next); err != nil {
+			return nil, "", err
+		}
+		items = append(items, got...)
+		if w.Seen != nil {
+			w.Seen(len(items))
+		}
+		if next == "" || w.Limit > 0 && len(items) >= w.Limit {
+			return items, next, nil
 		}
 	}
 }

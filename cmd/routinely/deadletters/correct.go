@@ -21,7 +21,9 @@ func (w *workingOff) correct(ctx context.Context, c *client.Client, letter api.D
 	}
 	request := cmp.Or(would.Request, letter.Request) // a correction that changes nothing is not told
 	if w.wanted.DryRun && request != nil {
-		return w.Show(would, requestFields(letter.ID, *request))
+		err := w.Show(would, requestFields(letter.ID, *request))
+		w.noteReal()
+		return err
 	}
 	if len(would.Failed) == 0 && !w.wanted.DryRun {
 		if err := w.confirm(ctx, 1, true); err != nil {
@@ -34,7 +36,7 @@ func (w *workingOff) correct(ctx context.Context, c *client.Client, letter api.D
 	}
 	t := newTally()
 	t.add(would, w.done)
-	return w.end(t, nil)
+	return w.end(ctx, c, t, nil)
 }
 
 // members makes a JSON object of member=value pairs. All values are strings, as in a table, but the truth value. Without

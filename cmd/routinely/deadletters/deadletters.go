@@ -13,6 +13,7 @@ import (
 	"routinely/cmd/routinely/cli"
 	"routinely/cmd/routinely/client"
 	"routinely/shared/api"
+	"routinely/shared/fault"
 	"routinely/shared/routine"
 )
 
@@ -29,19 +30,25 @@ func Command(app *cli.App) *cobra.Command {
 // filterFlags are the flags that choose dead letters.
 type filterFlags struct {
 	api.DeadLetterFilter
-	step, origin, since, until string
-	cmd                        *cobra.Command
+	since, until string
+	cmd          *cobra.Command
 }
 
-func (f *filterFlags) add(cmd *cobra.Command) {
+// steps are those at which a job can fail: the two that do the work, and those that read back what is there.
+func steps() []routine.Step {
+	return []routine.Step{routine.CreateRoutine, routine.CreateRoutineRelatedRecord, "GetRoutine", "ListRoutineRelatedRecords"}
+}
+
+func (f *filterFlags) add(a verbs, cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringSliceVar(&f.IDs, "id", nil, "only these `ids`")
-	flags.StringVar(&f.Kind, "kind", "", "only those of this `kind` of fault, such as not-found")
+	cli.Choice(cmd, (*fault.Kind)(&f.Kind), "kind", "only those of this `kind` of fault", cli.Kinds()...)
 	flags.StringVar(&f.Code, "code", "", "only those with this `code`, such as SiteParameterNotMatch")
-	flags.StringVar(&f.step, "step", "", "only those that failed at this `step`, such as CreateRoutine")
-	flags.StringVar(&f.origin, "origin", "", "only those that the `worker` gave up, or that the trigger could not deliver")
+	_ = cmd.RegisterFlagCompletionFunc("code", a.completeCodes())
+	cli.Choice(cmd, &f.Step, "step", "only those that failed at this `step`", steps()...)
+	cli.Choice(cmd, &f.Origin, "origin", "only those that `one` gave up", api.Worker, api.Trigger)
 	flags.StringVar(&f.Name, "name", "", "only those about the routine of this `name`")
-	flags.StringVar(&f.RecordName, "record", "", "only those about this host `name`")
+	flags.StringVar(&f.RecordName, "record", "", "only those about this host `name`, in any of its forms")
 	flags.Int64Var(&f.SiteID, "site-id", 0, "only those about the site of this `id`")
 	flags.StringVar(&f.Caller, "caller", "", "only those that this `caller` asked for")
 	flags.StringVar(&f.KeyPrefix, "key-prefix", "", "only those whose idempotency key begins with this `text`")
@@ -59,7 +66,6 @@ func (f *filterFlags) filter() (out api.DeadLetterFilter, err error) {
 		return out, cli.Usage("an id is empty")
 	}
 	out = f.DeadLetterFilter
-	out.Step, out.Origin = routine.Step(f.step), api.Origin(f.origin)
 	for _, bound := range []struct {
 		flag, text string
 		into       *time.Time
@@ -74,32 +80,90 @@ func (f *filterFlags) filter() (out api.DeadLetterFilter, err error) {
 	return out, nil
 }
 
+// why is the kind and the code that a job died of.
+func why(d api.DeadLetter) string { return strings.TrimSpace(d.Kind + " " + d.Code) }
+
+// list is how dead letters are shown.
+func list() cli.List[api.DeadLetter] {
+	type column = cli.Column[api.DeadLetter]
+	of := func(get func(routine.Request) string) func(api.DeadLetter) string {
+		return func(d api.DeadLetter) string {
+			if d.Request == nil {
+				return ""
+			}
+			return get(*d.Request)
+		}
+	}
+	return cli.List[api.DeadLetter]{
+		ID: func(d api.DeadLetter) string { return d.ID },
+		Columns: []column{
+			{Name: "job", Text: func(d api.DeadLetter) string { return d.ID }},
+			{Name: "name", Least: 12, Turn: 3, Text: of(func(r routine.Request) string { return r.Name })},
+			{Name: "record", Least: 16, Turn: 1, Text: of(func(r routine.Request) string { return r.RecordName })},
+			{Name: "died", Turn: 2, Text: func(d api.DeadLetter) string { return cli.Clock(d.DeadAt) }},
+			{Name: "why", Least: 21, Text: why},
+			{Name: "to do", Least: 24, OnWish: true, Text: func(d api.DeadLetter) string { return d.Hint }},
+			{Name: "site", OnWish: true, Text: of(func(r routine.Request) string { return cli.Number(r.SiteID) })},
+			{Name: "caller", Least: 12, OnWish: true, Text: func(d api.DeadLetter) string { return d.Caller }},
+			{Name: "key", Least: 12, OnWish: true, Text: func(d api.DeadLetter) string { return d.Key }},
+			{Name: "step", OnWish: true, Text: func(d api.DeadLetter) string { return string(d.Step) }},
+		},
+	}
+}
+
 func (a verbs) list() *cobra.Command {
 	var f filterFlags
-	limit, expiring := cli.DefaultLimit, false
+	var w client.Window
+	var q client.DeadLetterQuery
 	cmd := &cobra.Command{
 		Use: "list", Short: "List dead letters, the latest first", Args: cobra.NoArgs,
-		Example: "  routinely dead-letters list --code SiteParameterNotMatch",
-		RunE: a.Call(func(ctx context.Context, c *client.Client, _ []string) error {
-			if limit < 0 {
-				return cli.Usage("--limit %d: want a number of dead letters, or 0 for all", limit)
-			}
-			wanted, err := f.filter()
-			if err != nil {
-				return err
-			}
-			letters, counts, err := c.DeadLetters(ctx, client.DeadLetterQuery{DeadLetterFilter: wanted, Expiring: expiring, Limit: limit, Count: true})
+		Example: "  routinely dead-letters list\n  routinely dead-letters list --code SiteParameterNotMatch --since 2026-11-30T08:00:00Z -o csv",
+	}
+	cmd.RunE = a.Call(func(ctx context.Context, c *client.Client, _ []string) (err error) {
+		if q.DeadLetterFilter, err = f.filter(); err != nil {
+			return err
+		}
+		if w.Cursor == "" {
+			_, counts, err := c.CountDeadLetters(ctx, q)
 			if err != nil {
 				return err
 			}
 			a.noteFound(counts)
-			return a.letterTable(letters)
-		}),
-	}
-	f.add(cmd)
-	cmd.Flags().BoolVar(&expiring, "expiring", false, "only those that will be forgotten within seven days")
-	cmd.Flags().IntVar(&limit, "limit", limit, "the `number` of dead letters at most; 0 means all")
+		}
+		return list().ShowPart(a.App, cmd, w, a.reader(ctx, c, q))
+	})
+	f.add(a, cmd)
+	cmd.Flags().BoolVar(&q.Expiring, "expiring", false, "only those that will be forgotten within seven days")
+	list().PartFlags(a.App, cmd, &w)
 	return cmd
+}
+
+// reader reads parts of a list.
+func (a verbs) reader(ctx context.Context, c *client.Client, q client.DeadLetterQuery) func(client.Window) ([]api.DeadLetter, string, error) {
+	return func(w client.Window) ([]api.DeadLetter, string, error) { return c.DeadLetters(ctx, q, w) }
+}
+
+// completeIDs completes the ids of the latest dead letters.
+func (a verbs) completeIDs(many bool) cobra.CompletionFunc {
+	const latest = 20
+	return a.Complete(many, func(ctx context.Context, c *client.Client) (found [][2]string, err error) {
+		letters, _, err := c.DeadLetters(ctx, client.DeadLetterQuery{}, client.Window{Limit: latest})
+		for _, d := range letters {
+			found = append(found, [2]string{d.ID, d.Kind + " " + d.Code})
+		}
+		return found, err
+	})
+}
+
+// completeCodes completes the codes that dead letters have.
+func (a verbs) completeCodes() cobra.CompletionFunc {
+	return a.Complete(true, func(ctx context.Context, c *client.Client) (found [][2]string, err error) {
+		_, counts, err := c.CountDeadLetters(ctx, client.DeadLetterQuery{})
+		for _, one := range counts.Codes {
+			found = append(found, [2]string{one.Code, cli.Plural(one.Count, "dead letter")})
+		}
+		return found, err
+	})
 }
 
 // noteFound sums up a list of dead letters.
@@ -118,21 +182,10 @@ func (a verbs) noteFound(found api.Counts) {
 	a.Note("%s", text)
 }
 
-func (a verbs) letterTable(letters []api.DeadLetter) error {
-	header := []string{"job", "name", "record", "died", "why"}
-	return cli.List(a.App, letters, header, func(d api.DeadLetter) []string {
-		name, record := "", ""
-		if d.Request != nil {
-			name, record = d.Request.Name, d.Request.RecordName
-		}
-		return []string{d.ID, name, record, cli.Clock(d.DeadAt), strings.TrimSpace(d.Kind + " " + d.Code)}
-	})
-}
-
 func (a verbs) show() *cobra.Command {
 	received := false
 	cmd := &cobra.Command{
-		Use: "show ID", Short: "Explain a dead letter: what happened and what to do", Args: cobra.ExactArgs(1),
+		Use: "show ID", Short: "Explain a dead letter: what happened and what to do", Args: cli.One("job id"), ValidArgsFunction: a.completeIDs(false),
 		RunE: a.Call(func(ctx context.Context, c *client.Client, args []string) error {
 			letter, err := c.DeadLetter(ctx, args[0])
 			if err != nil {
@@ -148,7 +201,7 @@ func (a verbs) show() *cobra.Command {
 func (a verbs) showLetter(d api.DeadLetter, received bool) error {
 	f := cli.Fields{
 		{"job", d.ID},
-		{"code", strings.TrimSpace(d.Kind + " " + d.Code)},
+		{"code", why(d)},
 		{"happened", cli.WithID(d.Message, d.RequestID)},
 		{"to do", d.Hint},
 		{"given up", d.Reason},
@@ -174,8 +227,11 @@ func (a verbs) showLetter(d api.DeadLetter, received bool) error {
 	if d.Received != nil && received {
 		f = append(f, cli.Fields{{"message id", d.Received.MessageID}, {"received", fmt.Sprintf("as %s: %s", d.Received.Encoding, d.Received.Body)}}...)
 	}
-	f = append(f, [2]string{"next", cli.NextCommand(d.ID, d.Request != nil && len(d.Problems) == 0)})
-	return a.Show(d, f)
+	if err := a.Show(d, f); err != nil {
+		return err
+	}
+	a.NoteNext(d.ID, d.Request != nil && len(d.Problems) == 0)
+	return nil
 }
 
 // progress tells how far the steps of a job came.

@@ -79,7 +79,7 @@ func TestRedrive(t *testing.T) {
 	t.Run("names the ids that are left after a failure", func(t *testing.T) {
 		code, _, stderr := run(t, []string{"redrive", "b", "a", "--yes"}, api.DeadLetter{ID: "a", DeadAt: died}, api.DeadLetter{ID: "b", DeadAt: died},
 			api.WorkedOff{Count: 1, IDs: []string{"a"}, More: true, Next: "n"}, api.Problem{Status: http.StatusForbidden, Code: "denied"})
-		if code != 5 || !strings.Contains(stderr, "to go on: routinely dead-letters redrive b\n") {
+		if code != 5 || !strings.Contains(stderr, "next: routinely dead-letters redrive b\n") {
 			t.Errorf("exit code %d: %s", code, stderr)
 		}
 	})

@@ -1,6 +1,7 @@
 package deadletters
 
 import (
+	"context"
 	"maps"
 	"slices"
 
@@ -8,6 +9,7 @@ import (
 	"routinely/cmd/routinely/client"
 	"routinely/shared/api"
 	"routinely/shared/fault"
+	"routinely/shared/routine"
 )
 
 // handled is what became of one dead letter.
@@ -15,6 +17,67 @@ type handled struct {
 	ID      string       `json:"id"`
 	Status  string       `json:"status"`
 	Problem *api.Problem `json:"problem,omitempty"`
+	// Letter is what a dry run would work off.
+	Letter *api.DeadLetter `json:"deadLetter,omitempty"`
+	// Job is the job as it ended, if it was waited for.
+	Job *routine.Job `json:"job,omitempty"`
+}
+
+// word is what became of it, in a word.
+func (h handled) word() string {
+	if h.Job != nil {
+		return string(h.Job.State)
+	}
+	return h.Status
+}
+
+// bad reports whether somebody has to act.
+func (h handled) bad() bool {
+	return h.Problem != nil || h.Job != nil && h.Job.State != routine.Succeeded
+}
+
+// request is what was asked for, as far as that is known.
+func (h handled) request() routine.Request {
+	switch {
+	case h.Job != nil:
+		return h.Job.Request
+	case h.Letter != nil && h.Letter.Request != nil:
+		return *h.Letter.Request
+	}
+	return routine.Request{}
+}
+
+func (h handled) detail() string {
+	switch {
+	case h.Job != nil:
+		return cli.Outcome(*h.Job)
+	case h.Letter != nil:
+		return why(*h.Letter)
+	}
+	return cli.Told(h.Problem)
+}
+
+// outcomes is how they are shown.
+func outcomes() cli.List[handled] {
+	return cli.List[handled]{
+		ID: func(h handled) string { return h.ID },
+		Columns: []cli.Column[handled]{
+			{Name: "job", Text: func(h handled) string { return h.ID }},
+			{Name: "name", Least: 12, Turn: 2, Text: func(h handled) string { return h.request().Name }},
+			{Name: "record", Least: 16, Turn: 1, Text: func(h handled) string { return h.request().RecordName }},
+			{Name: "state", Text: handled.word},
+			{Name: "detail", Least: 21, Text: handled.detail},
+		},
+	}
+}
+
+// wouldBe are dead letters that a dry run would work off.
+func wouldBe(letters []api.DeadLetter) []handled {
+	out := make([]handled, len(letters))
+	for i, d := range letters {
+		out[i] = handled{ID: d.ID, Status: string(routine.DeadLettered), Letter: &d}
+	}
+	return out
 }
 
 // tally is what was achieved so far.
@@ -43,15 +106,49 @@ func (t *tally) has(id string) bool {
 	return slices.ContainsFunc(t.handled, func(h handled) bool { return h.ID == id })
 }
 
-// failures adds what has failed to the list, and returns it as faults.
+// failures puts what has failed before the rest, and returns it as faults.
 func (t *tally) failures() (failed []error) {
+	var told []handled
 	for _, id := range slices.Sorted(maps.Keys(t.failed)) {
 		p := t.failed[id]
 		if p == nil {
 			p = &api.Problem{Code: "unexplained"}
 		}
-		t.handled = append(t.handled, handled{ID: id, Status: string(api.Failed), Problem: p})
+		told = append(told, handled{ID: id, Status: string(api.Failed), Problem: p})
 		failed = append(failed, &fault.Error{Kind: client.KindOf(p.Status), Step: id, Message: cli.Told(p)})
 	}
+	t.handled = append(told, t.handled...)
 	return failed
+}
+
+// await waits for the jobs that were redriven to end, and puts those before the rest that did not succeed.
+func (t *tally) await(ctx context.Context, a *cli.App, c *client.Client) error {
+	var ids []string
+	at := map[string]int{}
+	for i, h := range t.handled {
+		if h.Problem == nil {
+			ids, at[h.ID] = append(ids, h.ID), i
+		}
+	}
+	err := a.Wait(ctx, c, ids, func(job routine.Job) { t.handled[at[job.ID]].Job = &job })
+	slices.SortStableFunc(t.handled, func(a, b handled) int {
+		switch {
+		case a.bad() == b.bad():
+			return 0
+		case a.bad():
+			return -1
+		}
+		return 1
+	})
+	return err
+}
+
+// dead are those that were redriven and died again.
+func (t *tally) dead() (again []handled) {
+	for _, h := range t.handled {
+		if h.Job != nil && h.bad() {
+			again = append(again, h)
+		}
+	}
+	return again
 }

@@ -27,18 +27,21 @@ type work struct {
 var redriving = work{
 	verb: "redrive", short: "Queue dead letters again", done: "redriven", question: "Redrive",
 	long: `Queue dead letters again: those with the given ids, those that fit all of the filters, or --all. What dies after the command has begun is not
-redriven with them. --set corrects the request of a single dead letter first; with --dry-run it shows the corrected request.`,
-	examples: `  routinely dead-letters redrive --code SiteParameterNotMatch --reason "the site is there now"
-  routinely dead-letters redrive 039b9339-ba36-59da-bb27-93ba244291bb --set siteId=54362329990032`,
+redriven with them. See with --dry-run first which would be. --set corrects the request of a single dead letter; with --dry-run it shows the
+corrected request.`,
+	examples: `  routinely dead-letters redrive 039b9339-ba36-59da-bb27-93ba244291bb --dry-run
+  routinely dead-letters redrive 039b9339-ba36-59da-bb27-93ba244291bb --reason "the site is there now" --wait
+  routinely dead-letters redrive 039b9339-ba36-59da-bb27-93ba244291bb --set siteId=54362329990032 --wait`,
 	call: (*client.Client).Redrive,
 }
 
 var dropping = work{
 	verb: "drop", short: "Leave dead letters undone for good", done: "dropped", question: "Drop",
 	long: `Leave dead letters undone: those with the given ids, those that fit all of the filters, or --all. Their jobs are then dropped and cannot be
-redriven. What dies after the command has begun is not dropped with them. See with --dry-run first what would be.`,
-	examples: `  routinely dead-letters drop --code UnreadableMessage --dry-run`,
-	call:     (*client.Client).Drop,
+redriven. What dies after the command has begun is not dropped with them. See with --dry-run first which would be.`,
+	examples: `  routinely dead-letters drop 039b9339-ba36-59da-bb27-93ba244291bb --dry-run
+  routinely dead-letters drop 039b9339-ba36-59da-bb27-93ba244291bb --reason "ordered twice"`,
+	call: (*client.Client).Drop,
 }
 
 // workingOff is one run of such a command.
@@ -49,6 +52,7 @@ type workingOff struct {
 	wanted api.Redrive
 	set    []string
 	yes    bool
+	wait   bool
 	// correction is what set says, as JSON; nil if nothing is to be corrected.
 	correction json.RawMessage
 	// fixed is set if the time up to which letters died that are worked off was not given, but found by looking.
@@ -58,10 +62,10 @@ type workingOff struct {
 func (a verbs) workOff(what work) *cobra.Command {
 	w := &workingOff{verbs: a, work: what}
 	cmd := &cobra.Command{
-		Use: what.verb + " ID... | filters | --all", Short: what.short, Long: what.long, Example: what.examples,
+		Use: what.verb + " ID... | filters | --all", Short: what.short, Long: what.long, Example: what.examples, ValidArgsFunction: a.completeIDs(true),
 		RunE: func(cmd *cobra.Command, args []string) error { return w.run(cmd.Context(), args) },
 	}
-	w.add(cmd)
+	w.add(a, cmd)
 	flags := cmd.Flags()
 	flags.BoolVar(&w.wanted.All, "all", false, "all dead letters")
 	flags.BoolVar(&w.wanted.DryRun, "dry-run", false, "only show which")
@@ -70,9 +74,14 @@ func (a verbs) workOff(what work) *cobra.Command {
 	if what.verb == redriving.verb {
 		flags.IntVar(&w.wanted.Limit, "limit", 0, "the `number` at most; all if it is left out")
 		flags.StringArrayVar(&w.set, "set", nil, "correct the request of the one dead letter, as `member=value`; may be repeated")
+		flags.BoolVar(&w.wait, "wait", false, "wait until the redriven jobs have ended; the exit code then tells how")
 	}
+	outcomes().Flags(a.App, cmd)
 	return cmd
 }
+
+// noteReal tells the command that does what a dry run has shown.
+func (w *workingOff) noteReal() { w.Note("next: %s", cli.Again(w.cmd, "dry-run")) }
 
 func (w *workingOff) run(ctx context.Context, ids []string) error {
 	if err := w.choose(ids); err != nil {
@@ -95,7 +104,9 @@ func (w *workingOff) run(ctx context.Context, ids []string) error {
 	case w.correction != nil:
 		return w.correct(ctx, c, letters[0])
 	case w.wanted.DryRun:
-		return w.letterTable(letters)
+		err := outcomes().Show(w.App, wouldBe(letters))
+		w.noteReal()
+		return err
 	}
 	expected := found.Total
 	if w.wanted.Limit > 0 {
@@ -143,16 +154,24 @@ func (w *workingOff) look(ctx context.Context, c *client.Client) (letters []api.
 		letters, err = w.byID(ctx, c)
 		return letters, count(letters), err
 	}
-	limit := 1
-	if w.wanted.DryRun {
-		limit = w.wanted.Limit
+	q := client.DeadLetterQuery{DeadLetterFilter: w.wanted.DeadLetterFilter}
+	latest, found, err := c.CountDeadLetters(ctx, q)
+	switch {
+	case err != nil || latest == nil:
+		return nil, found, err
+	case w.wanted.DryRun:
+		letters, _, err = list().Read(w.App, client.Window{Limit: w.wanted.Limit}, w.reader(ctx, c, q))
+		return letters, found, err
 	}
-	return c.DeadLetters(ctx, client.DeadLetterQuery{DeadLetterFilter: w.wanted.DeadLetterFilter, Limit: limit, Count: true})
+	return []api.DeadLetter{*latest}, found, nil
 }
 
 // byID reads the dead letters whose ids were given. One that is not there ends the command before anything is done: the id may be misspelt.
 func (w *workingOff) byID(ctx context.Context, c *client.Client) (letters []api.DeadLetter, err error) {
-	for _, id := range w.IDs {
+	bar := w.Progress("looked up", len(w.IDs))
+	defer bar.Close()
+	for n, id := range w.IDs {
+		bar.Set(n)
 		letter, err := c.DeadLetter(ctx, id)
 		if fault.HasKind(err, fault.NotFound) {
 			return nil, &fault.Error{
@@ -208,14 +227,14 @@ func (w *workingOff) confirm(ctx context.Context, expected int, complete bool) e
 
 // loop goes on while there is more, and shows what it has achieved.
 func (w *workingOff) loop(ctx context.Context, c *client.Client, expected int) error {
-	bar := display.NewProgress(w.Err, w.done, expected)
+	bar := w.Progress(w.done, expected)
 	t := newTally()
 	err := w.rounds(ctx, c, t, bar)
 	bar.Close()
 	if err != nil {
 		defer w.noteRest(t)
 	}
-	return w.end(t, err)
+	return w.end(ctx, c, t, err)
 }
 
 // chunk is how many ids one call has at most: those of a drop are part of the address.
@@ -265,7 +284,7 @@ func (w *workingOff) noteRest(t *tally) {
 	switch {
 	case len(w.IDs) > 0:
 		rest := slices.DeleteFunc(slices.Clone(w.IDs), t.has)
-		w.Note("  to go on: routinely dead-letters %s %s", w.verb, strings.Join(rest, " "))
+		w.Note("next: routinely dead-letters %s %s", w.verb, strings.Join(rest, " "))
 	case w.fixed:
 		w.Note("  the rest are dead letters still; to go on, give the same command with --until %s", w.wanted.Until.UTC().Format(time.RFC3339Nano))
 	default:
@@ -273,18 +292,43 @@ func (w *workingOff) noteRest(t *tally) {
 	}
 }
 
-// end shows what became of each dead letter.
-func (w *workingOff) end(t *tally, broken error) error {
+// end waits for what was redriven, if that is wanted, and shows what became of each dead letter.
+func (w *workingOff) end(ctx context.Context, c *client.Client, t *tally, broken error) error {
 	failed := t.failures()
-	err := cli.List(w.App, t.handled, []string{"job", "state", "detail"}, func(h handled) []string {
-		return []string{h.ID, h.Status, cli.Told(h.Problem)}
-	})
-	if err != nil {
+	if w.wait && broken == nil {
+		broken = t.await(ctx, w.App, c)
+	}
+	if err := outcomes().Show(w.App, t.handled); err != nil {
 		return err
 	}
 	w.Note("%s %s", cli.Plural(t.count, "dead letter"), w.done)
-	if broken != nil {
-		return broken
+	if unlisted := t.count + len(failed) - len(t.handled); unlisted > 0 {
+		w.Note("%d of them are not listed one by one, and were not waited for", unlisted)
 	}
-	return w.Several(t.count+len(failed), failed)
+	switch {
+	case broken != nil:
+		return broken
+	case len(failed) > 0:
+		return w.Several(t.count+len(failed), failed)
+	}
+	return w.judge(t)
+}
+
+// judge tells how to go on, and makes an exit code of how the redriven jobs have ended.
+func (w *workingOff) judge(t *tally) error {
+	if dead := t.dead(); len(dead) > 0 {
+		end := &cli.Ending{Code: cli.ExitJobsFailed, Text: "not all jobs have succeeded", Next: "routinely dead-letters list"}
+		if len(dead) == 1 {
+			end.Next = "routinely dead-letters show " + cli.Word(dead[0].ID)
+		}
+		return end
+	}
+	switch {
+	case w.wait || w.verb != redriving.verb || t.count == 0:
+	case len(t.handled) == 1:
+		w.Note("next: routinely jobs get %s --wait", cli.Word(t.handled[0].ID))
+	default:
+		w.Note("next: routinely jobs list --state queued")
+	}
+	return nil
 }

@@ -7,10 +7,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 
-	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/vbauerster/mpb/v8/cwriter"
 )
@@ -19,6 +20,22 @@ import (
 func IsTerminal(stream any) bool {
 	file, ok := stream.(interface{ Fd() uintptr })
 	return ok && cwriter.IsTerminal(int(file.Fd()))
+}
+
+// usualWidth is that of a terminal since the VT100.
+const usualWidth = 80
+
+// Width is how many characters a line of a stream holds: on a terminal what it says, otherwise what the variable COLUMNS says, otherwise 80.
+func Width(stream any, columns string) int {
+	if IsTerminal(stream) {
+		if width, _, err := cwriter.GetSize(int(stream.(interface{ Fd() uintptr }).Fd())); err == nil && width > 0 {
+			return width
+		}
+	}
+	if width, err := strconv.Atoi(columns); err == nil && width > 0 {
+		return width
+	}
+	return usualWidth
 }
 
 // Paint is whether colours are wanted.
@@ -37,45 +54,61 @@ func (p Paint) Word(word string) string {
 	return colour.EscapeSeq() + word + text.Reset.EscapeSeq()
 }
 
-// maxCell is how wide the last column of a table may be; longer text is wrapped.
-const maxCell = 72
-
-// Table writes rows under a header. Cells are shown as they are: see Clean.
-func Table(to io.Writer, header []string, rows [][]string) error {
-	t := table.NewWriter()
-	t.SetStyle(table.StyleLight)
-	t.Style().Format.Header = text.FormatDefault
-	t.AppendHeader(cells(header))
-	t.SetColumnConfigs([]table.ColumnConfig{{Number: len(header), WidthMax: maxCell, WidthMaxEnforcer: text.WrapSoft}})
-	for _, row := range rows {
-		t.AppendRow(cells(row))
-	}
-	_, err := io.WriteString(to, t.Render()+"\n")
-	return err
-}
-
-func cells(list []string) table.Row {
-	row := make(table.Row, len(list))
-	for i, cell := range list {
-		row[i] = cell
-	}
-	return row
-}
-
-// Clean makes text of unknown origin fit for a terminal: one line, control characters written out.
+// Clean makes text of unknown origin fit for a terminal: one line, with the characters written out that command it, hide, or turn the
+// direction of writing.
 func Clean(s string) string {
 	var b strings.Builder
 	for _, r := range strings.ToValidUTF8(s, "\uFFFD") {
 		switch {
 		case r == '\n' || r == '\t':
 			b.WriteByte(' ')
-		case unicode.IsPrint(r):
-			b.WriteRune(r)
 		default:
-			fmt.Fprintf(&b, "\\u%04x", r)
+			writeSafe(&b, r)
 		}
 	}
 	return b.String()
+}
+
+// CleanJSON writes out the same characters in a JSON text, which keeps its value: outside of its strings it has none of them but the ends of
+// its lines.
+func CleanJSON(object []byte) []byte {
+	var b strings.Builder
+	for _, r := range strings.ToValidUTF8(string(object), "\uFFFD") {
+		if r == '\n' {
+			b.WriteByte('\n')
+			continue
+		}
+		writeSafe(&b, r)
+	}
+	return []byte(b.String())
+}
+
+// writeSafe writes a character as it is if it can only be seen, otherwise as JSON escapes it (RFC 8259 section 7).
+func writeSafe(b *strings.Builder, r rune) {
+	high, low := utf16.EncodeRune(r)
+	switch {
+	case unicode.IsPrint(r):
+		b.WriteRune(r)
+	case high != unicode.ReplacementChar:
+		fmt.Fprintf(b, `\u%04x\u%04x`, high, low)
+	default:
+		fmt.Fprintf(b, `\u%04x`, r)
+	}
+}
+
+// Wrap breaks a text into lines of a width between its words. A word that is longer has a line of its own: the name or the command that it is
+// can then be copied.
+func Wrap(s string, width int) []string {
+	var lines []string
+	for word := range strings.FieldsSeq(s) {
+		last := len(lines) - 1
+		if last >= 0 && text.StringWidthWithoutEscSequences(lines[last]+" "+word) <= width {
+			lines[last] += " " + word
+			continue
+		}
+		lines = append(lines, word)
+	}
+	return lines
 }
 
 // Ask puts a question and reports whether the answer is yes. It ends early with the error of ctx.

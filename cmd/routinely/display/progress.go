@@ -2,26 +2,40 @@ package display
 
 import (
 	"io"
+	"time"
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 )
 
-// Progress is a bar on a terminal, and nothing elsewhere.
+// Progress is a bar on a terminal, and nothing elsewhere. It appears after a second, so that what is quick shows none.
 type Progress struct {
-	bars *mpb.Progress
-	bar  *mpb.Bar
+	bars  *mpb.Progress
+	bar   *mpb.Bar
+	delay *time.Timer
+	begun chan struct{}
 }
 
-// NewProgress shows a bar that counts to total. Close must follow.
+// patience is how long nothing is shown.
+const patience = time.Second
+
+// NewProgress shows a bar that counts to total; 0 means that the total is not known. Close must follow.
 func NewProgress(to io.Writer, name string, total int) *Progress {
 	if !IsTerminal(to) {
 		return &Progress{}
 	}
-	bars := mpb.New(mpb.WithOutput(to), mpb.WithWidth(50))
-	return &Progress{bars: bars, bar: bars.AddBar(int64(total),
+	begun := make(chan struct{})
+	bars := mpb.New(mpb.WithOutput(to), mpb.WithWidth(40), mpb.WithRenderDelay(begun))
+	counters := decor.CountersNoUnit("%d/%d")
+	if total == 0 {
+		counters = decor.CurrentNoUnit("%d")
+	}
+	bar := bars.AddBar(int64(total),
 		mpb.PrependDecorators(decor.Name(name, decor.WC{W: 10, C: decor.DindentRight})),
-		mpb.AppendDecorators(decor.CountersNoUnit("%d/%d")))}
+		mpb.AppendDecorators(counters, decor.Elapsed(decor.ET_STYLE_GO, decor.WC{W: 6})))
+	p := &Progress{bars: bars, bar: bar, begun: begun}
+	p.delay = time.AfterFunc(patience, func() { close(begun) })
+	return p
 }
 
 // Set moves the bar.
@@ -36,6 +50,7 @@ func (p *Progress) Close() {
 	if p.bar == nil {
 		return
 	}
+	p.delay.Stop()
 	p.bar.Abort(false)
 	p.bars.Wait()
 	p.bar = nil

@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -38,21 +40,44 @@ func terminal(t *testing.T) (person, program *os.File) {
 	return person, program
 }
 
-func TestProgressOnATerminal(t *testing.T) {
-	person, program := terminal(t)
-	if !display.IsTerminal(program) {
-		t.Fatal("a terminal is not taken for one")
+func TestWidthOfATerminal(t *testing.T) {
+	_, program := terminal(t)
+	if got := display.Width(program, "40"); got != 80 {
+		t.Errorf("got %d", got)
 	}
-	seen := make(chan string)
-	go func() {
-		text, _ := io.ReadAll(person) // ends with an error when the program's end is closed
-		seen <- string(text)
-	}()
-	bar := display.NewProgress(program, "ended", 30)
-	bar.Set(7)
-	bar.Close()
-	_ = program.Close()
-	if text := <-seen; !strings.Contains(text, "ended") || !strings.Contains(text, "7/30") {
-		t.Errorf("seen %q", text)
+}
+
+func TestProgressOnATerminal(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		total int
+		takes time.Duration
+		want  string
+	}{
+		{"shows how much there is of what", 30, 1100 * time.Millisecond, "7/30"},
+		{"counts what nobody knows the end of", 0, 1100 * time.Millisecond, " 7 "},
+		{"shows nothing of what takes less than a second", 30, 900 * time.Millisecond, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			person, program := terminal(t)
+			if !display.IsTerminal(program) {
+				t.Fatal("a terminal is not taken for one")
+			}
+			seen := make(chan string)
+			go func() {
+				text, _ := io.ReadAll(person) // ends with an error when the program's end is closed
+				seen <- string(text)
+			}()
+			synctest.Test(t, func(*testing.T) {
+				bar := display.NewProgress(program, "ended", test.total)
+				bar.Set(7)
+				time.Sleep(test.takes)
+				bar.Close()
+			})
+			_ = program.Close()
+			if text := <-seen; (text == "") != (test.want == "") || !strings.Contains(text, test.want) {
+				t.Errorf("seen %q", text)
+			}
+		})
 	}
 }

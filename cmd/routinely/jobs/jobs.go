@@ -23,54 +23,69 @@ func Command(app *cli.App) *cobra.Command {
 	return cli.Group("jobs", "List, show, watch and cancel jobs, and tell of their ends again", a.list(), a.get(), a.watch(), a.cancel(), a.notify())
 }
 
+// jobID is what the commands about one job want.
+const jobID = "job id"
+
+// list is how jobs are shown.
+func list() cli.List[routine.Job] {
+	type column = cli.Column[routine.Job]
+	return cli.List[routine.Job]{
+		ID: func(job routine.Job) string { return job.ID },
+		Columns: []column{
+			{Name: "job", Text: func(job routine.Job) string { return job.ID }},
+			{Name: "name", Least: 12, Text: func(job routine.Job) string { return job.Request.Name }},
+			{Name: "record", Least: 16, Turn: 2, Text: func(job routine.Job) string { return job.Request.RecordName }},
+			{Name: "state", Text: func(job routine.Job) string { return string(job.State) }},
+			{Name: "attempt", Turn: 1, Text: func(job routine.Job) string { return cli.Number(job.Attempt) }},
+			{Name: "accepted", Turn: 3, Text: func(job routine.Job) string { return cli.Clock(job.AcceptedAt) }},
+			{Name: "detail", Least: 24, Turn: 4, Text: cli.Outcome},
+			{Name: "site", OnWish: true, Text: func(job routine.Job) string { return cli.Number(job.Request.SiteID) }},
+			{Name: "caller", Least: 12, OnWish: true, Text: func(job routine.Job) string { return job.Caller }},
+			{Name: "key", Least: 12, OnWish: true, Text: func(job routine.Job) string { return job.Key }},
+			{Name: "updated", OnWish: true, Text: func(job routine.Job) string { return cli.Clock(job.UpdatedAt) }},
+		},
+	}
+}
+
 func (a verbs) list() *cobra.Command {
 	var f client.JobFilter
-	var state string
-	var limit int
+	var w client.Window
 	cmd := &cobra.Command{
 		Use: "list", Short: "List jobs, the latest first", Args: cobra.NoArgs,
-		Example: "  routinely jobs list --state dead-lettered --limit 0 -o json",
-		RunE: a.Call(func(ctx context.Context, c *client.Client, _ []string) error {
-			if limit < 0 {
-				return cli.Usage("--limit %d: want a number of jobs, or 0 for all", limit)
-			}
-			f.State = routine.State(state)
-			var jobs []routine.Job
-			for job, err := range c.Jobs(ctx, f, limit) {
-				if err != nil {
-					return err
-				}
-				jobs = append(jobs, job)
-			}
-			return a.jobTable(jobs)
-		}),
+		Example: "  routinely jobs list --state dead-lettered\n  routinely jobs list --name hello --limit 0 -o json",
 	}
+	cmd.RunE = a.Call(func(ctx context.Context, c *client.Client, _ []string) error {
+		return list().ShowPart(a.App, cmd, w, func(w client.Window) ([]routine.Job, string, error) { return c.Jobs(ctx, f, w) })
+	})
 	flags := cmd.Flags()
-	flags.StringVar(&state, "state", "", "only those in this `state`: queued, succeeded, dead-lettered, cancelled or dropped")
+	cli.Choice(cmd, &f.State, "state", "only those in this `state`", routine.States()...)
 	flags.StringVar(&f.Name, "name", "", "only those for the routine of this `name`")
-	flags.StringVar(&f.Record, "record", "", "only those for this host `name`")
+	flags.StringVar(&f.Record, "record", "", "only those for this host `name`, in any of its forms")
 	flags.StringVar(&f.Caller, "caller", "", "only those that this `caller` asked for")
 	flags.BoolVar(&f.CallbackFailed, "callback-failed", false, "only those of whose end the receiver could not be told")
-	flags.IntVar(&limit, "limit", cli.DefaultLimit, "the `number` of jobs at most; 0 means all")
+	list().PartFlags(a.App, cmd, &w)
 	return cmd
 }
 
-func (a verbs) jobTable(jobs []routine.Job) error {
-	header := []string{"job", "name", "record", "state", "attempt", "accepted", "detail"}
-	return cli.List(a.App, jobs, header, func(job routine.Job) []string {
-		return []string{
-			job.ID, job.Request.Name, job.Request.RecordName, string(job.State), cli.Number(job.Attempt), cli.Clock(job.AcceptedAt), cli.Outcome(job),
+// completeIDs completes the ids of the latest jobs in a state; empty means in any.
+func (a verbs) completeIDs(state routine.State, many bool) cobra.CompletionFunc {
+	const latest = 20
+	return a.Complete(many, func(ctx context.Context, c *client.Client) (found [][2]string, err error) {
+		jobs, _, err := c.Jobs(ctx, client.JobFilter{State: state}, client.Window{Limit: latest})
+		for _, job := range jobs {
+			found = append(found, [2]string{job.ID, string(job.State) + " " + job.Request.Name})
 		}
+		return found, err
 	})
 }
 
 func (a verbs) get() *cobra.Command {
 	wait := false
 	cmd := &cobra.Command{
-		Use: "get ID", Short: "Show a job with its attempts", Args: cobra.ExactArgs(1),
+		Use: "get ID", Short: "Show a job with its attempts", Args: cli.One(jobID), ValidArgsFunction: a.completeIDs("", false),
 		RunE: a.Call(func(ctx context.Context, c *client.Client, args []string) error {
 			if wait {
-				if err := c.Wait(ctx, args, func(routine.Job) {}); err != nil {
+				if err := a.Wait(ctx, c, args, func(routine.Job) {}); err != nil {
 					return err
 				}
 			}
@@ -124,15 +139,23 @@ func (a verbs) showJob(job routine.Job) error {
 	f = append(f, cli.Left(job.Left)...)
 	f = append(f, cli.Attempts(job.Attempts)...)
 	f = append(f, cli.Redrives(job.Redrives)...)
-	if job.State == routine.DeadLettered {
-		f = append(f, [2]string{"next", cli.NextCommand(job.ID, job.Request.Name != "")})
+	if err := a.Show(job, f); err != nil {
+		return err
 	}
-	return a.Show(job, f)
+	switch {
+	case job.State == routine.DeadLettered:
+		a.NoteNext(job.ID, job.Request.Name != "")
+	case job.Callback != nil && job.Callback.State == routine.CallbackFailed:
+		a.Note("next: routinely jobs notify %s", job.ID)
+	case !job.State.Final():
+		a.Note("next: routinely jobs get %s --wait", job.ID)
+	}
+	return nil
 }
 
 func (a verbs) watch() *cobra.Command {
 	return &cobra.Command{
-		Use: "watch ID", Short: "Show each change of a job until it has ended", Args: cobra.ExactArgs(1),
+		Use: "watch ID", Short: "Show each change of a job until it has ended", Args: cli.One(jobID), ValidArgsFunction: a.completeIDs(routine.Queued, false),
 		RunE: a.Call(func(ctx context.Context, c *client.Client, args []string) error {
 			var last routine.Job
 			err := c.Watch(ctx, args[0], func(job routine.Job) error {
@@ -142,6 +165,9 @@ func (a verbs) watch() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if last.State == routine.DeadLettered {
+				a.NoteNext(last.ID, last.Request.Name != "")
+			}
 			return judge(last)
 		}),
 	}
@@ -150,14 +176,17 @@ func (a verbs) watch() *cobra.Command {
 // showChange writes a line about a job that has changed.
 func (a verbs) showChange(job routine.Job) error {
 	const widest = len(routine.DeadLettered)
-	state := a.Fit("state", string(job.State)) + strings.Repeat(" ", max(0, widest-len(job.State)))
-	return a.WriteLine(fmt.Sprintf("%s  %s  attempt %d  %s",
-		job.UpdatedAt.Local().Format(time.TimeOnly), state, max(job.Attempt, 1), a.Fit("", cli.Outcome(job))), job)
+	return a.WriteRow(job, cli.Fields{
+		{"at", job.UpdatedAt.Local().Format(time.TimeOnly)},
+		{"state", string(job.State)},
+		{"attempt", strings.Repeat(" ", max(0, widest-len(job.State))) + fmt.Sprintf("attempt %d", max(job.Attempt, 1))},
+		{"detail", cli.Outcome(job)},
+	})
 }
 
 func (a verbs) notify() *cobra.Command {
 	return &cobra.Command{
-		Use: "notify ID", Short: "Tell of a job's end once more", Args: cobra.ExactArgs(1),
+		Use: "notify ID", Short: "Tell of a job's end once more", Args: cli.One(jobID), ValidArgsFunction: a.completeIDs("", false),
 		RunE: a.Call(func(ctx context.Context, c *client.Client, args []string) error {
 			job, err := c.Notify(ctx, args[0])
 			if err != nil {
@@ -171,19 +200,26 @@ func (a verbs) notify() *cobra.Command {
 func (a verbs) cancel() *cobra.Command {
 	reason := ""
 	cmd := &cobra.Command{
-		Use: "cancel ID...", Short: "Call off jobs that no worker is at work on", Args: cobra.MinimumNArgs(1),
+		Use: "cancel ID...", Short: "Call off jobs that no worker is at work on", Args: cli.Some(jobID), ValidArgsFunction: a.completeIDs(routine.Queued, true),
+		Long: `Call off jobs that no worker is at work on. They cannot be queued again: ask anew, under another idempotency key. What a job has made in
+ESA stays, and the job says what that is. See with routinely jobs list --state queued first which there are.`,
+		Example: `  routinely jobs list --state queued --name preview-41
+  routinely jobs cancel 039b9339-ba36-59da-bb27-93ba244291bb --reason "the pull request is closed"`,
 		RunE: a.Call(func(ctx context.Context, c *client.Client, args []string) error {
 			return a.cancelAll(ctx, c, args, reason)
 		}),
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "`text` that is kept with the jobs, at most 200 bytes")
+	list().Flags(a.App, cmd)
 	return cmd
 }
 
 func (a verbs) cancelAll(ctx context.Context, c *client.Client, ids []string, reason string) error {
 	var jobs []routine.Job
 	var failed []error
-	for _, id := range ids {
+	bar := a.Progress("cancelled", len(ids))
+	defer bar.Close()
+	for n, id := range ids {
 		job, err := c.Cancel(ctx, id, reason)
 		switch {
 		case cli.Stopped(err):
@@ -193,9 +229,11 @@ func (a verbs) cancelAll(ctx context.Context, c *client.Client, ids []string, re
 		default:
 			jobs = append(jobs, job)
 		}
+		bar.Set(n + 1)
 	}
+	bar.Close()
 	if len(jobs) > 0 {
-		if err := a.jobTable(jobs); err != nil {
+		if err := list().Show(a.App, jobs); err != nil {
 			return err
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"routinely/shared/routine"
 )
@@ -29,58 +28,124 @@ func fieldOf(column string) string {
 	return ""
 }
 
-// readCSV reads a table with a header (RFC 4180, with any line ends). An empty cell is a field that is not given; rows of
-// empty cells, as spreadsheets leave them, are skipped.
-func readCSV(text []byte) ([]Item, error) {
-	if !utf8.Valid(text) {
-		return nil, fmt.Errorf("line %d: the text is not UTF-8", firstForeign(text))
-	}
-	reader := csv.NewReader(bytes.NewReader(text))
-	reader.TrimLeadingSpace = true
-	header, err := reader.Read()
-	if err != nil {
-		return nil, tableError(err)
-	}
-	if err := checkHeader(header); err != nil {
-		return nil, err
-	}
-	var items []Item
-	for {
-		row, err := reader.Read()
-		switch {
-		case errors.Is(err, io.EOF):
-			return items, nil
-		case errors.Is(err, csv.ErrFieldCount):
-			line, _ := reader.FieldPos(0)
-			items = append(items, Item{Line: line, Invalid: &routine.Invalid{Malformed: true, Problems: []routine.Problem{{
-				Code: "syntax", Detail: fmt.Sprintf("the row has %d cells, the header %d", len(row), len(header)),
-			}}}})
-		case err != nil:
-			return nil, tableError(err)
-		case strings.TrimSpace(strings.Join(row, "")) != "":
-			line, _ := reader.FieldPos(0)
-			items = append(items, decode(object(header, row), line))
-		}
-	}
-}
+// delimiters are what spreadsheets write between cells, with what people call it.
+var delimiters = []struct {
+	sign   rune
+	called string
+}{{',', `","`}, {';', `";"`}, {'\t', "tabs"}}
 
-func firstForeign(text []byte) int {
-	number := 0
+// delimiterOf finds out what is between cells: that which makes the most fields of the first line that is not blank. fields is how many.
+func delimiterOf(text []byte) (sign rune, called string, fields int) {
+	var header string
 	for line := range bytes.Lines(text) {
-		number++
-		if !utf8.Valid(line) {
+		if header = string(line); !isBlank(header) {
 			break
 		}
 	}
-	return number
+	for _, d := range delimiters {
+		found := 0
+		for cell := range strings.SplitSeq(header, string(d.sign)) {
+			if fieldOf(strings.Trim(cell, "\" \t\r\n")) != "" {
+				found++
+			}
+		}
+		if sign == 0 || found > fields {
+			sign, called, fields = d.sign, d.called, found
+		}
+	}
+	return sign, called, fields
 }
 
-func tableError(err error) error {
-	var broken *csv.ParseError
-	if errors.As(err, &broken) {
-		return fmt.Errorf("line %d: not CSV: %w", broken.StartLine, broken.Err)
+// isBlank reports whether a line has nothing but white space and what may be between cells.
+func isBlank(line string) bool { return strings.Trim(line, ",;\t \r\n\"") == "" }
+
+// readCSV reads a table with a header (RFC 4180, with any line ends, and commas, semicolons or tabs between the cells). An empty cell is a field
+// that is not given; blank rows and more delimiters behind the last cell, as spreadsheets leave them, mean nothing. A row with too few may have been cut off.
+func readCSV(text []byte, encoding string) ([]Item, error) {
+	sign, called, _ := delimiterOf(text)
+	t := &table{rest: text, line: 1, delimiter: sign}
+	t.open()
+	header, line, err := t.next()
+	if err == nil {
+		header = withoutTail(header)
+		err = checkHeader(header)
 	}
-	return fmt.Errorf("not CSV: %w", err)
+	if err != nil {
+		return nil, fmt.Errorf("line %d: %w (read as %s with %s between the cells)", line, err, encoding, called)
+	}
+	var items []Item
+	for {
+		row, line, err := t.next()
+		place := Place{Line, line}
+		if errors.Is(err, io.EOF) {
+			return items, nil
+		}
+		whole := withoutTail(row)
+		if err == nil && (len(row) < len(header) || len(whole) > len(header)) {
+			err = fmt.Errorf("the row has %d cells, the header %d, with %s between them", len(row), len(header), called)
+		}
+		if err != nil {
+			items = append(items, Item{Place: place, Invalid: malformed(err)})
+			continue
+		}
+		items = append(items, decode(object(header, whole), place))
+	}
+}
+
+func malformed(err error) *routine.Invalid {
+	return &routine.Invalid{Malformed: true, Problems: []routine.Problem{{Code: "syntax", Detail: err.Error()}}}
+}
+
+// withoutTail leaves out the empty cells at the end of a row.
+func withoutTail(row []string) []string {
+	for len(row) > 0 && strings.TrimSpace(row[len(row)-1]) == "" {
+		row = row[:len(row)-1]
+	}
+	return row
+}
+
+// table reads rows.
+type table struct {
+	// rest is what reader reads, and line the number of its first line.
+	rest      []byte
+	line      int
+	reader    *csv.Reader
+	delimiter rune
+}
+
+func (t *table) open() {
+	t.reader = csv.NewReader(bytes.NewReader(t.rest))
+	t.reader.Comma, t.reader.FieldsPerRecord = t.delimiter, -1
+	t.reader.TrimLeadingSpace = t.delimiter != '\t' // which is a space, too
+}
+
+// next returns the next row that is not blank, and its line. A wrong quote spoils its line alone: reading goes on behind it, although the quote
+// may have taken in all that follows. The error is io.EOF at the end.
+func (t *table) next() (row []string, line int, err error) {
+	for {
+		row, err = t.reader.Read()
+		var broken *csv.ParseError
+		switch {
+		case errors.As(err, &broken):
+			line = t.line + broken.StartLine - 1
+			t.skip(broken.StartLine)
+			return nil, line, fmt.Errorf("not CSV: %w", broken.Err)
+		case err != nil:
+			return nil, t.line, err
+		case strings.TrimSpace(strings.Join(row, "")) != "":
+			line, _ = t.reader.FieldPos(0)
+			return row, t.line + line - 1, nil
+		}
+	}
+}
+
+// skip goes on behind so many lines.
+func (t *table) skip(lines int) {
+	for range lines {
+		_, t.rest, _ = bytes.Cut(t.rest, newline)
+	}
+	t.line += lines
+	t.open()
 }
 
 // checkHeader trims the names of the columns, and refuses those that are no fields or are there twice.
@@ -91,9 +156,9 @@ func checkHeader(header []string) error {
 		field := fieldOf(header[i])
 		switch {
 		case field == "":
-			return fmt.Errorf("line 1: %q is not a field; those there are: %s", header[i], strings.Join(columns, ", "))
+			return fmt.Errorf("%q is not a field; those there are: %s", header[i], strings.Join(columns, ", "))
 		case seen[field]:
-			return fmt.Errorf("line 1: the column %q is there twice", header[i])
+			return fmt.Errorf("the column %q is there twice", header[i])
 		}
 		seen[field] = true
 	}
@@ -105,17 +170,17 @@ func checkHeader(header []string) error {
 func object(header, row []string) []byte {
 	var out bytes.Buffer
 	out.WriteByte('{')
-	for i, column := range header {
-		cell := strings.TrimSpace(row[i])
+	for i, text := range row {
+		cell := strings.TrimSpace(text)
 		if cell == "" {
 			continue
 		}
 		if out.Len() > 1 {
 			out.WriteByte(',')
 		}
-		name, _ := json.Marshal(column)
+		name, _ := json.Marshal(header[i])
 		value, _ := json.Marshal(cell)
-		if lower := strings.ToLower(cell); fieldOf(column) == "hasAssets" && (lower == "true" || lower == "false") {
+		if lower := strings.ToLower(cell); fieldOf(header[i]) == "hasAssets" && (lower == "true" || lower == "false") {
 			value = []byte(lower)
 		}
 		out.Write(append(append(name, ':'), value...))

@@ -15,7 +15,7 @@ func FuzzRead(f *testing.F) {
 	for format, texts := range map[requests.Format][]string{
 		requests.JSON:   {good, "[" + good + ",\n" + also + "]", "[\n{]", "[1]x", "\ufeff[]"},
 		requests.NDJSON: {good + "\n\r\n" + also, "{\n}"},
-		requests.CSV:    {"name,siteId,recordName\none,1,a.example.com\n", "Name, HasAssets\n\"a\n\"\"b\",TRUE\n,\n", "name\n\"", "name,name", "\xff"},
+		requests.CSV:    {"name,siteId,recordName\none,1,a.example.com\n", "Name, HasAssets\n\"a\n\"\"b\",TRUE\n,\n", "name\n\"", "name,name", "\xff", "name;siteId\n\"a;1\nb;2;;\n", "name\tsiteId\n\ta\"\n"},
 		"":              {"\xff\xfea", "name", " \n", "idempotencyKey,description\n\r,\r\n"},
 	} {
 		for _, text := range texts {
@@ -30,18 +30,20 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if !slices.IsSortedFunc(items, func(a, b requests.Item) int { return a.Line - b.Line }) || items[0].Line < 1 {
+		if !slices.IsSortedFunc(items, func(a, b requests.Item) int { return a.Place.Number - b.Place.Number }) || items[0].Place.Number < 1 {
 			t.Fatalf("lines %+v", items)
 		}
-		if last := items[len(items)-1].Line; last > 1+strings.Count(text, "\n") {
-			t.Fatalf("line %d", last)
+		if last := items[len(items)-1].Place; last.Number > len(text) {
+			t.Fatalf("%s", last)
 		}
 		for _, item := range items {
 			if item.Invalid == nil && (item.Request.Name == "" || item.Request.SiteID < 1) || item.Invalid != nil && len(item.Invalid.Problems) == 0 {
 				t.Fatalf("item %+v", item)
 			}
 		}
-		wantAll(t, requests.Format(format), strings.TrimPrefix(text, "\ufeff"), len(items))
+		if !strings.HasPrefix(text, "\xff\xfe") && !strings.HasPrefix(text, "\xfe\xff") {
+			wantAll(t, requests.Format(format), strings.TrimPrefix(text, "\ufeff"), len(items))
+		}
 	})
 }
 

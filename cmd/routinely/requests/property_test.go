@@ -54,38 +54,47 @@ func spread(t *rapid.T, text string) string {
 // gap draws white space that means nothing between two requests.
 func gap(t *rapid.T) string { return rapid.StringMatching(`[ \t\r\n]{0,5}`).Draw(t, "gap") }
 
-// array writes an array, and where each request begins.
-func array(t *rapid.T, items []requests.Item) (text string, lines []int) {
+// array writes an array, and the number of each item.
+func array(t *rapid.T, items []requests.Item) (text string, places []requests.Place) {
 	text = gap(t) + "["
 	for i, item := range items {
 		if i > 0 {
 			text += gap(t) + ","
 		}
 		text += gap(t)
-		lines = append(lines, 1+strings.Count(text, "\n"))
+		places = append(places, requests.Place{Unit: requests.ListItem, Number: i + 1})
 		text += spread(t, object(t, item))
 	}
-	return text + gap(t) + "]" + gap(t), lines
+	return text + gap(t) + "]" + gap(t), places
 }
 
-func newlineDelimited(t *rapid.T, items []requests.Item) (text string, lines []int) {
+// lineOf is where a text goes on.
+func lineOf(text string) requests.Place {
+	return requests.Place{Unit: requests.Line, Number: 1 + strings.Count(text, "\n")}
+}
+
+func newlineDelimited(t *rapid.T, items []requests.Item) (text string, places []requests.Place) {
 	for _, item := range items {
 		text += gap(t)
-		lines = append(lines, 1+strings.Count(text, "\n"))
+		places = append(places, lineOf(text))
 		text += object(t, item) + "\n"
 	}
-	return text, lines
+	return text, places
 }
 
-// table writes a table with its columns in any order and any of the two spellings.
-func table(t *rapid.T, items []requests.Item) (text string, lines []int) {
+// table writes a table with its columns in any order and any of the two spellings, any delimiter, and more of them behind the last cell.
+func table(t *rapid.T, items []requests.Item) (text string, places []requests.Place) {
 	var out bytes.Buffer
 	w := csv.NewWriter(&out)
+	w.Comma = rapid.SampledFrom([]rune{',', ';', '\t'}).Draw(t, "delimiter")
 	columns := rapid.Permutation([]string{"name", "SiteId", "recordName", "Description", "hasAssets", "IfExists", "idempotencyKey"}).Draw(t, "columns")
 	row := func(cells map[string]string) {
 		record := make([]string, 0, len(columns))
 		for _, column := range columns {
 			record = append(record, cells[column])
+		}
+		for range rapid.IntRange(0, 2).Draw(t, "delimiters behind") {
+			record = append(record, "")
 		}
 		if err := w.Write(record); err != nil {
 			t.Fatal(err)
@@ -108,27 +117,28 @@ func table(t *rapid.T, items []requests.Item) (text string, lines []int) {
 		if r.HasAssets != nil {
 			cells["hasAssets"] = rapid.SampledFrom([]func(string) string{strings.ToLower, strings.ToUpper}).Draw(t, "case")(strconv.FormatBool(*r.HasAssets))
 		}
-		lines = append(lines, 1+strings.Count(out.String(), "\n"))
+		places = append(places, lineOf(out.String()))
 		row(cells)
 	}
-	return out.String(), lines
+	return out.String(), places
 }
 
 func TestReadProperties(t *testing.T) {
-	for name, write := range map[requests.Format]func(*rapid.T, []requests.Item) (string, []int){
+	for name, write := range map[requests.Format]func(*rapid.T, []requests.Item) (string, []requests.Place){
 		requests.JSON: array, requests.NDJSON: newlineDelimited, requests.CSV: table,
 	} {
 		t.Run("reads requests as they were written, with their lines: "+string(name), rapid.MakeCheck(func(t *rapid.T) {
 			want := rapid.SliceOfN(rapid.Custom(anyItem), 1, 3).Draw(t, "items")
-			text, lines := write(t, want)
+			text, places := write(t, want)
 			for i := range want {
-				want[i].Line = lines[i]
+				want[i].Place = places[i]
 			}
 			format := name
 			if (name != requests.NDJSON || len(want) > 1) && rapid.Bool().Draw(t, "found out") {
 				format = ""
 			}
-			got, err := requests.Read(strings.NewReader(rapid.SampledFrom([]string{"", "\ufeff"}).Draw(t, "mark")+text), format)
+			written := rapid.SampledFrom([]string{text, "\ufeff" + text, utf16Text(true, text), utf16Text(false, text)}).Draw(t, "encoding")
+			got, err := requests.Read(strings.NewReader(written), format)
 			if diff := cmp.Diff(want, got); err != nil || diff != "" {
 				t.Fatalf("%q: %v, -want +got:\n%s", text, err, diff)
 			}

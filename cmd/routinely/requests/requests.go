@@ -30,10 +30,28 @@ const (
 // Formats are all there are.
 func Formats() []Format { return []Format{JSON, NDJSON, CSV} }
 
+// Unit is what places in a file count.
+type Unit string
+
+// The units: the items of a JSON array have a number, which people find more easily than a line of it.
+const (
+	Line     Unit = "line"
+	ListItem Unit = "item"
+)
+
+// Place is where a request is in its file, counted from 1.
+type Place struct {
+	Unit   Unit
+	Number int
+}
+
+// String is such as line 7.
+func (p Place) String() string { return fmt.Sprintf("%s %d", p.Unit, p.Number) }
+
 // Item is one request of a file.
 type Item struct {
-	// Line is where it begins, counted from 1.
-	Line int
+	// Place is where it begins.
+	Place Place
 	// Key is its idempotency key, empty if it has none.
 	Key string
 	// Request is valid and normalised, unless Invalid is set.
@@ -54,23 +72,23 @@ func FormatOf(name string) Format {
 	return ""
 }
 
-// Read reads all requests. An empty format is found out by looking. The error is about the whole file: it names the line, and
+// Read reads all requests of a text in UTF-8, or in UTF-16 with a byte-order mark. An empty format is found out by looking. The error is about the whole file: it names the line, and
 // nothing of the file can be used.
 func Read(r io.Reader, format Format) ([]Item, error) {
-	text, err := io.ReadAll(r)
+	raw, err := io.ReadAll(r)
 	if err != nil {
 		return nil, err
 	}
-	if bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) {
-		return nil, errors.New("the text is UTF-16: save it as UTF-8")
+	text, encoding, err := decodeText(raw)
+	if err != nil {
+		return nil, err
 	}
-	text = bytes.TrimPrefix(text, []byte("\ufeff"))
 	if len(bytes.TrimSpace(text)) == 0 {
 		return nil, errors.New("there is no request in it")
 	}
 	if format == "" {
 		if format = look(text); format == "" {
-			return nil, fmt.Errorf("it looks neither like JSON nor like CSV with a header of fields (%s)", strings.Join(columns, ","))
+			return nil, fmt.Errorf("it looks neither like JSON nor like CSV: the first line names no field (%s) with a comma, a semicolon or a tab between them", strings.Join(columns, ", "))
 		}
 	}
 	var items []Item
@@ -80,7 +98,7 @@ func Read(r io.Reader, format Format) ([]Item, error) {
 	case NDJSON:
 		items = readLines(text)
 	case CSV:
-		items, err = readCSV(text)
+		items, err = readCSV(text, encoding)
 	default:
 		return nil, fmt.Errorf("format %q: want json, ndjson or csv", format)
 	}
@@ -102,11 +120,8 @@ func look(text []byte) Format {
 		}
 		return JSON
 	}
-	first, _, _ := bytes.Cut(trimmed, newline)
-	for cell := range strings.SplitSeq(string(first), ",") {
-		if fieldOf(strings.Trim(cell, "\" \r")) != "" {
-			return CSV
-		}
+	if _, _, fields := delimiterOf(text); fields > 0 {
+		return CSV
 	}
 	return ""
 }
@@ -119,19 +134,17 @@ func readJSON(text []byte) ([]Item, error) {
 		if !json.Valid(text) {
 			return nil, broken(text)
 		}
-		return []Item{decode(text, 1)}, nil
+		return []Item{decode(text, Place{ListItem, 1})}, nil
 	}
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	_, _ = decoder.Token() // the bracket
 	var items []Item
-	for line, seen := 1, int64(0); decoder.More(); {
+	for decoder.More() {
 		var value json.RawMessage
 		if err := decoder.Decode(&value); err != nil {
 			return nil, broken(text)
 		}
-		begin := decoder.InputOffset() - int64(len(value))
-		line, seen = line+bytes.Count(text[seen:begin], newline), begin
-		items = append(items, decode(value, line))
+		items = append(items, decode(value, Place{ListItem, len(items) + 1}))
 	}
 	if _, err := decoder.Token(); err != nil {
 		return nil, broken(text)
@@ -165,19 +178,19 @@ func readLines(text []byte) []Item {
 	for line := range bytes.Lines(text) {
 		number++
 		if line = bytes.TrimSpace(line); len(line) > 0 {
-			items = append(items, decode(line, number))
+			items = append(items, decode(line, Place{Line, number}))
 		}
 	}
 	return items
 }
 
 // decode reads one request, which may have a member for its key.
-func decode(text []byte, line int) Item {
-	item := Item{Line: line}
+func decode(text []byte, at Place) Item {
+	item := Item{Place: at}
 	var err error
 	item.Request, item.Key, err = routine.DecodeItem(text)
 	if err != nil && !errors.As(err, &item.Invalid) {
-		item.Invalid = &routine.Invalid{Problems: []routine.Problem{{Code: "syntax", Detail: err.Error()}}}
+		item.Invalid = malformed(err)
 	}
 	return item
 }

@@ -1,10 +1,12 @@
 package requests_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"unicode/utf16"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -16,9 +18,9 @@ import (
 func shown(items []requests.Item) []string {
 	var out []string
 	for _, item := range items {
-		text := fmt.Sprintf("%d %q %s", item.Line, item.Key, item.Request.Name)
+		text := fmt.Sprintf("%d %q %s", item.Place.Number, item.Key, item.Request.Name)
 		if item.Invalid != nil {
-			text = fmt.Sprintf("%d %s", item.Line, item.Invalid.Problems[0].Pointer+" "+item.Invalid.Problems[0].Code)
+			text = fmt.Sprintf("%d %s", item.Place.Number, item.Invalid.Problems[0].Pointer+" "+item.Invalid.Problems[0].Code)
 		}
 		out = append(out, text)
 	}
@@ -30,6 +32,19 @@ const (
 	also = `{"Name":"two","SiteId":"2","RecordName":"b.example.com","idempotencyKey":"k"}`
 )
 
+// utf16Text is a text in UTF-16 with its byte-order mark.
+func utf16Text(little bool, text string) string {
+	var order binary.AppendByteOrder = binary.BigEndian
+	if little {
+		order = binary.LittleEndian
+	}
+	var out []byte
+	for _, unit := range utf16.Encode([]rune("\ufeff" + text)) {
+		out = order.AppendUint16(out, unit)
+	}
+	return string(out)
+}
+
 func TestRead(t *testing.T) {
 	for _, test := range []struct {
 		name, text string
@@ -37,7 +52,7 @@ func TestRead(t *testing.T) {
 		want       []string
 	}{
 		{"reads an object", good, "", []string{`1 "" one`}},
-		{"reads an array", "\n[" + good + ",\n\n" + also + "]\n", "", []string{`2 "" one`, `4 "k" two`}},
+		{"reads an array, and counts its items", "\n[" + good + ",\n\n" + also + "]\n", "", []string{`1 "" one`, `2 "k" two`}},
 		{"reads lines", good + "\n\r\n" + also + "\r\n", "", []string{`1 "" one`, `3 "k" two`}},
 		{"reads a single line that is called lines", good, requests.NDJSON, []string{`1 "" one`}},
 		{"leaves out a byte order mark", "\ufeff" + good, "", []string{`1 "" one`}},
@@ -45,6 +60,16 @@ func TestRead(t *testing.T) {
 		{"reads a table in any order", "IdempotencyKey, RecordName ,siteId,Name\r\nk, a.example.com,1,one\r\n", "", []string{`2 "k" one`}},
 		{"reads a table with quotes", "name,siteId,recordName,description\n\"one\",\"1\",a.example.com,\"x\n\"\"y\"\", z\"\ntwo,2,b.example.com,\n", "", []string{`2 "" one`, `4 "" two`}},
 		{"skips empty rows of a table", "name,siteId,recordName\n,,\n\none,1,a.example.com\n , ,\n", "", []string{`4 "" one`}},
+		{"skips blank rows before the header and rows of more delimiters", "\n,,,\nname,siteId,recordName\n,,,,,\n \r\none,1,a.example.com\n", "", []string{`6 "" one`}},
+		{"takes delimiters behind the last cell for nothing", "name,siteId,recordName,,\none,1,a.example.com,,,\ntwo,2,b.example.com\n", "", []string{`2 "" one`, `3 "" two`}},
+		{"tells of a row that is too long", "name,siteId,recordName\none,1,a.example.com,x\ntwo,2,b.example.com\n", "", []string{`2  syntax`, `3 "" two`}},
+		{"reads a table with semicolons", "name;siteId;recordName;description\none;1;a.example.com;x,y\n", "", []string{`2 "" one`}},
+		{"reads a table with tabs and empty cells", "name\tdescription\tsiteId\trecordName\none\t\t1\ta.example.com\n", "", []string{`2 "" one`}},
+		{"lets a quote in a cell spoil its line alone", "name,siteId,recordName\na\"b,1,a.example.com\none,1,a.example.com\n\"t\"wo,2,b\ntwo,2,b.example.com\n", "", []string{`2  syntax`, `3 "" one`, `4  syntax`, `5 "" two`}},
+		{"lets a quote that does not end spoil its line alone", "name,siteId,recordName\n\"one,1,a.example.com\ntwo,2,b.example.com\nthree,3,c.example.com\n", "", []string{`2  syntax`, `3 "" two`, `4 "" three`}},
+		{"lets a quote that ends in a later cell spoil its line alone", "name,siteId,recordName\n\"one,1,a.example.com\n\"two\",2,b.example.com\n", "", []string{`2  syntax`, `3 "" two`}},
+		{"reads UTF-16, little end first", utf16Text(true, "name;siteId;recordName;description\r\none;1;a.example.com;漢😀\r\n"), "", []string{`2 "" one`}},
+		{"reads UTF-16, big end first", utf16Text(false, good), "", []string{`1 "" one`}},
 		{"tells of a row that is too short", "name,siteId,recordName\none,1\ntwo,2,b.example.com\n", "", []string{`2  syntax`, `3 "" two`}},
 		{"names a cell by its column", "name,siteId,RecordName,HasAssets\none,1,a.example.com,maybe\n", "", []string{`2 /HasAssets type`}},
 		{"takes the truth values of spreadsheets", "name,siteId,recordName,hasAssets\none,1,a.example.com,TRUE\n", "", []string{`2 "" one`}},
@@ -74,12 +99,17 @@ func TestReadRefuses(t *testing.T) {
 		{"an empty array", "[]", "", "there is no request in it"},
 		{"a header without rows", "name,siteId,recordName\n", "", "there is no request in it"},
 		{"what is nothing known", "hello, world", "", "neither like JSON nor like CSV"},
-		{"UTF-16", "\xff\xfea\x00", "", "the text is UTF-16: save it as UTF-8"},
-		{"a table that is not UTF-8", "name,siteId,recordName\none,1,\xe9.example.com\n", "", "line 2: the text is not UTF-8"},
+		{"UTF-16 with half a character", "\xff\xfea\x00b", "", "ends within a character"},
+		{"UTF-16 with half a pair", "\xff\xfe\x3d\xd8a\x00", "", "a surrogate stands alone"},
+		{"UTF-16 without a byte-order mark", "n\x00a\x00", "", "line 1: the text holds the character NUL (it may be UTF-16"},
+		{"a table in Latin-1", "name,siteId,recordName\none,1,\xe9.example.com\n", "", "line 2: the text is neither UTF-8 nor UTF-16 with a byte-order mark (it may be GBK or Latin-1)"},
+		{"an array in GBK", "[\n{\"name\": \"\xba\xba\"}]", "", "line 2: the text is neither UTF-8"},
 		{"an unknown column", "name,siteid\n", requests.CSV, `line 1: "siteid" is not a field`},
+		{"an unknown column, and names what the file was taken for", utf16Text(true, "name;siteid\n"), requests.CSV, `(read as UTF-16 with ";" between the cells)`},
+		{"another sign between the cells", "name|siteId\n", requests.CSV, `line 1: "name|siteId" is not a field`},
 		{"an empty column", "name,,siteId\n", requests.CSV, `line 1: "" is not a field`},
 		{"a column that is there twice", "name,Name\n", requests.CSV, `line 1: the column "Name" is there twice`},
-		{"a quote that does not end", "name\n\"a\nb", requests.CSV, "line 2: not CSV"},
+		{"a quote in the header", "name,\"siteId\n", requests.CSV, "line 1: not CSV"},
 		{"an array that does not end", "[" + good + ",\n", "", "line 1: the JSON text ends too early"},
 		{"an array with a broken object", "[\n{]", "", "line 2: not JSON"},
 		{"a broken object behind others and empty lines", "[" + good + ",\n\n\n" + good + ",\n{\n\"name\"}]", "", "line 6: not JSON"},
@@ -102,11 +132,11 @@ func TestReadRefuses(t *testing.T) {
 	})
 	t.Run("never breaks", func(t *testing.T) {
 		rapid.Check(t, func(t *rapid.T) {
-			text := rapid.StringMatching(`[\[\]{}",:a-e\n0 ]{0,40}`).Draw(t, "text")
+			text := rapid.StringMatching(`[\[\]{}",;:\ta-e\n0 ]{0,40}`).Draw(t, "text")
 			format := rapid.SampledFrom([]requests.Format{"", requests.JSON, requests.NDJSON, requests.CSV}).Draw(t, "format")
 			items, err := requests.Read(strings.NewReader(text), format)
 			for _, item := range items {
-				if item.Line < 1 || item.Line > 1+strings.Count(text, "\n") || item.Invalid == nil {
+				if item.Place.Number < 1 || item.Place.Number > len(text) || item.Invalid == nil {
 					t.Fatalf("item %+v of %q", item, text)
 				}
 			}

@@ -9,9 +9,7 @@ import (
 
 	"routinely/cmd/routinely/cli"
 	"routinely/cmd/routinely/client"
-	"routinely/cmd/routinely/display"
 	"routinely/shared/api"
-	"routinely/shared/fault"
 	"routinely/shared/routine"
 )
 
@@ -29,26 +27,16 @@ func (s *submission) await(ctx context.Context, c *client.Client, results []subm
 		}
 		byJob[r.JobID] = append(byJob[r.JobID], r)
 	}
-	bar := display.NewProgress(s.Err, "ended", len(open))
-	defer bar.Close()
-	ended := 0
-	err := c.Wait(ctx, open, func(job routine.Job) {
+	return s.Wait(ctx, c, open, func(job routine.Job) {
 		for _, r := range byJob[job.ID] {
 			r.saw(job)
 		}
-		ended++
-		bar.Set(ended)
 	})
-	if cli.Stopped(err) {
-		bar.Close()
-		s.Note("%d of %d jobs have not ended; they go on, look with: routinely jobs list", len(open)-ended, len(open))
-	}
-	return err
 }
 
 // end shows the results and sums them up.
 func (s *submission) end(results []submitted, failed error) error {
-	if err := s.table(results); err != nil {
+	if err := s.show(results); err != nil {
 		return err
 	}
 	counts := countWords(results, (*submitted).word)
@@ -66,75 +54,121 @@ func (s *submission) end(results []submitted, failed error) error {
 func (s *submission) judge(results []submitted, counts map[string]int) error {
 	refused := counts[string(api.Rejected)] + counts[string(api.Failed)]
 	bad := counts[string(routine.DeadLettered)] + counts[string(routine.Cancelled)] + counts[string(routine.Dropped)]
-	advice := s.advice(results)
+	next := s.next(results)
 	switch {
 	case s.wait && bad > 0:
-		return &cli.Ending{Code: cli.ExitJobsFailed, Text: "not all jobs have succeeded" + advice}
+		return &cli.Ending{Code: cli.ExitJobsFailed, Text: "not all jobs have succeeded", Next: next}
 	case counts[string(api.Rejected)] == len(results):
-		return &fault.Error{Kind: fault.Invalid, Message: "no request was accepted" + advice}
+		return &cli.Ending{Code: cli.ExitInvalid, Text: "no request was accepted", Next: next}
 	case refused > 0:
-		return &cli.Ending{Code: cli.ExitPartly, Text: fmt.Sprintf("%d of %d requests were rejected%s", refused, len(results), advice)}
-	case advice != "":
-		s.Note("%s", strings.TrimPrefix(advice, "; "))
+		return &cli.Ending{Code: cli.ExitPartly, Text: fmt.Sprintf("%d of %d requests were rejected", refused, len(results)), Next: next}
+	case next != "":
+		s.Note("next: %s", next)
 	}
 	return nil
 }
 
-// advice is what to type about jobs that are dead, and about requests that are not what their jobs were asked for. It is empty if there are
-// none.
-func (s *submission) advice(results []submitted) string {
-	var dead []string
-	reused := 0
+// next is the command to go on with; empty if there is nothing to do.
+func (s *submission) next(results []submitted) string {
+	if s.dryRun {
+		if slices.ContainsFunc(results, submitted.failed) {
+			return ""
+		}
+		return cli.Again(s.cmd, "dry-run")
+	}
+	var dead, open []string
+	reused := false
 	for i := range results {
 		switch r := &results[i]; {
 		case r.hasJob() && r.State == routine.DeadLettered:
 			dead = append(dead, r.JobID)
 		case r.mayBeDead():
-			reused++
+			reused = true
+		case r.hasJob() && !r.State.Final():
+			open = append(open, r.JobID)
 		}
 	}
-	switch slices.Sort(dead); {
-	case s.fromFile && s.key != "" && len(dead) > 0:
-		return "; correct the file, then: " + s.again()
-	case s.fromFile && s.key != "" && reused > 0 && !s.retryDead:
-		return "; if their jobs are dead, they take over what the file says with: " + s.again()
-	case len(slices.Compact(dead)) == 1:
-		return "; next: " + cli.NextCommand(dead[0], true)
+	slices.Sort(dead)
+	dead = slices.Compact(dead)
+	switch {
+	case s.fromFile && s.key != "" && (len(dead) > 0 || reused && !s.retryDead):
+		return s.again()
+	case len(dead) == 1:
+		return "routinely dead-letters show " + dead[0]
 	case len(dead) > 0:
-		return "; next: routinely dead-letters list"
+		return "routinely dead-letters list"
+	case len(open) == 1:
+		return "routinely jobs get " + open[0] + " --wait"
+	case len(open) > 1:
+		return "routinely jobs list --state queued"
 	}
 	return ""
 }
 
-// again is the command that submits the file once more and redrives its dead jobs.
+// again is the command that submits the file once more, when it is corrected, and redrives its dead jobs.
 func (s *submission) again() string {
-	words := []string{"routinely submit", shellWord(s.file), "--idempotency-key", shellWord(s.key)}
+	words := []string{"routinely submit", cli.Word(s.file), "--idempotency-key", cli.Word(s.key)}
 	if s.format != "" {
-		words = append(words, "--format", s.format)
+		words = append(words, "--format", string(s.format))
 	}
-	return strings.Join(append(words, "--wait --retry-dead"), " ")
+	return strings.Join(append(words, "--wait --retry-dead   # with the file corrected"), " ")
 }
 
-// shellWord quotes a word for a shell if it needs that.
-func shellWord(word string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:+@%", r)
+// failed reports whether somebody has to act on a request.
+func (r submitted) failed() bool {
+	switch routine.State(r.word()) {
+	case routine.DeadLettered, routine.Cancelled, routine.Dropped, routine.State(api.Rejected), routine.State(api.Failed), routine.State(statusUnanswered):
+		return true
 	}
-	if word != "" && !strings.ContainsFunc(word, func(r rune) bool { return !plain(r) }) {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+	return r.hasJob() && r.State == routine.DeadLettered
 }
 
-func (s *submission) table(results []submitted) error {
-	header := []string{"line", "name", "record", "state", "job", "detail"}
-	row := func(r submitted) []string {
-		return []string{cli.Number(r.Line), r.Name, r.RecordName, r.word(), r.JobID, r.detail()}
+// list is how the results are shown.
+func list() cli.List[submitted] {
+	return cli.List[submitted]{
+		ID: func(r submitted) string {
+			if r.hasJob() {
+				return r.JobID
+			}
+			return ""
+		},
+		Columns: []cli.Column[submitted]{
+			{Name: "line", Text: func(r submitted) string { return cli.Number(r.Line) }},
+			{Name: "item", Text: func(r submitted) string { return cli.Number(r.Item) }},
+			{Name: "name", Least: 10, Text: func(r submitted) string { return r.Name }},
+			{Name: "record", Least: 16, Turn: 2, Text: func(r submitted) string { return r.RecordName }},
+			{Name: "state", Text: func(r submitted) string { return r.word() }},
+			{Name: "job", Turn: 1, Text: func(r submitted) string { return r.JobID }},
+			{Name: "detail", Least: 22, Text: func(r submitted) string { return r.detail() }},
+			{Name: "key", Least: 12, OnWish: true, Text: func(r submitted) string { return r.Key }},
+		},
 	}
-	if !s.fromFile {
-		return cli.List(s.App, results, header[1:], func(r submitted) []string { return row(r)[1:] })
+}
+
+// show writes the results: in a table what has failed first, elsewhere in the order of the file. That of one request is not a table.
+func (s *submission) show(results []submitted) error {
+	if !s.fromFile && !s.AsList() {
+		r := results[0]
+		return s.Show(r, cli.Fields{
+			{"job", r.JobID}, {"state", r.word()}, {"name", r.Name}, {"record", r.RecordName}, {"key", s.key}, {"outcome", r.detail()},
+		})
 	}
-	return cli.List(s.App, results, header, row)
+	shown := slices.Clone(results)
+	if s.failed {
+		shown = slices.DeleteFunc(shown, func(r submitted) bool { return !r.failed() })
+	}
+	if s.Table() {
+		slices.SortStableFunc(shown, func(a, b submitted) int { return place(a) - place(b) })
+	}
+	return list().Show(s.App, shown)
+}
+
+// place is where a result stands in a table.
+func place(r submitted) int {
+	if r.failed() {
+		return 0
+	}
+	return 1
 }
 
 // countWords counts results by a word about each.

@@ -5,12 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"slices"
 	"strings"
 
 	"routinely/cmd/routinely/client"
-	"routinely/cmd/routinely/display"
 	"routinely/shared/api"
 	"routinely/shared/fault"
 	"routinely/shared/routine"
@@ -26,14 +24,14 @@ func (r *submitted) mayBeDead() bool {
 }
 
 // retry corrects and redrives the jobs of requests that are dead.
-func retry(ctx context.Context, c *client.Client, progress io.Writer, results []submitted) error {
+func (s *submission) retry(ctx context.Context, c *client.Client, results []submitted) error {
 	var dead []*submitted
 	for i := range results {
 		if results[i].mayBeDead() {
 			dead = append(dead, &results[i])
 		}
 	}
-	bar := display.NewProgress(progress, "redriven", len(dead))
+	bar := s.Progress("redriven", len(dead))
 	defer bar.Close()
 	for n, r := range dead {
 		if err := r.redrive(ctx, c); err != nil {
@@ -150,7 +148,7 @@ func (s *submission) deadOfKey(ctx context.Context, c *client.Client, someJob st
 	}
 	letters, _, err = c.DeadLetters(ctx, client.DeadLetterQuery{
 		DeadLetterFilter: api.DeadLetterFilter{Caller: job.Caller, KeyPrefix: s.key + "/"},
-	})
+	}, client.Window{})
 	return letters, err
 }
 
@@ -175,6 +173,6 @@ func (s *submission) noteForgotten() {
 		for i, d := range part {
 			ids[i] = d.ID
 		}
-		s.Note("to drop: routinely dead-letters drop %s", strings.Join(ids, " "))
+		s.Note("next: routinely dead-letters drop %s --dry-run", strings.Join(ids, " "))
 	}
 }

@@ -1,18 +1,20 @@
 package submit
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"net/netip"
 	"reflect"
 
 	"routinely/cmd/routinely/cli"
 	"routinely/cmd/routinely/client"
-	"routinely/cmd/routinely/display"
 	"routinely/cmd/routinely/requests"
 	"routinely/shared/api"
+	"routinely/shared/callback"
 	"routinely/shared/fault"
 	"routinely/shared/routine"
 )
@@ -29,9 +31,10 @@ const (
 
 // submitted is what became of one request.
 type submitted struct {
-	// Index counts the requests from 0; Line is that in the file.
+	// Index counts the requests from 0. Of a file, Line is where the request begins, or Item its number in a JSON array, both from 1.
 	Index      int           `json:"index"`
 	Line       int           `json:"line,omitempty"`
+	Item       int           `json:"item,omitempty"`
 	Name       string        `json:"name,omitempty"`
 	RecordName string        `json:"recordName,omitempty"`
 	Key        string        `json:"idempotencyKey,omitempty"`
@@ -39,13 +42,15 @@ type submitted struct {
 	JobID      string        `json:"jobId,omitempty"`
 	State      routine.State `json:"state,omitempty"`
 	Problem    *api.Problem  `json:"problem,omitempty"`
-	// SameAsLine is the line of an earlier request that is equal, of a request that was therefore not sent.
-	SameAsLine int `json:"sameAsLine,omitempty"`
+	// SameAs is the line or item of an earlier request that is equal, of a request that was therefore not sent.
+	SameAs int `json:"sameAs,omitempty"`
 	// Job is the job as it was seen last, if it was waited for.
 	Job *routine.Job `json:"job,omitempty"`
-	// Request is what a dry run would send.
+	// Request is what a dry run would send, and Note what it depends on whether it is accepted.
 	Request *routine.Request `json:"request,omitempty"`
+	Note    string           `json:"note,omitempty"`
 
+	place   requests.Place
 	request client.Keyed
 	// ownKey is set if this run has made the key: then nobody else can have used it.
 	ownKey bool
@@ -64,12 +69,12 @@ func keyOf(fileKey string, req routine.Request) string {
 func (s *submission) prepare(items []requests.Item) []submitted {
 	results := make([]submitted, len(items))
 	made := rand.Text()
-	seen := map[[2]string]*submitted{}
+	known := earlier{things: map[[2]string]*submitted{}, keys: map[string]*submitted{}}
 	for i, item := range items {
 		r := &results[i]
-		*r = submitted{Index: i, Name: item.Request.Name, RecordName: item.Request.RecordName, Key: item.Key, Status: statusUnanswered}
+		*r = submitted{Index: i, Name: item.Request.Name, RecordName: item.Request.RecordName, Key: item.Key, Status: statusUnanswered, place: item.Place}
 		if s.fromFile {
-			r.Line = item.Line
+			r.count()
 		}
 		if item.Invalid != nil {
 			r.Status, r.Problem = api.Rejected, problemOf(item.Invalid)
@@ -79,15 +84,39 @@ func (s *submission) prepare(items []requests.Item) []submitted {
 		r.request = client.Keyed{Request: item.Request, Key: r.Key}
 		if s.dryRun {
 			r.Status, r.Request = statusValid, &item.Request
+			r.checkCallback()
 		}
-		identity := [2]string{r.Name, r.RecordName}
-		if earlier := seen[identity]; earlier != nil {
-			r.repeats(earlier)
-			continue
-		}
-		seen[identity] = r
+		known.compare(r)
 	}
 	return results
+}
+
+// count tells the request's place in its file.
+func (r *submitted) count() {
+	switch r.place.Unit {
+	case requests.Line:
+		r.Line = r.place.Number
+	case requests.ListItem:
+		r.Item = r.place.Number
+	}
+}
+
+// checkCallback holds a callback URL to what every deployment asks of it, which accept does otherwise. What an operator can allow is noted.
+func (r *submitted) checkCallback() {
+	url := r.Request.CallbackURL
+	if url == "" {
+		return
+	}
+	anywhere := callback.Policy{AllowHTTP: true, Networks: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}}
+	if err := callback.CheckURL(url, anywhere); err != nil {
+		r.Status, r.Request, r.Problem = api.Rejected, nil, problemOf(&routine.Invalid{Problems: []routine.Problem{{
+			Pointer: "/callbackUrl", Code: "value", Detail: fault.From(err).Message + ". " + fault.From(err).Hint,
+		}}})
+		return
+	}
+	if err := callback.CheckURL(url, callback.Policy{}); err != nil {
+		r.Note = "only a deployment that allows it takes the callback URL: " + fault.From(err).Message
+	}
 }
 
 // giveKey gives a request that has no key of its own one. A dry run shows only keys that a real one would have, too.
@@ -103,17 +132,39 @@ func (s *submission) giveKey(r *submitted, req routine.Request, made string) {
 	}
 }
 
-// repeats judges a request for the same routine and host name as an earlier one of the file: it is not sent.
-func (r *submitted) repeats(earlier *submitted) {
+// earlier are the requests of a file that were read before, by the routine and host name that they ask for, and by the keys that the file gives.
+type earlier struct {
+	things map[[2]string]*submitted
+	keys   map[string]*submitted
+}
+
+// compare judges a request by the earlier ones: of two for one thing, or under one key, the second is not sent.
+func (e earlier) compare(r *submitted) {
+	thing := [2]string{r.Name, r.RecordName}
+	first := e.things[thing]
+	switch {
+	case first != nil && same(first.request, r.request):
+		r.Status, r.SameAs, r.first, r.Request = api.Duplicate, first.place.Number, first, nil
+	case first != nil:
+		r.repeats(fmt.Sprintf("%s asks for the same name and host name, and differs in the rest: keep one of them", first.place))
+	case r.Key != "" && e.keys[r.Key] != nil:
+		r.repeats(fmt.Sprintf("%s has the same idempotency key and asks for something else: give each its own", e.keys[r.Key].place))
+	default:
+		e.things[thing], e.keys[r.Key] = r, r
+	}
+}
+
+func (r *submitted) repeats(detail string) {
 	r.Request = nil
-	if reflect.DeepEqual(r.request.Request, earlier.request.Request) {
-		r.Status, r.SameAsLine, r.first = api.Duplicate, earlier.Line, earlier
-		return
+	r.Status, r.Problem = api.Rejected, &api.Problem{Title: "The file has two requests for one thing", Code: "repeated-request", Detail: detail}
+}
+
+// same reports whether two requests mean the same: a default that is spelled out is one that is left out.
+func same(a, b client.Keyed) bool {
+	for _, k := range []*client.Keyed{&a, &b} {
+		k.Key, k.IfExists = "", cmp.Or(k.IfExists, routine.Adopt)
 	}
-	r.Status, r.Problem = api.Rejected, &api.Problem{
-		Title: "The file has two requests for one thing", Code: "repeated-request",
-		Detail: fmt.Sprintf("line %d asks for the same name and host name, and differs in the rest: keep one of them", earlier.Line),
-	}
+	return reflect.DeepEqual(a, b)
 }
 
 // problemOf words mistakes as accept does.
@@ -149,7 +200,7 @@ func (r *submitted) saw(job routine.Job) { r.JobID, r.State, r.Job = job.ID, job
 func (s *submission) sendFile(ctx context.Context, c *client.Client, results []submitted) error {
 	err := s.sendAll(ctx, c, results)
 	if err == nil && s.retryDead {
-		err = retry(ctx, c, s.Err, results)
+		err = s.retry(ctx, c, results)
 	}
 	for i := range results {
 		results[i].follow()
@@ -183,7 +234,7 @@ func (s *submission) sendAll(ctx context.Context, c *client.Client, results []su
 			sent, sending = append(sent, r), append(sending, r.request)
 		}
 	}
-	bar := display.NewProgress(s.Err, "submitted", len(sending))
+	bar := s.Progress("submitted", len(sending))
 	verdicts, err := c.SubmitAll(ctx, sending, bar.Set)
 	bar.Close()
 	for i, r := range sent {
@@ -213,8 +264,10 @@ func (r *submitted) detail() string {
 	switch {
 	case r.Problem != nil:
 		return cli.Told(r.Problem)
-	case r.SameAsLine > 0:
-		return fmt.Sprintf("the same as line %d", r.SameAsLine)
+	case r.SameAs > 0:
+		return "the same as " + r.first.place.String()
+	case r.Note != "":
+		return r.Note
 	case r.Job != nil:
 		return cli.Outcome(*r.Job)
 	case r.Status == api.Duplicate && r.State != "":

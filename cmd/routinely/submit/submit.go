@@ -20,10 +20,12 @@ import (
 // submission is one run of the command submit.
 type submission struct {
 	*cli.App
+	cmd                                                          *cobra.Command
 	name, siteID, recordName, description, ifExists, callbackURL string
 	hasAssets                                                    bool
-	key, format                                                  string
-	wait, dryRun, retryDead                                      bool
+	key                                                          string
+	format                                                       requests.Format
+	wait, dryRun, retryDead, failed                              bool
 	// fromFile is whether there are lines to speak of, and file is what the command line calls it.
 	fromFile bool
 	file     string
@@ -49,22 +51,31 @@ Requests without an idempotency key get one, so that this run can send them agai
 whole run repeatable, give --idempotency-key: each request of a file then has a key of its own, made of this one, its name and
 its host name. Correct the file and give the same command with --retry-dead: jobs that are dead take over the corrected request
 and are redriven, the others stay as they are.`,
-		Args: cobra.MaximumNArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return fmt.Errorf("routinely submit takes one file, not %d", len(args))
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error { return s.run(cmd, args) },
 	}
+	s.cmd = cmd
 	flags := cmd.Flags()
 	flags.StringVar(&s.name, "name", "", "`name` of the routine")
 	flags.StringVar(&s.siteID, "site-id", "", "ESA's `id` of the site")
 	flags.StringVar(&s.recordName, "record-name", "", "host `name` that triggers the routine")
 	flags.StringVar(&s.description, "description", "", "free `text`")
 	flags.BoolVar(&s.hasAssets, "has-assets", false, "the routine comes with asset files")
-	flags.StringVar(&s.ifExists, "if-exists", "", "what to do with a routine or record that exists: `adopt` or fail")
+	flags.StringVar(&s.ifExists, "if-exists", "", "what to do with a routine or record that exists: `adopt`, which is the default, or fail")
+	_ = cmd.RegisterFlagCompletionFunc("if-exists", cobra.FixedCompletions([]string{"adopt", "fail"}, cobra.ShellCompDirectiveNoFileComp))
 	flags.StringVar(&s.callbackURL, "callback-url", "", "`URL` to call when the job has ended")
 	flags.StringVar(&s.key, "idempotency-key", "", "`key` under which asking again gives the same jobs")
-	flags.StringVar(&s.format, "format", "", "`format` of the file: json, ndjson or csv; default: by its name, else by looking")
+	cli.Choice(cmd, &s.format, "format", "`format` of the file, by default as its name says, else found out by looking", requests.Formats()...)
 	flags.BoolVar(&s.retryDead, "retry-dead", false, "redrive the dead jobs of the file's requests, as they stand in the file now; wants --idempotency-key")
 	flags.BoolVar(&s.wait, "wait", false, "wait until all jobs have ended")
 	flags.BoolVar(&s.dryRun, "dry-run", false, "only check the requests and show what would be sent")
+	flags.BoolVar(&s.failed, "failed", false, "show only what has failed; the counts are of all")
+	list().Flags(a, cmd)
 	return cmd
 }
 
@@ -169,7 +180,7 @@ func (s *submission) object(cmd *cobra.Command) string {
 }
 
 func (s *submission) readFile(name string) ([]requests.Item, error) {
-	format, from, called := requests.Format(s.format), s.In, "standard input"
+	format, from, called := s.format, s.In, "standard input"
 	if name != "-" {
 		file, err := os.Open(name)
 		if err != nil {

@@ -120,7 +120,7 @@ func TestForgotten(t *testing.T) {
 	if !strings.Contains(stdout, "import/ab9f61585df1c71a") {
 		t.Fatalf("the row has another key: %s", stdout)
 	}
-	if !strings.HasSuffix(stderr, "to drop: routinely dead-letters drop removed\n") || strings.Contains(stderr, "of-a-longer-key") {
+	if !strings.HasSuffix(stderr, "next: routinely dead-letters drop removed --dry-run\n") || strings.Contains(stderr, "of-a-longer-key") {
 		t.Errorf("got %s", stderr)
 	}
 }
@@ -134,7 +134,7 @@ func TestWait(t *testing.T) {
 	})
 	t.Run("tells the next command of a dead job", func(t *testing.T) {
 		code, _, _, stderr := run(t, []string{"--wait"}, accepted(), job(routine.DeadLettered))
-		if code != 7 || !strings.Contains(stderr, "next: routinely dead-letters redrive j ") {
+		if code != 7 || !strings.Contains(stderr, "next: routinely dead-letters show j\n") {
 			t.Errorf("exit code %d, %s", code, stderr)
 		}
 	})

@@ -1,0 +1,101 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// choice is a flag whose value is one of a few words, in any case.
+type choice struct {
+	into   func(string)
+	given  string
+	values []string
+}
+
+// Choice gives a command a flag whose value is one of a few words. They complete in the shell.
+func Choice[T ~string](cmd *cobra.Command, into *T, name, usage string, values ...T) {
+	addChoice(cmd, cmd.Flags(), into, name, "", usage, values...)
+}
+
+func addChoice[T ~string](cmd *cobra.Command, flags *pflag.FlagSet, into *T, name, short, usage string, values ...T) {
+	words := make([]string, len(values))
+	for i, value := range values {
+		words[i] = string(value)
+	}
+	c := &choice{given: string(*into), values: words, into: func(value string) { *into = T(value) }}
+	flags.VarP(c, name, short, usage+": "+andOr(words, "or"))
+	_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// String is what was given.
+func (c *choice) String() string { return c.given }
+
+// Type is what help calls the value.
+func (c *choice) Type() string { return "word" }
+
+// Set takes the value of the flag.
+func (c *choice) Set(text string) error {
+	text = strings.TrimSpace(text)
+	at := slices.IndexFunc(c.values, func(value string) bool { return strings.EqualFold(value, text) })
+	if at < 0 && text != "" { // an empty one is told of as every empty flag is
+		return errors.New("want " + andOr(c.values, "or"))
+	}
+	c.given = text
+	if at >= 0 {
+		c.given = c.values[at]
+	}
+	c.into(c.given)
+	return nil
+}
+
+// andOr lists words as people do.
+func andOr(words []string, last string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	end := len(words) - 1
+	return strings.Join(words[:end], ", ") + " " + last + " " + words[end]
+}
+
+// wrongFlag says what is wrong with a flag without the names of Go's functions.
+func wrongFlag(_ *cobra.Command, err error) error {
+	var bad *pflag.InvalidValueError
+	if !errors.As(err, &bad) {
+		return err
+	}
+	want := fmt.Sprint(errors.Unwrap(bad))
+	switch bad.GetFlag().Value.Type() {
+	case "int", "int64":
+		want = "want a whole number"
+	case "bool":
+		want = "want true or false"
+	case "duration":
+		want = "want a time such as 90s or 10m"
+	}
+	return fmt.Errorf("--%s %q: %s", bad.GetFlag().Name, bad.GetValue(), want)
+}
+
+// One wants one argument, and Some at least one, each called what.
+func One(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > 1 {
+			return fmt.Errorf("%s takes one %s, not %d", cmd.CommandPath(), what, len(args))
+		}
+		return Some(what)(cmd, args)
+	}
+}
+
+// Some wants at least one argument.
+func Some(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return fmt.Errorf("%s wants a %s", cmd.CommandPath(), what)
+		}
+		return nil
+	}
+}
