@@ -14,7 +14,11 @@ func local(a *cli.App) *cobra.Command {
 		DisableFlagParsing: true,
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return command.Run(cmd.Context(), args, a.Environ, a.Out, a.Err)
+		err := command.Run(cmd.Context(), args, a.Environ, a.Out, a.Err)
+		if command.IsMistake(err) {
+			return cli.Usage("%s", err)
+		}
+		return err
 	}
 	return cmd
 }

@@ -18,6 +18,9 @@ func main() {
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "local:", err)
+		if command.IsMistake(err) {
+			os.Exit(2)
+		}
 		os.Exit(1)
 	}
 }

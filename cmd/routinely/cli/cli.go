@@ -43,6 +43,8 @@ type App struct {
 
 	// started is set once the flags and arguments are known to be right.
 	started bool
+	// busy is set while there is a bar.
+	busy bool
 	// closers end what was opened.
 	closers []func()
 }
@@ -106,10 +108,31 @@ func (a *App) JSON() bool { return a.output == outputJSON }
 // width is how long a line on standard output may be, in characters.
 func (a *App) width() int { return display.Width(a.Out, a.Variable("COLUMNS")) }
 
+// Progress is a bar that stands for all calls while there is one.
+type Progress struct {
+	*display.Progress
+	app *App
+}
+
 // Progress shows how far something is that can take longer than a second; total 0 means that nobody knows how much there is. Close must
 // follow.
-func (a *App) Progress(name string, total int) *display.Progress {
-	return display.NewProgress(a.Err, name, total)
+func (a *App) Progress(name string, total int) Progress {
+	a.busy = true
+	return Progress{display.NewProgress(a.Err, name, total), a}
+}
+
+// Close takes the bar away.
+func (p Progress) Close() {
+	p.Progress.Close()
+	p.app.busy = false
+}
+
+// calling shows that a call takes its time, unless a bar shows more.
+func (a *App) calling() func() {
+	if a.busy {
+		return func() {}
+	}
+	return display.NewProgress(a.Err, "waiting", 0).Close
 }
 
 // start checks the global flags. What fails before it is a mistake of the command line.
@@ -161,16 +184,17 @@ func (a *App) Variable(name string) string {
 
 // Connect returns the client that flags and environment describe.
 func (a *App) Connect() (*client.Client, error) {
-	return a.connect(func(err error, after time.Duration) {
+	return a.connect(client.Config{Calling: a.calling, Repeating: func(err error, after time.Duration) {
 		a.Note("%s: retrying in %s", oneLine(err), after.Round(100*time.Millisecond))
-	})
+	}})
 }
 
-func (a *App) connect(repeating func(error, time.Duration)) (*client.Client, error) {
+// connect returns a client that tells of its calls as a configuration says.
+func (a *App) connect(told client.Config) (*client.Client, error) {
 	c, err := client.New(client.Config{
 		URL:   cmp.Or(a.url, a.Variable("ROUTINELY_URL"), defaultURL),
 		Token: config.Secret(cmp.Or(a.token, a.Variable("ROUTINELY_TOKEN"))),
-		Agent: fmt.Sprintf("routinely/%s (%s; %s)", versionOf().Version, runtime.GOOS, runtime.GOARCH), Repeating: repeating,
+		Agent: fmt.Sprintf("routinely/%s (%s; %s)", versionOf().Version, runtime.GOOS, runtime.GOARCH), Calling: told.Calling, Repeating: told.Repeating,
 	})
 	if err != nil {
 		return nil, Usage("%s", err)

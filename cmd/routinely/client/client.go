@@ -38,6 +38,8 @@ type Config struct {
 	Agent string
 	// Pause waits between two calls and returns early with the error of its context; nil means real time.
 	Pause func(context.Context, time.Duration) error
+	// Calling is told of each call, and what it returns of the call's end; nil for nobody. Calls can be made at the same time.
+	Calling func() (ended func())
 	// Repeating is told of each call that is to be made again, and after how long; nil for nobody.
 	Repeating func(err error, after time.Duration)
 }
@@ -66,6 +68,9 @@ func New(cfg Config) (*Client, error) {
 	}
 	if cfg.Pause == nil {
 		cfg.Pause = Pause
+	}
+	if cfg.Calling == nil {
+		cfg.Calling = func() func() { return func() {} }
 	}
 	if cfg.Repeating == nil {
 		cfg.Repeating = func(error, time.Duration) {}
@@ -155,6 +160,7 @@ func (c *Client) once(ctx context.Context, do call) (answer, error) {
 		return answer{}, c.unreachable(do, err)
 	}
 	c.describe(req, do)
+	defer c.cfg.Calling()()
 	res, err := c.http.Do(req)
 	if err != nil {
 		if ctx.Err() != nil {

@@ -241,7 +241,7 @@ func (w *workingOff) loop(ctx context.Context, c *client.Client, expected int) e
 const chunk = 100
 
 // rounds calls accept until the work is done.
-func (w *workingOff) rounds(ctx context.Context, c *client.Client, t *tally, bar *display.Progress) error {
+func (w *workingOff) rounds(ctx context.Context, c *client.Client, t *tally, bar cli.Progress) error {
 	if len(w.IDs) == 0 {
 		return w.follow(ctx, c, w.wanted, t, bar)
 	}
@@ -256,7 +256,7 @@ func (w *workingOff) rounds(ctx context.Context, c *client.Client, t *tally, bar
 }
 
 // follow calls accept until it has no more of one choice, or the limit is reached.
-func (w *workingOff) follow(ctx context.Context, c *client.Client, wanted api.Redrive, t *tally, bar *display.Progress) error {
+func (w *workingOff) follow(ctx context.Context, c *client.Client, wanted api.Redrive, t *tally, bar cli.Progress) error {
 	for {
 		if w.wanted.Limit > 0 {
 			if wanted.Limit = w.wanted.Limit - t.count; wanted.Limit <= 0 {

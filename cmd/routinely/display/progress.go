@@ -13,7 +13,6 @@ type Progress struct {
 	bars  *mpb.Progress
 	bar   *mpb.Bar
 	delay *time.Timer
-	begun chan struct{}
 }
 
 // patience is how long nothing is shown.
@@ -33,9 +32,7 @@ func NewProgress(to io.Writer, name string, total int) *Progress {
 	bar := bars.AddBar(int64(total),
 		mpb.PrependDecorators(decor.Name(name, decor.WC{W: 10, C: decor.DindentRight})),
 		mpb.AppendDecorators(counters, decor.Elapsed(decor.ET_STYLE_GO, decor.WC{W: 6})))
-	p := &Progress{bars: bars, bar: bar, begun: begun}
-	p.delay = time.AfterFunc(patience, func() { close(begun) })
-	return p
+	return &Progress{bars: bars, bar: bar, delay: time.AfterFunc(patience, func() { close(begun) })}
 }
 
 // Set moves the bar.
@@ -45,13 +42,13 @@ func (p *Progress) Set(count int) {
 	}
 }
 
-// Close leaves the bar where it is.
+// Close takes the bar away.
 func (p *Progress) Close() {
 	if p.bar == nil {
 		return
 	}
 	p.delay.Stop()
-	p.bar.Abort(false)
+	p.bar.Abort(true)
 	p.bars.Wait()
 	p.bar = nil
 }

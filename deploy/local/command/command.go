@@ -13,6 +13,7 @@ import (
 	"routinely/deploy/local/fcemu"
 	"routinely/deploy/local/mnsemu"
 	"routinely/deploy/local/otsemu"
+	"routinely/deploy/local/serve"
 )
 
 const usage = `Usage: local [command] [flags]
@@ -59,5 +60,8 @@ func Run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		_, err := io.WriteString(stdout, usage)
 		return err
 	}
-	return fmt.Errorf("there is no command %q; see local help", command)
+	return serve.Mistake{Err: fmt.Errorf("there is no command %q; see local help", command)}
 }
+
+// IsMistake reports whether an error of Run is one of the command line: nothing was begun.
+func IsMistake(err error) bool { return errors.As(err, new(serve.Mistake)) }

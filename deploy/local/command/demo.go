@@ -3,7 +3,6 @@ package command
 import (
 	"context"
 	"flag"
-	"fmt"
 	"io"
 	"path/filepath"
 	"slices"
@@ -26,11 +25,8 @@ func runDemo(ctx context.Context, args []string, plain bool, stdout, stderr io.W
 	const free = "127.0.0.1:0"
 	stackFlags(flags, &cfg.Stack, free, free, free, free, free)
 	flags.BoolVar(&cfg.Keep, "keep", false, "leave the data directory after a success")
-	if err := flags.Parse(args); err != nil {
+	if err := parse(flags, args); err != nil {
 		return err
-	}
-	if flags.NArg() > 0 {
-		return fmt.Errorf("demo takes no argument %q", flags.Arg(0))
 	}
 	if err := checkBinaries(cfg.Stack); err != nil {
 		return err

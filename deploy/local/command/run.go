@@ -57,6 +57,18 @@ func secret(environ []string, name string) string {
 	return ""
 }
 
+// parse reads flags behind which nothing may follow.
+func parse(flags *flag.FlagSet, args []string) error {
+	err := flags.Parse(args)
+	if err == nil && flags.NArg() > 0 {
+		err = fmt.Errorf("%s takes no argument %q", strings.TrimPrefix(flags.Name(), "local "), flags.Arg(0))
+	}
+	if err == nil || errors.Is(err, flag.ErrHelp) {
+		return err
+	}
+	return serve.Mistake{Err: err}
+}
+
 func runStack(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("local run", flag.ContinueOnError)
 	flags.SetOutput(stdout)
@@ -67,11 +79,8 @@ func runStack(ctx context.Context, args, environ []string, stdout, stderr io.Wri
 	flags.IntVar(&cfg.RoutineQuota, "routine-quota", 1000, "`number` of routines that the ESA account may have")
 	serve.HostFlag(flags, &cfg.Hosts)
 	raw := flags.Bool("json", false, "show the functions' log lines as they are")
-	if err := flags.Parse(args); err != nil {
+	if err := parse(flags, args); err != nil {
 		return err
-	}
-	if flags.NArg() > 0 {
-		return fmt.Errorf("run takes no argument %q", flags.Arg(0))
 	}
 	if err := checkBinaries(cfg); err != nil {
 		return err

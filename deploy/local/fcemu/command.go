@@ -58,10 +58,10 @@ func Command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 		flags.PrintDefaults()
 		return nil
 	} else if err != nil {
-		return fmt.Errorf("fc: %w (-h explains)", err)
+		return serve.Mistake{Err: fmt.Errorf("fc: %w (-h explains)", err)}
 	}
 	if flags.NArg() > 0 {
-		return fmt.Errorf("fc: argument %q: all is said with flags (-h explains)", flags.Arg(0))
+		return serve.Mistake{Err: fmt.Errorf("fc: argument %q: all is said with flags (-h explains)", flags.Arg(0))}
 	}
 	c.config.Stdout, c.config.Logger = stdout, slog.New(slog.NewTextHandler(stderr, nil))
 	server, err := c.server()

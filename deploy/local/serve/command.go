@@ -105,14 +105,28 @@ func (c Command) parse(args []string, stdout io.Writer) (address, error) {
 		flags.SetOutput(stdout)
 		flags.PrintDefaults()
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, flag.ErrHelp):
 		return a, err
+	case err == nil && flags.NArg() > 0:
+		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	case err == nil:
+		err = c.check(a)
 	}
-	if flags.NArg() > 0 {
-		return a, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	if err != nil {
+		return a, Mistake{Err: err}
 	}
-	return a, c.check(a)
+	return a, nil
 }
+
+// Mistake is an error of the command line: nothing was begun.
+type Mistake struct{ Err error }
+
+// Error says what is wrong.
+func (m Mistake) Error() string { return m.Err.Error() }
+
+// Unwrap returns what is wrong.
+func (m Mistake) Unwrap() error { return m.Err }
 
 func (c Command) check(a address) error {
 	switch {
