@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -39,7 +41,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"stack": startStack, "exits": exits, "until": until, "interrupts": interrupts, "http": sendHTTP, "tidy": tidy, "pick": pick, "let": let, "take": take, "sortlines": sortLines,
-			"management": startManagement, "tally": tally, "customers": customers, "records": records,
+			"management": startManagement, "tally": tally, "customers": customers, "records": records, "fits": fits, "next": next, "bytes": writeBytes,
 		},
 	})
 }
@@ -207,10 +209,15 @@ func pick(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs("picked"), []byte(out.String()), 0o600))
 }
 
-// let sets a variable to a member of the first JSON object in stdout: let NAME MEMBER.
+// let sets a variable to a member of the first JSON object in stdout, or with a hyphen to its first line: let NAME MEMBER.
 func let(ts *testscript.TestScript, _ bool, args []string) {
-	first, _, _ := strings.Cut(ts.ReadFile("stdout"), "\n")
-	value := member(ts, first, args[1])
+	value, _, _ := strings.Cut(ts.ReadFile("stdout"), "\n")
+	if args[1] == "-" {
+		ts.Setenv(args[0], value)
+		return
+	}
+	first := value
+	value = member(ts, first, args[1])
 	if value == "-" {
 		ts.Fatalf("no %s in %s", args[1], first)
 	}
@@ -238,6 +245,33 @@ func member(ts *testscript.TestScript, object, path string) string {
 		return "-"
 	}
 	return fmt.Sprint(value)
+}
+
+// fits wants every line of an output to have at most so many characters: fits WIDTH OUTPUT.
+func fits(ts *testscript.TestScript, _ bool, args []string) {
+	width, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	for line := range strings.Lines(ts.ReadFile(args[1])) {
+		if count := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); count > width {
+			ts.Fatalf("%d characters: %s", count, line)
+		}
+	}
+}
+
+// next writes the command that stderr names as the next one to the file next.
+func next(ts *testscript.TestScript, _ bool, _ []string) {
+	_, command, found := strings.Cut(ts.ReadFile("stderr"), "next: ")
+	if !found {
+		ts.Fatalf("no next command")
+	}
+	ts.Check(os.WriteFile(ts.MkAbs("next"), []byte(command), 0o600))
+}
+
+// writeBytes writes a file that is no text: bytes FILE HEX.
+func writeBytes(ts *testscript.TestScript, _ bool, args []string) {
+	content, err := hex.DecodeString(args[1])
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), content, 0o600))
 }
 
 // sortLines sorts the lines of a file.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -133,6 +134,22 @@ func TestCalls(t *testing.T) {
 		}
 		if f.bodies[0] != `{"name":"aa","siteId":0,"recordName":""}` {
 			t.Errorf("body %s", f.bodies[0])
+		}
+	})
+	t.Run("are told of when each begins and ends", func(t *testing.T) {
+		server := httptest.NewServer(says(http.StatusOK, job("j", routine.Queued)))
+		defer server.Close()
+		var told []string
+		c, err := client.New(client.Config{URL: server.URL, Calling: func() func() {
+			told = append(told, "begins")
+			return func() { told = append(told, "ends") }
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, _, err := c.Job(t.Context(), "j", 0); err != nil || !slices.Equal(told, []string{"begins", "ends"}) {
+			t.Errorf("%q, %v", told, err)
 		}
 	})
 	t.Run("put names into one segment of the path", func(t *testing.T) {

@@ -129,7 +129,7 @@ func (t *table) next() (row []string, line int, err error) {
 		case errors.As(err, &broken):
 			line = t.line + broken.StartLine - 1
 			t.skip(broken.StartLine)
-			return nil, line, fmt.Errorf("not CSV: %w", broken.Err)
+			return nil, line, quoteError(broken.Err)
 		case err != nil:
 			return nil, t.line, err
 		case strings.TrimSpace(strings.Join(row, "")) != "":
@@ -137,6 +137,14 @@ func (t *table) next() (row []string, line int, err error) {
 			return row, t.line + line - 1, nil
 		}
 	}
+}
+
+// quoteError says what is wrong with a quote, which is all that a row can be wrong in by itself.
+func quoteError(err error) error {
+	if errors.Is(err, csv.ErrBareQuote) {
+		return errors.New(`not CSV: a quote (") within a cell; write it twice, and the cell in quotes`)
+	}
+	return errors.New(`not CSV: a cell begins with a quote (") that does not end it`)
 }
 
 // skip goes on behind so many lines.
