@@ -8,6 +8,7 @@ import (
 
 	"routinely/cmd/routinely/cli"
 	"routinely/cmd/routinely/client"
+	"routinely/cmd/routinely/requests"
 	"routinely/shared/api"
 	"routinely/shared/routine"
 )
@@ -39,8 +40,7 @@ func (w *workingOff) correct(ctx context.Context, c *client.Client, letter api.D
 	return w.end(ctx, c, t, nil)
 }
 
-// members makes a JSON object of member=value pairs. All values are strings, as in a table, but the truth value. Without
-// pairs it is nil.
+// members makes a JSON object of member=value pairs. Values mean what they mean in the cells of a table. Without pairs it is nil.
 func members(pairs []string) (json.RawMessage, error) {
 	if len(pairs) == 0 {
 		return nil, nil
@@ -55,10 +55,7 @@ func members(pairs []string) (json.RawMessage, error) {
 		case twice:
 			return nil, cli.Usage("--set %s is given more than once", name)
 		}
-		object[name] = value
-		if strings.EqualFold(name, "hasAssets") && (value == "true" || value == "false") {
-			object[name] = value == "true"
-		}
+		object[name] = requests.Value(name, value)
 	}
 	return json.Marshal(object)
 }

@@ -100,7 +100,7 @@ func TestRedrive(t *testing.T) {
 
 func TestCorrect(t *testing.T) {
 	t.Run("has a correction checked before it is carried out", func(t *testing.T) {
-		code, calls, stderr := run(t, []string{"redrive", "a", "--set", "siteId=7", "--set", "description=x=y,z", "--set", "hasAssets=true", "--yes"},
+		code, calls, stderr := run(t, []string{"redrive", "a", "--set", "siteId=7", "--set", "description=x=y,z", "--set", "hasAssets=TRUE", "--yes"},
 			api.DeadLetter{ID: "a", DeadAt: died}, api.WorkedOff{Count: 1, IDs: []string{"a"}, DryRun: true}, api.WorkedOff{Count: 1, IDs: []string{"a"}})
 		request := `"request":{"description":"x=y,z","hasAssets":true,"siteId":"7"}`
 		want := []string{

@@ -173,24 +173,29 @@ func checkHeader(header []string) error {
 	return nil
 }
 
-// object writes a row as JSON, so that the rules and their words are the same for all formats. A truth value may be in the
-// capitals that spreadsheets write.
+// Value is what was written for a member as text, as JSON. The truth value may be in the capitals that spreadsheets write; everything else is
+// a text, which a request may have for a number, too.
+func Value(member, text string) any {
+	text = strings.TrimSpace(text)
+	if lower := strings.ToLower(text); fieldOf(member) == "hasAssets" && (lower == "true" || lower == "false") {
+		return lower == "true"
+	}
+	return text
+}
+
+// object writes a row as JSON, so that the rules and their words are the same for all formats.
 func object(header, row []string) []byte {
 	var out bytes.Buffer
 	out.WriteByte('{')
 	for i, text := range row {
-		cell := strings.TrimSpace(text)
-		if cell == "" {
+		if strings.TrimSpace(text) == "" {
 			continue
 		}
 		if out.Len() > 1 {
 			out.WriteByte(',')
 		}
 		name, _ := json.Marshal(header[i])
-		value, _ := json.Marshal(cell)
-		if lower := strings.ToLower(cell); fieldOf(header[i]) == "hasAssets" && (lower == "true" || lower == "false") {
-			value = []byte(lower)
-		}
+		value, _ := json.Marshal(Value(header[i], text))
 		out.Write(append(append(name, ':'), value...))
 	}
 	out.WriteByte('}')
