@@ -60,6 +60,7 @@ func (a *App) Run(ctx context.Context, args []string, commands ...*cobra.Command
 	root.AddCommand(commands...)
 	root.AddCommand(a.version(), exitCodesTopic(), outputTopic())
 	refuseStrangers(root)
+	fitHelp(root, a.width())
 	root.SetArgs(args)
 	root.SetIn(a.In)
 	root.SetOut(a.Out)

@@ -175,6 +175,24 @@ func TestResults(t *testing.T) {
 	})
 }
 
+func TestHelpFitsItsLines(t *testing.T) {
+	var out strings.Builder
+	a := &cli.App{Environ: []string{"COLUMNS=40"}, Streams: cli.Streams{Out: &out, Err: &out, In: strings.NewReader("")}}
+	long := "One paragraph that the author\nbroke elsewhere, of some length.\n\n  word   what it means, which is rather long\nand goes on\n  other  short"
+	if code := a.Run(t.Context(), []string{"do", "--help"}, &cobra.Command{Use: "do", Long: long, Run: func(*cobra.Command, []string) {}}); code != 0 {
+		t.Fatalf("exit code %d", code)
+	}
+	want := "One paragraph that the author broke\nelsewhere, of some length.\n\n  word   what it means, which is rather\n         long and goes on\n  other  short\n\nUsage:\n"
+	if !strings.HasPrefix(out.String(), want) {
+		t.Errorf("got %s", &out)
+	}
+	for line := range strings.Lines(out.String()) {
+		if len(line) > 41 && !strings.Contains(line, "ROUTINELY_URL") { // a word of the address is longer
+			t.Errorf("%d characters: %s", len(line), line)
+		}
+	}
+}
+
 func TestVariables(t *testing.T) {
 	var stderr strings.Builder
 	a := &cli.App{

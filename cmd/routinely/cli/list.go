@@ -36,7 +36,7 @@ const (
 
 // Flags gives a command that shows the list its flags.
 func (l List[T]) Flags(a *App, cmd *cobra.Command) {
-	usage := "only those `columns`, such as " + strings.Join(l.names(false)[:2], ",") + ", of " + andOr(l.names(true), "and") + leaving(l.inTurn())
+	usage := "only those `columns`, with commas between them, of " + andOr(l.names(true), "and") + leaving(l.inTurn())
 	cmd.Flags().Var(&names{into: &a.columns, known: l.names(true)}, columnsFlag, usage)
 	cmd.Flags().BoolVarP(&a.quiet, quietFlag, "q", false, "only the ids of the jobs, one a line")
 	_ = cmd.RegisterFlagCompletionFunc(columnsFlag, func(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {

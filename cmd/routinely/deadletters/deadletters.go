@@ -46,7 +46,7 @@ func (f *filterFlags) add(a verbs, cmd *cobra.Command) {
 	flags.StringVar(&f.Code, "code", "", "only those with this `code`, such as SiteParameterNotMatch")
 	_ = cmd.RegisterFlagCompletionFunc("code", a.completeCodes())
 	cli.Choice(cmd, &f.Step, "step", "only those that failed at this `step`", steps()...)
-	cli.Choice(cmd, &f.Origin, "origin", "only those that `one` gave up", api.Worker, api.Trigger)
+	cli.Choice(cmd, &f.Origin, "origin", "only those that this `side` gave up", api.Worker, api.Trigger)
 	flags.StringVar(&f.Name, "name", "", "only those about the routine of this `name`")
 	flags.StringVar(&f.RecordName, "record", "", "only those about this host `name`, in any of its forms")
 	flags.Int64Var(&f.SiteID, "site-id", 0, "only those about the site of this `id`")

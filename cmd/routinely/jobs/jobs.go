@@ -204,7 +204,7 @@ func (a verbs) cancel() *cobra.Command {
 		Long: `Call off jobs that no worker is at work on. They cannot be queued again: ask anew, under another idempotency key. What a job has made in
 ESA stays, and the job says what that is. See with routinely jobs list --state queued first which there are.`,
 		Example: `  routinely jobs list --state queued --name preview-41
-  routinely jobs cancel 039b9339-ba36-59da-bb27-93ba244291bb --reason "the pull request is closed"`,
+  routinely jobs cancel 039b9339-ba36-59da-bb27-93ba244291bb --reason closed`,
 		RunE: a.Call(func(ctx context.Context, c *client.Client, args []string) error {
 			return a.cancelAll(ctx, c, args, reason)
 		}),
