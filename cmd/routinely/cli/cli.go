@@ -43,8 +43,8 @@ type App struct {
 
 	// started is set once the flags and arguments are known to be right.
 	started bool
-	// busy is set while there is a bar.
-	busy bool
+	// bar is what shows how far a command is; nil while there is none.
+	bar *display.Progress
 	// closers end what was opened.
 	closers []func()
 }
@@ -118,19 +118,19 @@ type Progress struct {
 // Progress shows how far something is that can take longer than a second; total 0 means that nobody knows how much there is. Close must
 // follow.
 func (a *App) Progress(name string, total int) Progress {
-	a.busy = true
-	return Progress{display.NewProgress(a.Err, name, total), a}
+	a.bar = display.NewProgress(a.Err, name, total)
+	return Progress{a.bar, a}
 }
 
 // Close takes the bar away.
 func (p Progress) Close() {
 	p.Progress.Close()
-	p.app.busy = false
+	p.app.bar = nil
 }
 
 // calling shows that a call takes its time, unless a bar shows more.
 func (a *App) calling() func() {
-	if a.busy {
+	if a.bar != nil {
 		return func() {}
 	}
 	return display.NewProgress(a.Err, "waiting", 0).Close
@@ -217,8 +217,12 @@ func (a *App) Call(do func(ctx context.Context, c *client.Client, args []string)
 
 // Note writes a line for people. That nobody can see it is no reason to fail.
 func (a *App) Note(format string, args ...any) {
+	to := a.Err
+	if a.bar != nil {
+		to = a.bar
+	}
 	for line := range strings.SplitSeq(fmt.Sprintf(format, args...), "\n") {
-		_, _ = fmt.Fprintln(a.Err, display.Clean(line))
+		_, _ = fmt.Fprintln(to, display.Clean(line))
 	}
 }
 

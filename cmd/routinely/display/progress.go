@@ -2,6 +2,7 @@ package display
 
 import (
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/vbauerster/mpb/v8"
@@ -10,9 +11,11 @@ import (
 
 // Progress is a bar on a terminal, and nothing elsewhere. It appears after a second, so that what is quick shows none.
 type Progress struct {
+	to    io.Writer
 	bars  *mpb.Progress
 	bar   *mpb.Bar
 	delay *time.Timer
+	shown atomic.Bool
 }
 
 // patience is how long nothing is shown.
@@ -21,7 +24,7 @@ const patience = time.Second
 // NewProgress shows a bar that counts to total; 0 means that the total is not known. Close must follow.
 func NewProgress(to io.Writer, name string, total int) *Progress {
 	if !IsTerminal(to) {
-		return &Progress{}
+		return &Progress{to: to}
 	}
 	begun := make(chan struct{})
 	bars := mpb.New(mpb.WithOutput(to), mpb.WithWidth(40), mpb.WithRenderDelay(begun))
@@ -32,7 +35,12 @@ func NewProgress(to io.Writer, name string, total int) *Progress {
 	bar := bars.AddBar(int64(total),
 		mpb.PrependDecorators(decor.Name(name, decor.WC{W: 10, C: decor.DindentRight})),
 		mpb.AppendDecorators(counters, decor.Elapsed(decor.ET_STYLE_GO, decor.WC{W: 6})))
-	return &Progress{bars: bars, bar: bar, delay: time.AfterFunc(patience, func() { close(begun) })}
+	p := &Progress{to: to, bars: bars, bar: bar}
+	p.delay = time.AfterFunc(patience, func() {
+		close(begun)
+		p.shown.Store(true)
+	})
+	return p
 }
 
 // Set moves the bar.
@@ -40,6 +48,14 @@ func (p *Progress) Set(count int) {
 	if p.bar != nil {
 		p.bar.SetCurrent(int64(count))
 	}
+}
+
+// Write writes whole lines above the bar, which would overwrite what is written past it.
+func (p *Progress) Write(lines []byte) (int, error) {
+	if p.bar != nil && p.shown.Load() {
+		return p.bars.Write(lines)
+	}
+	return p.to.Write(lines)
 }
 
 // Close takes the bar away.

@@ -81,3 +81,27 @@ func TestProgressOnATerminal(t *testing.T) {
 		})
 	}
 }
+
+func TestNotesStayAboveTheBar(t *testing.T) {
+	for name, takes := range map[string]time.Duration{"before it appears": time.Millisecond, "while it is there": 1100 * time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			person, program := terminal(t)
+			seen := make(chan string)
+			go func() {
+				text, _ := io.ReadAll(person) // ends with an error when the program's end is closed
+				seen <- string(text)
+			}()
+			synctest.Test(t, func(*testing.T) {
+				bar := display.NewProgress(program, "ended", 30)
+				time.Sleep(takes)
+				_, _ = io.WriteString(bar, "a note\n")
+				time.Sleep(1100 * time.Millisecond)
+				bar.Close()
+			})
+			_ = program.Close()
+			if text := <-seen; !strings.Contains(text, "a note\r\nended") || strings.Count(text, "a note") != 1 {
+				t.Errorf("seen %q", text)
+			}
+		})
+	}
+}

@@ -46,7 +46,7 @@ type submitted struct {
 	SameAs int `json:"sameAs,omitempty"`
 	// Job is the job as it was seen last, if it was waited for.
 	Job *routine.Job `json:"job,omitempty"`
-	// Request is what a dry run would send, and Note what it depends on whether it is accepted.
+	// Request is what a dry run would send, as it may be shown, and Note what it depends on whether it is accepted.
 	Request *routine.Request `json:"request,omitempty"`
 	Note    string           `json:"note,omitempty"`
 
@@ -83,7 +83,8 @@ func (s *submission) prepare(items []requests.Item) []submitted {
 		s.giveKey(r, item.Request, fmt.Sprintf("%s/%d", made, i))
 		r.request = client.Keyed{Request: item.Request, Key: r.Key}
 		if s.dryRun {
-			r.Status, r.Request = statusValid, &item.Request
+			shown := item.Request.Shown()
+			r.Status, r.Request = statusValid, &shown
 			r.checkCallback()
 		}
 		known.compare(r)
@@ -103,7 +104,7 @@ func (r *submitted) count() {
 
 // checkCallback holds a callback URL to what every deployment asks of it, which accept does otherwise. What an operator can allow is noted.
 func (r *submitted) checkCallback() {
-	url := r.Request.CallbackURL
+	url := r.request.CallbackURL
 	if url == "" {
 		return
 	}
