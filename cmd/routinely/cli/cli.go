@@ -226,12 +226,13 @@ func (a *App) Note(format string, args ...any) {
 	}
 }
 
+// paint is whether colours are wanted: of tables alone.
 func (a *App) paint() display.Paint {
-	switch a.color {
-	case "always":
-		return true
-	case "never":
+	switch {
+	case a.output != outputTable || a.color == "never":
 		return false
+	case a.color == "always":
+		return true
 	}
 	return display.Paint(a.Variable("NO_COLOR") == "" && display.IsTerminal(a.Out))
 }

@@ -111,8 +111,8 @@ func TestResults(t *testing.T) {
 		}
 	})
 	t.Run("are rows for spreadsheets, which take no cell for a formula", func(t *testing.T) {
-		_, stdout, _ := run(t, func(a *cli.App) error { return words().Show(a, things[:1]) }, "-o", "csv", "--columns", "formula,TWICE")
-		if want := "formula,twice\n'=succeeded,\"succeeded,succeeded\"\n"; stdout != want {
+		_, stdout, _ := run(t, func(a *cli.App) error { return words().Show(a, things[:1]) }, "-o", "csv", "--columns", "formula,TWICE,state", "--color", "always")
+		if want := "formula,twice,state\n'=succeeded,\"succeeded,succeeded\",succeeded\n"; stdout != want {
 			t.Errorf("got %q, want %q", stdout, want)
 		}
 	})

@@ -22,9 +22,11 @@ func (w *workingOff) correct(ctx context.Context, c *client.Client, letter api.D
 	}
 	request := cmp.Or(would.Request, letter.Request) // a correction that changes nothing is not told
 	if w.wanted.DryRun && request != nil {
-		err := w.Show(would, requestFields(letter.ID, *request))
-		w.noteReal()
-		return err
+		defer w.noteReal()
+		if letter.Request = request; w.AsList() {
+			return outcomes().Show(w.App, wouldBe([]api.DeadLetter{letter}))
+		}
+		return w.Show(would, requestFields(letter.ID, *request))
 	}
 	if len(would.Failed) == 0 && !w.wanted.DryRun {
 		if err := w.confirm(ctx, 1, true); err != nil {

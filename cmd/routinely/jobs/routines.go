@@ -73,5 +73,8 @@ func (a verbs) showRoutine(r api.Routine) error {
 			return err
 		}
 	}
+	if r.More {
+		a.Note("next: routinely jobs list --name %s --limit 0", cli.Word(r.Name))
+	}
 	return records().Show(a.App, r.Records)
 }
