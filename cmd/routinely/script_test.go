@@ -124,28 +124,29 @@ func until(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// interrupts starts a command, interrupts it when it has written a line, and wants an exit code: interrupts CODE COMMAND... Its first
-// line is then in the file first, and what it wrote to stderr in the file last.
+// interrupts starts a command, interrupts it when it has written a line that begins with a text, and wants an exit code: interrupts CODE TEXT
+// COMMAND... What it wrote to stderr is then in the file last.
 func interrupts(ts *testscript.TestScript, _ bool, args []string) {
 	ctx, stop := context.WithTimeout(context.Background(), limit)
 	defer stop()
-	cmd := exec.CommandContext(ctx, args[1], args[2:]...)
+	cmd := exec.CommandContext(ctx, args[2], args[3:]...)
 	cmd.Dir, cmd.Env = ts.MkAbs("."), append(os.Environ(), "ROUTINELY_URL="+ts.Getenv("ROUTINELY_URL"))
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	stdout, err := cmd.StdoutPipe()
 	ts.Check(err)
 	ts.Check(cmd.Start())
-	first, err := bufio.NewReader(stdout).ReadString('\n')
-	ts.Check(err)
+	lines := bufio.NewScanner(stdout)
+	for lines.Scan() && !strings.HasPrefix(lines.Text(), args[1]) {
+	}
+	ts.Check(lines.Err())
+	reached := lines.Text()
 	ts.Check(cmd.Process.Signal(os.Interrupt))
 	_, _ = io.Copy(io.Discard, stdout)
 	if got := code(cmd.Wait()); strconv.Itoa(got) != args[0] {
-		ts.Fatalf("exit code %d after %q, want %s: %s", got, first, args[0], &stderr)
+		ts.Fatalf("exit code %d after %q, want %s: %s", got, reached, args[0], &stderr)
 	}
-	for name, text := range map[string]string{"first": first, "last": stderr.String()} {
-		ts.Check(os.WriteFile(ts.MkAbs(name), []byte(text), 0o600))
-	}
+	ts.Check(os.WriteFile(ts.MkAbs("last"), []byte(stderr.String()), 0o600))
 }
 
 // sendHTTP makes a call that must succeed: http METHOD URL [BODY].
