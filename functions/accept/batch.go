@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"strconv"
 
@@ -21,7 +23,7 @@ const (
 
 // createRoutines accepts many requests, each for itself.
 func (s *Service) createRoutines(r *http.Request) (reply, error) {
-	body, media, err := readBody(r, api.MaxBatchBytes, mediaNDJSON, mediaLines)
+	body, media, err := readBody(r, mediaNDJSON, mediaLines)
 	if err != nil {
 		return reply{}, err
 	}
@@ -41,12 +43,13 @@ func (s *Service) createRoutines(r *http.Request) (reply, error) {
 		return reply{}, err
 	}
 	admissions := make([]admission, len(items))
+	told := room{problems: batchProblems}
 	var jobs []routine.Job
 	var places []int
 	for i, item := range items {
 		job, err := s.batchJob(caller, item, i, key)
 		if err != nil {
-			admissions[i].err = err
+			admissions[i].err = told.only(err)
 			continue
 		}
 		jobs, places = append(jobs, job), append(places, i)
@@ -57,27 +60,65 @@ func (s *Service) createRoutines(r *http.Request) (reply, error) {
 	return s.answerBatch(r.Context(), admissions), nil
 }
 
-// batchItems cuts a batch into its requests.
-func batchItems(body []byte, array bool) ([]json.RawMessage, error) {
-	var items []json.RawMessage
+// batchItems cuts a batch into its requests, which are parts of the body. It stops at the first that is too many.
+func batchItems(body []byte, array bool) (items []json.RawMessage, err error) {
+	pieces := lines(body)
 	if array {
-		if err := json.Unmarshal(body, &items); err != nil {
-			return nil, problemMalformed.with("want a JSON array of requests: " + err.Error())
+		if pieces, err = elements(body); err != nil {
+			return nil, err
 		}
-	} else {
+	}
+	for item := range pieces {
+		if len(items) == api.MaxBatch {
+			return nil, problemTooLarge.with(fmt.Sprintf("the batch holds more than the %d requests that are possible", api.MaxBatch))
+		}
+		items = append(items, item)
+	}
+	if len(items) == 0 {
+		return nil, problemMalformed.with("the batch holds no request")
+	}
+	return items, nil
+}
+
+// elements are those of a body that must be a JSON array.
+func elements(body []byte) (iter.Seq[json.RawMessage], error) {
+	if !json.Valid(body) {
+		var ignored json.RawMessage
+		return nil, problemMalformed.with("want a JSON array of requests: " + json.Unmarshal(body, &ignored).Error())
+	}
+	array := bytes.TrimSpace(body)
+	if array[0] != '[' {
+		return nil, problemMalformed.with("want a JSON array of requests")
+	}
+	return routine.Elements(array), nil
+}
+
+// lines are those of a body that are not empty.
+func lines(body []byte) iter.Seq[json.RawMessage] {
+	return func(yield func(json.RawMessage) bool) {
 		for line := range bytes.Lines(body) {
-			if line = bytes.TrimSpace(line); len(line) > 0 {
-				items = append(items, line)
+			if line = bytes.TrimSpace(line); len(line) > 0 && !yield(line) {
+				return
 			}
 		}
 	}
-	switch {
-	case len(items) == 0:
-		return nil, problemMalformed.with("the batch holds no request")
-	case len(items) > api.MaxBatch:
-		return nil, problemTooLarge.with(fmt.Sprintf("the batch holds %d requests, at most %d are possible", len(items), api.MaxBatch))
+}
+
+// batchProblems is how many problems a batch tells of, beside the first of each item.
+const batchProblems = 1000
+
+// room is what is left of the problems that an answer may tell of.
+type room struct{ problems int }
+
+// only takes from an error the problems for which there is room. It leaves the first.
+func (r *room) only(err error) error {
+	var invalid *routine.Invalid
+	if !errors.As(err, &invalid) {
+		return err
 	}
-	return items, nil
+	few := routine.Few(invalid.Problems, 1+r.problems)
+	r.problems = max(0, r.problems-len(few)+1)
+	return &routine.Invalid{Malformed: invalid.Malformed, Problems: few}
 }
 
 // batchJob is the job of one item. An item without a key of its own has one if the whole batch has: sending the batch again

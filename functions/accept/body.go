@@ -12,22 +12,16 @@ import (
 	"slices"
 	"strings"
 
-	"routinely/queue"
 	"routinely/shared/routine"
 )
-
-// maxBody is the longest body read of everything but a batch. A job travels in one MNS message, so more could never be
-// accepted.
-const maxBody = queue.MaxMessageBytes
 
 // isJSON reports whether a media type is JSON's or ends in its suffix (RFC 6839).
 func isJSON(media string) bool {
 	return media == "application/json" || strings.HasSuffix(media, "+json")
 }
 
-// readBody checks the headers that describe the body, and returns the body unless it is longer than limit. Media types beside
-// JSON's are possible if they are in others.
-func readBody(r *http.Request, limit int, others ...string) (body []byte, media string, err error) {
+// readBody checks the headers that describe the body, and returns the body. Media types beside JSON's are possible if they are in others.
+func readBody(r *http.Request, others ...string) (body []byte, media string, err error) {
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return nil, "", problemMediaType.with(fmt.Sprintf("Content-Encoding %q: send the body as it is", encoding))
 	}
@@ -40,11 +34,7 @@ func readBody(r *http.Request, limit int, others ...string) (body []byte, media 
 	if charset := params["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
 		return nil, "", problemMediaType.with(fmt.Sprintf("charset %q: JSON is UTF-8", charset))
 	}
-	body = visitOf(r.Context()).body
-	if len(body) > limit {
-		return nil, "", problemTooLarge.with(fmt.Sprintf("the body is longer than %d bytes", limit))
-	}
-	return body, media, nil
+	return visitOf(r.Context()).body, media, nil
 }
 
 // readOptional reads a JSON body into a struct, if there is a body. Unknown fields are refused: a misspelt one would be
@@ -58,7 +48,7 @@ func readOptional(r *http.Request, into any) error {
 
 // readStrict is readOptional for a body that must be there.
 func readStrict(r *http.Request, into any) error {
-	body, _, err := readBody(r, maxBody)
+	body, _, err := readBody(r)
 	if err != nil {
 		return err
 	}

@@ -2,12 +2,10 @@ package accept
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"time"
 
-	"routinely/shared/api"
 	"routinely/shared/auth"
 	"routinely/shared/fault"
 	"routinely/shared/ledger"
@@ -42,13 +40,12 @@ const ownRule auth.Scope = ""
 // counts for itself says 0, and calls spend.
 func (s *Service) allow(scope auth.Scope, cost int, h handler) handler {
 	return func(r *http.Request) (reply, error) {
-		// A signature is one of the whole body.
-		body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, api.MaxBatchBytes))
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			return reply{}, problemTooLarge.with("the body is longer than any request may be")
+		limit := bodyLimits()[r.Pattern]
+		if r.ContentLength > int64(limit) {
+			return reply{}, tooLong(limit)
 		}
-		if err != nil {
+		body := make([]byte, r.ContentLength) // whole: a signature is one of all of it
+		if _, err := io.ReadFull(r.Body, body); err != nil {
 			return reply{}, problemMalformed.with("the body could not be read: " + err.Error())
 		}
 		caller, err := s.Guard.Authenticate(r.Header, body, s.Now())

@@ -90,7 +90,7 @@ func (c *contract) violation(ctx context.Context, event []byte, res Response) er
 	}
 	req, err := importRequest(ctx, event)
 	if err != nil {
-		return c.outside(answer, http.StatusBadRequest)
+		return c.outside(answer, http.StatusBadRequest, http.StatusRequestEntityTooLarge)
 	}
 	head := req.Method == http.MethodHead
 	if head {
@@ -135,6 +135,7 @@ func (c *contract) outside(got clientAnswer, statuses ...int) error {
 	code := map[int]string{
 		http.StatusBadRequest: "not-an-http-event", http.StatusNotFound: "no-such-path",
 		http.StatusMethodNotAllowed: "method-not-allowed", http.StatusInternalServerError: "internal",
+		http.StatusRequestEntityTooLarge: "too-large",
 	}[got.status]
 	media := got.header.Get("Content-Type")
 	switch {

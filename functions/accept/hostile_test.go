@@ -180,40 +180,6 @@ func (f *function) refuses(t *testing.T, e map[string]any, status int, code stri
 	return p
 }
 
-func TestBodiesAreMeasuredFirst(t *testing.T) {
-	f := start(t)
-	for name, test := range map[string]struct {
-		path, media string
-		limit       int
-	}{
-		"a request":        {"/v1/routines", "application/json", maxBody},
-		"a batch":          {"/v1/routines:batch", "application/json", api.MaxBatchBytes},
-		"lines of a batch": {"/v1/routines:batch", mediaNDJSON, api.MaxBatchBytes},
-		"a redrive":        {"/v1/dead-letters:redrive", "application/json", maxBody},
-		"a redrive of one": {"/v1/dead-letters/1:redrive", "application/json", maxBody},
-	} {
-		t.Run(name+" that is too long is refused whatever is in it", func(t *testing.T) {
-			if testing.Short() && test.media == mediaNDJSON {
-				t.Skip("another batch is measured, and megabytes take half a second")
-			}
-			e := event("POST", test.path, strings.Repeat("[", test.limit+1), "Content-Type", test.media)
-			f.refuses(t, e, http.StatusRequestEntityTooLarge, "too-large")
-			if testing.Short() && test.limit > maxBody {
-				return // megabytes of Base64 take a second
-			}
-			e["body"] = strings.Repeat("\xff", test.limit+1)
-			f.refuses(t, encoded(e), http.StatusRequestEntityTooLarge, "too-large")
-		})
-	}
-	t.Run("a body that is too long is refused before anybody asks who sent it", func(t *testing.T) {
-		g, _ := guarded(t, 0)
-		g.refuses(t, event("POST", "/v1/routines", strings.Repeat("[", api.MaxBatchBytes+1)), http.StatusRequestEntityTooLarge, "too-large")
-	})
-	t.Run("one byte less is read", func(t *testing.T) {
-		f.refuses(t, event("POST", "/v1/routines", strings.Repeat(" ", maxBody)), http.StatusBadRequest, "malformed-request")
-	})
-}
-
 func TestDepth(t *testing.T) {
 	// Far more than a decoder needs that does not call itself, and far less than one level of a call for each brace. A process
 	// whose stack is larger ends.
@@ -293,7 +259,7 @@ func TestRepeatedMembers(t *testing.T) {
 		"as they are":       `{"name":"pr-1","name":"pr-2","siteId":7,"recordName":"a.example.com"}`,
 		"in ESA's spelling": `{"name":"pr-1","Name":"pr-1","siteId":7,"recordName":"a.example.com"}`,
 		"escaped":           `{"name":"pr-1","n\u0061me":"pr-1","siteId":7,"recordName":"a.example.com"}`,
-		"by the thousand":   "{" + strings.Repeat(`"name":"x",`, 5_000) + `"name":"x"}`,
+		"by the hundred":    "{" + strings.Repeat(`"name":"x",`, 99) + `"name":"x"}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := f.refuses(t, event("POST", "/v1/routines", body), http.StatusBadRequest, "malformed-request")

@@ -19,7 +19,7 @@ const pollAfter = "2"
 
 // createRoutine accepts one request.
 func (s *Service) createRoutine(r *http.Request) (reply, error) {
-	body, _, err := readBody(r, maxBody)
+	body, _, err := readBody(r)
 	if err != nil {
 		return reply{}, err
 	}
@@ -142,7 +142,7 @@ func (s *Service) listJobs(r *http.Request) (reply, error) {
 		State: choice(q, "state", routine.States()...), Name: q.name("name"), RecordName: q.recordName("record"), Caller: q.word("caller"),
 		CallbackFailed: choice(q, "callback", routine.CallbackFailed) != "",
 	}
-	limit, cursor := q.number("limit", defaultPage, 1, ledger.MaxPage), q.text("cursor")
+	limit, cursor := q.number("limit", defaultPage, 1, ledger.MaxPage), q.short("cursor", maxCursor)
 	if err := q.end(); err != nil {
 		return reply{}, err
 	}

@@ -60,9 +60,7 @@ func checkFilter(f *api.DeadLetterFilter) (problems []routine.Problem) {
 		}
 	}
 	for member, text := range map[string]string{"code": f.Code, "caller": f.Caller, "keyPrefix": f.KeyPrefix} {
-		if len(text) > maxWord {
-			check(member, fmt.Sprintf("has %d bytes, at most %d are possible", len(text), maxWord))
-		}
+		check(member, tooManyBytes(text, maxWord))
 	}
 	check("ids", checkIDs(f.IDs))
 	check("kind", oneOf(fault.Kind(f.Kind), kinds()))

@@ -25,6 +25,9 @@ func readPlace(cursor string, now time.Time) (p place, detail string) {
 	if cursor == "" {
 		return place{AsOf: now.UTC()}, ""
 	}
+	if detail := tooManyBytes(cursor, maxCursor); detail != "" {
+		return place{}, detail
+	}
 	text, err := base64.RawURLEncoding.DecodeString(cursor)
 	if err != nil || json.Unmarshal(text, &p) != nil || p.cursor() != cursor {
 		return place{}, "is not one that was returned as next"

@@ -36,9 +36,12 @@ func (p problem) Error() string { return p.Code + ": " + p.Detail }
 // Unwrap returns the cause.
 func (p problem) Unwrap() error { return p.cause }
 
+// maxDetail bounds a detail in bytes, which can repeat what the caller wrote.
+const maxDetail = 4000
+
 // with returns the problem with a detail of its own.
 func (p problem) with(detail string) problem {
-	p.Detail = detail
+	p.Detail = clip(detail, maxDetail)
 	return p
 }
 
@@ -155,8 +158,8 @@ func problemOf(err error) problem {
 		if invalid.Malformed {
 			p = problemMalformed
 		}
-		p.Detail, p.Errors = invalid.Error(), invalid.Problems
-		return p
+		p.Errors = invalid.Problems
+		return p.with(invalid.Error())
 	}
 	p := problemInternal
 	p.cause = err

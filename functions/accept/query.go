@@ -38,13 +38,28 @@ func (q *query) text(name string) string {
 // maxWord is the longest text of a filter, in bytes.
 const maxWord = 255
 
+// maxCursor is a length that no cursor has, in bytes. The longest is one of dead letters, with an id of 255 bytes in it.
+const maxCursor = 2048
+
 // word takes a parameter that is a short text.
-func (q *query) word(name string) string {
+func (q *query) word(name string) string { return q.short(name, maxWord) }
+
+// short takes a parameter that is a text of at most so many bytes.
+func (q *query) short(name string, most int) string {
 	text := q.text(name)
-	if len(text) > maxWord {
-		q.wrong(name, "value", fmt.Sprintf("has %d bytes, at most %d are possible", len(text), maxWord))
+	if detail := tooManyBytes(text, most); detail != "" {
+		q.wrong(name, "value", detail)
+		return ""
 	}
 	return text
+}
+
+// tooManyBytes says that a text is longer than it may be; empty if it is not.
+func tooManyBytes(text string, most int) (detail string) {
+	if len(text) <= most {
+		return ""
+	}
+	return fmt.Sprintf("has %d bytes, at most %d are possible", len(text), most)
 }
 
 // name takes a parameter that is a routine's name.
@@ -123,15 +138,12 @@ func (q *query) reason() string {
 
 // checkReason says what is wrong with a reason.
 func checkReason(text string) (p routine.Problem, wrong bool) {
-	if len(text) <= api.MaxReason {
-		return p, false
-	}
-	detail := fmt.Sprintf("has %d bytes, at most %d are possible", len(text), api.MaxReason)
-	return routine.Problem{Pointer: "/reason", Code: "value", Detail: detail}, true
+	detail := tooManyBytes(text, api.MaxReason)
+	return routine.Problem{Pointer: "/reason", Code: "value", Detail: detail}, detail != ""
 }
 
 func (q *query) wrong(name, code, detail string) {
-	q.problems = append(q.problems, routine.Problem{Pointer: "/" + name, Code: code, Detail: detail})
+	q.problems = append(q.problems, routine.Problem{Pointer: "/" + clip(name, maxShown), Code: code, Detail: detail})
 }
 
 // maxQueryProblems bounds what is told of an address; somebody who sends a thousand unknown parameters needs no list of them.

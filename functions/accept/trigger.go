@@ -2,33 +2,30 @@ package accept
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
 	"unicode/utf8"
 
 	"routinely/shared/logging"
+	"routinely/shared/routine"
 )
 
 // request is the part we use of the event a Function Compute HTTP trigger sends, format v1
 // (https://help.aliyun.com/document_detail/2545977).
 type request struct {
-	RawPath         string            `json:"rawPath"`
-	Headers         map[string]string `json:"headers"`
-	QueryParameters map[string]string `json:"queryParameters"`
-	Body            string            `json:"body"`
-	IsBase64Encoded bool              `json:"isBase64Encoded"`
-	RequestContext  struct {
-		HTTP struct {
-			Method   string `json:"method"`
-			Path     string `json:"path"`
-			SourceIP string `json:"sourceIp"`
-		} `json:"http"`
-	} `json:"requestContext"`
+	method, path, rawPath, sourceIP string
+	headers, query                  map[string]string
+	// body is still a JSON string, and part of the event.
+	body     json.RawMessage
+	isBase64 bool
 }
 
 // Response is what the trigger turns into the HTTP answer. Headers is never nil: it would be written as null.
@@ -52,48 +49,127 @@ func serveEvent(ctx context.Context, event []byte, handler http.Handler) (out Re
 		out = answer.export()
 	}()
 	req, err := importRequest(ctx, event)
-	if err != nil {
-		logging.From(ctx).WithField(logging.Error, err.Error()).Warn("the event is not that of an HTTP trigger")
+	var tooLarge problem
+	switch {
+	case errors.As(err, &tooLarge):
+		writeProblem(ctx, answer, tooLarge)
+	case err != nil:
+		logging.From(ctx).WithField(logging.Error, clip(err.Error(), maxShown)).Warn("the event is not that of an HTTP trigger")
 		writeProblem(ctx, answer, problemNotHTTP)
-		return
+	default:
+		handler.ServeHTTP(answer, req)
 	}
-	handler.ServeHTTP(answer, req)
 	return
 }
 
-// importRequest makes an http.Request of the event. Values that were repeated arrive joined by commas and stay so.
+// importRequest makes an http.Request of the event. Values that were repeated arrive joined by commas and stay so. An event that is longer than
+// any request may be is refused before it is read, and a body before it is copied: the error is then a problem.
 func importRequest(ctx context.Context, event []byte) (*http.Request, error) {
-	var in request
-	if err := json.Unmarshal(event, &in); err != nil {
-		return nil, fmt.Errorf("event: %w", err)
+	if len(event) > MaxEvent() {
+		return nil, tooLong(longestBody())
 	}
-	body := []byte(in.Body)
-	if in.IsBase64Encoded {
-		decoded, err := base64.StdEncoding.DecodeString(in.Body)
-		if err != nil {
-			return nil, fmt.Errorf("event body: %w", err)
-		}
-		body = decoded
+	in, err := readEvent(event)
+	if err != nil {
+		return nil, err
+	}
+	body, err := in.readBody()
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, in.method, "/", body)
+	if err != nil || !strings.HasPrefix(in.path, "/") {
+		return nil, fmt.Errorf("event: method %q, path %q", clip(in.method, maxShown), clip(in.path, maxShown))
 	}
 	query := url.Values{}
-	for name, value := range in.QueryParameters {
+	for name, value := range in.query {
 		query.Set(name, value)
 	}
-	path := in.RequestContext.HTTP.Path
-	if path == "" {
-		path = in.RawPath
-	}
-	req, err := http.NewRequestWithContext(ctx, in.RequestContext.HTTP.Method, "/", bytes.NewReader(body))
-	if err != nil || !strings.HasPrefix(path, "/") {
-		return nil, fmt.Errorf("event: method %q, path %q", in.RequestContext.HTTP.Method, path)
-	}
-	req.URL = &url.URL{Path: path, RawPath: in.RawPath, RawQuery: query.Encode()}
-	for name, value := range in.Headers {
+	req.URL = &url.URL{Path: in.path, RawPath: in.rawPath, RawQuery: query.Encode()}
+	for name, value := range in.headers {
 		req.Header.Add(name, value) // the same name in two cases is two headers
 	}
 	req.Host = req.Header.Get("Host")
-	req.RemoteAddr = in.RequestContext.HTTP.SourceIP
+	req.RemoteAddr = in.sourceIP
 	return req, nil
+}
+
+// readEvent takes the event apart. The body, which is nearly all of it, stays where it is.
+func readEvent(event []byte) (in request, err error) {
+	var call struct {
+		HTTP struct {
+			Method   string `json:"method"`
+			Path     string `json:"path"`
+			SourceIP string `json:"sourceIp"`
+		} `json:"http"`
+	}
+	object := bytes.TrimSpace(event)
+	if !json.Valid(event) || object[0] != '{' {
+		return in, errors.New("event: it is no JSON object")
+	}
+	wanted := map[string]any{
+		"rawPath": &in.rawPath, "headers": &in.headers, "queryParameters": &in.query, "isBase64Encoded": &in.isBase64, "requestContext": &call,
+	}
+	rest := len(object)
+	for name, value := range routine.Members(object) {
+		if name == "body" {
+			in.body = value
+			rest -= len(value)
+		}
+	}
+	if rest > maxRest {
+		return in, problemTooLarge.with(fmt.Sprintf("all but the body is longer than %d bytes", maxRest))
+	}
+	for name, value := range routine.Members(object) {
+		if into := wanted[name]; into != nil {
+			if err := json.Unmarshal(value, into); err != nil {
+				return in, fmt.Errorf("event: %s: %w", name, err)
+			}
+		}
+	}
+	in.method, in.path, in.sourceIP = call.HTTP.Method, cmp.Or(call.HTTP.Path, in.rawPath), call.HTTP.SourceIP
+	return in, nil
+}
+
+// readBody is the body as it was sent.
+func (in request) readBody() (io.Reader, error) {
+	longest := longestBody()
+	var body []byte
+	var text string
+	var into any = &text
+	inEvent := longest
+	if in.isBase64 {
+		into, inEvent = &body, base64.StdEncoding.EncodedLen(longest) // JSON has bytes as Base64
+	}
+	if leastLength(in.body) > inEvent {
+		return nil, tooLong(longest)
+	}
+	if in.body != nil {
+		if err := json.Unmarshal(in.body, into); err != nil {
+			return nil, fmt.Errorf("event: body: %w", err)
+		}
+	}
+	if len(body)+len(text) > longest {
+		return nil, tooLong(longest)
+	}
+	if in.isBase64 {
+		return bytes.NewReader(body), nil
+	}
+	return strings.NewReader(text), nil
+}
+
+// leastLength is a length in bytes that the text of a JSON string has at least: an escape is one byte or more.
+func leastLength(text []byte) (length int) {
+	for at := len(`"`); at < len(text)-len(`"`); length++ {
+		switch {
+		case text[at] != '\\':
+			at++
+		case text[at+1] == 'u':
+			at += len(`\u003c`)
+		default:
+			at += len(`\n`)
+		}
+	}
+	return length
 }
 
 // recorder keeps what a handler writes. The recorder of net/http/httptest does the same and more, for which the function would
@@ -101,7 +177,7 @@ func importRequest(ctx context.Context, event []byte) (*http.Request, error) {
 type recorder struct {
 	status int
 	header http.Header
-	body   bytes.Buffer
+	body   strings.Builder
 }
 
 func newRecorder() *recorder { return &recorder{status: http.StatusOK, header: http.Header{}} }
@@ -117,10 +193,8 @@ func (a *recorder) export() Response {
 	for name, values := range a.header {
 		out.Headers[name] = strings.Join(values, ", ")
 	}
-	if body := a.body.Bytes(); utf8.Valid(body) {
-		out.Body = string(body)
-	} else {
-		out.Body, out.IsBase64Encoded = base64.StdEncoding.EncodeToString(body), true
+	if out.Body = a.body.String(); !utf8.ValidString(out.Body) {
+		out.Body, out.IsBase64Encoded = base64.StdEncoding.EncodeToString([]byte(out.Body)), true
 	}
 	return out
 }

@@ -19,6 +19,8 @@ import (
 const (
 	maxHostName = 253
 	maxLabel    = 63
+	// maxGivenName is the longest text in bytes that can be a host name: a character outside of ASCII takes four at most.
+	maxGivenName = 4 * maxHostName
 	// firstUserPort is the first port for which a program needs no privilege.
 	firstUserPort = 1024
 	// maxShown bounds what a fault shows of a URL or an answer, in bytes.
@@ -163,6 +165,9 @@ func readHost(u *url.URL, policy Policy) (host string, addr netip.Addr, err erro
 // of its own for hyphens (as in r3---sn.example.com). An internationalised name is taken only if what it becomes stays as it is: package
 // idna makes names of broken texts that it would not read.
 func readName(given string) (name string, ok bool) {
+	if len(given) > maxGivenName { // the time that package idna takes grows with the square
+		return "", false
+	}
 	name = strings.TrimSuffix(strings.ToLower(given), ".")
 	if isPlain(name) && !strings.Contains("."+name, ".xn--") {
 		return name, true

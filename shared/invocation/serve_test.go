@@ -29,7 +29,7 @@ func parts(t *testing.T) *invocation.Parts {
 	return p
 }
 
-type handler = func(context.Context, json.RawMessage) (string, error)
+type handler = func(context.Context, []byte) (string, error)
 
 func nothing(context.Context) {}
 
@@ -37,7 +37,7 @@ func TestServe(t *testing.T) {
 	t.Run("passes events on, and what is said of them back", func(t *testing.T) {
 		failed := errors.New("no")
 		invocation.Serve(sim.Process(t, func(h any, _ func(context.Context)) {
-			got, err := h.(handler)(t.Context(), json.RawMessage(`1`))
+			got, err := h.(handler)(t.Context(), []byte(`1`))
 			if got != "done 1" || !errors.Is(err, failed) {
 				t.Errorf("%q, %v", got, err)
 			}

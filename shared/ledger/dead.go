@@ -165,10 +165,16 @@ func (l *Ledger) chosen(f DeadFilter) func(context.Context, query, int, string) 
 		if err != nil {
 			return nil, "", err
 		}
+		size := 0
 		for _, id := range ids {
-			if r := found[id]; r != nil && f.fits(r) {
-				rows = append(rows, r)
+			r := found[id]
+			if r == nil || !f.fits(r) {
+				continue
 			}
+			if size += r.listed; size > maxPageBytes && len(rows) > 0 {
+				return rows, l.cursor(q, id), nil
+			}
+			rows = append(rows, r)
 		}
 		return rows, next, nil
 	}

@@ -14,6 +14,9 @@ import (
 // MaxPage is the largest page of a list.
 const MaxPage = 100
 
+// maxPageBytes bounds what the rows of a page take as they are stored. A page of longer ones is short and has a cursor.
+const maxPageBytes = 1 << 20
+
 // maxCalls bounds the calls of a page. Where a filter by several values fits few of the many rows that have one of them, the page is short
 // and has a cursor.
 const maxCalls = 5
@@ -70,7 +73,7 @@ func checkWords(words map[string]string) *fault.Error {
 
 // Jobs lists jobs, those accepted latest first, without what routine.Job says lists do not have. limit is 1 to MaxPage. cursor is empty for
 // the first page, then what the page before returned as next; next is empty after the last job. A page can hold fewer jobs than limit, even
-// none, and not be the last.
+// none, and not be the last: no page but one of a single job takes more than a MiB.
 //
 // A job that is there all the time is listed exactly once over all pages, whatever is written meanwhile, unless a filter by state is given
 // and its state changes. Invalid faults have the codes InvalidFilter, InvalidLimit and InvalidCursor.
@@ -113,7 +116,7 @@ func (l *Ledger) page(ctx context.Context, q query, limit int, cursor string) (r
 		}
 	}
 	rows = []*Row{}
-	step := limit
+	step, size := limit, 0
 	for calls := 0; calls+1+callsFor(limit-len(rows)) <= maxCalls; {
 		entries, following, err := l.jobs.scan(ctx, q.span, step)
 		if err != nil {
@@ -126,15 +129,22 @@ func (l *Ledger) page(ctx context.Context, q query, limit int, cursor string) (r
 			return nil, "", err
 		}
 		calls += callsFor(len(wanted))
+		full := false
 		for _, e := range wanted {
-			if r := found[e.id]; r != nil && r.lists(e.key) && q.fits(r) {
-				rows = append(rows, r)
+			r := found[e.id]
+			if r == nil || !r.lists(e.key) || !q.fits(r) {
+				continue
 			}
+			if size += r.listed; size > maxPageBytes && len(rows) > 0 {
+				rest, full = e.s, true
+				break
+			}
+			rows = append(rows, r)
 		}
 		if q.span.from = following; rest != "" {
 			q.span.from = rest
 		}
-		if q.span.from == "" || len(rows) == limit {
+		if q.span.from == "" || len(rows) == limit || full {
 			break
 		}
 		if q.holds != nil {

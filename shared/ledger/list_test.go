@@ -81,6 +81,58 @@ func TestJobs(t *testing.T) {
 	})
 }
 
+func TestPagesAreShortIfJobsAreLong(t *testing.T) {
+	b := newBook(t)
+	const many, long, most = 100, 39_000, 1 << 20
+	rows := newRows(many)
+	for i := range rows {
+		job := rows[i].Job
+		job.Request.Description = new(strings.Repeat("d", long))
+		rows[i] = ledger.Unreadable(job, failureAt(i, "Taken"), "it would fail again", ledger.Worker, nil, nil)
+		rows[i].Request = job.Request
+	}
+	b.create(t, rows...)
+	var ids []string
+	for _, row := range slices.Backward(rows) {
+		ids = append(ids, row.ID)
+	}
+	for name, page := range map[string]func(cursor string) (ids []string, next string, err error){
+		"of jobs": func(cursor string) ([]string, string, error) {
+			jobs, next, err := b.Jobs(t.Context(), ledger.Filter{}, many, cursor)
+			var ids []string
+			for _, job := range jobs {
+				ids = append(ids, job.ID)
+			}
+			return ids, next, err
+		},
+		"of dead letters": func(cursor string) ([]string, string, error) {
+			rows, next, err := b.DeadLetters(t.Context(), ledger.DeadFilter{}, many, cursor)
+			return idsOf(rows), next, err
+		},
+		"of dead letters by their ids": func(cursor string) ([]string, string, error) {
+			rows, next, err := b.DeadLetters(t.Context(), ledger.DeadFilter{IDs: ids}, many, cursor)
+			return idsOf(rows), next, err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			all := pages(t, func(cursor string) ([]string, string, error) {
+				ids, next, err := page(cursor)
+				if size := len(ids) * long; size == 0 || size > most {
+					t.Errorf("%d jobs, %d bytes", len(ids), size)
+				}
+				return ids, next, err
+			})
+			want := slices.Clone(ids)
+			if strings.Contains(name, "ids") {
+				slices.Sort(want)
+			}
+			if diff := cmp.Diff(want, all); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestCursor(t *testing.T) {
 	b := newBook(t)
 	b.create(t, newRows(4)...)

@@ -64,6 +64,8 @@ type Row struct {
 	seq int64
 	// partial is set of a row that was read without what lists do not show.
 	partial bool
+	// listed is what a row that was read takes in the columns that lists show, in bytes.
+	listed int
 }
 
 // Origin says who gave up a job.
@@ -150,7 +152,7 @@ func readRow(k key, columns []*sdk.AttributeColumn) (*Row, error) {
 			texts[column.ColumnName] = value
 		}
 	}
-	r := &Row{partial: true}
+	r := &Row{partial: true, listed: len(texts[columnJob]) + len(texts[columnRequest])}
 	if err := json.Unmarshal([]byte(texts[columnJob]), r); err != nil {
 		return nil, unreadable(k.p, fmt.Errorf("column %s: %w", columnJob, err))
 	}

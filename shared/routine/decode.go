@@ -70,11 +70,31 @@ const maxProblems = 50
 
 func inOrder(problems []Problem) []Problem {
 	slices.SortStableFunc(problems, func(a, b Problem) int { return strings.Compare(a.Pointer, b.Pointer) })
-	if over := len(problems) - maxProblems; over > 0 {
-		problems = append(problems[:maxProblems:maxProblems], Problem{"", codeMore, fmt.Sprintf("and %d more problems", over)})
-	}
-	return problems
+	return Few(problems, maxProblems)
 }
+
+// Few returns the first problems, at most so many, and behind them one that says how many more there are.
+func Few(problems []Problem, most int) []Problem {
+	over := len(problems) - most
+	if over <= 0 {
+		return problems
+	}
+	var uncounted int
+	if last := problems[len(problems)-1]; last.Code == codeMore {
+		if over == 1 {
+			return problems // all but the count
+		}
+		_, _ = fmt.Sscanf(last.Detail, moreDetail, &uncounted) // 0 if somebody else wrote it
+		over--
+	}
+	return append(problems[:most:most], Problem{"", codeMore, fmt.Sprintf(moreDetail, over+uncounted)})
+}
+
+// moreDetail says how many problems are not told.
+const moreDetail = "and %d more problems"
+
+// maxMembers is how many members an object may have: far more than a request has fields, and few enough to look at all of them.
+const maxMembers = 100
 
 // field is one member of the object; used tells whether a rule has looked at it.
 type field struct {
@@ -99,7 +119,11 @@ func split(text []byte) (map[string]*field, error) {
 	}
 	fields := make(map[string]*field, 8)
 	var repeated []Problem
+	count := 0
 	for name, value := range Members(object) {
+		if count++; count > maxMembers {
+			return nil, malformed(codeMore, fmt.Sprintf("the object has more than %d members", maxMembers))
+		}
 		key := camel(name)
 		if _, twice := fields[key]; twice {
 			repeated = append(repeated, Problem{pointer(name), codeDuplicate, fmt.Sprintf("%q is given more than once", clip(name))})

@@ -27,6 +27,22 @@ func Members(object []byte) iter.Seq2[string, json.RawMessage] {
 	}
 }
 
+// Elements walks the elements of a JSON array, which must be valid and without white space before it. It makes no copy of any.
+func Elements(array []byte) iter.Seq[json.RawMessage] {
+	return func(yield func(json.RawMessage) bool) {
+		for at := space(array, 1); array[at] != ']'; {
+			end := valueEnd(array, at)
+			if !yield(array[at:end:end]) {
+				return
+			}
+			at = space(array, end)
+			if array[at] == ',' {
+				at = space(array, at+1)
+			}
+		}
+	}
+}
+
 // space returns where the white space at a position ends.
 func space(text []byte, at int) int {
 	for text[at] == ' ' || text[at] == '\t' || text[at] == '\n' || text[at] == '\r' {

@@ -7,6 +7,7 @@ package routine
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -70,10 +71,14 @@ type Invalid struct {
 	Problems  []Problem
 }
 
-// Error names every problem.
+// maxNamed is how many problems an error names: more than a request has fields.
+const maxNamed = 10
+
+// Error names the problems; of many the first.
 func (e *Invalid) Error() string {
-	parts := make([]string, 0, len(e.Problems))
-	for _, p := range e.Problems {
+	problems := Few(e.Problems, maxNamed)
+	parts := make([]string, 0, len(problems))
+	for _, p := range problems {
 		parts = append(parts, strings.TrimPrefix(p.Pointer+": "+p.Detail, ": "))
 	}
 	return "invalid request: " + strings.Join(parts, "; ")
@@ -103,7 +108,12 @@ func isTopLabel(text string) bool {
 	return isLabel(text) && len(text) > 1 && !strings.ContainsAny(text, "-0123456789")
 }
 
-const maxHostName = 253
+const (
+	maxHostName = 253
+	// maxGivenHostName is the longest text in bytes that can be a host name: a character outside of ASCII takes four at most, and one or more of the
+	// name that it becomes.
+	maxGivenHostName = 4 * maxHostName
+)
 
 // CheckName says what is wrong with a routine's name; empty if nothing is. It holds the name to the rule for DNS labels, since it becomes one
 // (DefaultRelatedRecord on the ListUserRoutines page).
@@ -117,9 +127,12 @@ func CheckName(name string) (detail string) {
 // NormalizeRecordName returns a host name as ESA stores it: in lower case and ASCII, without a trailing dot. detail says what is wrong with it;
 // empty if nothing is.
 func NormalizeRecordName(given string) (name, detail string) {
+	if len(given) > maxGivenHostName { // the time that package idna takes grows with the square
+		return "", fmt.Sprintf("%q is %d bytes long, a host name has at most %d characters", clip(given), len(given), maxHostName)
+	}
 	ascii, err := idna.Lookup.ToASCII(strings.TrimSuffix(given, "."))
 	if err != nil {
-		return "", fmt.Sprintf("%q is not a host name: %v", clip(given), err)
+		return "", fmt.Sprintf("%q is not a host name: %s", clip(given), clip(err.Error()))
 	}
 	ascii = strings.ToLower(ascii)
 	if len(ascii) > maxHostName {
@@ -154,11 +167,15 @@ func checkCallbackURL(text string) (detail string) {
 	return ""
 }
 
-// clip keeps a quoted value readable, whatever was sent.
+// clip keeps a quoted value readable, whatever was sent: its first 80 bytes, in whole characters.
 func clip(s string) string {
 	const most = 80
-	if runes := []rune(s); len(runes) > most {
-		return string(runes[:most]) + "…"
+	if len(s) <= most {
+		return s
 	}
-	return s
+	end := most
+	for end > most-utf8.UTFMax && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + "…"
 }

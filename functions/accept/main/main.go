@@ -4,7 +4,9 @@ package main
 import (
 	"context"
 	"io"
+	"net/http"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/google/uuid"
@@ -17,7 +19,13 @@ import (
 	"routinely/shared/ledger"
 )
 
+// memoryLimit is what the garbage collector keeps the process to, in bytes: what the longest request needs takes less, and without a limit what
+// one request left would stay while the next comes. It stands here and not in the environment so that each binary has it, those of the tests too.
+const memoryLimit = 40 << 20
+
 func main() {
+	debug.SetMemoryLimit(memoryLimit)
+	http.DefaultTransport = invocation.CutEvents(http.DefaultTransport, accept.MaxEvent())
 	invocation.Main("accept", os.Exit, func(process invocation.Process) error {
 		return run(process, os.Environ(), os.Stdout)
 	})

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"io"
 	"strings"
 	"testing"
@@ -35,7 +34,7 @@ func TestRun(t *testing.T) {
 		process := sim.Process(t, func(handler any, _ func(context.Context)) {
 			event := `{"requestContext":{"http":{"method":"POST","path":"/v1/routines"}},"headers":{"Content-Type":"application/json"},` +
 				`"body":"{\"name\":\"pr-1\",\"siteId\":7,\"recordName\":\"pr-1.example.com\"}"}`
-			res, _ = handler.(func(context.Context, json.RawMessage) (accept.Response, error))(t.Context(), json.RawMessage(event))
+			res, _ = handler.(func(context.Context, []byte) (accept.Response, error))(t.Context(), []byte(event))
 		})
 		var log strings.Builder
 		err := run(process, []string{

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"io"
 	"slices"
 	"strings"
@@ -35,7 +34,7 @@ func TestRun(t *testing.T) {
 			defer cancel()
 			event := sim.Event(t, `{"name":"pr-1","siteId":54362329990032,"recordName":"pr-1.example.com"}`)
 			var err error
-			if report, err = handler.(func(context.Context, json.RawMessage) (worker.Report, error))(ctx, event); err != nil {
+			if report, err = handler.(func(context.Context, []byte) (worker.Report, error))(ctx, event); err != nil {
 				t.Error(err)
 			}
 		})

@@ -1,0 +1,58 @@
+package accept
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"unicode/utf8"
+
+	"routinely/queue"
+	"routinely/shared/api"
+)
+
+// bodyLimits are the longest bodies in bytes, by the route's pattern. openapi.yaml states them, and a test compares. A job travels in one MNS
+// message, so that more than a message holds could never be accepted of what makes one job.
+func bodyLimits() map[string]int {
+	const message = queue.MaxMessageBytes
+	return map[string]int{
+		"/v1/routines":             message,
+		"/v1/routines:batch":       api.MaxBatchBytes,
+		"/v1/routines/{id}":        message,
+		"/v1/jobs":                 message,
+		"/v1/jobs/{id}":            message,
+		"/v1/dead-letters":         message,
+		"/v1/dead-letters:redrive": message,
+		"/v1/dead-letters/{id}":    message,
+	}
+}
+
+// longestBody is the longest that any route takes, in bytes.
+func longestBody() int { return slices.Max(slices.Collect(maps.Values(bodyLimits()))) }
+
+// maxRest is how long an event may be without its body, in bytes. The trigger takes 8 KB of headers and 4 KB of path and query, which are
+// there twice, and writes no byte in more than six.
+const maxRest = 256 << 10
+
+// MaxEvent is the longest event that can hold a request that a route takes, in bytes: JSON writes a byte of a body in six at most (\u003c), and
+// Base64 makes four of three.
+func MaxEvent() int { return 6*longestBody() + maxRest }
+
+// tooLong is the problem of a body that is longer than limit, in bytes.
+func tooLong(limit int) problem {
+	return problemTooLarge.with(fmt.Sprintf("the body is longer than %d bytes", limit))
+}
+
+// maxShown bounds what a log line or a problem repeats of what others wrote, in bytes.
+const maxShown = 200
+
+// clip shortens a text to most bytes, in whole characters.
+func clip(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	end := most
+	for end > 0 && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + "…"
+}
