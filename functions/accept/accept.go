@@ -44,6 +44,7 @@ type Service struct {
 	Config
 	dispatch dispatch.Dispatcher
 	refusals refusals
+	waits    *waits
 	// routes are made for the first event: a function that starts has no time to lose.
 	routes func() http.Handler
 }
@@ -56,7 +57,7 @@ func New(cfg Config) (*Service, error) {
 	if err := cfg.Receivers.Check(); err != nil {
 		return nil, err
 	}
-	s := &Service{Config: cfg, dispatch: dispatch.Dispatcher{Queue: cfg.Queue, Ledger: cfg.Ledger, Now: cfg.Now}}
+	s := &Service{Config: cfg, dispatch: dispatch.Dispatcher{Queue: cfg.Queue, Ledger: cfg.Ledger, Now: cfg.Now}, waits: &waits{now: map[string]int{}}}
 	s.routes = sync.OnceValue(s.newRoutes)
 	return s, nil
 }

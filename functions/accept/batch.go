@@ -39,7 +39,7 @@ func (s *Service) createRoutines(r *http.Request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	if err := s.spend(r.Context(), len(items)); err != nil {
+	if err := s.spend(r.Context(), len(items)-1); err != nil {
 		return reply{}, err
 	}
 	admissions := make([]admission, len(items))

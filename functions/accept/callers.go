@@ -36,9 +36,9 @@ func callerOf(ctx context.Context) auth.Caller { return visitOf(ctx).Caller }
 // ownRule marks handlers that authorize themselves.
 const ownRule auth.Scope = ""
 
-// allow makes a handler of one for callers with a scope. A request counts as cost against the caller's rate; a handler that
-// counts for itself says 0, and calls spend.
-func (s *Service) allow(scope auth.Scope, cost int, h handler) handler {
+// allow makes a handler of one for callers with a scope. A request counts as one against the caller's rate before anything in its body is looked
+// at; a handler of what costs more calls spend.
+func (s *Service) allow(scope auth.Scope, h handler) handler {
 	return func(r *http.Request) (reply, error) {
 		limit := bodyLimits()[r.Pattern]
 		if r.ContentLength > int64(limit) {
@@ -64,20 +64,25 @@ func (s *Service) allow(scope auth.Scope, cost int, h handler) handler {
 		if caller.Delivery != "" {
 			ctx = logging.Into(ctx, logging.From(ctx).WithField("delivery", caller.Delivery))
 		}
-		if cost > 0 {
-			if err := s.spend(ctx, cost); err != nil {
-				return reply{}, err
-			}
+		if err := counted(ctx, s.Guard.Admit(caller, 1, s.Now())); err != nil {
+			return reply{}, err
 		}
 		answer, err := h(r.WithContext(ctx))
 		return answer.with(out), err
 	}
 }
 
-// spend counts requests against the caller's rate.
+// spend counts a call as n more requests against the caller's rate.
 func (s *Service) spend(ctx context.Context, n int) error {
+	if n == 0 {
+		return nil
+	}
+	return counted(ctx, s.Guard.AdmitMore(callerOf(ctx), n, s.Now()))
+}
+
+// counted tells the caller of its rate, and returns a problem if it has no more of it.
+func counted(ctx context.Context, limit auth.Limit) error {
 	v := visitOf(ctx)
-	limit := s.Guard.Admit(v.Caller, n, s.Now())
 	limit.SetHeaders(v.header)
 	if err := limit.Err(); err != nil {
 		p := notAllowed(problemTooMany, err)

@@ -1,7 +1,10 @@
 package accept
 
 import (
+	"context"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -213,4 +216,126 @@ func TestRateLimit(t *testing.T) {
 	if jobs, _, err := f.Ledger.Jobs(t.Context(), ledger.Filter{}, 100, ""); err != nil || len(jobs) != 6 {
 		t.Errorf("%d jobs, %v", len(jobs), err)
 	}
+}
+
+func TestWhatCallsCost(t *testing.T) {
+	// left is how many requests a caller may still send after a call.
+	left := func(t *testing.T, res Response) (n int) {
+		t.Helper()
+		if _, err := fmt.Sscanf(res.Headers["Ratelimit"], `"caller";r=%d;`, &n); err != nil {
+			t.Fatalf("%v: %+v", err, res)
+		}
+		return n
+	}
+	const perMinute = 60
+	ask := func(t *testing.T, e map[string]any) int {
+		t.Helper()
+		f, tokens := guarded(t, perMinute)
+		return perMinute - left(t, f.call(t, as(e, tokens["ci"])))
+	}
+	waiting := func(n int) map[string]any {
+		return event("POST", "/v1/routines", good, "Prefer", fmt.Sprintf("wait=%d", n))
+	}
+	for name, test := range map[string]struct {
+		call map[string]any
+		want int
+	}{
+		"a request":                       {event("POST", "/v1/routines", good), 1},
+		"a batch of three":                {batch("[" + good + "," + good + "," + good + "]"), 3},
+		"a batch of three, two wrong":     {batch("[" + good + ",1,{}]"), 3},
+		"lines, empty ones between":       {batch(good+"\n\n"+good+"\n", "Content-Type", mediaNDJSON), 2},
+		"a wait of a second":              {waiting(1), 2},
+		"a wait of ten seconds":           {waiting(10), 2},
+		"a wait of eleven seconds":        {waiting(11), 3},
+		"a wait that is longer than any":  {waiting(3600), 6},
+		"a batch larger than the limit":   {batch("[" + strings.Repeat(good+",", 99) + good + "]"), perMinute},
+		"a batch that is not read at all": {batch("[" + strings.Repeat(good+",", 1000) + good + "]"), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if test.want == 0 { // refused for what it is, and counted as one all the same
+				f, tokens := guarded(t, perMinute)
+				refused(t, f.call(t, as(test.call, tokens["ci"])), 413, "too-large")
+				if got := perMinute - left(t, f.call(t, as(event("POST", "/v1/routines", good), tokens["ci"]))); got != 2 {
+					t.Errorf("both cost %d", got)
+				}
+				return
+			}
+			if got := ask(t, test.call); got != test.want {
+				t.Errorf("costs %d, want %d", got, test.want)
+			}
+		})
+	}
+	reads := func(t *testing.T, perMinute int) (*function, string) {
+		t.Helper()
+		f := start(t)
+		token, hash := auth.NewToken()
+		guard, err := auth.Parse(fmt.Sprintf(`{"callers":[{"name":"ci","scopes":["submit","read"],"tokens":[%q],"requestsPerMinute":%d}]}`, hash, perMinute))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Guard = guard
+		return f, token
+	}
+	t.Run("HEAD costs what GET costs", func(t *testing.T) {
+		for _, method := range []string{"GET", "HEAD"} {
+			f, token := reads(t, perMinute)
+			if got := perMinute - left(t, f.call(t, as(event(method, "/v1/jobs", ""), token))); got != 1 {
+				t.Errorf("%s costs %d", method, got)
+			}
+		}
+	})
+	t.Run("who has nothing left is refused before anything is read", func(t *testing.T) {
+		f, token := reads(t, 1)
+		f.call(t, as(event("GET", "/v1/jobs", ""), token))
+		for _, e := range []map[string]any{
+			event("POST", "/v1/routines", "{"), batch("["), event("POST", "/v1/routines", good, "Content-Type", "text/html"), asking("GET", "/v1/jobs", "state", "x"),
+			event("HEAD", "/v1/jobs", ""),
+		} {
+			refused(t, f.call(t, as(e, token)), 429, "too-many-requests")
+		}
+	})
+	t.Run("a batch that is refused for its size can be sent when Retry-After says", func(t *testing.T) {
+		f, token := reads(t, perMinute)
+		list := batch("[" + strings.Repeat(good+",", 39) + good + "]")
+		f.call(t, as(list, token))
+		res := f.call(t, as(list, token))
+		refused(t, res, 429, "too-many-requests")
+		wait, err := strconv.Atoi(res.Headers["Retry-After"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.clock.Advance(time.Duration(wait) * time.Second)
+		read[api.BatchResult](t, f.call(t, as(list, token)), 202)
+	})
+	t.Run("who cannot pay for a wait is answered at once, and the job is accepted", func(t *testing.T) {
+		f, token := reads(t, 3)
+		f.call(t, as(event("POST", "/v1/routines", good), token))
+		began := f.clock.Now()
+		res := f.call(t, as(waiting(30), token))
+		if _, applied := res.Headers["Preference-Applied"]; applied || res.StatusCode != 202 || !f.clock.Now().Equal(began) || left(t, res) != 1 {
+			t.Errorf("after %s: %+v", f.clock.Now().Sub(began), res)
+		}
+	})
+	t.Run("a caller waits four times at once at most, and the fifth is answered at once", func(t *testing.T) {
+		f, token := reads(t, perMinute)
+		job := read[routine.Job](t, f.call(t, as(event("POST", "/v1/routines", good), token)), 202)
+		look := func() Response {
+			return f.call(t, as(event("GET", "/v1/jobs/"+job.ID, "", "Prefer", "wait=20"), token))
+		}
+		depth, applied := 0, []bool{}
+		f.Sleep = func(_ context.Context, d time.Duration) { // while one waits, the next comes
+			if depth++; depth <= maxWaits {
+				_, given := look().Headers["Preference-Applied"]
+				applied = append(applied, given)
+			}
+			f.clock.Advance(d)
+		}
+		look()
+		if want := []bool{false, true, true, true}; !slices.Equal(applied, want) { // the innermost, the fifth, ends first
+			t.Errorf("waited: %v, want %v", applied, want)
+		}
+		if _, given := look().Headers["Preference-Applied"]; !given {
+			t.Error("who has waited may not wait again")
+		}
+	})
 }

@@ -1,12 +1,8 @@
 package accept
 
 import (
-	"context"
 	"fmt"
 	"net/http"
-	"strconv"
-	"strings"
-	"time"
 
 	"routinely/shared/api"
 	"routinely/shared/fault"
@@ -68,68 +64,16 @@ func visible(r *http.Request, job routine.Job) routine.Job {
 func (s *Service) answerJob(r *http.Request, job routine.Job, unfinished int) reply {
 	out := reply{status: http.StatusOK, header: map[string]string{}}
 	if wait := s.preferredWait(r); wait > 0 {
-		job = s.await(r.Context(), job, wait)
-		out.header["Preference-Applied"] = fmt.Sprintf("wait=%d", int(wait.Seconds()))
+		var waited bool
+		if job, waited = s.await(r.Context(), job, wait); waited {
+			out.header["Preference-Applied"] = fmt.Sprintf("wait=%d", int(wait.Seconds()))
+		}
 	}
 	if !job.State.Final() {
 		out.status, out.header["Retry-After"] = unfinished, pollAfter
 	}
 	out.body = visible(r, job)
 	return out
-}
-
-// How long a caller may be kept waiting: less than a minute, since each waiting request has an instance of its own, and with
-// answerTime left of the invocation's time.
-const (
-	maxWait    = 50 * time.Second
-	answerTime = 3 * time.Second
-)
-
-// preferredWait is how long the client wants to wait for the job to end (RFC 7240), as far as that is possible; 0 is not at
-// all. The preference of a signed request is not signed, and counts for nothing.
-func (s *Service) preferredWait(r *http.Request) time.Duration {
-	wanted := waitPreference(r.Header.Get("Prefer"))
-	if wanted == 0 || callerOf(r.Context()).Signed() {
-		return 0
-	}
-	longest := maxWait
-	if deadline, ok := r.Context().Deadline(); ok {
-		longest = min(longest, deadline.Sub(s.Now())-answerTime)
-	}
-	return max(0, min(wanted, longest.Truncate(time.Second)))
-}
-
-// waitPreference finds wait=SECONDS among the preferences of a header.
-func waitPreference(header string) time.Duration {
-	for part := range strings.FieldsFuncSeq(header, func(c rune) bool { return c == ',' || c == ';' }) {
-		name, value, _ := strings.Cut(part, "=")
-		seconds, err := strconv.ParseUint(strings.Trim(value, ` "`), 10, 16)
-		if strings.EqualFold(strings.TrimSpace(name), "wait") && err == nil {
-			return time.Duration(seconds) * time.Second
-		}
-	}
-	return 0
-}
-
-// How often a job is looked at while somebody waits for it.
-const (
-	firstLook = 100 * time.Millisecond
-	lastLook  = 2 * time.Second
-)
-
-// await looks at a job until it has ended or the time is over, and returns it as it was seen last.
-func (s *Service) await(ctx context.Context, job routine.Job, limit time.Duration) routine.Job {
-	end := s.Now().Add(limit)
-	for pause := firstLook; !job.State.Final() && s.Now().Add(pause).Before(end); pause = min(pause*3/2, lastLook) {
-		s.Sleep(ctx, pause)
-		if ctx.Err() != nil {
-			break
-		}
-		if seen, err := s.Ledger.Job(ctx, job.ID); err == nil {
-			job = seen
-		}
-	}
-	return job
 }
 
 // defaultPage is how many jobs or dead letters a list has unless a limit is given.

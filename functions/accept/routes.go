@@ -22,21 +22,21 @@ var contractPage []byte
 // newRoutes returns the function's HTTP interface; openapi.yaml describes it.
 func (s *Service) newRoutes() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/v1/routines", resource{http.MethodPost: s.allow(auth.Submit, 1, s.createRoutine)})
-	mux.Handle("/v1/routines:batch", resource{http.MethodPost: s.allow(auth.Submit, 0, s.createRoutines)})
-	mux.Handle("/v1/routines/{id}", resource{http.MethodGet: s.allow(auth.Read, 1, s.routine)})
-	mux.Handle("/v1/jobs", resource{http.MethodGet: s.allow(auth.Read, 1, s.listJobs)})
+	mux.Handle("/v1/routines", resource{http.MethodPost: s.allow(auth.Submit, s.createRoutine)})
+	mux.Handle("/v1/routines:batch", resource{http.MethodPost: s.allow(auth.Submit, s.createRoutines)})
+	mux.Handle("/v1/routines/{id}", resource{http.MethodGet: s.allow(auth.Read, s.routine)})
+	mux.Handle("/v1/jobs", resource{http.MethodGet: s.allow(auth.Read, s.listJobs)})
 	mux.Handle("/v1/jobs/{id}", thing{
-		resource{http.MethodGet: s.allow(auth.Read, 1, s.job)},
-		map[string]handler{"cancel": s.allow(ownRule, 1, s.cancelJob), "notify": s.allow(auth.Operate, 1, s.notifyJob)},
+		resource{http.MethodGet: s.allow(auth.Read, s.job)},
+		map[string]handler{"cancel": s.allow(ownRule, s.cancelJob), "notify": s.allow(auth.Operate, s.notifyJob)},
 	})
 	mux.Handle("/v1/dead-letters", resource{
-		http.MethodGet: s.allow(auth.Read, 1, s.listDeadLetters), http.MethodDelete: s.allow(auth.Operate, 1, s.dropDeadLetters),
+		http.MethodGet: s.allow(auth.Read, s.listDeadLetters), http.MethodDelete: s.allow(auth.Operate, s.dropDeadLetters),
 	})
-	mux.Handle("/v1/dead-letters:redrive", resource{http.MethodPost: s.allow(auth.Operate, 1, s.redriveDeadLetters)})
+	mux.Handle("/v1/dead-letters:redrive", resource{http.MethodPost: s.allow(auth.Operate, s.redriveDeadLetters)})
 	mux.Handle("/v1/dead-letters/{id}", thing{
-		resource{http.MethodGet: s.allow(auth.Read, 1, s.deadLetter), http.MethodDelete: s.allow(auth.Operate, 1, s.dropDeadLetter)},
-		map[string]handler{"redrive": s.allow(auth.Operate, 1, s.redriveDeadLetter)},
+		resource{http.MethodGet: s.allow(auth.Read, s.deadLetter), http.MethodDelete: s.allow(auth.Operate, s.dropDeadLetter)},
+		map[string]handler{"redrive": s.allow(auth.Operate, s.redriveDeadLetter)},
 	})
 	mux.Handle("/healthz", resource{http.MethodGet: health})
 	mux.Handle("/problems", resource{http.MethodGet: page("text/markdown; charset=utf-8", problemsPage)})

@@ -56,7 +56,15 @@ func (l Limit) SetHeaders(header http.Header) {
 //
 // Each caller has a bucket that holds what it may send in a minute and fills up evenly, so that a minute's requests may come
 // at once. The bucket is in the memory of this instance: Function Compute may run many, each with its own.
-func (g *Guard) Admit(caller Caller, n int, now time.Time) Limit {
+func (g *Guard) Admit(caller Caller, n int, now time.Time) Limit { return g.admit(caller, 0, n, now) }
+
+// AdmitMore counts n more requests of a call of which Admit has counted one, before it was known what it asks for. If it may not, RetryAfter is
+// for the call as a whole.
+func (g *Guard) AdmitMore(caller Caller, n int, now time.Time) Limit {
+	return g.admit(caller, 1, n, now)
+}
+
+func (g *Guard) admit(caller Caller, counted, n int, now time.Time) Limit {
 	if g.everybody {
 		return Limit{Allowed: true}
 	}
@@ -65,7 +73,7 @@ func (g *Guard) Admit(caller Caller, n int, now time.Time) Limit {
 			if a.limit == nil {
 				return Limit{Allowed: true}
 			}
-			return a.limit.take(min(max(n, 1), maxPerMinute), now)
+			return a.limit.take(counted, min(max(n, 1), maxPerMinute), now)
 		}
 	}
 	return Limit{RetryAfter: time.Minute} // not one of this guard's callers
@@ -86,8 +94,9 @@ func newBucket(perMinute int) *bucket {
 	return &bucket{perMinute: perMinute, each: time.Minute / time.Duration(perMinute)}
 }
 
-// take counts n requests if the bucket holds them, or is full. Amounts are in the time that they take to come back.
-func (b *bucket) take(n int, now time.Time) Limit {
+// take counts n requests if the bucket holds them, or is full but for those that the same call has taken already. Amounts are in the time that
+// they take to come back.
+func (b *bucket) take(counted, n int, now time.Time) Limit {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	capacity, price := b.each*time.Duration(b.perMinute), b.each*time.Duration(n)
@@ -95,8 +104,8 @@ func (b *bucket) take(n int, now time.Time) Limit {
 	if fullAt.Before(now) {
 		fullAt = now
 	}
-	held := capacity - fullAt.Sub(now)
-	lacking := min(price, capacity) - held
+	held, paid := capacity-fullAt.Sub(now), b.each*time.Duration(counted)
+	lacking := min(price, capacity-paid) - held
 	if lacking <= 0 {
 		held -= price
 		b.fullAt = fullAt.Add(price)
@@ -105,7 +114,7 @@ func (b *bucket) take(n int, now time.Time) Limit {
 	out := Limit{Allowed: lacking <= 0, PerMinute: b.perMinute, Left: int(left)}
 	switch {
 	case !out.Allowed: // Retry-After should not be earlier than the end of the window (section 6 of the draft)
-		out.RetryAfter = wholeSeconds(lacking)
+		out.RetryAfter = wholeSeconds(lacking + paid) // which the call pays again
 		out.Window = out.RetryAfter
 	case left > 0:
 		out.Window = wholeSeconds(left * b.each)

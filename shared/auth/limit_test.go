@@ -74,6 +74,25 @@ func TestAdmit(t *testing.T) {
 			t.Errorf("limits (-want +got):\n%s", diff)
 		}
 	})
+	t.Run("counts a batch as one before it is read, and the rest of it after", func(t *testing.T) {
+		guard, ci, _ := limited(t, 60)
+		got := []auth.Limit{
+			guard.Admit(ci, 1, now), guard.AdmitMore(ci, 99, now), // larger than the limit, from a full bucket
+			guard.Admit(ci, 1, now.Add(50*time.Second)), guard.AdmitMore(ci, 14, now.Add(50*time.Second)),
+			guard.Admit(ci, 1, now.Add(56*time.Second)), guard.AdmitMore(ci, 14, now.Add(56*time.Second)),
+		}
+		want := []auth.Limit{
+			{Allowed: true, PerMinute: 60, Left: 59, Window: 59 * time.Second},
+			{Allowed: true, PerMinute: 60, Window: 41 * time.Second},
+			{Allowed: true, PerMinute: 60, Left: 9, Window: 9 * time.Second},
+			{RetryAfter: 6 * time.Second, PerMinute: 60, Left: 9, Window: 6 * time.Second},
+			{Allowed: true, PerMinute: 60, Left: 14, Window: 14 * time.Second},
+			{Allowed: true, PerMinute: 60, Window: time.Second},
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("limits (-want +got):\n%s", diff)
+		}
+	})
 	t.Run("counts one at least, and a million at most", func(t *testing.T) {
 		guard, ci, _ := limited(t, 1)
 		if first, second := guard.Admit(ci, -5, now), guard.Admit(ci, 0, now); !first.Allowed || second.Allowed {
