@@ -51,7 +51,7 @@ fuzz: ## fuzz every target for some seconds each
 	  done; done
 
 bench: ## measure, as ratios against a floor or a peer in the same run
-	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./deploy/local/bench ./functions/accept ./shared/ledger
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./deploy/local/bench ./functions/accept ./functions/accept/main ./shared/ledger
 	$(GO) test -run '^$$' -bench . ./deploy/local/mnsemu ./deploy/local/otsemu
 
 lint: ## check formatting, go vet and staticcheck
