@@ -23,16 +23,16 @@ func isJSON(media string) bool {
 // readBody checks the headers that describe the body, and returns the body. Media types beside JSON's are possible if they are in others.
 func readBody(r *http.Request, others ...string) (body []byte, media string, err error) {
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return nil, "", problemMediaType.with(fmt.Sprintf("Content-Encoding %q: send the body as it is", encoding))
+		return nil, "", problemMediaType.with(fmt.Sprintf("Content-Encoding %q: send the body as it is", clip(encoding, maxShown)))
 	}
 	given := r.Header.Get("Content-Type")
 	media, params, err := mime.ParseMediaType(given)
 	if err != nil || !isJSON(media) && !slices.Contains(others, media) {
 		want := strings.Join(append([]string{"application/json"}, others...), " or ")
-		return nil, "", problemMediaType.with(fmt.Sprintf("Content-Type %q: want %s", given, want))
+		return nil, "", problemMediaType.with(fmt.Sprintf("Content-Type %q: want %s", clip(given, maxShown), want))
 	}
 	if charset := params["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
-		return nil, "", problemMediaType.with(fmt.Sprintf("charset %q: JSON is UTF-8", charset))
+		return nil, "", problemMediaType.with(fmt.Sprintf("charset %q: JSON is UTF-8", clip(charset, maxShown)))
 	}
 	return visitOf(r.Context()).body, media, nil
 }

@@ -187,6 +187,19 @@ func TestLengthsOfFilters(t *testing.T) {
 			t.Errorf("got %+v", rest)
 		}
 	})
+	t.Run("a count lists a hundred codes and counts all", func(t *testing.T) {
+		g := start(t)
+		for n := range maxCodes + 1 {
+			job := routine.Job{ID: strconv.Itoa(n), AcceptedAt: g.clock.Now()}
+			failure := routine.Attempt{At: g.clock.Now(), Kind: "invalid", Code: strconv.Itoa(n)}
+			if made := g.Ledger.Create(t.Context(), ledger.Unreadable(job, failure, "unreadable", ledger.Worker, nil, nil))[0]; made.Err != nil {
+				t.Fatal(made.Err)
+			}
+		}
+		if got := g.letters(t, map[string]string{"counts": "true"}).Counts; len(got.Codes) != maxCodes || got.Total != maxCodes+1 {
+			t.Errorf("%d codes of %d", len(got.Codes), got.Total)
+		}
+	})
 	t.Run("a cancellation's reason", func(t *testing.T) {
 		for extra, want := range []int{http.StatusOK, http.StatusBadRequest} {
 			job := f.post(t, good)

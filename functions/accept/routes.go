@@ -62,7 +62,7 @@ func (res resource) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		allowed = append(allowed, http.MethodHead)
 	}
 	w.Header().Set("Allow", strings.Join(allowed, ", "))
-	writeProblem(r.Context(), w, problemMethod.with(fmt.Sprintf("%s is not possible here; allowed: %s", r.Method, w.Header().Get("Allow"))))
+	writeProblem(r.Context(), w, problemMethod.with(fmt.Sprintf("%s is not possible here; allowed: %s", clip(r.Method, maxShown), w.Header().Get("Allow"))))
 }
 
 // thing is a resource with an id, which the name of an action may follow, as in POST /v1/jobs/ID:cancel.

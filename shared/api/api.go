@@ -213,7 +213,7 @@ type DeadLetterList struct {
 // Counts tells how many dead letters fit a filter, on all pages.
 type Counts struct {
 	Total int `json:"total"`
-	// Codes says why they died, the most frequent first.
+	// Codes says why they died, the most frequent first, at most 100.
 	Codes []CodeCount `json:"codes"`
 	// Complete is false if there are more than were counted, some 100,000.
 	Complete bool `json:"complete"`

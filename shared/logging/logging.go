@@ -7,8 +7,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"reflect"
 	"unicode"
 	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/sirupsen/logrus"
 )
@@ -43,8 +45,39 @@ func New(w io.Writer, level, function string) (*logrus.Entry, error) {
 	logger := logrus.New()
 	logger.SetOutput(w)
 	logger.SetLevel(parsed)
-	logger.SetFormatter(visible{&logrus.JSONFormatter{TimestampFormat: "2006-01-02T15:04:05.000Z07:00"}})
+	logger.SetFormatter(short{visible{&logrus.JSONFormatter{TimestampFormat: "2006-01-02T15:04:05.000Z07:00"}}})
 	return logger.WithField(Function, function), nil
+}
+
+// maxValue is the longest text in bytes that a field or a message of a line has: what others send is not to fill the log.
+const maxValue = 4 << 10
+
+// short cuts texts that are too long.
+type short struct{ logrus.Formatter }
+
+// Format is the formatter's. logrus gives it an entry of its own to change.
+func (s short) Format(entry *logrus.Entry) ([]byte, error) {
+	entry.Message = cut(entry.Message)
+	for name, value := range entry.Data {
+		if failure, ok := value.(error); ok {
+			entry.Data[name] = cut(failure.Error())
+		} else if text := reflect.ValueOf(value); text.Kind() == reflect.String {
+			entry.Data[name] = cut(text.String())
+		}
+	}
+	return s.Formatter.Format(entry)
+}
+
+// cut shortens a text to maxValue bytes, in whole characters.
+func cut(text string) string {
+	if len(text) <= maxValue {
+		return text
+	}
+	end := maxValue
+	for end > maxValue-utf8.UTFMax && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + "…"
 }
 
 // visible writes the characters as \u sequences that a terminal or an editor obeys instead of showing, and that JSON leaves as they

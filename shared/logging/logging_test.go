@@ -3,6 +3,7 @@ package logging_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -52,6 +53,37 @@ func TestLogger(t *testing.T) {
 		var got struct{ Msg string }
 		if err := json.Unmarshal(out.Bytes(), &got); err != nil || got.Msg != given {
 			t.Errorf("read as %q, %v", got.Msg, err)
+		}
+	})
+	t.Run("cuts what is too long, in whole characters, and leaves the entry as it is", func(t *testing.T) {
+		var out bytes.Buffer
+		log, err := logging.New(&out, "info", "accept")
+		if err != nil {
+			t.Fatal(err)
+		}
+		const most = 4096
+		fits, long := strings.Repeat("x", most), "x"+strings.Repeat("é", most/2)
+		entry := log.WithFields(logging.Fields{"fits": fits, "text": long, "failure": errors.New(long), "word": json.Number(long)})
+		for range 2 {
+			out.Reset()
+			entry.Info(long)
+			want := map[string]string{"fits": fits}
+			for _, name := range []string{"text", "failure", "word", "msg"} {
+				want[name] = "x" + strings.Repeat("é", most/2-1) + "…"
+			}
+			got := map[string]string{}
+			if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range []string{"time", "level", "function"} {
+				delete(got, name)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("-want +got:\n%.2000s", diff)
+			}
+		}
+		if entry.Data["text"] != long {
+			t.Error("the entry was changed")
 		}
 	})
 	t.Run("writes nowhere without a logger in the context", func(t *testing.T) {
