@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -93,6 +94,22 @@ func TestEventsAreMeasuredFirst(t *testing.T) {
 	})
 	t.Run("one that is longer than any may be is refused, whatever is in it", func(t *testing.T) {
 		refused(t, f.callRaw(t, []byte(strings.Repeat("x", MaxEvent()+1))), http.StatusRequestEntityTooLarge, "too-large")
+	})
+	t.Run("a body that is longer than any may be is not copied", func(t *testing.T) {
+		for _, e := range []map[string]any{event("POST", "/v1/routines:batch", strings.Repeat("x", 10<<20)), encoded(event("POST", "/v1/routines:batch", strings.Repeat("x", 8<<20)))} {
+			text, err := json.Marshal(e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			res, _ := f.Handle(t.Context(), text)
+			runtime.ReadMemStats(&after)
+			refused(t, res, http.StatusRequestEntityTooLarge, "too-large")
+			if took := after.TotalAlloc - before.TotalAlloc; took > 1<<20 {
+				t.Errorf("refusing it took %d bytes", took)
+			}
+		}
 	})
 	t.Run("one with more than any has beside its body is refused", func(t *testing.T) {
 		e := event("GET", "/v1/jobs", "")
