@@ -131,20 +131,23 @@ func BenchmarkMemory(b *testing.B) {
 		b.Skip("this system has no /proc, which the memory of a process is read from")
 	}
 	binary := build(b)
-	for b.Loop() {
-		for _, test := range memoryCases() {
-			i := startInstance(b, binary)
-			test.do(b, i)
-			missed := ""
-			peak := i.peak(b)
-			if peak > test.most {
-				missed = " MISSED"
+	for _, test := range memoryCases() {
+		b.Run(test.name, func(b *testing.B) {
+			for b.Loop() {
+				i := startInstance(b, binary)
+				test.do(b, i)
+				missed := ""
+				peak := i.peak(b)
+				if peak > test.most {
+					missed = " MISSED"
+				}
+				b.ReportMetric(peak, "MB")
+				b.ReportMetric(0, "ns/op")
+				b.Logf("\nMB  %.0f  <= %.0f%s", peak, test.most, missed)
+				i.stop()
 			}
-			b.Logf("\nMB after %s  %.0f  <= %.0f%s", test.name, peak, test.most, missed)
-			i.stop()
-		}
+		})
 	}
-	b.ReportMetric(0, "ns/op")
 }
 
 func build(t testing.TB) (binary string) {
