@@ -34,8 +34,7 @@ func longestDescription(t *testing.T, f *function) int {
 	row := f.row(t, jobs[0].ID)
 	return sort.Search(queue.MaxEnvelopeBytes, func(n int) bool {
 		row.Request.Description = ptr(strings.Repeat("d", n+1))
-		_, err := dispatch.Envelope(row).Encode()
-		return err != nil
+		return dispatch.Envelope(row).Check() != nil
 	})
 }
 
