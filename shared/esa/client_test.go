@@ -188,10 +188,22 @@ func TestCodes(t *testing.T) {
 			}
 		})
 	}
+	for _, test := range []struct{ action, code, says string }{
+		{"CreateRoutineRelatedRecord", "DependedByOthers", "An ordinary DNS record of the site may hold the record name"},
+		{"CreateRoutine", "RoutineNumberExceedQuotaLimit", "20 on the free plan, 100 on the paid one"},
+		{"CreateRoutineRelatedRecord", "RelatedRecordNumberExceedQuotaLimit", "20 bound sites on the free plan, 100 on the paid one"},
+	} {
+		t.Run(test.action+" explains "+test.code, func(t *testing.T) {
+			if failure := call(t, test.action, faults.Fault{Answer: faults.Error, Code: test.code}); !strings.Contains(failure.Hint, test.says) {
+				t.Errorf("got %q", failure.Hint)
+			}
+		})
+	}
 	for code, test := range map[string]struct {
 		status int
 		want   class
 	}{
+		"RoutineNameAlreadyExist": {400, class{fault.Conflict, false}}, "RoutineNameAlreadyExists": {400, class{fault.Conflict, false}},
 		"LockFailed": {400, locked}, "Site.ServiceBusy": {400, locked}, "TooManyRequests": {400, locked}, "Record.ServiceBusy": {400, locked},
 		"Throttling": {400, class{fault.Throttled, false}}, "Throttling.User": {400, class{fault.Throttled, false}},
 		"Throttling.Api": {429, class{fault.Throttled, false}}, "Rejected.Throttling": {400, class{fault.Throttled, false}},

@@ -24,11 +24,12 @@ const (
 	hintSupport       = "ESA failed to run the operation. Redrive later; if it persists, open a ticket with the ESA request id."
 	hintNameTaken     = "Another routine of the account has this name. Choose another name, or delete or align that routine and redrive."
 	hintRecordTaken   = "The record name is taken on this site by another record or routine. Remove it or choose another record name."
+	hintHeldName      = "ESA says that others depend on it. An ordinary DNS record of the site may hold the record name: remove it or choose another record name. Otherwise redrive later; if it persists, open a ticket with the ESA request id."
 	hintParameter     = "ESA refused a value of the request. Correct the request and submit it again."
 	hintNothingSuch   = "ESA says that something the request refers to does not exist. Check the request and submit it again."
 	hintActivate      = "Activate Edge Routine for the account (console, or OpenErService), then redrive."
-	hintRoutineQuota  = "The account's routine quota is used up. Delete unused routines or raise the quota, then redrive."
-	hintRecordQuota   = "The routine's quota of related records is used up. Remove records or upgrade the plan, then redrive."
+	hintRoutineQuota  = "The account's routine quota is used up: 20 on the free plan, 100 on the paid one. Delete unused routines or change the plan, then redrive."
+	hintRecordQuota   = "The routine's quota is used up: 20 bound sites on the free plan, 100 on the paid one. Remove records or change the plan, then redrive."
 	hintOverdue       = "The account has overdue payments and is halted. Pay the bill, then redrive."
 	hintRoutineGone   = "ESA does not know the routine, though it was created. Was it deleted meanwhile? Redrive to create it again."
 	hintSite          = "Check that siteId is a site of this account and that recordName lies in that site's zone, then redrive or resubmit."
@@ -71,7 +72,7 @@ var createRelatedRecordRows = []row{
 	{"InternalException", fault.Unavailable, true, hintSupport},
 	{"InvalidParameter", fault.Invalid, false, hintParameter},
 	{CodeRoutineNotExist, fault.NotFound, false, hintRoutineGone},
-	{"DependedByOthers", fault.Internal, true, hintSupport},
+	{"DependedByOthers", fault.Internal, true, hintHeldName},
 	{"SiteParameterNotMatch", fault.NotFound, false, hintSite},
 	{"InternalOperationError", fault.Unavailable, true, hintSupport},
 	{CodeParameterAlreadyExist, fault.Conflict, false, hintRecordTaken},
@@ -84,6 +85,7 @@ var createRelatedRecordRows = []row{
 // codes known to the Terraform provider, and the codes of the gateway all Alibaba Cloud APIs share
 // (https://help.aliyun.com/en/dns/error-code). A code that ends in * stands for all that begin so.
 var commonRows = []row{
+	{"RoutineNameAlreadyExist*", fault.Conflict, false, hintNameTaken}, // two spellings that clients of CreateRoutine look for
 	{CodeRoutineNotExist, fault.NotFound, false, hintRoutineGone},
 	{"LockFailed", fault.Locked, false, hintAnotherUpdate},
 	{"Site.ServiceBusy", fault.Locked, false, hintAnotherUpdate},

@@ -108,10 +108,12 @@ func TestMadeBetweenLookAndCall(t *testing.T) {
 		same(t, "progress", progress, routine.Progress{})
 	})
 	t.Run("nobody is taken for the maker when the name is refused and nothing is shown", func(t *testing.T) {
-		a := start(t)
-		a.inject(t, faults.Rule{Action: create, Fault: faults.Fault{Answer: faults.Error, Code: "RoutineAlreadyExist"}})
-		if failure := a.fail(t, wish(), &routine.Progress{}); failure.Kind != fault.Unavailable || failure.Code != "RoutineAlreadyExist" {
-			t.Errorf("got %+v", failure)
+		for _, code := range []string{"RoutineAlreadyExist", "RoutineNameAlreadyExist", "RoutineNameAlreadyExists"} {
+			a := start(t)
+			a.inject(t, faults.Rule{Action: create, Fault: faults.Fault{Answer: faults.Error, Code: code}})
+			if failure := a.fail(t, wish(), &routine.Progress{}); failure.Kind != fault.Unavailable || failure.Code != code {
+				t.Errorf("got %+v", failure)
+			}
 		}
 	})
 }

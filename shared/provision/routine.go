@@ -84,7 +84,7 @@ func (r *run) call(ctx context.Context, seen reading, earlier *routine.Look) err
 		return r.readBack(ctx, failure)
 	}
 	r.progress.Look = earlier
-	if failure.Code == esa.CodeRoutineAlreadyExist {
+	if failure.Kind == fault.Conflict { // the name is taken, in any of its spellings
 		return r.nameTaken(ctx, failure)
 	}
 	return err

@@ -42,7 +42,7 @@ func TestDecode(t *testing.T) {
 		"turns IDN into ASCII":           {`{"name":"ab","siteId":1,"recordName":"Bücher.例え.jp"}`, routine.Request{Name: "ab", SiteID: 1, RecordName: "xn--bcher-kva.xn--r8jz45g.jp"}},
 		"takes a site's apex":            {`{"name":"ab","siteId":1,"recordName":"example.com"}`, routine.Request{Name: "ab", SiteID: 1, RecordName: "example.com"}},
 		"takes white space around it":    {" \n{\"name\":\"ab\",\"siteId\":1,\"recordName\":\"a.example.com\"}\n ", least},
-		"takes a name of 63 characters":  {`{"name":"` + strings.Repeat("a", 63) + `","siteId":1,"recordName":"a.example.com"}`, routine.Request{Name: strings.Repeat("a", 63), SiteID: 1, RecordName: "a.example.com"}},
+		"takes a name of 41 characters":  {`{"name":"` + strings.Repeat("a", 41) + `","siteId":1,"recordName":"a.example.com"}`, routine.Request{Name: strings.Repeat("a", 41), SiteID: 1, RecordName: "a.example.com"}},
 		"takes a long free description":  {`{"name":"ab","siteId":1,"recordName":"a.example.com","description":"` + strings.Repeat("é", 500) + `"}`, routine.Request{Name: "ab", Description: ptr(strings.Repeat("é", 500)), SiteID: 1, RecordName: "a.example.com"}},
 		"keeps escapes of a description": {`{"name":"ab","siteId":1,"recordName":"a.example.com","description":"a\u0000b\n"}`, routine.Request{Name: "ab", Description: ptr("a\x00b\n"), SiteID: 1, RecordName: "a.example.com"}},
 	} {
@@ -111,7 +111,7 @@ func TestDecodeRefusesValues(t *testing.T) {
 			t.Errorf("-want +got:\n%s", diff)
 		}
 	})
-	for _, value := range []string{`"a"`, `"-a"`, `"a-"`, `"Ab"`, `"a_b"`, `"a:b"`, `"a.b"`, `""`, `"` + strings.Repeat("a", 64) + `"`, `"bü"`} {
+	for _, value := range []string{`"a"`, `"-a"`, `"a-"`, `"1a"`, `"Ab"`, `"a_b"`, `"a:b"`, `"a.b"`, `""`, `"` + strings.Repeat("a", 42) + `"`, `"bü"`} {
 		t.Run("name "+value, func(t *testing.T) {
 			problems, _ := problemsOf(t, `{"name":`+value+`,"siteId":1,"recordName":"a.example.com"}`)
 			if diff := cmp.Diff([]string{"/name value"}, problems); diff != "" {

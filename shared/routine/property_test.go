@@ -18,7 +18,7 @@ func anyRequest(t *rapid.T) routine.Request {
 	text, truth := rapid.Ptr(rapid.String(), true), rapid.Ptr(rapid.Bool(), true)
 	labels := append(rapid.SliceOfN(label, 1, 3).Draw(t, "labels"), rapid.StringMatching(`[a-z]{2,6}`).Draw(t, "top label"))
 	return routine.Request{
-		Name:        label.Filter(func(s string) bool { return len(s) > 1 }).Draw(t, "name"),
+		Name:        rapid.StringMatching(`[a-z][a-z0-9-]{0,39}[a-z0-9]`).Draw(t, "name"),
 		Description: text.Draw(t, "description"),
 		HasAssets:   truth.Draw(t, "hasAssets"),
 		SiteID:      rapid.Int64Min(1).Draw(t, "siteId"),

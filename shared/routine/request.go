@@ -24,7 +24,7 @@ const (
 
 // Request is the wish for one routine bound to one host name. A Request from Decode is valid and normalised.
 type Request struct {
-	// Name is the routine's name, unique in the account: 2 to 63 lower-case letters, digits and hyphens.
+	// Name is the routine's name, unique in the account: see CheckName.
 	Name string `json:"name"`
 	// Description is free text; nil when not given.
 	Description *string `json:"description,omitempty"`
@@ -115,13 +115,16 @@ const (
 	maxGivenHostName = 4 * maxHostName
 )
 
-// CheckName says what is wrong with a routine's name; empty if nothing is. It holds the name to the rule for DNS labels, since it becomes one
-// (DefaultRelatedRecord on the ListUserRoutines page).
+// MaxName is the length of the longest routine name.
+const MaxName = 41
+
+// CheckName says what is wrong with a routine's name; empty if nothing is. The rule is that of ESA's console guide: 2 to 41 lower-case letters,
+// digits and hyphens, a letter first, no hyphen last (https://help.aliyun.com/zh/edge-security-acceleration/esa/user-guide/get-started-with-edge-routine).
 func CheckName(name string) (detail string) {
-	if isLabel(name) && len(name) > 1 {
+	if isLabel(name) && len(name) > 1 && len(name) <= MaxName && name[0] >= 'a' {
 		return ""
 	}
-	return fmt.Sprintf("%q is not a routine name: 2 to 63 lower-case letters, digits and hyphens, no hyphen first or last", clip(name))
+	return fmt.Sprintf("%q is not a routine name: 2 to %d lower-case letters, digits and hyphens, a letter first, no hyphen last", clip(name), MaxName)
 }
 
 // NormalizeRecordName returns a host name as ESA stores it: in lower case and ASCII, without a trailing dot. detail says what is wrong with it;

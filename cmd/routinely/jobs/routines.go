@@ -15,6 +15,8 @@ func Routines(app *cli.App) *cobra.Command {
 	a := verbs{app}
 	get := &cobra.Command{
 		Use: "get NAME", Short: "Show what is recorded of a routine and its records", Args: cli.One("name of a routine"),
+		Long: "Show what is recorded of a routine and its records. Ready means that the routine and a record exist. A routine without code answers\n" +
+			"nothing. On a site with CNAME access the record may draw no traffic by itself, until the owner of the domain points a CNAME at it.",
 		ValidArgsFunction: a.completeNames(),
 		RunE: a.Call(func(ctx context.Context, c *client.Client, args []string) error {
 			r, err := c.Routine(ctx, args[0])
