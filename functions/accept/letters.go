@@ -12,6 +12,7 @@ import (
 	"routinely/shared/auth"
 	"routinely/shared/fault"
 	"routinely/shared/ledger"
+	"routinely/shared/logging"
 	"routinely/shared/routine"
 )
 
@@ -169,7 +170,8 @@ func (s *Service) count(r *http.Request, f api.DeadLetterFilter) (*api.Counts, e
 	return out, err
 }
 
-// deadLetter shows one dead letter whole.
+// deadLetter shows one dead letter whole. A message that holds no job may hold anything, so that its bytes are for operators alone and each
+// showing is logged.
 func (s *Service) deadLetter(r *http.Request) (reply, error) {
 	row, err := s.Ledger.Row(r.Context(), r.PathValue("id"))
 	if err != nil || row.State != routine.DeadLettered {
@@ -177,10 +179,9 @@ func (s *Service) deadLetter(r *http.Request) (reply, error) {
 	}
 	job, out := row.Shown(), letterOf(r, row)
 	out.Progress, out.Attempts, out.Redrives, out.Problems = row.Progress, job.Attempts, job.Redrives, row.Problems
-	if row.Received != nil {
-		received := *row.Received
-		received.Body = hideURLs(received.Body)
-		out.Received = &received
+	if row.Received != nil && callerOf(r.Context()).May(auth.Operate) == nil {
+		out.Received = row.Received
+		logging.From(r.Context()).WithField(logging.Job, row.ID).Info("message of a dead letter shown")
 	}
 	return reply{status: http.StatusOK, body: out}, nil
 }

@@ -138,19 +138,10 @@ func TestDeadLetters(t *testing.T) {
 			t.Errorf("got %v, want %v", got, want)
 		}
 	})
-	t.Run("show a message that holds no job byte for byte, but for the query of a callback", func(t *testing.T) {
+	t.Run("show a message that holds no job byte for byte", func(t *testing.T) {
 		f := start(t)
-		f.clock.Advance(time.Second)
-		body := `{"name":"X","callbackUrl":"https://h.example.com/x?token=hush"}`
-		row := ledger.Unreadable(routine.Job{ID: "u", AcceptedAt: f.clock.Now()}, routine.Attempt{
-			At: f.clock.Now(), Kind: "invalid", Code: "InvalidRequest", Message: "m", Hint: "h",
-		}, "r", ledger.Trigger, []routine.Problem{{Pointer: "/name", Code: "value", Detail: "d"}},
-			&routine.Received{MessageID: "M1", Encoding: routine.TextEncoding, Body: body})
-		if made := f.Ledger.Create(t.Context(), row)[0]; made.Err != nil {
-			t.Fatal(made.Err)
-		}
+		want := f.unreadable(t, "u")
 		one := f.letter(t, "u")
-		want := &routine.Received{MessageID: "M1", Encoding: "text", Body: strings.Replace(body, "token=hush", "***", 1)}
 		if diff := cmp.Diff(want, one.Received); diff != "" || len(one.Problems) != 1 || one.Request != nil || one.Origin != api.Trigger {
 			t.Errorf("got %+v, -want +got:\n%s", one, diff)
 		}
@@ -328,6 +319,46 @@ func TestIdempotencyKeysAreTheirCallers(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestMessagesAreForOperators(t *testing.T) {
+	f, tokens := guarded(t, 0)
+	received := f.unreadable(t, "u")
+	get := func(who, path string) Response { return f.call(t, as(event("GET", path, ""), tokens[who])) }
+	t.Run("whose look is logged with who and which", func(t *testing.T) {
+		one := read[api.DeadLetter](t, get("ops", "/v1/dead-letters/u"), 200)
+		if diff := cmp.Diff(received, one.Received); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+		if got := f.log.String(); !strings.Contains(got, `"caller":"ops"`) || !strings.Contains(got, `"jobId":"u"`) || !strings.Contains(got, "message of a dead letter shown") || strings.Contains(got, "hush") {
+			t.Errorf("logged %s", got)
+		}
+	})
+	f.log.Reset()
+	t.Run("and shown to no other reader, in any view", func(t *testing.T) {
+		for _, path := range []string{"/v1/dead-letters/u", "/v1/dead-letters", "/v1/jobs/u", "/v1/jobs"} {
+			if res := get("reader", path); res.StatusCode != 200 || strings.Contains(res.Body, "hush") || strings.Contains(res.Body, "received") {
+				t.Errorf("%s: %+v", path, res)
+			}
+		}
+		if f.log.Len() > 0 {
+			t.Errorf("logged %s", f.log)
+		}
+	})
+}
+
+// unreadable makes a dead letter of a message that holds no job.
+func (f *function) unreadable(t *testing.T, id string) *routine.Received {
+	t.Helper()
+	f.clock.Advance(time.Second)
+	received := &routine.Received{MessageID: "M1", Encoding: routine.TextEncoding, Body: `{"name":"X","callbackUrl":"https://h.example.com/x?token=hush"}`}
+	row := ledger.Unreadable(routine.Job{ID: id, AcceptedAt: f.clock.Now()}, routine.Attempt{
+		At: f.clock.Now(), Kind: "invalid", Code: "InvalidRequest", Message: "m", Hint: "h",
+	}, "r", ledger.Trigger, []routine.Problem{{Pointer: "/name", Code: "value", Detail: "d"}}, received)
+	if made := f.Ledger.Create(t.Context(), row)[0]; made.Err != nil {
+		t.Fatal(made.Err)
+	}
+	return received
 }
 
 // deadOnes makes many dead letters at once.

@@ -42,8 +42,9 @@ type Job struct {
 	ID    string `json:"id"`
 	State State  `json:"state"`
 	// Ready means that the routine and its record exist: the state is Succeeded.
-	Ready   bool    `json:"ready"`
-	Request Request `json:"request"`
+	Ready bool `json:"ready"`
+	// Request is what was asked for; zero if the job stands for a message that holds no valid request.
+	Request Request `json:"request,omitzero"`
 	// Caller is who asked: QueueCaller for a request that another program put on the job queue, empty if that is not known.
 	Caller string `json:"caller,omitempty"`
 	// Key is the idempotency key that stands for the job, if its caller gave one.
@@ -210,7 +211,7 @@ type Result struct {
 	RecordID int64   `json:"recordId"`
 }
 
-// Received is a message of the job queue as it came, byte for byte.
+// Received is a message of the job queue as it came, byte for byte. It may hold secrets.
 type Received struct {
 	// MessageID is MNS's id, empty when the trigger did not say.
 	MessageID string `json:"messageId,omitempty"`

@@ -6,6 +6,7 @@ package routine
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 	"unicode/utf8"
 
@@ -36,22 +37,34 @@ type Request struct {
 	RecordName string `json:"recordName"`
 	// IfExists is Adopt or Fail; empty means Adopt.
 	IfExists IfExists `json:"ifExists,omitempty"`
-	// CallbackURL is where to tell that the job has ended; empty if nobody is to be told. Its query may hold a secret: see Shown.
+	// CallbackURL is where to tell that the job has ended; empty if nobody is to be told. It may hold a secret: see Shown.
 	CallbackURL string `json:"callbackUrl,omitempty"`
 }
 
-// Shown is the request as it may be shown to whoever may read the job: the query of the callback URL is replaced by stars.
+// Shown is the request as it may be shown to whoever may read the job: see ShownURL.
 func (r Request) Shown() Request {
 	r.CallbackURL = ShownURL(r.CallbackURL)
 	return r
 }
 
-// ShownURL is a callback URL as it may be shown.
-func ShownURL(url string) string {
-	if address, _, secret := strings.Cut(url, "?"); secret {
-		return address + "?***"
+// hiddenPart stands for what is not shown of a URL.
+const hiddenPart = "***"
+
+// ShownURL is a callback URL as it may be shown: scheme, host and path alone. Stars stand for a query or fragment, and for a text that is no URL
+// with a host. A user and password are left out.
+func ShownURL(text string) string {
+	u, err := url.Parse(text)
+	switch {
+	case text == "":
+		return ""
+	case err != nil || u.Host == "":
+		return hiddenPart
 	}
-	return url
+	shown := u.Scheme + "://" + u.Host + u.EscapedPath()
+	if strings.ContainsAny(text, "?#") {
+		shown += "?" + hiddenPart
+	}
+	return shown
 }
 
 // Problem is one thing wrong with a request.

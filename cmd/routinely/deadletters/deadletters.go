@@ -194,7 +194,7 @@ func (a verbs) show() *cobra.Command {
 			return a.showLetter(letter, received)
 		}),
 	}
-	cmd.Flags().BoolVar(&received, "received", false, "also show the message as it was received; -o json always does")
+	cmd.Flags().BoolVar(&received, "received", false, "also show the message as it was received, which needs the scope operate; -o json always does")
 	return cmd
 }
 
