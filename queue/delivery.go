@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"mime"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -123,22 +124,24 @@ func unquote(value []byte) []byte {
 	return value
 }
 
-// plain undoes Base64, which the MNS clients of most languages apply by default. A body that begins with a brace is JSON.
+// plain undoes Base64, which the MNS clients of most languages apply by default, and drops a byte-order mark. A body that begins with a brace
+// is JSON.
 func plain(body []byte) []byte {
-	trimmed := bytes.TrimSpace(body)
+	trimmed := bytes.TrimSpace(routine.WithoutMark(body))
 	if len(trimmed) == 0 || trimmed[0] == '{' {
 		return trimmed
 	}
 	if decoded, err := base64.StdEncoding.DecodeString(string(trimmed)); err == nil && utf8.Valid(decoded) {
-		return bytes.TrimSpace(decoded)
+		return bytes.TrimSpace(routine.WithoutMark(decoded))
 	}
 	return trimmed
 }
 
 // eventHead is what tells whose event a message is.
 type eventHead struct {
-	SpecVersion string `json:"specversion"`
-	Type        string `json:"type"`
+	SpecVersion     string `json:"specversion"`
+	Type            string `json:"type"`
+	DataContentType string `json:"datacontenttype"`
 	seal
 	Data json.RawMessage `json:"data"`
 }
@@ -160,6 +163,9 @@ func (d *Delivery) read(k Keys, body []byte, now time.Time) error {
 			identity = now.Format(time.RFC3339Nano) + string(body)
 		}
 		return d.readBare(identity, body, now)
+	}
+	if media, _, err := mime.ParseMediaType(head.DataContentType); err == nil && strings.HasSuffix(media, "+json") {
+		body = withPlainData(body)
 	}
 	return d.readEvent(body, now)
 }
@@ -229,6 +235,21 @@ func (d *Delivery) readUnverified(data []byte) error {
 	_ = json.Unmarshal(plain([]byte(inner)), &e) // of a message that is none it says nothing
 	d.Body = []byte(inner)
 	return d.unknownKey(e)
+}
+
+// withPlainData gives an event whose data is of a media type that ends in +json the media type of JSON: the SDK takes the data of all others
+// for text.
+func withPlainData(body []byte) []byte {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(body, &members) != nil {
+		return body
+	}
+	members["datacontenttype"] = []byte(`"` + event.ApplicationJSON + `"`)
+	changed, err := json.Marshal(members)
+	if err != nil {
+		return body
+	}
+	return changed
 }
 
 // jobSpace is the namespace of the ids given to jobs that came without one (UUID version 5, RFC 9562).

@@ -33,7 +33,7 @@ func anyRequest(t *rapid.T) routine.Request {
 		RecordName:  rapid.StringMatching(`[a-z0-9]{1,8}\.example\.com`).Draw(t, "record"),
 		Description: rapid.Ptr(rapid.Custom(func(t *rapid.T) string { return anyText(t, "description") }), true).Draw(t, "description"),
 		HasAssets:   rapid.Ptr(rapid.Bool(), true).Draw(t, "hasAssets"),
-		IfExists:    rapid.SampledFrom([]routine.IfExists{"", routine.Adopt, routine.Fail}).Draw(t, "ifExists"),
+		IfExists:    rapid.SampledFrom([]routine.IfExists{"", routine.Fail}).Draw(t, "ifExists"),
 	}
 }
 

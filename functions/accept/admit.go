@@ -138,7 +138,7 @@ func (s *Service) newJob(caller auth.Caller, req routine.Request, key string) (r
 	if outside := caller.Limits.Outside(req, s.Now()); len(outside) > 0 {
 		return job, outsideLimits(outside)
 	}
-	if err := s.checkCallback(req.CallbackURL); err != nil {
+	if err := callback.CheckRequest(req, s.Receivers); err != nil {
 		return job, err
 	}
 	if len(key) > maxKey {
@@ -151,21 +151,6 @@ func (s *Service) newJob(caller auth.Caller, req routine.Request, key string) (r
 	id, err := s.NewID()
 	job.ID = id.String()
 	return job, err
-}
-
-// checkCallback refuses a callback URL that no callback could go to.
-func (s *Service) checkCallback(url string) error {
-	if url == "" {
-		return nil
-	}
-	err := callback.CheckURL(url, s.Receivers)
-	if err == nil {
-		return nil
-	}
-	failure := fault.From(err)
-	return &routine.Invalid{Problems: []routine.Problem{
-		{Pointer: "/callbackUrl", Code: "value", Detail: failure.Message + ". " + failure.Hint},
-	}}
 }
 
 // maxKey is the longest idempotency key, in bytes.

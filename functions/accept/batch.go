@@ -75,20 +75,19 @@ func batchItems(body []byte, array bool) (items []json.RawMessage, err error) {
 		items = append(items, item)
 	}
 	if len(items) == 0 {
-		return nil, problemMalformed.with("the batch holds no request")
+		return nil, malformed("the batch holds no request")
 	}
 	return items, nil
 }
 
 // elements are those of a body that must be a JSON array.
 func elements(body []byte) (iter.Seq[json.RawMessage], error) {
-	if !json.Valid(body) {
-		var ignored json.RawMessage
-		return nil, problemMalformed.with("want a JSON array of requests: " + json.Unmarshal(body, &ignored).Error())
+	if detail := routine.CheckJSON(body); detail != "" {
+		return nil, malformed(detail)
 	}
 	array := bytes.TrimSpace(body)
 	if array[0] != '[' {
-		return nil, problemMalformed.with("want a JSON array of requests")
+		return nil, malformed("want a JSON array of requests")
 	}
 	return routine.Elements(array), nil
 }

@@ -3,14 +3,13 @@ package accept
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"routinely/shared/routine"
 )
@@ -31,10 +30,10 @@ func readBody(r *http.Request, others ...string) (body []byte, media string, err
 		want := strings.Join(append([]string{"application/json"}, others...), " or ")
 		return nil, "", problemMediaType.with(fmt.Sprintf("Content-Type %q: want %s", clip(given, maxShown), want))
 	}
-	if charset := params["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
+	if charset := strings.ToLower(params["charset"]); charset != "" && charset != "utf-8" && charset != "utf8" {
 		return nil, "", problemMediaType.with(fmt.Sprintf("charset %q: JSON is UTF-8", clip(charset, maxShown)))
 	}
-	return visitOf(r.Context()).body, media, nil
+	return routine.WithoutMark(visitOf(r.Context()).body), media, nil
 }
 
 // readOptional reads a JSON body into a struct, if there is a body. Unknown fields are refused: a misspelt one would be
@@ -52,48 +51,85 @@ func readStrict(r *http.Request, into any) error {
 	if err != nil {
 		return err
 	}
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(into); err != nil {
-		return problemMalformed.with(strings.TrimPrefix(err.Error(), "json: "))
+	if detail := routine.CheckJSON(body); detail != "" {
+		return malformed(detail)
 	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return problemMalformed.with("there is something behind the object")
-	}
-	return checkMembers(body, reflect.ValueOf(into).Elem())
-}
-
-// checkMembers refuses what encoding/json passes over: of a repeated member it takes the last, it takes a name in any case, and null is nothing
-// to it. Two readers of such a body would understand different things. A member without a value (null, 0, an empty text or list) is refused as
-// well: it comes of a variable that was empty, and a filter without it would choose everything.
-func checkMembers(body []byte, object reflect.Value) error {
 	body = bytes.TrimSpace(body)
 	if body[0] != '{' {
-		return problemMalformed.with("want one JSON object")
+		return malformed("want one JSON object")
 	}
+	return readMembers(body, reflect.ValueOf(into).Elem())
+}
+
+// readMembers reads the members of an object into a struct. It refuses what encoding/json passes over: of a repeated member that takes the last, it
+// takes a name in any case, and null is nothing to it. Two readers of such a body would understand different things. A member without a value
+// (null, 0, an empty text or list) is refused as well: it comes of a variable that was empty, and a filter without it would choose everything.
+func readMembers(object []byte, into reflect.Value) error {
 	known := map[string]reflect.Value{}
-	for _, field := range reflect.VisibleFields(object.Type()) {
+	for _, field := range reflect.VisibleFields(into.Type()) {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		known[name] = object.FieldByIndex(field.Index)
+		known[name] = into.FieldByIndex(field.Index)
 	}
 	seen := map[string]bool{}
-	var empty []routine.Problem
-	for name, text := range routine.Members(body) {
-		value, found := known[name]
+	var wrong []routine.Problem
+	for name, text := range routine.Members(object) {
+		member, found := known[name]
+		p := routine.Problem{Pointer: routine.Pointer(name)}
 		switch {
 		case !found:
-			return problemMalformed.with(fmt.Sprintf("unknown field %.40q", name))
+			p.Code, p.Detail = "unknown-field", fmt.Sprintf("%.40q is not a member here", name)
 		case seen[name]:
-			return problemMalformed.with(fmt.Sprintf("%q is given more than once", name))
-		case string(text) == "null" || isEmpty(value):
-			empty = append(empty, routine.Problem{Pointer: "/" + name, Code: "value", Detail: "is given without a value: leave it out"})
+			p.Code, p.Detail = "duplicate", fmt.Sprintf("%.40q is given more than once", name)
+		default:
+			p.Code, p.Detail = readMember(text, member)
 		}
-		seen[name] = true
+		if seen[name] = true; p.Code != "" {
+			wrong = append(wrong, p)
+		}
 	}
-	if len(empty) > 0 {
-		return problemMalformed.about(empty...)
+	if len(wrong) > 0 {
+		return routine.Malformed(wrong...)
 	}
 	return nil
+}
+
+// readMember reads a value; code and detail say what is wrong with it. A number of 64 bits is an id of ESA.
+func readMember(text json.RawMessage, into reflect.Value) (code, detail string) {
+	switch {
+	case string(text) == "null":
+		return "value", "is given without a value: leave it out"
+	case into.Kind() == reflect.Int64:
+		id, p := routine.ParseID(text)
+		if p != nil {
+			return p.Code, p.Detail
+		}
+		into.SetInt(id)
+	case json.Unmarshal(text, into.Addr().Interface()) != nil:
+		return "type", "must be " + wanted(into)
+	case isEmpty(into):
+		return "value", "is given without a value: leave it out"
+	}
+	return "", ""
+}
+
+// wanted is what a member must be, in words for people.
+func wanted(member reflect.Value) string {
+	switch {
+	case member.Type() == reflect.TypeFor[time.Time]():
+		return "a time such as 2026-01-15T06:28:17Z"
+	case member.Kind() == reflect.Bool:
+		return "true or false"
+	case member.Kind() == reflect.Int:
+		return "an integer"
+	case member.Kind() == reflect.Slice:
+		return "a list of strings"
+	}
+	return "a string"
+}
+
+// malformed is the problem of a body that is not the JSON value that the path wants.
+func malformed(detail string) problem {
+	return problemMalformed.about(routine.Problem{Code: "syntax", Detail: detail})
 }
 
 // isEmpty reports whether a member has no value. False is one.

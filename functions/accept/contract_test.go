@@ -23,6 +23,7 @@ import (
 	"github.com/getkin/kin-openapi/routers/gorillamux"
 
 	"routinely/shared/api"
+	"routinely/shared/routine"
 )
 
 // contract is openapi.yaml, ready to hold the function's answers to it.
@@ -221,7 +222,7 @@ func mediaOf(contentType string) string {
 }
 
 // asked checks the request of a successful call. What only the descriptions say is taken for granted: another media type that
-// ends in +json, ESA's spelling, and null for a field left out.
+// ends in +json, a byte-order mark, ESA's spelling, and null for a field left out.
 func (c *contract) asked(ctx context.Context, in *openapi3filter.RequestValidationInput, got clientAnswer) error {
 	for name := range in.Request.URL.Query() {
 		if !hasParameter(in.Route.Operation.Parameters, name) && !hasParameter(in.Route.PathItem.Parameters, name) {
@@ -232,6 +233,7 @@ func (c *contract) asked(ctx context.Context, in *openapi3filter.RequestValidati
 	if err != nil {
 		return err
 	}
+	body = routine.WithoutMark(body)
 	if in.Route.Operation.OperationID == "createRoutineBatch" {
 		in.Options.ExcludeRequestBody = true
 		if err := c.askedBatch(in, body, got); err != nil {
@@ -327,7 +329,7 @@ func camelCase(text []byte) []byte {
 	}
 	out := make(map[string]json.RawMessage, len(given))
 	for name, value := range given {
-		if slices.Contains([]string{"Name", "Description", "HasAssets", "SiteId", "RecordName", "IfExists", "IdempotencyKey"}, name) {
+		if slices.Contains([]string{"Name", "Description", "HasAssets", "SiteId", "RecordName", "IfExists", "CallbackUrl", "IdempotencyKey"}, name) {
 			name = strings.ToLower(name[:1]) + name[1:]
 		}
 		if string(value) != "null" {

@@ -9,6 +9,7 @@ import (
 
 	"routinely/shared/api"
 	"routinely/shared/auth"
+	"routinely/shared/callback"
 	"routinely/shared/fault"
 	"routinely/shared/ledger"
 	"routinely/shared/logging"
@@ -57,7 +58,7 @@ func (s *Service) redriveDeadLetter(r *http.Request) (reply, error) {
 func (s *Service) correct(by auth.Caller, row ledger.Row, changes []byte) (routine.Request, error) {
 	request, err := routine.Correct(row.Request, changes)
 	if err == nil {
-		err = s.checkCallback(request.CallbackURL)
+		err = callback.CheckRequest(request, s.Receivers)
 	}
 	if err != nil {
 		return request, routine.Below("request", err)

@@ -208,7 +208,7 @@ func TestDepth(t *testing.T) {
 				events = events[turn : turn+1]
 			}
 			for _, e := range events {
-				if p := f.refuses(t, e, http.StatusBadRequest, "malformed-request"); !strings.Contains(p.Detail, "exceeded max depth") {
+				if p := f.refuses(t, e, http.StatusBadRequest, "malformed-request"); !strings.Contains(p.Detail, "go too deep") {
 					t.Errorf("detail %q", p.Detail)
 				}
 			}

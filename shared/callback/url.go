@@ -43,6 +43,22 @@ func CheckURL(text string, policy Policy) error {
 	return err
 }
 
+// CheckRequest holds the callback URL of a request to CheckURL. Whoever takes requests uses it, so that all refuse the same. What is wrong is an
+// *routine.Invalid; a request without a URL is all right.
+func CheckRequest(request routine.Request, policy Policy) error {
+	if request.CallbackURL == "" {
+		return nil
+	}
+	err := CheckURL(request.CallbackURL, policy)
+	if err == nil {
+		return nil
+	}
+	failure := fault.From(err)
+	return &routine.Invalid{Problems: []routine.Problem{
+		{Pointer: "/callbackUrl", Code: "value", Detail: failure.Message + ". " + failure.Hint},
+	}}
+}
+
 // target is where a callback goes. Its url is in its normal form.
 type target struct {
 	url  url.URL

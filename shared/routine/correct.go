@@ -40,7 +40,7 @@ func Below(member string, err error) error {
 	}
 	moved := &Invalid{Malformed: invalid.Malformed}
 	for _, p := range invalid.Problems {
-		p.Pointer = pointer(member) + p.Pointer
+		p.Pointer = Pointer(member) + p.Pointer
 		moved.Problems = append(moved.Problems, p)
 	}
 	return moved

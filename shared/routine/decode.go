@@ -3,12 +3,10 @@ package routine
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 )
 
 // Codes of problems.
@@ -42,7 +40,9 @@ func DecodeItem(text []byte) (req Request, idempotencyKey string, err error) {
 	}
 	d := decoder{fields: fields}
 	if key := d.text("idempotencyKey"); key != nil {
-		idempotencyKey = *key
+		if idempotencyKey = *key; idempotencyKey == "" {
+			d.add("idempotencyKey", codeValue, "is empty: leave it out")
+		}
 	}
 	req, err = d.request()
 	return req, idempotencyKey, err
@@ -106,12 +106,9 @@ type field struct {
 // split reads the object's members, keyed by their camelCase names. Repeated members are refused, as I-JSON (RFC 7493) asks:
 // two readers would take different ones.
 func split(text []byte) (map[string]*field, error) {
-	if !utf8.Valid(text) {
-		return nil, malformed(codeSyntax, "the text is not UTF-8")
-	}
-	if !json.Valid(text) {
-		var ignored json.RawMessage
-		return nil, malformed(codeSyntax, "not JSON: "+explain(json.Unmarshal(text, &ignored)))
+	text = WithoutMark(text)
+	if detail := CheckJSON(text); detail != "" {
+		return nil, malformed(codeSyntax, detail)
 	}
 	object := bytes.TrimSpace(text)
 	if object[0] != '{' {
@@ -126,28 +123,23 @@ func split(text []byte) (map[string]*field, error) {
 		}
 		key := camel(name)
 		if _, twice := fields[key]; twice {
-			repeated = append(repeated, Problem{pointer(name), codeDuplicate, fmt.Sprintf("%q is given more than once", clip(name))})
+			repeated = append(repeated, Problem{Pointer(name), codeDuplicate, fmt.Sprintf("%q is given more than once", clip(name))})
 			continue
 		}
 		fields[key] = &field{given: name, value: value}
 	}
 	if len(repeated) > 0 {
-		return nil, &Invalid{Malformed: true, Problems: inOrder(repeated)}
+		return nil, Malformed(repeated...)
 	}
 	return fields, nil
 }
 
-func malformed(code, detail string) error {
-	return &Invalid{Malformed: true, Problems: []Problem{{"", code, detail}}}
+// Malformed is what is wrong with the shape of a text. Of many problems the first are listed, in the order of their pointers.
+func Malformed(problems ...Problem) *Invalid {
+	return &Invalid{Malformed: true, Problems: inOrder(problems)}
 }
 
-func explain(err error) string {
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
-		return fmt.Sprintf("%v at byte %d", syntax, syntax.Offset)
-	}
-	return fmt.Sprint(err)
-}
+func malformed(code, detail string) error { return Malformed(Problem{"", code, detail}) }
 
 // camel maps ESA's spelling to ours; a name that is neither stays as it is.
 func camel(name string) string {
@@ -158,8 +150,8 @@ func camel(name string) string {
 	return name
 }
 
-// pointer is the JSON pointer of a member of the top object (RFC 6901 section 3). A name beyond all sense is shortened.
-func pointer(name string) string {
+// Pointer is the JSON pointer of a member of the top object (RFC 6901 section 3). A name beyond all sense is shortened.
+func Pointer(name string) string {
 	return "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(clip(name))
 }
 
@@ -169,7 +161,7 @@ type decoder struct {
 }
 
 func (d *decoder) add(at, code, detail string) {
-	d.problems = append(d.problems, Problem{pointer(at), code, detail})
+	d.problems = append(d.problems, Problem{Pointer(at), code, detail})
 }
 
 // take returns a member's value; nil for an absent one and for null, which mean the same.
@@ -261,22 +253,30 @@ func (d *decoder) siteID() int64 {
 		d.add(given, codeMissing, "is required")
 		return 0
 	}
+	id, p := ParseID(value)
+	if p != nil {
+		d.add(given, p.Code, p.Detail)
+	}
+	return id
+}
+
+// ParseID reads an id of ESA, a 64-bit integer greater than 0, as a JSON number or in a JSON string: many programs cannot hold one above 2^53
+// in a number. The problem, without a pointer, is nil if nothing is wrong.
+func ParseID(value []byte) (id int64, p *Problem) {
 	digits := string(value)
-	if value[0] == '"' {
-		if json.Unmarshal(value, &digits) != nil {
-			digits = ""
-		}
+	if value[0] == '"' && json.Unmarshal(value, &digits) != nil {
+		digits = ""
 	}
 	id, err := strconv.ParseInt(digits, 10, 64)
 	switch {
 	case err != nil && value[0] != '"' && (value[0] < '0' || value[0] > '9') && value[0] != '-':
-		d.add(given, codeType, "must be an integer, as a number or a string")
+		return 0, &Problem{Code: codeType, Detail: "must be an integer, as a number or a string"}
 	case err != nil || digits[0] == '+':
-		d.add(given, codeValue, fmt.Sprintf("%s is not a 64-bit integer", clip(string(value))))
+		return 0, &Problem{Code: codeValue, Detail: fmt.Sprintf("%s is not a 64-bit integer", clip(string(value)))}
 	case id <= 0:
-		d.add(given, codeValue, "must be greater than 0")
+		return 0, &Problem{Code: codeValue, Detail: "must be greater than 0"}
 	}
-	return id
+	return id, nil
 }
 
 func (d *decoder) ifExists() IfExists {
@@ -290,7 +290,9 @@ func (d *decoder) ifExists() IfExists {
 		return ""
 	}
 	switch choice := IfExists(text); choice {
-	case Adopt, Fail:
+	case Adopt:
+		return "" // the default: spelled out or not, it is the same request
+	case Fail:
 		return choice
 	}
 	d.add(given, codeValue, fmt.Sprintf(`%q is neither "adopt" nor "fail"`, clip(text)))

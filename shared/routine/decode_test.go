@@ -35,16 +35,18 @@ func TestDecode(t *testing.T) {
 			`{"name":"ab","siteId":"9223372036854775807","recordName":"a.example.com"}`,
 			routine.Request{Name: "ab", SiteID: 9223372036854775807, RecordName: "a.example.com"},
 		},
-		"takes null for not given":       {`{"name":"ab","siteId":1,"recordName":"a.example.com","description":null,"hasAssets":null,"ifExists":null}`, least},
-		"tells an empty description":     {`{"name":"ab","siteId":1,"recordName":"a.example.com","description":""}`, routine.Request{Name: "ab", Description: ptr(""), SiteID: 1, RecordName: "a.example.com"}},
-		"lower-cases the record name":    {`{"name":"ab","siteId":1,"recordName":"A.Example.COM"}`, least},
-		"drops one trailing dot":         {`{"name":"ab","siteId":1,"recordName":"a.example.com."}`, least},
-		"turns IDN into ASCII":           {`{"name":"ab","siteId":1,"recordName":"Bücher.例え.jp"}`, routine.Request{Name: "ab", SiteID: 1, RecordName: "xn--bcher-kva.xn--r8jz45g.jp"}},
-		"takes a site's apex":            {`{"name":"ab","siteId":1,"recordName":"example.com"}`, routine.Request{Name: "ab", SiteID: 1, RecordName: "example.com"}},
-		"takes white space around it":    {" \n{\"name\":\"ab\",\"siteId\":1,\"recordName\":\"a.example.com\"}\n ", least},
-		"takes a name of 41 characters":  {`{"name":"` + strings.Repeat("a", 41) + `","siteId":1,"recordName":"a.example.com"}`, routine.Request{Name: strings.Repeat("a", 41), SiteID: 1, RecordName: "a.example.com"}},
-		"takes a long free description":  {`{"name":"ab","siteId":1,"recordName":"a.example.com","description":"` + strings.Repeat("é", 500) + `"}`, routine.Request{Name: "ab", Description: ptr(strings.Repeat("é", 500)), SiteID: 1, RecordName: "a.example.com"}},
-		"keeps escapes of a description": {`{"name":"ab","siteId":1,"recordName":"a.example.com","description":"a\u0000b\n"}`, routine.Request{Name: "ab", Description: ptr("a\x00b\n"), SiteID: 1, RecordName: "a.example.com"}},
+		"takes null for not given":        {`{"name":"ab","siteId":1,"recordName":"a.example.com","description":null,"hasAssets":null,"ifExists":null}`, least},
+		"tells an empty description":      {`{"name":"ab","siteId":1,"recordName":"a.example.com","description":""}`, routine.Request{Name: "ab", Description: ptr(""), SiteID: 1, RecordName: "a.example.com"}},
+		"lower-cases the record name":     {`{"name":"ab","siteId":1,"recordName":"A.Example.COM"}`, least},
+		"drops one trailing dot":          {`{"name":"ab","siteId":1,"recordName":"a.example.com."}`, least},
+		"turns IDN into ASCII":            {`{"name":"ab","siteId":1,"recordName":"Bücher.例え.jp"}`, routine.Request{Name: "ab", SiteID: 1, RecordName: "xn--bcher-kva.xn--r8jz45g.jp"}},
+		"takes a site's apex":             {`{"name":"ab","siteId":1,"recordName":"example.com"}`, routine.Request{Name: "ab", SiteID: 1, RecordName: "example.com"}},
+		"takes a byte-order mark":         {"\ufeff" + `{"name":"ab","siteId":1,"recordName":"a.example.com"}`, least},
+		"takes the default for not given": {`{"name":"ab","siteId":1,"recordName":"a.example.com","ifExists":"adopt"}`, least},
+		"takes white space around it":     {" \n{\"name\":\"ab\",\"siteId\":1,\"recordName\":\"a.example.com\"}\n ", least},
+		"takes a name of 41 characters":   {`{"name":"` + strings.Repeat("a", 41) + `","siteId":1,"recordName":"a.example.com"}`, routine.Request{Name: strings.Repeat("a", 41), SiteID: 1, RecordName: "a.example.com"}},
+		"takes a long free description":   {`{"name":"ab","siteId":1,"recordName":"a.example.com","description":"` + strings.Repeat("é", 500) + `"}`, routine.Request{Name: "ab", Description: ptr(strings.Repeat("é", 500)), SiteID: 1, RecordName: "a.example.com"}},
+		"keeps escapes of a description":  {`{"name":"ab","siteId":1,"recordName":"a.example.com","description":"a\u0000b\n"}`, routine.Request{Name: "ab", Description: ptr("a\x00b\n"), SiteID: 1, RecordName: "a.example.com"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := routine.Decode([]byte(test.text))
@@ -80,7 +82,7 @@ func TestDecodeRefusesText(t *testing.T) {
 		"empty": "", "not JSON": "name=ab", "an array": `[{"name":"ab"}]`, "a string": `"ab"`, "null": "null",
 		"cut off": `{"name":"ab"`, "cut off in a value": `{"name":"a`, "something behind": `{"name":"ab"} {}`,
 		"garbage behind": `{"name":"ab"}x`, "not UTF-8": "{\"name\":\"\xff\"}", "a comma too many": `{"name":"ab",}`,
-		"a byte order mark": "\ufeff{}",
+		"two byte-order marks": "\ufeff\ufeff{}",
 	} {
 		t.Run(name, func(t *testing.T) {
 			problems, malformed := problemsOf(t, text)
@@ -89,6 +91,18 @@ func TestDecodeRefusesText(t *testing.T) {
 			}
 		})
 	}
+	t.Run("and says in plain words where it is wrong", func(t *testing.T) {
+		for text, want := range map[string]string{
+			"": "not JSON: there is nothing in it", " ": "not JSON: there is nothing in it", `{"name":"ab"`: "not JSON: the text ends too early",
+			`{"name":"a`: "not JSON: the text ends too early", `{"a":1,}`: `not JSON: "}" cannot stand at byte 8`, `[1}`: `not JSON: "}" cannot stand at byte 3`,
+			`{} {}`: "not JSON: there is something behind the value, which ends at byte 2", "  ü": `not JSON: "ü" cannot stand at byte 3`,
+			`{"a":tru}`: `not JSON: "}" cannot stand at byte 9`, "\xff": "the text is not UTF-8", `[1,2]`: "",
+		} {
+			if got := routine.CheckJSON([]byte(text)); got != want {
+				t.Errorf("%s: got %q, want %q", text, got, want)
+			}
+		}
+	})
 	t.Run("fields given twice", func(t *testing.T) {
 		problems, malformed := problemsOf(t, `{"name":"ab","Name":"ab","siteId":1,"x/y":1,"x/y":2}`)
 		if diff := cmp.Diff([]string{"/Name duplicate", "/x~1y duplicate"}, problems); diff != "" || !malformed {
@@ -139,6 +153,36 @@ func TestDecodeRefusesValues(t *testing.T) {
 			problems, _ := problemsOf(t, `{"name":"ab","siteId":1,"recordName":"`+value+`"}`)
 			if diff := cmp.Diff([]string{"/recordName value"}, problems); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+	for _, value := range []string{"a--b.example.com", "ab--cd.example.com", "r3---sn-apo3qvuoxuxbt.example.com", "0--1.a-b.example.com", "xn--bcher-kva.example.com"} {
+		t.Run("but takes the plain host name "+value, func(t *testing.T) {
+			if got, detail := routine.NormalizeRecordName(strings.ToUpper(value) + "."); got != value || detail != "" {
+				t.Errorf("got %q, %s", got, detail)
+			}
+		})
+	}
+	for value, want := range map[string]string{
+		"*.example.com": "no wildcards", "_dmarc.example.com": "underscore", "https://a.example.com": "give the name alone", "a.example.com:80": "give the name alone",
+		"xn--a.example.com": "letters, digits and hyphens", "a b.example.com": "letters, digits and hyphens",
+	} {
+		t.Run("and says in plain words what is wrong with "+value, func(t *testing.T) {
+			_, detail := routine.NormalizeRecordName(value)
+			if !strings.Contains(detail, want) || strings.Contains(detail, "idna") {
+				t.Errorf("got %q", detail)
+			}
+		})
+	}
+	for text, want := range map[string]string{
+		`{"name":"ab","siteId":1,"recordName":"a.example.com","callbackUrl":"https://h.example.com/a?***"}`: "/callbackUrl value",
+		`{"name":"ab","siteId":1,"recordName":"a.example.com","idempotencyKey":""}`:                         "/idempotencyKey value",
+	} {
+		t.Run("refuses what only looks like a value: "+want, func(t *testing.T) {
+			_, _, err := routine.DecodeItem([]byte(text))
+			var invalid *routine.Invalid
+			if !errors.As(err, &invalid) || len(invalid.Problems) != 1 || invalid.Problems[0].Pointer+" "+invalid.Problems[0].Code != want {
+				t.Errorf("got %v", err)
 			}
 		})
 	}

@@ -119,7 +119,7 @@ func ParseLimits(text string) (Limits, error) {
 	members := map[string]json.RawMessage{}
 	for name, f := range fields {
 		if !slices.Contains(LimitMembers(), name) {
-			problems = append(problems, Problem{pointer(f.given), codeUnknown, "is not a member; possible: " + strings.Join(LimitMembers(), ", ")})
+			problems = append(problems, Problem{Pointer(f.given), codeUnknown, "is not a member; possible: " + strings.Join(LimitMembers(), ", ")})
 		}
 		members[name] = f.value
 	}

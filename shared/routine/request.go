@@ -35,7 +35,7 @@ type Request struct {
 	SiteID int64 `json:"siteId"`
 	// RecordName is the full host name that triggers the routine, in lower case and ASCII, without a trailing dot.
 	RecordName string `json:"recordName"`
-	// IfExists is Adopt or Fail; empty means Adopt.
+	// IfExists is Fail, or empty for Adopt: of a request that spells out the default Decode makes one that does not.
 	IfExists IfExists `json:"ifExists,omitempty"`
 	// CallbackURL is where to tell that the job has ended; empty if nobody is to be told. It may hold a secret: see Shown.
 	CallbackURL string `json:"callbackUrl,omitempty"`
@@ -141,14 +141,18 @@ func CheckName(name string) (detail string) {
 }
 
 // NormalizeRecordName returns a host name as ESA stores it: in lower case and ASCII, without a trailing dot. detail says what is wrong with it;
-// empty if nothing is.
+// empty if nothing is. Hyphens may be anywhere but first or last in a label, whatever the rules for internationalised names keep them for.
 func NormalizeRecordName(given string) (name, detail string) {
 	if len(given) > maxGivenHostName { // the time that package idna takes grows with the square
 		return "", fmt.Sprintf("%q is %d bytes long, a host name has at most %d characters", clip(given), len(given), maxHostName)
 	}
-	ascii, err := idna.Lookup.ToASCII(strings.TrimSuffix(given, "."))
+	if hint := notSingleHost(given); hint != "" {
+		return "", fmt.Sprintf("%q is not a host name: %s", clip(given), hint)
+	}
+	profile := idna.New(idna.MapForLookup(), idna.BidiRule(), idna.CheckHyphens(false))
+	ascii, err := profile.ToASCII(strings.TrimSuffix(given, "."))
 	if err != nil {
-		return "", fmt.Sprintf("%q is not a host name: %s", clip(given), clip(err.Error()))
+		return "", fmt.Sprintf("%q is not a host name: it has letters, digits and hyphens between dots, or is an internationalised name", clip(given))
 	}
 	ascii = strings.ToLower(ascii)
 	if len(ascii) > maxHostName {
@@ -166,6 +170,19 @@ func NormalizeRecordName(given string) (name, detail string) {
 	return ascii, ""
 }
 
+// notSingleHost recognises what is meant well and is no single host name. What it returns is empty for anything else.
+func notSingleHost(given string) (hint string) {
+	switch {
+	case strings.Contains(given, "*"):
+		return "ESA binds single host names and no wildcards; ask for each host name by itself"
+	case strings.Contains(given, "_"):
+		return "an underscore is not possible in the name of a host that serves pages"
+	case strings.ContainsAny(given, "/:@"):
+		return "give the name alone, without scheme, user, port or path"
+	}
+	return ""
+}
+
 // MaxCallbackURL is the length of the longest callback URL, in bytes.
 const MaxCallbackURL = 2048
 
@@ -179,6 +196,8 @@ func checkCallbackURL(text string) (detail string) {
 		return fmt.Sprintf("has %d bytes, at most %d are possible", len(text), MaxCallbackURL)
 	case strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r == 0x7f }):
 		return "must not hold spaces or control characters"
+	case strings.HasSuffix(text, "?"+hiddenPart):
+		return "is a URL as it is shown, without its query: give the whole one"
 	}
 	return ""
 }

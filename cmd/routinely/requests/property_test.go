@@ -26,7 +26,7 @@ func anyItem(t *rapid.T) requests.Item {
 			Name: rapid.StringMatching(`[a-z][a-z0-9]{1,8}`).Draw(t, "name"), SiteID: rapid.Int64Min(1).Draw(t, "siteId"),
 			RecordName:  rapid.StringMatching(`[a-z0-9]{1,8}\.example\.com`).Draw(t, "record"),
 			Description: rapid.Ptr(text, true).Draw(t, "description"), HasAssets: rapid.Ptr(rapid.Bool(), true).Draw(t, "hasAssets"),
-			IfExists: rapid.SampledFrom([]routine.IfExists{"", routine.Adopt, routine.Fail}).Draw(t, "ifExists"),
+			IfExists: rapid.SampledFrom([]routine.IfExists{"", routine.Fail}).Draw(t, "ifExists"),
 		},
 	}
 }
