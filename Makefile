@@ -9,6 +9,8 @@ BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w'
 RACE := $(shell command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
 GOFUMPT := mvdan.cc/gofumpt@v0.12.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+# A reader of openapi.yaml that is not ours; it runs where there is npx (Node.js 18.18 or later).
+SPECTRAL := @stoplight/spectral-cli@6.16.3
 
 .PHONY: help run demo test soak bench fuzz lint dist build clean
 
@@ -54,10 +56,13 @@ bench: ## measure, as ratios against a floor or a peer in the same run
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./deploy/local/bench ./functions/accept ./functions/accept/main ./shared/ledger
 	$(GO) test -run '^$$' -bench . ./deploy/local/mnsemu ./deploy/local/otsemu
 
-lint: ## check formatting, go vet and staticcheck
+lint: ## check formatting, go vet, staticcheck, and openapi.yaml if npx is there
 	@unformatted=$$($(GO) run $(GOFUMPT) -l .) && if [ -n "$$unformatted" ]; then echo "not formatted:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
+	@if command -v npx >/dev/null; then \
+	  npx --yes $(SPECTRAL) lint --quiet --fail-severity=warn --ruleset functions/accept/spectral.yaml functions/accept/openapi.yaml; \
+	else echo "openapi.yaml is NOT checked: Spectral needs npx, which comes with Node.js (Debian: apt-get install nodejs npm)"; fi
 
 dist: ## build the four function zips into dist
 	$(GO) run ./deploy/pack -out dist

@@ -34,7 +34,9 @@ func TestAccept(t *testing.T) {
 		if diff := cmp.Diff(want, job); diff != "" || res.StatusCode != 202 {
 			t.Errorf("status %d, -want +got:\n%s", res.StatusCode, diff)
 		}
-		wantHeaders := map[string]string{"Content-Type": "application/json", "Location": "/v1/jobs/" + job.ID, "Retry-After": "2"}
+		wantHeaders := map[string]string{
+			"Cache-Control": "no-store", "Content-Type": "application/json", "Location": "/v1/jobs/" + job.ID, "Retry-After": "2",
+		}
 		if diff := cmp.Diff(wantHeaders, res.Headers); diff != "" {
 			t.Errorf("headers -want +got:\n%s", diff)
 		}

@@ -22,18 +22,25 @@ func isJSON(media string) bool {
 // readBody checks the headers that describe the body, and returns the body. Media types beside JSON's are possible if they are in others.
 func readBody(r *http.Request, others ...string) (body []byte, media string, err error) {
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return nil, "", problemMediaType.with(fmt.Sprintf("Content-Encoding %q: send the body as it is", clip(encoding, maxShown)))
+		return nil, "", wrongMedia("Accept-Encoding", "identity", fmt.Sprintf("Content-Encoding %q: send the body as it is", clip(encoding, maxShown)))
 	}
+	taken := append([]string{"application/json"}, others...)
 	given := r.Header.Get("Content-Type")
 	media, params, err := mime.ParseMediaType(given)
 	if err != nil || !isJSON(media) && !slices.Contains(others, media) {
-		want := strings.Join(append([]string{"application/json"}, others...), " or ")
-		return nil, "", problemMediaType.with(fmt.Sprintf("Content-Type %q: want %s", clip(given, maxShown), want))
+		return nil, "", wrongMedia("Accept", strings.Join(taken, ", "), fmt.Sprintf("Content-Type %q: want %s", clip(given, maxShown), strings.Join(taken, " or ")))
 	}
 	if charset := strings.ToLower(params["charset"]); charset != "" && charset != "utf-8" && charset != "utf8" {
-		return nil, "", problemMediaType.with(fmt.Sprintf("charset %q: JSON is UTF-8", clip(charset, maxShown)))
+		return nil, "", wrongMedia("Accept", strings.Join(taken, ", "), fmt.Sprintf("charset %q: JSON is UTF-8", clip(charset, maxShown)))
 	}
 	return routine.WithoutMark(visitOf(r.Context()).body), media, nil
+}
+
+// wrongMedia is the problem of a body in another form, with a header that says which one is taken (RFC 9110, section 15.5.16).
+func wrongMedia(header, taken, detail string) problem {
+	p := problemMediaType.with(detail)
+	p.header = http.Header{header: {taken}}
+	return p
 }
 
 // readOptional reads a JSON body into a struct, if there is a body. Unknown fields are refused: a misspelt one would be
@@ -104,12 +111,21 @@ func readMember(text json.RawMessage, into reflect.Value) (code, detail string) 
 			return p.Code, p.Detail
 		}
 		into.SetInt(id)
-	case json.Unmarshal(text, into.Addr().Interface()) != nil:
+	case json.Unmarshal(text, into.Addr().Interface()) != nil || !rightTime(text, into):
 		return "type", "must be " + wanted(into)
 	case isEmpty(into):
 		return "value", "is given without a value: leave it out"
 	}
 	return "", ""
+}
+
+// rightTime reports whether a value is a time as parseTime takes it, if it is to be a time.
+func rightTime(text json.RawMessage, into reflect.Value) bool {
+	if into.Type() != reflect.TypeFor[time.Time]() {
+		return true
+	}
+	_, ok := parseTime(strings.Trim(string(text), `"`))
+	return ok
 }
 
 // wanted is what a member must be, in words for people.

@@ -166,7 +166,7 @@ func (c *contract) problem(got clientAnswer, codes ...string) error {
 }
 
 // everywhere are the headers that any answer can have, as the description says.
-var everywhere = []string{"Content-Type", "Ratelimit", "Ratelimit-Policy"}
+var everywhere = []string{"Content-Type", "Cache-Control", "Ratelimit", "Ratelimit-Policy"}
 
 // answered checks the answer of an operation: status, headers, media type and body; of a problem the code too, for which each
 // response has an example.

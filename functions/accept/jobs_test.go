@@ -3,6 +3,7 @@ package accept
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"testing"
 	"time"
 
@@ -253,14 +254,34 @@ func TestWait(t *testing.T) {
 		f := start(t)
 		res := f.call(t, event("POST", "/v1/routines", good, "Prefer", `wait="10"`))
 		job := read[routine.Job](t, res, 202)
-		if took := f.clock.Now().Sub(now); took > 10*time.Second || took < 7*time.Second {
+		if took := f.clock.Now().Sub(now); took != 10*time.Second {
 			t.Errorf("waited %s", took)
 		}
+		began := f.clock.Now()
 		res = f.call(t, event("GET", "/v1/jobs/"+job.ID, "", "Prefer", "wait=7200; foo=bar"))
 		if read[routine.Job](t, res, 200); res.Headers["Preference-Applied"] != "wait=50" || res.Headers["Retry-After"] != "2" {
 			t.Errorf("got %+v", res)
 		}
+		if took := f.clock.Now().Sub(began); took != 50*time.Second {
+			t.Errorf("waited %s", took)
+		}
 	})
+	for preference, want := range map[string]time.Duration{
+		"wait=1": time.Second, "wait=50": maxWait, "wait=51": maxWait, "wait=99999999999999999999": maxWait, "wait=3, wait=9": 3 * time.Second,
+		`foo="a, wait=9", wait=4`: 4 * time.Second, "foo; wait=9": 0, "handling=lenient;x=y,WAIT = 5 ;z": 5 * time.Second, "wait=0": 0, "wait=+5": 0, "wait=5s": 0,
+	} {
+		t.Run("lasts what it says: "+preference, func(t *testing.T) {
+			f := start(t)
+			res := f.call(t, event("POST", "/v1/routines", good, "Prefer", preference))
+			applied := ""
+			if want > 0 {
+				applied = fmt.Sprintf("wait=%d", int(want.Seconds()))
+			}
+			if took := f.clock.Now().Sub(now); took != want || res.Headers["Preference-Applied"] != applied {
+				t.Errorf("waited %s, said %q", took, res.Headers["Preference-Applied"])
+			}
+		})
+	}
 	t.Run("leaves time to answer before the invocation's deadline", func(t *testing.T) {
 		f := start(t)
 		ctx, cancel := context.WithDeadline(t.Context(), f.clock.Now().Add(100*365*24*time.Hour))

@@ -2,7 +2,6 @@ package accept
 
 import (
 	"fmt"
-	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -33,7 +32,7 @@ func readFilter(q *query) api.DeadLetterFilter {
 	f := api.DeadLetterFilter{
 		Kind: string(choice(q, "kind", kinds()...)), Code: q.word("code"), Step: choice(q, "step", steps()...),
 		Origin: choice(q, "origin", api.Worker, api.Trigger), Name: q.name("name"), RecordName: q.recordName("record"),
-		SiteID: q.number("siteId", 0, 1, math.MaxInt64), Caller: q.word("caller"), KeyPrefix: q.word("keyPrefix"),
+		SiteID: q.id("siteId"), Caller: q.word("caller"), KeyPrefix: q.word("keyPrefix"),
 		Since: q.time("since"), Until: q.time("until"),
 	}
 	if text := q.text("id"); text != "" {
@@ -74,9 +73,6 @@ func checkFilter(f *api.DeadLetterFilter) (problems []routine.Problem) {
 		normal, detail := routine.NormalizeRecordName(f.RecordName)
 		check("recordName", detail)
 		f.RecordName = normal
-	}
-	if f.SiteID < 0 {
-		check("siteId", "must be greater than 0")
 	}
 	slices.SortFunc(problems, func(a, b routine.Problem) int { return strings.Compare(a.Pointer, b.Pointer) })
 	return problems

@@ -139,11 +139,11 @@ func ledgerFailed(err error) problem {
 
 // wrongParameter is the problem of a parameter that the function itself does not check.
 func wrongParameter(failure *fault.Error) problem {
-	p := problemParameter.with(failure.Message)
+	p := routine.Problem{Code: "value", Detail: failure.Message}
 	if failure.Code == "InvalidCursor" {
-		p.Errors = []routine.Problem{{Pointer: "/cursor", Code: "value", Detail: failure.Message}}
+		p.Pointer = "/cursor"
 	}
-	return p
+	return problemParameter.about(p)
 }
 
 // problemOf turns a handler's error into the problem to answer.

@@ -96,7 +96,7 @@ func (q *query) number(name string, otherwise, least, most int64) int64 {
 		return otherwise
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || n < least || n > most {
+	if err != nil || n < least || n > most || text[0] == '+' {
 		q.wrong(name, "value", fmt.Sprintf("%.40q is not a number from %d to %d", text, least, most))
 	}
 	return n
@@ -108,11 +108,30 @@ func (q *query) time(name string) time.Time {
 	if text == "" {
 		return time.Time{}
 	}
-	at, err := time.Parse(time.RFC3339, text)
-	if err != nil {
+	at, ok := parseTime(text)
+	if !ok {
 		q.wrong(name, "value", fmt.Sprintf("%.40q is not a time such as 2026-01-15T06:28:17Z", text))
 	}
 	return at
+}
+
+// parseTime reads a time in RFC 3339. Package time also takes a comma for a point, and an hour of one digit.
+func parseTime(text string) (at time.Time, ok bool) {
+	at, err := time.Parse(time.RFC3339, text)
+	return at, err == nil && !strings.Contains(text, ",") && text[len("2006-01-02T15")] == ':'
+}
+
+// id takes a parameter that is an id of ESA; 0 without one.
+func (q *query) id(name string) int64 {
+	text := q.text(name)
+	if text == "" {
+		return 0
+	}
+	id, p := routine.ParseID([]byte(text))
+	if p != nil {
+		q.wrong(name, p.Code, p.Detail)
+	}
+	return id
 }
 
 // flag takes a parameter that is true or false.

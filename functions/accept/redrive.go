@@ -3,6 +3,8 @@ package accept
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math"
 	"net/http"
 	"reflect"
 	"time"
@@ -18,6 +20,9 @@ import (
 // janitor has something to do only if that failed.
 const sendWithin = 30 * time.Second
 
+// maxWork is the highest limit of a redrive or a drop: what every client can hold.
+const maxWork = math.MaxInt32
+
 // redriveDeadLetters puts dead letters that fit a filter back on the job queue.
 func (s *Service) redriveDeadLetters(r *http.Request) (reply, error) {
 	var wanted api.Redrive
@@ -29,8 +34,8 @@ func (s *Service) redriveDeadLetters(r *http.Request) (reply, error) {
 	if detail != "" {
 		problems = append(problems, routine.Problem{Pointer: "/cursor", Code: "value", Detail: detail})
 	}
-	if wanted.Limit < 0 {
-		problems = append(problems, routine.Problem{Pointer: "/limit", Code: "value", Detail: "must be greater than 0"})
+	if wanted.Limit < 0 || wanted.Limit > maxWork {
+		problems = append(problems, routine.Problem{Pointer: "/limit", Code: "value", Detail: fmt.Sprintf("must be from 1 to %d", maxWork)})
 	}
 	if p, wrong := checkReason(wanted.Reason); wrong {
 		problems = append(problems, p)
@@ -39,7 +44,7 @@ func (s *Service) redriveDeadLetters(r *http.Request) (reply, error) {
 		return reply{}, problemRedrive.about(problems...)
 	}
 	if detail := whichOnes(wanted.DeadLetterFilter, wanted.All, `"all": true`); detail != "" {
-		return reply{}, problemRedrive.with(detail)
+		return reply{}, problemRedrive.about(routine.Problem{Code: "missing", Detail: detail})
 	}
 	by := callerOf(r.Context())
 	return s.workOff(r, chosen{
@@ -59,12 +64,12 @@ func (s *Service) redriveDeadLetters(r *http.Request) (reply, error) {
 func (s *Service) dropDeadLetters(r *http.Request) (reply, error) {
 	q := readQuery(r)
 	f, all, dryRun, reason := readFilter(q), q.flag("all"), q.flag("dryRun"), q.reason()
-	limit, from := q.number("limit", 0, 1, 1<<31), q.place("cursor", s.Now())
+	limit, from := q.number("limit", 0, 1, maxWork), q.place("cursor", s.Now())
 	if err := q.end(); err != nil {
 		return reply{}, err
 	}
 	if detail := whichOnes(f, all, "all=true"); detail != "" {
-		return reply{}, problemParameter.with(detail)
+		return reply{}, problemParameter.about(routine.Problem{Code: "missing", Detail: detail})
 	}
 	return s.workOff(r, chosen{
 		filter: f, from: from, limit: int(limit), dryRun: dryRun, verb: "dropped",

@@ -22,25 +22,25 @@ var contractPage []byte
 // newRoutes returns the function's HTTP interface; openapi.yaml describes it.
 func (s *Service) newRoutes() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/v1/routines", resource{http.MethodPost: s.allow(auth.Submit, s.createRoutine)})
-	mux.Handle("/v1/routines:batch", resource{http.MethodPost: s.allow(auth.Submit, s.createRoutines)})
-	mux.Handle("/v1/routines/{id}", resource{http.MethodGet: s.allow(auth.Read, s.routine)})
+	mux.Handle("/v1/routines", resource{http.MethodPost: s.allow(auth.Submit, bare(keyed(s.createRoutine)))})
+	mux.Handle("/v1/routines:batch", resource{http.MethodPost: s.allow(auth.Submit, bare(keyed(s.createRoutines)))})
+	mux.Handle("/v1/routines/{id}", resource{http.MethodGet: s.allow(auth.Read, bare(s.routine))})
 	mux.Handle("/v1/jobs", resource{http.MethodGet: s.allow(auth.Read, s.listJobs)})
 	mux.Handle("/v1/jobs/{id}", thing{
-		resource{http.MethodGet: s.allow(auth.Read, s.job)},
-		map[string]handler{"cancel": s.allow(ownRule, s.cancelJob), "notify": s.allow(auth.Operate, s.notifyJob)},
+		resource{http.MethodGet: s.allow(auth.Read, bare(s.job))},
+		map[string]handler{"cancel": s.allow(ownRule, bare(s.cancelJob)), "notify": s.allow(auth.Operate, bare(bodiless(s.notifyJob)))},
 	})
 	mux.Handle("/v1/dead-letters", resource{
-		http.MethodGet: s.allow(auth.Read, s.listDeadLetters), http.MethodDelete: s.allow(auth.Operate, s.dropDeadLetters),
+		http.MethodGet: s.allow(auth.Read, s.listDeadLetters), http.MethodDelete: s.allow(auth.Operate, bodiless(s.dropDeadLetters)),
 	})
-	mux.Handle("/v1/dead-letters:redrive", resource{http.MethodPost: s.allow(auth.Operate, s.redriveDeadLetters)})
+	mux.Handle("/v1/dead-letters:redrive", resource{http.MethodPost: s.allow(auth.Operate, bare(s.redriveDeadLetters))})
 	mux.Handle("/v1/dead-letters/{id}", thing{
-		resource{http.MethodGet: s.allow(auth.Read, s.deadLetter), http.MethodDelete: s.allow(auth.Operate, s.dropDeadLetter)},
-		map[string]handler{"redrive": s.allow(auth.Operate, s.redriveDeadLetter)},
+		resource{http.MethodGet: s.allow(auth.Read, bare(s.deadLetter)), http.MethodDelete: s.allow(auth.Operate, bodiless(s.dropDeadLetter))},
+		map[string]handler{"redrive": s.allow(auth.Operate, bare(s.redriveDeadLetter))},
 	})
-	mux.Handle("/healthz", resource{http.MethodGet: health})
-	mux.Handle("/problems", resource{http.MethodGet: page("text/markdown; charset=utf-8", problemsPage)})
-	mux.Handle("/openapi.yaml", resource{http.MethodGet: page("application/yaml", contractPage)})
+	mux.Handle("/healthz", resource{http.MethodGet: bare(health)})
+	mux.Handle("/problems", resource{http.MethodGet: bare(page("text/markdown; charset=utf-8", problemsPage))})
+	mux.Handle("/openapi.yaml", resource{http.MethodGet: bare(page("application/yaml", contractPage))})
 	mux.HandleFunc("/", noSuchPath)
 	return onlyClean(mux)
 }
@@ -72,18 +72,56 @@ type thing struct {
 }
 
 func (t thing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	answers := t.resource
 	for name, act := range t.actions {
-		if id, found := strings.CutSuffix(r.PathValue("id"), ":"+name); found && id != "" && r.Method == http.MethodPost {
+		id, found := strings.CutSuffix(r.PathValue("id"), ":"+name)
+		switch {
+		case !found || id == "":
+		case r.Method == http.MethodPost:
 			r.SetPathValue("id", id)
 			serve(act, w, r)
 			return
+		default:
+			answers = maps.Clone(answers)
+			answers[http.MethodPost] = act // for the header Allow
 		}
 	}
-	t.resource.ServeHTTP(w, r)
+	answers.ServeHTTP(w, r)
 }
 
 // handler answers one request; its error becomes a problem.
 type handler func(*http.Request) (reply, error)
+
+// bare makes a handler of one for addresses without parameters.
+func bare(h handler) handler {
+	return func(r *http.Request) (reply, error) {
+		if err := readQuery(r).end(); err != nil {
+			return reply{}, err
+		}
+		return h(r)
+	}
+}
+
+// bodiless makes a handler of one for requests without a body. What is in a body would be passed over, a dry run for example.
+func bodiless(h handler) handler {
+	return func(r *http.Request) (reply, error) {
+		if err := readOptional(r, &struct{}{}); err != nil {
+			return reply{}, err
+		}
+		return h(r)
+	}
+}
+
+// keyed makes a handler of one for requests with an idempotency key or without. An empty one comes of a variable that was empty: passed over,
+// each repeat would be a new job.
+func keyed(h handler) handler {
+	return func(r *http.Request) (reply, error) {
+		if values := r.Header.Values("Idempotency-Key"); len(values) > 0 && values[0] == "" {
+			return reply{}, problemKey.with("the header Idempotency-Key is empty: leave it out")
+		}
+		return h(r)
+	}
+}
 
 // reply is a handler's successful answer: JSON, unless text is set.
 type reply struct {
@@ -126,6 +164,7 @@ func serve(h handler, w http.ResponseWriter, r *http.Request) {
 
 func writeJSON(w http.ResponseWriter, status int, contentType string, body any) {
 	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false) // an escape takes six bytes, and no browser takes JSON for a page
@@ -151,9 +190,11 @@ func health(*http.Request) (reply, error) {
 	return reply{status: http.StatusOK, body: map[string]string{"status": "ok"}}, nil
 }
 
-// page answers with a text that never changes.
+// page answers with a text that does not change until the next deployment.
 func page(contentType string, text []byte) handler {
 	return func(*http.Request) (reply, error) {
-		return reply{status: http.StatusOK, text: text, header: map[string]string{"Content-Type": contentType}}, nil
+		return reply{status: http.StatusOK, text: text, header: map[string]string{
+			"Content-Type": contentType, "Cache-Control": "public, max-age=300",
+		}}, nil
 	}
 }

@@ -101,6 +101,7 @@ func TestProblemsSpeakToPeople(t *testing.T) {
 		"a text for a list":      {redrive(`{"ids":"a"}`), "/ids", "must be a list of strings"},
 		"a list of numbers":      {redrive(`{"ids":[1]}`), "/ids", "must be a list of strings"},
 		"a day for a time":       {redrive(`{"since":"2026-01-15"}`), "/since", "must be a time such as 2026-01-15T06:28:17Z"},
+		"a comma in a time":      {redrive(`{"since":"2026-01-15T06:28:17,5Z"}`), "/since", "must be a time such as 2026-01-15T06:28:17Z"},
 		"a name for an id":       {redrive(`{"siteId":"x"}`), "/siteId", `"x" is not a 64-bit integer`},
 		"a member unknown":       {redrive(`{"a/b":1}`), "/a~1b", `"a/b" is not a member here`},
 		"a member twice":         {redrive(`{"code":"a","code":"b"}`), "/code", `"code" is given more than once`},

@@ -25,21 +25,29 @@ func (s *Service) preferredWait(r *http.Request) time.Duration {
 	if wanted == 0 || callerOf(r.Context()).Signed() {
 		return 0
 	}
-	longest := maxWait
 	if deadline, ok := r.Context().Deadline(); ok {
-		longest = min(longest, deadline.Sub(s.Now())-answerTime)
+		wanted = min(wanted, (deadline.Sub(s.Now()) - answerTime).Truncate(time.Second))
 	}
-	return max(0, min(wanted, longest.Truncate(time.Second)))
+	return max(0, wanted)
 }
 
-// waitPreference finds wait=SECONDS among the preferences of a header.
+// waitPreference finds wait=SECONDS among the preferences of a header, at most maxWait. The first one counts.
 func waitPreference(header string) time.Duration {
-	for part := range strings.FieldsFuncSeq(header, func(c rune) bool { return c == ',' || c == ';' }) {
-		name, value, _ := strings.Cut(part, "=")
-		seconds, err := strconv.ParseUint(strings.Trim(value, ` "`), 10, 16)
-		if strings.EqualFold(strings.TrimSpace(name), "wait") && err == nil {
+	quoted := false
+	for part := range strings.FieldsFuncSeq(header, func(c rune) bool {
+		quoted = quoted != (c == '"')
+		return c == ',' && !quoted
+	}) {
+		preference, _, _ := strings.Cut(part, ";") // parameters follow
+		name, value, _ := strings.Cut(preference, "=")
+		value = strings.Trim(value, ` "`)
+		if !strings.EqualFold(strings.TrimSpace(name), "wait") || value == "" || strings.Trim(value, "0123456789") != "" {
+			continue
+		}
+		if seconds, err := strconv.Atoi(value); err == nil && seconds < int(maxWait.Seconds()) {
 			return time.Duration(seconds) * time.Second
 		}
+		return maxWait
 	}
 	return 0
 }
@@ -81,8 +89,8 @@ func (s *Service) await(ctx context.Context, job routine.Job, limit time.Duratio
 // look looks at a job until it has ended or the time is over, and returns it as it was seen last.
 func (s *Service) look(ctx context.Context, job routine.Job, limit time.Duration) routine.Job {
 	end := s.Now().Add(limit)
-	for pause := firstLook; !job.State.Final() && s.Now().Add(pause).Before(end); pause = min(pause*3/2, lastLook) {
-		s.Sleep(ctx, pause)
+	for pause := firstLook; !job.State.Final() && s.Now().Before(end); pause = min(pause*3/2, lastLook) {
+		s.Sleep(ctx, min(pause, end.Sub(s.Now())))
 		if ctx.Err() != nil {
 			break
 		}

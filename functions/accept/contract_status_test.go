@@ -1,0 +1,186 @@
+package accept
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"routinely/deploy/local/faults"
+	"routinely/shared/api"
+	"routinely/shared/auth"
+	"routinely/shared/ledger"
+)
+
+// operation is how to ask for one, about a job of that id.
+type operation struct {
+	method, path, body string
+	// about names the job that a good request is about, stranger a caller who may not make it. Without a stranger everybody may.
+	about, stranger string
+	// others are requests that end otherwise, by their status: about another job, or with another body or key.
+	others map[int]operation
+	key    string
+}
+
+func operations() map[string]operation {
+	const submitter, reader, letter = "submitter", "reader", "/v1/dead-letters/ID"
+	nobody := map[int]operation{404: {about: "nobody"}}
+	return map[string]operation{
+		"createRoutine": {method: "POST", path: "/v1/routines", body: wishFor(9), stranger: reader, others: map[int]operation{
+			200: {body: wishFor(2), key: "ended"}, 422: {body: "{}"},
+		}},
+		"createRoutineBatch": {method: "POST", path: "/v1/routines:batch", body: "[" + wishFor(9) + "]", stranger: reader, others: map[int]operation{
+			422: {body: "[{}]"},
+		}},
+		"getRoutine":         {method: "GET", path: "/v1/routines/ID", about: "pr-1", stranger: submitter, others: nobody},
+		"listJobs":           {method: "GET", path: "/v1/jobs", stranger: submitter},
+		"getJob":             {method: "GET", path: "/v1/jobs/ID", about: "queued", stranger: submitter, others: nobody},
+		"cancelJob":          {method: "POST", path: "/v1/jobs/ID:cancel", about: "queued", stranger: reader, others: map[int]operation{404: {about: "nobody"}, 409: {about: "ended"}}},
+		"notifyJob":          {method: "POST", path: "/v1/jobs/ID:notify", about: "told", stranger: reader, others: map[int]operation{404: {about: "nobody"}, 409: {about: "ended"}}},
+		"listDeadLetters":    {method: "GET", path: "/v1/dead-letters", stranger: submitter},
+		"dropDeadLetters":    {method: "DELETE", path: "/v1/dead-letters?all=true", stranger: reader},
+		"redriveDeadLetters": {method: "POST", path: "/v1/dead-letters:redrive", body: `{"all":true}`, stranger: reader, others: map[int]operation{422: {body: "{}"}}},
+		"getDeadLetter":      {method: "GET", path: letter, about: "dead", stranger: submitter, others: nobody},
+		"dropDeadLetter":     {method: "DELETE", path: letter, about: "dead", stranger: reader, others: nobody},
+		"redriveDeadLetter": {method: "POST", path: letter + ":redrive", about: "dead", stranger: reader, others: map[int]operation{
+			404: {about: "nobody"}, 422: {about: "dead", body: `{"request":{}}`},
+		}},
+		"getHealth": {method: "GET", path: "/healthz"}, "getProblems": {method: "GET", path: "/problems"}, "getContract": {method: "GET", path: "/openapi.yaml"},
+	}
+}
+
+// as is a request for it with what another one has of its own.
+func (op operation) as(other operation) operation {
+	op.about, op.key = other.about, other.key
+	if other.body != "" {
+		op.body = other.body
+	}
+	return op
+}
+
+// crew is a function with callers of every kind and jobs in every state.
+type crew struct {
+	*function
+	tokens, jobs map[string]string
+	seen         map[string]bool
+}
+
+func newCrew(t *testing.T) *crew {
+	t.Helper()
+	c := &crew{start(t), map[string]string{}, map[string]string{"pr-1": "pr-1", "nobody": "nobody"}, map[string]bool{}}
+	var callers []string
+	for name, rights := range map[string]string{
+		"all": `"scopes":["submit","read","operate"]`, "slow": `"scopes":["submit","read","operate"],"requestsPerMinute":1`,
+		"submitter": `"scopes":["submit"]`, "reader": `"scopes":["read"]`,
+	} {
+		token, hash := auth.NewToken()
+		c.tokens[name] = token
+		callers = append(callers, fmt.Sprintf(`{"name":%q,%s,"tokens":[%q]}`, name, rights, hash))
+	}
+	guard, err := auth.Parse(`{"callers":[` + strings.Join(callers, ",") + `]}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Guard = guard
+	for state, body := range map[string]string{"queued": wishFor(1), "ended": wishFor(2), "dead": wishFor(3), "told": withCallback(hook)} {
+		res := c.call(t, as(event("POST", "/v1/routines", body, "Idempotency-Key", state), c.tokens["all"]))
+		c.jobs[state] = strings.TrimPrefix(res.Headers["Location"], "/v1/jobs/")
+	}
+	c.succeeds(t, c.jobs["ended"])
+	c.dies(t, c.jobs["dead"])
+	c.succeeds(t, c.jobs["told"])
+	c.changes(t, c.jobs["told"], func(r *ledger.Row) {
+		if err := r.Sent(0, 1, "k1", c.clock.Now()); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+// ask makes a request; change, if it is not nil, makes it a bad one.
+func (c *crew) ask(t *testing.T, who string, op operation, change func(map[string]any)) int {
+	t.Helper()
+	path, query, _ := strings.Cut(strings.Replace(op.path, "ID", c.jobs[op.about], 1), "?")
+	e := event(op.method, path, op.body)
+	if op.key != "" {
+		e["headers"].(map[string]string)["Idempotency-Key"] = op.key
+	}
+	if query == "all=true" {
+		e["queryParameters"] = map[string]string{"all": "true"}
+	}
+	if who != "" {
+		as(e, c.tokens[who])
+	}
+	if change != nil {
+		change(e)
+	}
+	status := c.call(t, e).StatusCode
+	c.seen[strconv.Itoa(status)] = true
+	return status
+}
+
+// TestContractStatuses asserts that the statuses of an operation are those that are documented for it. That no test sees another one is for the
+// contract's check of every answer.
+func TestContractStatuses(t *testing.T) {
+	known := operations()
+	for _, item := range newContract(t).doc.Paths.Map() {
+		for _, documented := range item.Operations() {
+			t.Run(documented.OperationID, func(t *testing.T) {
+				op, found := known[documented.OperationID]
+				if !found {
+					t.Fatal("nobody knows how to ask for it")
+				}
+				c := newCrew(t)
+				c.provoke(t, op)
+				if diff := cmp.Diff(slices.Sorted(maps.Keys(documented.Responses.Map())), slices.Sorted(maps.Keys(c.seen))); diff != "" {
+					t.Errorf("-documented +seen:\n%s", diff)
+				}
+			})
+		}
+	}
+}
+
+// provoke makes an operation answer in every way it can.
+func (c *crew) provoke(t *testing.T, op operation) {
+	t.Helper()
+	expect := func(want int, who string, op operation, change func(map[string]any)) {
+		t.Helper()
+		if got := c.ask(t, who, op, change); got != want {
+			t.Errorf("status %d, want %d", got, want)
+		}
+	}
+	for status, other := range op.others {
+		expect(status, "all", op.as(other), nil)
+	}
+	expect(400, "all", op, func(e map[string]any) { e["queryParameters"] = map[string]string{"nosuch": "1"} })
+	if op.stranger == "" {
+		expect(200, "", op, nil)
+		c.routes = func() http.Handler {
+			return http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("broken") })
+		}
+		expect(500, "", op, nil)
+		return
+	}
+	expect(401, "", op, nil)
+	expect(403, op.stranger, op, nil)
+	expect(413, "all", op, func(e map[string]any) { e["body"] = strings.Repeat(" ", api.MaxBatchBytes+1) })
+	if op.method != "GET" {
+		expect(415, "all", op, func(e map[string]any) {
+			e["body"], e["headers"].(map[string]string)["Content-Type"] = "a,b", "text/csv"
+		})
+	}
+	for c.ask(t, "slow", op.as(operation{about: "nobody"}), nil) != 429 {
+	}
+	if got := c.ask(t, "all", op, nil); got/100 != 2 {
+		t.Errorf("status %d of a good request", got)
+	}
+	breaks(t, c.ots, faults.Rule{Times: -1, Fault: faults.Fault{Answer: faults.Error, Status: 503, Code: "OTSServerUnavailable"}})
+	expect(503, "all", op, nil)
+	c.Ledger = nil
+	expect(500, "all", op, nil)
+}

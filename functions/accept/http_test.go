@@ -1,0 +1,124 @@
+package accept
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"routinely/shared/api"
+	"routinely/shared/routine"
+)
+
+func TestNothingIsPassedOver(t *testing.T) {
+	t.Run("no parameter of an address, at any path", func(t *testing.T) {
+		f := start(t)
+		job := f.dead(t, 1)
+		for _, e := range []map[string]any{
+			event("GET", "/healthz", ""), event("GET", "/problems", ""), event("GET", "/openapi.yaml", ""), event("HEAD", "/healthz", ""),
+			event("POST", "/v1/routines", good), batch("[" + good + "]"), event("GET", "/v1/routines/pr-1", ""), event("GET", "/v1/jobs/"+job.ID, ""),
+			event("POST", "/v1/jobs/"+job.ID+":cancel", ""), event("POST", "/v1/jobs/"+job.ID+":notify", ""), event("GET", "/v1/dead-letters/"+job.ID, ""),
+			event("POST", "/v1/dead-letters:redrive", `{"all":true}`), event("POST", "/v1/dead-letters/"+job.ID+":redrive", ""),
+		} {
+			p := f.refuses(t, withParams(e, map[string]string{"dryRun": "true"}), 400, "invalid-parameter")
+			if len(p.Errors) != 1 || p.Errors[0].Pointer != "/dryRun" || p.Errors[0].Code != "unknown-parameter" {
+				t.Errorf("%s: got %+v", e["rawPath"], p)
+			}
+		}
+		if state := f.row(t, job.ID).State; state != routine.DeadLettered {
+			t.Errorf("the dead letter is %s", state)
+		}
+	})
+	t.Run("no body where none is taken", func(t *testing.T) {
+		f := start(t)
+		job := f.dead(t, 1)
+		for _, e := range []map[string]any{
+			event("DELETE", "/v1/dead-letters/"+job.ID, `{"dryRun":true}`), event("POST", "/v1/jobs/"+job.ID+":notify", `{"dryRun":true}`),
+			withParams(event("DELETE", "/v1/dead-letters", `{"dryRun":true}`), map[string]string{"all": "true"}),
+		} {
+			if p := f.refuses(t, e, 400, "malformed-request"); len(p.Errors) != 1 || p.Errors[0].Pointer != "/dryRun" {
+				t.Errorf("%s: got %+v", e["rawPath"], p)
+			}
+		}
+		read[api.WorkedOff](t, f.call(t, event("DELETE", "/v1/dead-letters/"+job.ID, "{}")), 200)
+	})
+	t.Run("no empty idempotency key", func(t *testing.T) {
+		f := start(t)
+		f.refuses(t, event("POST", "/v1/routines", good, "Idempotency-Key", ""), 400, "invalid-idempotency-key")
+		keyed := batch("[" + good + "]")
+		keyed["headers"].(map[string]string)["Idempotency-Key"] = ""
+		f.refuses(t, keyed, 400, "invalid-idempotency-key")
+	})
+	t.Run("no other way to write a number or a time than that of a body", func(t *testing.T) {
+		f := start(t)
+		for name, value := range map[string]string{"limit": "+5", "siteId": "+7", "since": "2026-01-15T06:28:17,5Z"} {
+			f.refuses(t, asking("GET", "/v1/dead-letters", name, value), 400, "invalid-parameter")
+		}
+		read[api.DeadLetterList](t, f.call(t, asking("GET", "/v1/dead-letters", "siteId", "9223372036854775807")), 200)
+	})
+}
+
+func TestEveryWrongBodyAndParameterHasAPointer(t *testing.T) {
+	f := start(t)
+	for name, e := range map[string]map[string]any{
+		"a redrive of nothing":   event("POST", "/v1/dead-letters:redrive", "{}"),
+		"a redrive of too much":  event("POST", "/v1/dead-letters:redrive", `{"all":true,"code":"x"}`),
+		"a drop of nothing":      event("DELETE", "/v1/dead-letters", ""),
+		"a cursor of elsewhere":  asking("GET", "/v1/jobs", "cursor", "x"),
+		"a time out of range":    asking("GET", "/v1/dead-letters", "since", "0000-01-01T00:00:00+23:59"),
+		"a limit beyond numbers": event("POST", "/v1/dead-letters:redrive", `{"all":true,"limit":4294967296}`),
+	} {
+		t.Run("of "+name, func(t *testing.T) {
+			p := read[api.Problem](t, f.call(t, e), f.call(t, e).StatusCode)
+			if p.Status/100 != 4 || len(p.Errors) == 0 || p.Errors[0].Detail == "" {
+				t.Errorf("got %+v", p)
+			}
+		})
+	}
+}
+
+func TestHTTP(t *testing.T) {
+	f := start(t)
+	t.Run("keeps answers out of stores, but for the pages", func(t *testing.T) {
+		for path, want := range map[string]string{
+			"/v1/jobs": "no-store", "/v1/jobs/1": "no-store", "/nowhere": "no-store", "/healthz": "no-store",
+			"/problems": "public, max-age=300", "/openapi.yaml": "public, max-age=300",
+		} {
+			if got := f.call(t, event("GET", path, "")).Headers["Cache-Control"]; got != want {
+				t.Errorf("%s: got %q, want %q", path, got, want)
+			}
+		}
+		if got := f.callRaw(t, []byte("[]")).Headers["Cache-Control"]; got != "no-store" {
+			t.Errorf("no event: got %q", got)
+		}
+	})
+	t.Run("names the methods that are possible, those of actions too", func(t *testing.T) {
+		for path, want := range map[string]string{
+			"/v1/jobs": "GET, HEAD", "/v1/jobs/1": "GET, HEAD", "/v1/jobs/1:cancel": "GET, POST, HEAD", "/v1/dead-letters/1:redrive": "DELETE, GET, POST, HEAD",
+			"/v1/routines": "POST", "/v1/dead-letters": "DELETE, GET, HEAD",
+		} {
+			for _, method := range []string{http.MethodPut, http.MethodOptions} {
+				res := f.call(t, event(method, path, ""))
+				if refused(t, res, 405, "method-not-allowed"); res.Headers["Allow"] != want {
+					t.Errorf("%s %s: got %q, want %q", method, path, res.Headers["Allow"], want)
+				}
+			}
+		}
+	})
+	t.Run("names the media types and the encoding that are possible", func(t *testing.T) {
+		lines := event("POST", "/v1/routines:batch", "a", "Content-Type", "text/csv")
+		for _, test := range []struct {
+			event        map[string]any
+			header, want string
+		}{
+			{event("POST", "/v1/routines", good, "Content-Type", "text/plain"), "Accept", "application/json"},
+			{event("POST", "/v1/routines", good, "Content-Type", "application/json; charset=latin1"), "Accept", "application/json"},
+			{lines, "Accept", "application/json, application/x-ndjson, application/jsonl"},
+			{event("POST", "/v1/routines", good, "Content-Encoding", "gzip"), "Accept-Encoding", "identity"},
+		} {
+			res := f.call(t, test.event)
+			if refused(t, res, 415, "unsupported-media-type"); res.Headers[test.header] != test.want || strings.Contains(res.Body, "Go ") {
+				t.Errorf("got %+v", res)
+			}
+		}
+	})
+}
