@@ -178,6 +178,22 @@ func TestDecodeRefuses(t *testing.T) {
 			}
 		})
 	}
+	for name, body := range map[string]string{
+		"a time that is none":      `{"specversion":"1.0","id":"1","source":"/ci","type":"x","time":"hush","data":{}}`,
+		"an id of another type":    `{"specversion":"1.0","id":5,"source":"/ci","type":"x","data":{"token":"hush"}}`,
+		"a version of its own":     `{"specversion":"hush","id":"5","source":"/ci","type":"x","data":{}}`,
+		"data of another type":     `{"specversion":"1.0","id":"1","source":"/ci","type":"x","datacontenttype":"text/plain","data":{"token":"hush"}}`,
+		"an envelope of odd types": `{"specversion":"1.0","id":"1","source":"/x","type":"routinely.job.v2","data":{"jobId":5,"x":"hush"}}`,
+		"a callback of odd types":  `{"specversion":"1.0","id":"1","source":"/x","type":"routinely.callback.v2","data":{"id":"hush","url":7}}`,
+		"a text":                   `hush`,
+	} {
+		t.Run("does not quote what it cannot read: "+name, func(t *testing.T) {
+			err := sim.Keys(t, sim.Key).Decode([]byte(event("M1", quote(t, body))), now)[0].Err
+			if err == nil || strings.Contains(err.Error(), "hush") || strings.Contains(err.Error(), "Go ") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
 	t.Run("says what is wrong with a bare request", func(t *testing.T) {
 		d := sim.Keys(t, sim.Key).Decode([]byte(event("M1", `"{\"name\":\"ab\"}"`)), now)[0]
 		var invalid *routine.Invalid

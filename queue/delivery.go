@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"mime"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -146,7 +149,8 @@ type eventHead struct {
 	Data json.RawMessage `json:"data"`
 }
 
-// read decodes a body. A body pushed by an MNS topic carries the message one level deeper.
+// read decodes a body. A body pushed by an MNS topic carries the message one level deeper. Errors do not repeat what the SDK and encoding/json say:
+// that quotes the body, which may hold secrets.
 func (d *Delivery) read(k Keys, body []byte, now time.Time) error {
 	var topic delivered
 	if json.Unmarshal(body, &topic) == nil && topic.TopicName != "" && topic.TopicMessage != nil {
@@ -175,10 +179,12 @@ func (d *Delivery) read(k Keys, body []byte, now time.Time) error {
 func (d *Delivery) readEvent(body []byte, now time.Time) error {
 	var e event.Event
 	if err := json.Unmarshal(body, &e); err != nil {
-		return fmt.Errorf("not a CloudEvent: %w", err)
+		return errors.New("not a CloudEvent 1.0: an attribute or the data has another form")
 	}
 	if err := e.Validate(); err != nil {
-		return fmt.Errorf("not a CloudEvent: %s", strings.Join(strings.Fields(err.Error()), " "))
+		var wrong event.ValidationError
+		errors.As(err, &wrong)
+		return fmt.Errorf("not a CloudEvent 1.0: wrong or missing is %s", strings.Join(slices.Sorted(maps.Keys(wrong)), ", "))
 	}
 	err := d.readBare(e.Source()+"\x00"+e.ID(), e.Data(), now)
 	if !e.Time().IsZero() && writable(e.Time()) {
@@ -274,7 +280,7 @@ func (d *Delivery) readEnvelope(data []byte) error {
 		Request json.RawMessage `json:"request"`
 	}
 	if err := json.Unmarshal(data, &parts); err != nil {
-		return fmt.Errorf("not a job of %s: %w", TypeJob, err)
+		return fmt.Errorf("not a job of %s: a member is of another type", TypeJob)
 	}
 	e := parts.Envelope
 	switch {
@@ -292,7 +298,7 @@ func (d *Delivery) readEnvelope(data []byte) error {
 func (d *Delivery) readCallback(data []byte) error {
 	var c Callback
 	if err := json.Unmarshal(data, &c); err != nil {
-		return fmt.Errorf("not a %s: %w", TypeCallback, err)
+		return fmt.Errorf("not a %s: a member is of another type", TypeCallback)
 	}
 	if err := c.check(); err != nil {
 		return err

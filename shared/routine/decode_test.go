@@ -164,7 +164,7 @@ func TestDecodeRefusesValues(t *testing.T) {
 		})
 	}
 	for value, want := range map[string]string{
-		"*.example.com": "no wildcards", "_dmarc.example.com": "underscore", "https://a.example.com": "give the name alone", "a.example.com:80": "give the name alone",
+		"*.example.com": "no wildcards", "_dmarc.example.com": "underscore", "https://a.example.com": "give the name alone", "a.example.com:80": "give the name alone", "a.example.com/?token=hush": "is not a host name: give the name alone",
 		"xn--a.example.com": "letters, digits and hyphens", "a b.example.com": "letters, digits and hyphens",
 	} {
 		t.Run("and says in plain words what is wrong with "+value, func(t *testing.T) {

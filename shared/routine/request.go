@@ -143,6 +143,9 @@ func CheckName(name string) (detail string) {
 // NormalizeRecordName returns a host name as ESA stores it: in lower case and ASCII, without a trailing dot. detail says what is wrong with it;
 // empty if nothing is. Hyphens may be anywhere but first or last in a label, whatever the rules for internationalised names keep them for.
 func NormalizeRecordName(given string) (name, detail string) {
+	if strings.ContainsAny(given, "/:@?#") { // it is not quoted: a URL can hold a secret
+		return "", "is not a host name: give the name alone, without scheme, user, port, path or query"
+	}
 	if len(given) > maxGivenHostName { // the time that package idna takes grows with the square
 		return "", fmt.Sprintf("%q is %d bytes long, a host name has at most %d characters", clip(given), len(given), maxHostName)
 	}
@@ -177,8 +180,6 @@ func notSingleHost(given string) (hint string) {
 		return "ESA binds single host names and no wildcards; ask for each host name by itself"
 	case strings.Contains(given, "_"):
 		return "an underscore is not possible in the name of a host that serves pages"
-	case strings.ContainsAny(given, "/:@"):
-		return "give the name alone, without scheme, user, port or path"
 	}
 	return ""
 }
