@@ -44,7 +44,7 @@ func fields(t *testing.T, f *function) map[string][2]string {
 	const url = "https://ci.example.com/"
 	description := longestDescription(t, f)
 	return map[string][2]string{
-		"name":        {strings.Repeat("a", 63), strings.Repeat("a", 64)},
+		"name":        {strings.Repeat("a", 41), strings.Repeat("a", 42)},
 		"recordName":  {hostOf(253), hostOf(254)},
 		"callbackUrl": {url + strings.Repeat("u", routine.MaxCallbackURL-len(url)), url + strings.Repeat("u", routine.MaxCallbackURL-len(url)+1)},
 		"description": {strings.Repeat("d", description), strings.Repeat("d", description+1)},
@@ -127,10 +127,10 @@ func TestLengthsOfFilters(t *testing.T) {
 		method, path, name string
 		longest, longer    string
 	}{
-		{"GET", "/v1/jobs", "name", strings.Repeat("a", 63), strings.Repeat("a", 64)},
+		{"GET", "/v1/jobs", "name", strings.Repeat("a", 41), strings.Repeat("a", 42)},
 		{"GET", "/v1/jobs", "record", hostOf(253), hostOf(254)},
 		{"GET", "/v1/jobs", "caller", word, word + "w"},
-		{"GET", "/v1/dead-letters", "name", strings.Repeat("a", 63), strings.Repeat("a", 64)},
+		{"GET", "/v1/dead-letters", "name", strings.Repeat("a", 41), strings.Repeat("a", 42)},
 		{"GET", "/v1/dead-letters", "record", hostOf(253), hostOf(254)},
 		{"GET", "/v1/dead-letters", "caller", word, word + "w"},
 		{"GET", "/v1/dead-letters", "code", word, word + "w"},
@@ -149,7 +149,7 @@ func TestLengthsOfFilters(t *testing.T) {
 		})
 	}
 	for name, values := range map[string][2]string{
-		"name": {strings.Repeat("a", 63), strings.Repeat("a", 64)}, "recordName": {hostOf(253), hostOf(254)}, "caller": {word, word + "w"},
+		"name": {strings.Repeat("a", 41), strings.Repeat("a", 42)}, "recordName": {hostOf(253), hostOf(254)}, "caller": {word, word + "w"},
 		"code": {word, word + "w"}, "keyPrefix": {word, word + "w"}, "reason": {strings.Repeat("r", api.MaxReason), strings.Repeat("r", api.MaxReason+1)},
 	} {
 		t.Run(name+" of a redrive", func(t *testing.T) {

@@ -26,7 +26,7 @@ func TestLoad(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := config.Provision{
-			Base:        config.Base{Common: common, Ledger: table},
+			Base: config.Base{Common: common, Ledger: table}, QueueLimits: config.NoLimits,
 			ESAEndpoint: "esa.cn-hangzhou.aliyuncs.com", ESATimeout: 30 * time.Second,
 			RetryBase: 2 * time.Second, RetryCap: 15 * time.Minute, RetryAttempts: 10, RetryInternalAttempts: 3, RetryMaxAge: 24 * time.Hour,
 			LockPollMin: 200 * time.Millisecond, LockPollMax: 3 * time.Second, Reserve: 15 * time.Second,

@@ -167,6 +167,7 @@ type instance struct {
 	jobs    *ledger.Ledger
 	events  chan []byte
 	answers sync.Map // of channels, by request id
+	ended   chan struct{}
 	stop    func()
 }
 
@@ -185,23 +186,27 @@ func startInstance(t testing.TB, binary string) *instance {
 		t.Fatal(err)
 	}
 	i := &instance{
-		events: make(chan []byte), process: exec.Command(binary),
+		events: make(chan []byte), ended: make(chan struct{}), process: exec.Command(binary),
 		jobs: sim.Ledger(t, ledger.Config{Endpoint: otsURL, Table: "routinely_jobs", StateTable: "routinely_state"}),
 	}
 	i.api = &http.Server{Handler: http.HandlerFunc(i.serve), ReadHeaderTimeout: time.Minute}
 	served := make(chan error, 1)
 	go func() { served <- i.api.Serve(listener) }()
 	i.process.Env = []string{
-		"FC_RUNTIME_API=" + listener.Addr().String(), "ROUTINELY_AUTH=none", "ROUTINELY_MNS_ENDPOINT=" + mnsURL,
-		"ROUTINELY_TABLESTORE_ENDPOINT=" + otsURL, "ROUTINELY_TABLESTORE_INSTANCE=" + localtest.Instance,
+		"FC_RUNTIME_API=" + listener.Addr().String(), "ROUTINELY_AUTH=none", "ROUTINELY_MESSAGE_KEYS=" + sim.KeysText(sim.Key),
+		"ROUTINELY_MNS_ENDPOINT=" + mnsURL, "ROUTINELY_TABLESTORE_ENDPOINT=" + otsURL, "ROUTINELY_TABLESTORE_INSTANCE=" + localtest.Instance,
 		"ALIBABA_CLOUD_ACCESS_KEY_ID=" + localtest.AccessKeyID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET=" + localtest.AccessKeySecret,
 	}
 	if err := i.process.Start(); err != nil {
 		t.Fatal(err)
 	}
+	go func() {
+		defer close(i.ended)
+		_ = i.process.Wait()
+	}()
 	i.stop = sync.OnceFunc(func() {
 		_ = i.process.Process.Kill()
-		_ = i.process.Wait()
+		<-i.ended
 		_ = i.api.Close()
 		<-served
 	})
@@ -239,8 +244,17 @@ func (i *instance) call(t testing.TB, event []byte) (res accept.Response) {
 	for _, taken := i.answers.LoadOrStore(id, answer); taken; _, taken = i.answers.LoadOrStore(id, answer) {
 		id += "x"
 	}
-	i.events <- append([]byte(id+" "), event...)
-	text := <-answer
+	select {
+	case i.events <- append([]byte(id+" "), event...):
+	case <-i.ended:
+		t.Fatal("the process has ended")
+	}
+	var text []byte
+	select {
+	case text = <-answer:
+	case <-i.ended:
+		t.Fatal("the process has ended with an event")
+	}
 	if err := json.Unmarshal(text, &res); err != nil {
 		t.Errorf("%v: %.300s", err, text)
 	}
