@@ -3,6 +3,8 @@ package stack_test
 import (
 	"context"
 	"net/http"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -35,10 +37,10 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// unused is a deployment on free ports whose functions do nothing.
-func unused(t *testing.T) *stack.Stack {
+// unused is a deployment on free ports whose functions are all the same command.
+func unused(t *testing.T, command string) *stack.Stack {
 	t.Helper()
-	const free, command = "127.0.0.1:0", "true"
+	const free = "127.0.0.1:0"
 	s, err := stack.New(stack.Config{
 		Dir: t.TempDir(), NoSync: true, Accept: command, Provision: command, Notify: command, Janitor: command, Hosts: []string{"tunnel.example"},
 		Addresses: stack.Addresses{HTTP: free, MNS: free, ESA: free, OTS: free, FC: free},
@@ -50,7 +52,12 @@ func unused(t *testing.T) *stack.Stack {
 }
 
 func TestForeignPages(t *testing.T) {
-	s, client := unused(t), &http.Client{}
+	dir, err := localtest.Build("deploy/local/fcemu/testdata/function")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	s, client := unused(t, filepath.Join(dir, "function")), &http.Client{}
 	status := func(ctx context.Context, url, host, origin string) int {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/_local/faults", nil)
 		if err != nil {
@@ -67,7 +74,7 @@ func TestForeignPages(t *testing.T) {
 		return response.StatusCode
 	}
 	ctx, stop := context.WithCancel(t.Context())
-	err := s.Run(ctx, func(ctx context.Context) error {
+	err = s.Run(ctx, func(ctx context.Context) error {
 		defer stop()
 		defer client.CloseIdleConnections()
 		for name, url := range map[string]string{"MNS": s.MNSURL(), "ESA": s.ESAURL(), "Tablestore": s.OTSURL(), "FC": s.FCURL(), "accept": s.HTTPURL()} {
@@ -86,7 +93,7 @@ func TestForeignPages(t *testing.T) {
 }
 
 func TestTable(t *testing.T) {
-	s := unused(t)
+	s := unused(t, "true")
 	defer func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
