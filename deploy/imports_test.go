@@ -47,7 +47,7 @@ var mayImport = map[string][]string{
 		"shared/logging",
 	},
 	"functions/provision": {
-		"shared/routine", "shared/fault", "shared/retry", "shared/esa", "shared/provision", "shared/dispatch", "shared/ledger", "queue",
+		"shared/routine", "shared/fault", "shared/retry", "shared/esa", "shared/provision", "shared/dispatch", "shared/ledger", "queue", "shared/callback",
 		"shared/logging",
 	},
 	"functions/notify": {"shared/routine", "shared/fault", "shared/callback", "queue", "shared/logging"},
@@ -58,7 +58,7 @@ var mayImport = map[string][]string{
 		"functions/accept", "shared/auth", "shared/callback", "shared/config", "shared/invocation", "shared/ledger",
 	},
 	"functions/provision/main": {
-		"functions/provision", "shared/config", "shared/esa", "shared/invocation", "shared/ledger", "shared/provision", "shared/retry", "shared/routine",
+		"functions/provision", "shared/callback", "shared/config", "shared/esa", "shared/invocation", "shared/ledger", "shared/provision", "shared/retry", "shared/routine",
 	},
 	"functions/notify/main":  {"functions/notify", "shared/callback", "shared/config", "shared/invocation"},
 	"functions/janitor/main": {"functions/janitor", "shared/config", "shared/invocation", "shared/ledger"},

@@ -49,6 +49,13 @@ func TestBareRequest(t *testing.T) {
 		}
 		l.holds(t, 1, 1)
 	})
+	t.Run("with a callback URL that no callback could go to is a dead letter, as accept refuses it", func(t *testing.T) {
+		l := start(t)
+		row := l.files(t, strings.Replace(bare, "{", `{"callbackUrl":"http://169.254.169.254/?token=hush",`, 1))
+		if row.Code != "InvalidRequest" || len(row.Problems) != 1 || row.Problems[0].Pointer != "/callbackUrl" {
+			t.Errorf("row %+v, problems %+v", row, row.Problems)
+		}
+	})
 	t.Run("that comes again is the same job", func(t *testing.T) {
 		l := start(t)
 		l.refuses(t, createRoutine, "InternalException", 1)

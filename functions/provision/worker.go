@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"routinely/queue"
+	"routinely/shared/callback"
 	"routinely/shared/dispatch"
 	"routinely/shared/fault"
 	"routinely/shared/ledger"
@@ -22,7 +23,7 @@ import (
 	"routinely/shared/routine"
 )
 
-// Config is what a Worker needs; every field but QueueLimits is required.
+// Config is what a Worker needs; every field but QueueLimits and Receivers is required.
 type Config struct {
 	Queue    *queue.Client
 	Ledger   *ledger.Ledger
@@ -30,6 +31,8 @@ type Config struct {
 	Policy   retry.Policy
 	// QueueLimits are what the caller queue may name and bind: whoever may write to the job queue.
 	QueueLimits routine.Limits
+	// Receivers says where callbacks may go, that requests on the queue ask for.
+	Receivers callback.Policy
 	// LockPollMin and LockPollMax bound the pauses between two tries for ESA's account lock.
 	LockPollMin, LockPollMax time.Duration
 	// Reserve is kept back before the invocation's deadline for handing work back.
@@ -50,7 +53,7 @@ type Worker struct {
 
 // New checks the configuration and returns a worker.
 func New(cfg Config) (*Worker, error) {
-	if err := cfg.Policy.Check(); err != nil {
+	if err := errors.Join(cfg.Policy.Check(), cfg.Receivers.Check()); err != nil {
 		return nil, err
 	}
 	if cfg.LockPollMin <= 0 || cfg.LockPollMax < cfg.LockPollMin {
@@ -99,6 +102,9 @@ const maxBegins = 10
 
 // deliver is the life of one delivery: find its job, run it unless it is over, decide, carry out.
 func (w *Worker) deliver(ctx context.Context, d queue.Delivery) (entry, error) {
+	if d.Bare && d.Err == nil { // accept has held every other request to that
+		d.Err = callback.CheckRequest(d.Envelope.Request, w.Receivers)
+	}
 	t := &task{Worker: w, d: d, line: entry{JobID: d.Envelope.JobID, MessageID: d.MessageID}}
 	if failure := unreadable(d); failure != nil {
 		return t.file(ctx, queue.UnreadableJobID(d), failure, "the message holds no job that could be carried out")

@@ -207,6 +207,7 @@ const NoLimits = "none"
 type Provision struct {
 	Base
 
+	Receivers Receivers
 	// QueueLimits are what requests may name and bind that other programs put on the queue: NoLimits, or what package routine reads.
 	QueueLimits string
 
@@ -226,6 +227,7 @@ type Provision struct {
 
 func (p *Provision) declare(s *settings) {
 	p.Base.declare(s)
+	p.Receivers.declare(s)
 	s.text(&p.QueueLimits, Variable{Name: "ROUTINELY_QUEUE_LIMITS", Default: NoLimits, Doc: "What requests may name and bind that other programs put on the queue: a JSON object with names, recordSuffixes, sites and expiresAt, of which each may be left out; or the word none, for no limits"})
 	s.text(&p.ESAEndpoint, Variable{Name: "ROUTINELY_ESA_ENDPOINT", Default: "esa.cn-hangzhou.aliyuncs.com", Doc: "ESA endpoint; esa.ap-southeast-1.aliyuncs.com for accounts of the international site"})
 	s.duration(&p.ESATimeout, Variable{Name: "ROUTINELY_ESA_TIMEOUT", Default: "30s", Doc: "Longest time for one ESA call"})

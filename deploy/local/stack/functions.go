@@ -59,6 +59,7 @@ func (s *Stack) workerEnv() map[string]string {
 	env := s.commonEnv()
 	env["ROUTINELY_ESA_ENDPOINT"] = s.ESAURL()
 	s.addLedger(env)
+	addReceivers(env)
 	maps.Copy(env, s.cfg.ProvisionEnv)
 	return env
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	worker "routinely/functions/provision"
+	"routinely/shared/callback"
 	"routinely/shared/config"
 	"routinely/shared/esa"
 	"routinely/shared/invocation"
@@ -50,7 +51,8 @@ func run(process invocation.Process, environ []string, stdout io.Writer) error {
 		}
 	}
 	w, err := worker.New(worker.Config{
-		QueueLimits: limits, Queue: parts.Jobs, Ledger: jobs, Workflow: provision.Workflow{ESA: account, StepTime: cfg.ESATimeout, Timeout: cfg.ESATimeout},
+		QueueLimits: limits, Receivers: callback.Policy{AllowHTTP: cfg.Receivers.HTTP, Networks: cfg.Receivers.Networks},
+		Queue: parts.Jobs, Ledger: jobs, Workflow: provision.Workflow{ESA: account, StepTime: cfg.ESATimeout, Timeout: cfg.ESATimeout},
 		Policy: retry.Policy{
 			Base: cfg.RetryBase, Cap: cfg.RetryCap, MaxAttempts: cfg.RetryAttempts,
 			MaxInternalAttempts: cfg.RetryInternalAttempts, MaxAge: cfg.RetryMaxAge,
