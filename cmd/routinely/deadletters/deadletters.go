@@ -201,6 +201,7 @@ func (a verbs) show() *cobra.Command {
 func (a verbs) showLetter(d api.DeadLetter, received bool) error {
 	f := cli.Fields{
 		{"job", d.ID},
+		{"claims job", d.ClaimsJob}, // which nothing proves
 		{"code", why(d)},
 		{"happened", cli.WithID(d.Message, d.RequestID)},
 		{"to do", d.Hint},

@@ -125,6 +125,7 @@ func (a verbs) showJob(job routine.Job) error {
 		{"caller", job.Caller},
 		{"key", job.Key},
 		{"accepted", cli.Clock(job.AcceptedAt)},
+		{"produced", cli.Clock(job.ProducedAt)}, // by the clock of the program that put the request on the queue
 		{"started", cli.Clock(job.StartedAt)},
 		{"updated", cli.Clock(job.UpdatedAt)},
 		{"attempt", cli.Number(job.Attempt)},
