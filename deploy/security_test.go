@@ -10,7 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	"routinely/queue"
 	"routinely/shared/auth"
+	"routinely/shared/callback"
 )
 
 func TestCallersExample(t *testing.T) {
@@ -33,28 +35,45 @@ const refusedAsExample = "is an example of the documentation, which everybody kn
 
 // TestPublishedSecrets looks for everything in the repository's pages and programs that could be copied as a secret: no function takes it.
 func TestPublishedSecrets(t *testing.T) {
-	found := map[string]string{} // the field by the secret
+	caller := func(field string) func(string) error {
+		return func(secret string) error {
+			_, err := auth.Parse(fmt.Sprintf(`{"callers":[{"name":"ci","scopes":["submit"],%q:[%q]}]}`, field, secret))
+			return err
+		}
+	}
+	const webhook = `(whsec_[A-Za-z0-9+/]{8,}=*)`
+	kinds := []struct {
+		name, pattern string
+		take          func(secret string) error
+	}{
+		{"webhook secret", webhook, caller("webhookSecrets")},
+		{"callback secret", webhook, func(secret string) error {
+			_, err := callback.New(callback.Config{Secrets: []string{secret}})
+			return err
+		}},
+		{"hash of a token", `(sha256:[0-9a-fA-F]{64})\b`, caller("tokens")},
+		{"token", `(rtly_[A-Za-z0-9_-]{43})\b`, func(secret string) error {
+			return caller("tokens")(fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(secret))))
+		}},
+		{"GitHub secret", `"githubSecrets": *\["([^"]{24,})"`, caller("githubSecrets")},
+		{"message key", `\b([A-Za-z0-9_-]{1,32}:[A-Za-z0-9_-]{43})\b`, func(secret string) error { _, err := queue.ParseKeys(secret); return err }},
+	}
+	found := map[string]bool{}
 	for _, path := range pagesAndPrograms(t) {
 		text := readIfThere(t, path)
-		for field, pattern := range map[string]string{
-			"webhookSecrets": `whsec_[A-Za-z0-9+/]{8,}=*`, "tokens": `sha256:[0-9a-fA-F]{64}\b`, "githubSecrets": `"githubSecrets": *\["[^"]{24,}"`,
-			"bearer": `rtly_[A-Za-z0-9_-]{43}\b`,
-		} {
-			for _, secret := range regexp.MustCompile(pattern).FindAllString(text, -1) {
-				found[strings.TrimSuffix(secret[strings.LastIndex(strings.TrimSuffix(secret, `"`), `"`)+1:], `"`)] = field
+		for _, kind := range kinds {
+			for _, match := range regexp.MustCompile(kind.pattern).FindAllStringSubmatch(text, -1) {
+				found[kind.name] = true
+				if err := kind.take(match[1]); !strings.Contains(fmt.Sprint(err), refusedAsExample) {
+					t.Errorf("%s: as %s %q: %v", path, kind.name, match[1], err)
+				}
 			}
 		}
 	}
-	if len(found) < 5 {
-		t.Fatalf("found %v alone", found)
-	}
-	for secret, field := range found {
-		if field == "bearer" {
-			secret, field = fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(secret))), "tokens"
-		}
-		_, err := auth.Parse(fmt.Sprintf(`{"callers":[{"name":"ci","scopes":["submit"],%q:[%q]}]}`, field, secret))
-		if !strings.HasSuffix(fmt.Sprint(err), refusedAsExample) {
-			t.Errorf("%s %q: %v", field, secret, err)
+	// SECURITY.md has one of each of these.
+	for _, name := range []string{"webhook secret", "callback secret", "hash of a token", "GitHub secret"} {
+		if !found[name] {
+			t.Errorf("no %s was found", name)
 		}
 	}
 }

@@ -19,7 +19,7 @@ import (
 var account = map[string]string{
 	"ROUTINELY_ACCOUNT_ID": "1234567890123456", "ROUTINELY_TABLESTORE_INSTANCE": "routinely-test", "ROUTINELY_AUTH": "none",
 	"ROUTINELY_MESSAGE_KEYS":     sim.KeysText(sim.Key),
-	"ROUTINELY_CALLBACK_SECRETS": "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+	"ROUTINELY_CALLBACK_SECRETS": "whsec_vNj4QRWG7GUVU6MiqGTG+kUl4SLE/LJ4RzxDVgBTWy4=",
 }
 
 // checkService returns what is wrong with a rendered file of Serverless Devs.

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"routinely/shared/secret"
 )
 
 // Keys seal our messages and tell them from those that somebody else wrote: whoever may write to a queue could pass for any caller otherwise.
@@ -26,24 +28,22 @@ const (
 	keyBytes = sha256.Size
 	// maxKeyID is the length of the longest id of a key, in bytes.
 	maxKeyID = 32
-	// minDifferent is how many different bytes a key must have. Random ones have more; those typed to fill a form have not.
-	minDifferent = 8
 )
 
 // ParseKeys reads keys with commas between them, each an id of 1 to 32 letters, digits, hyphens and underscores, a colon, and 32 random bytes in
-// base64url without padding. The error names the key by its place and id, and quotes no secret.
+// base64url without padding, which nobody can know or guess as package secret has it. The error names the key by its place and id, and quotes no secret.
 func ParseKeys(text string) (Keys, error) {
 	var keys Keys
 	for i, one := range strings.Split(text, ",") {
-		id, secret, found := strings.Cut(strings.TrimSpace(one), ":")
-		bytes, err := base64.RawURLEncoding.Strict().DecodeString(secret)
+		id, text, found := strings.Cut(strings.TrimSpace(one), ":")
+		bytes, err := base64.RawURLEncoding.Strict().DecodeString(text)
 		switch {
 		case !found || !isKeyID(id):
 			return Keys{}, fmt.Errorf("key %d: want ID:SECRET, the id of 1 to %d letters, digits, hyphens and underscores", i+1, maxKeyID)
 		case err != nil || len(bytes) != keyBytes:
 			return Keys{}, fmt.Errorf("key %d, %q: want %d bytes in base64url without padding; routinely message-key makes one", i+1, id, keyBytes)
-		case weak(bytes):
-			return Keys{}, fmt.Errorf("key %d, %q: too weak; routinely message-key makes a random one", i+1, id)
+		case secret.Guessable(bytes) != "":
+			return Keys{}, fmt.Errorf("key %d, %q: %s; routinely message-key makes one", i+1, id, secret.Guessable(bytes))
 		case slices.ContainsFunc(keys.all, func(k messageKey) bool { return k.id == id }):
 			return Keys{}, fmt.Errorf("key %d: %q is the id of two keys", i+1, id)
 		}
@@ -70,14 +70,6 @@ func isKeyID(id string) bool {
 		letter := (r >= 'a' && r <= 'z') || (r >= 'A' && r <= 'Z')
 		return r != '-' && r != '_' && !letter && (r < '0' || r > '9')
 	})
-}
-
-func weak(secret []byte) bool {
-	different := map[byte]bool{}
-	for _, b := range secret {
-		different[b] = true
-	}
-	return len(different) < minDifferent
 }
 
 const hidden = "***"

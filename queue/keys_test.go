@@ -145,6 +145,17 @@ func TestParseKeys(t *testing.T) {
 			}
 		})
 	}
+	for want, content := range map[string]string{
+		"is an example of the documentation": "routinely-local-callback-secret!",
+		"is too weak, it counts on":          "0123456789:;<=>?@ABCDEFGHIJKLMNO",
+	} {
+		t.Run("takes no key that "+want, func(t *testing.T) {
+			_, err := queue.ParseKeys(good + ",k2:" + base64.RawURLEncoding.EncodeToString([]byte(content)))
+			if !strings.Contains(fmt.Sprint(err), `key 2, "k2": `+want) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
 	t.Run("does not print them", func(t *testing.T) {
 		made := sim.Keys(t, sim.Key)
 		if text := fmt.Sprintf("%v %+v %#v %s", made, made, made, made); text != "*** *** *** ***" {

@@ -135,7 +135,7 @@ func (d *deployment) functions() []string {
 		args = append(args, "-function", f.name+"="+binary(f.binary)+","+f.limits)
 		for _, setting := range []string{
 			"MNS_ENDPOINT=" + d.url[messageService], "ESA_ENDPOINT=" + d.url[edgeService], "TABLESTORE_ENDPOINT=" + d.url[tableService],
-			"TABLESTORE_INSTANCE=" + stack.Instance, "PREFIX=" + stack.Prefix, "AUTH=none", "CALLBACK_SECRETS=" + stack.CallbackSecret,
+			"TABLESTORE_INSTANCE=" + stack.Instance, "PREFIX=" + stack.Prefix, "AUTH=none", "CALLBACK_SECRETS=whsec_" + callbackSecret,
 			"MESSAGE_KEYS=" + messageKey,
 			"CALLBACK_HTTP=true", "CALLBACK_NETWORKS=127.0.0.0/8",
 			"TABLESTORE_TIMEOUT=60s", "MNS_TIMEOUT=60s", "RETRY_BASE=100ms", "LOCK_POLL_MIN=5ms", "LOCK_POLL_MAX=50ms",

@@ -80,7 +80,7 @@ func TestJobs(t *testing.T) {
 // TestCallback reads a callback as its receiver does, with the library of Standard Webhooks.
 func TestCallback(t *testing.T) {
 	t.Parallel()
-	const key = "0123456789abcdef0123456789abcdef"
+	const key = "7c1e9ab04f5d2386e8b7016d93fca254"
 	type received struct {
 		header http.Header
 		body   []byte

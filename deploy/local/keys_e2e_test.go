@@ -9,8 +9,8 @@ import (
 
 // Keys that seal messages: that of every deployment, and another.
 const (
-	messageKey = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
-	otherKey   = "k2:Hx4dHBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA"
+	messageKey = "k1:5Yk7exxzqgfUf-DDI9QqpVDOl2By394jj2FJAidQnd0"
+	otherKey   = "k2:zE6L0yBTe9lXnZ7NDD-XTvdy0qZuaJQISZMTeSSWr4E"
 )
 
 // TestWrongKey gives one function another message key than the others, puts it right, and redrives: nothing is lost, and nothing done twice.

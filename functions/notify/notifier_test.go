@@ -31,7 +31,7 @@ import (
 	"routinely/shared/routine"
 )
 
-const secret = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+const secret = "whsec_WNQ6jaJrPbH8bVy0VpcKVoqrirS6tnCNBdlLQrwI9TA="
 
 // bell is a notifier with its queue and a receiver, all on one clock that only the test moves.
 type bell struct {

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"routinely/shared/routine"
+	"routinely/shared/secret"
 	"routinely/shared/webhook"
 )
 
@@ -49,9 +50,9 @@ const (
 // The caller routine.QueueCaller stands for requests that other programs put on the queue: it has no credentials, and may have limits.
 //
 // The error names every problem with its caller and field, and never quotes a secret.
-func Parse(text string) (*Guard, error) { return parse(text, guessable) }
+func Parse(text string) (*Guard, error) { return parse(text, secret.Guessable) }
 
-func parse(text string, guessable func(text, secret string) string) (*Guard, error) {
+func parse(text string, guessable func(content []byte) string) (*Guard, error) {
 	text = strings.TrimSpace(text)
 	switch {
 	case text == "":
@@ -76,8 +77,8 @@ type parser struct {
 	problems []string
 	// owners tells which account has a credential, by kind and value.
 	owners map[string]int
-	// guessable says how others can know a secret, or guess it, given its text and its bytes.
-	guessable func(text, secret string) string
+	// guessable says how others can know a secret, or guess it, given its bytes.
+	guessable func(content []byte) string
 }
 
 func (p *parser) add(place, problem string, args ...any) {
@@ -222,7 +223,7 @@ func (p *parser) credentials(candidates *[]candidate, place, field string, list 
 		at := fmt.Sprintf("%s %s[%d]", place, field, i)
 		made, value, problem := read(text)
 		if problem == "" {
-			problem = p.guessable(text, value)
+			problem = p.guessable([]byte(value))
 		}
 		if problem != "" {
 			p.add(at, "%s", problem)
@@ -247,11 +248,11 @@ func tokenDigest(text string) (made digest, value, problem string) {
 }
 
 func webhookDigest(text string) (made digest, value, problem string) {
-	secret, ok := webhook.ReadSecret(text)
+	key, ok := webhook.ReadSecret(text)
 	if !ok {
 		return nil, "", fmt.Sprintf("must be %s and %d to %d bytes in base64", webhook.SecretPrefix, webhook.MinSecret, webhook.MaxSecret)
 	}
-	return hmacOf(secret), string(secret), ""
+	return hmacOf(key), string(key), ""
 }
 
 func githubDigest(text string) (made digest, value, problem string) {

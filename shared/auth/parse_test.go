@@ -85,7 +85,6 @@ func TestParseRefuses(t *testing.T) {
 	whsec := func(size int) string {
 		return "whsec_" + base64.StdEncoding.EncodeToString([]byte(strings.Repeat("0123456789abcdef", 5)[:size]))
 	}
-	encoded := func(secret string) string { return "whsec_" + base64.StdEncoding.EncodeToString([]byte(secret)) }
 	tests := map[string]struct {
 		field string
 		value any
@@ -117,16 +116,10 @@ func TestParseRefuses(t *testing.T) {
 		"base64 that was cut":            {"webhookSecrets", []string{whsec(32)[:48]}, place + "webhookSecrets[0]: must be whsec_"},
 		"base64 with a line break":       {"webhookSecrets", []string{whsec(24) + "\n"}, place + "webhookSecrets[0]: must be whsec_"},
 		"a webhook secret of zeros":      {"webhookSecrets", []string{"whsec_" + strings.Repeat("A", 32)}, place + "webhookSecrets[0]: is too weak, it has too few"},
-		"a webhook secret of words":      {"webhookSecrets", []string{encoded("correct horse battery staple")}, place + "webhookSecrets[0]: is too weak, it is made of words"},
-		"bytes that count":               {"webhookSecrets", []string{encoded("@ABCDEFGHIJKLMNOPQRSTUVWXYZ")}, place + "webhookSecrets[0]: is too weak, it counts on"},
-		"bytes that repeat":              {"webhookSecrets", []string{whsec(32)}, place + "webhookSecrets[0]: is too weak, it repeats itself"},
 		"a published webhook secret":     {"webhookSecrets", []string{"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}, place + "webhookSecrets[0]: is an example"},
-		"the same without its prefix":    {"webhookSecrets", []string{"MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}, place + "webhookSecrets[0]: is an example"},
 		"a published secret of GitHub":   {"githubSecrets", []string{"It's a Secret to Everybody"}, place + "githubSecrets[0]: is an example"},
 		"a published hash":               {"tokens", []string{"sha256:" + strings.ToUpper("5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8")}, place + "tokens[0]: is an example"},
 		"a hash of zeros":                {"tokens", []string{"sha256:" + strings.Repeat("0", 64)}, place + "tokens[0]: is too weak"},
-		"a common word":                  {"githubSecrets", []string{"Xk29-my-Password-aWk20Qp"}, place + "githubSecrets[0]: is too weak, it holds a common word"},
-		"words in capitals":              {"githubSecrets", []string{"CorrectHorseBatteryStaple"}, place + "githubSecrets[0]: is too weak, it is made of words"},
 		"a short secret of GitHub":       {"githubSecrets", []string{strings.Repeat("0123456789abcdef", 2)[:23]}, place + "githubSecrets[0]: must have 24"},
 		"a long secret of GitHub":        {"githubSecrets", []string{strings.Repeat("0123456789abcdef", 17)}, place + "githubSecrets[0]: must have 24"},
 		"a space behind GitHub's secret": {"githubSecrets", []string{"It's a Secret to Everybody "}, place + "githubSecrets[0]: must have 24"},

@@ -70,7 +70,7 @@ type resolver interface {
 type Config struct {
 	// Secrets are 1 to 8 keys, each whsec_ and 24 to 64 random bytes in base64. Nobody but the sender knows them: each caller has
 	// secrets of its own, made of these by SecretOf. All sign every callback, so that a receiver may know the old one or the new
-	// one while one takes the place of the other.
+	// one while one takes the place of the other. Published and weak ones are refused, as package secret has it.
 	Secrets []string
 	// Policy says where callbacks may go.
 	Policy Policy

@@ -1,9 +1,9 @@
 package callback_test
 
 import (
+	"crypto/rand"
 	"encoding/base64"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +14,7 @@ import (
 
 func TestSign(t *testing.T) {
 	t.Run("makes the signature of the reference libraries' vector", func(t *testing.T) {
-		got := callback.Sign(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", time.Unix(1614265330, 0), []byte(`{"test": 2432232314}`))
+		got := callback.Sign(published, "msg_p5jXN8AQM9LWM0D4loKWxJek", time.Unix(1614265330, 0), []byte(`{"test": 2432232314}`))
 		if want := "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="; got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
@@ -23,7 +23,9 @@ func TestSign(t *testing.T) {
 
 func TestNew(t *testing.T) {
 	encode := func(length int) string {
-		return "whsec_" + base64.StdEncoding.EncodeToString(slices.Repeat([]byte("k"), length))
+		random := make([]byte, length)
+		_, _ = rand.Read(random) // never fails
+		return "whsec_" + base64.StdEncoding.EncodeToString(random)
 	}
 	t.Run("takes secrets of 24 to 64 bytes, and no other texts", func(t *testing.T) {
 		for _, good := range []string{encode(24), encode(64), secret, strings.TrimPrefix(secret, "whsec_")} {
@@ -31,10 +33,10 @@ func TestNew(t *testing.T) {
 		}
 		for _, bad := range []string{
 			"", "whsec_", encode(23), encode(65), "WHSEC_" + secret[6:], secret + "\n", secret[:20] + "\r\n" + secret[20:],
-			encode(25)[:len(encode(25))-2] + "9=", strings.ReplaceAll(encode(25), "=", ""), "whsk_" + secret[6:], "whsec_-_" + secret[8:],
+			encode(25)[:len("whsec_")+34] + "9=", strings.ReplaceAll(encode(25), "=", ""), "whsk_" + secret[6:], "whsec_-_" + secret[8:],
 		} {
 			_, err := callback.New(callback.Config{Secrets: []string{olderSecret, bad}})
-			if err == nil || !strings.Contains(err.Error(), "secret 2") || strings.Contains(err.Error(), "MfKQ") {
+			if err == nil || !strings.Contains(err.Error(), "secret 2") || strings.Contains(err.Error(), secret[6:10]) {
 				t.Errorf("%q: got %v", bad, err)
 			}
 		}
@@ -48,6 +50,20 @@ func TestNew(t *testing.T) {
 		for _, bad := range [][]string{nil, many, {secret, secret}, {secret, strings.TrimPrefix(secret, "whsec_")}} {
 			if _, err := callback.New(callback.Config{Secrets: bad}); err == nil {
 				t.Errorf("%d secrets are accepted", len(bad))
+			}
+		}
+	})
+	t.Run("takes no secret that others know or can guess, alone or beside a good one, and makes nothing of it", func(t *testing.T) {
+		counted := "whsec_" + base64.StdEncoding.EncodeToString([]byte("0123456789:;<=>?@ABCDEFGHIJKLMNO"))
+		for bad, want := range map[string]string{
+			published: "secret 2: is an example of the documentation", strings.TrimPrefix(published, "whsec_"): "secret 2: is an example of the documentation",
+			counted: "secret 2: is too weak, it counts on",
+		} {
+			if _, err := callback.New(callback.Config{Secrets: []string{secret, bad}}); !strings.Contains(fmt.Sprint(err), want) {
+				t.Errorf("New(%q): got %v", bad, err)
+			}
+			if its, err := callback.SecretOf(bad, "shop"); its != "" || !strings.Contains(fmt.Sprint(err), strings.TrimPrefix(want, "secret 2: ")) {
+				t.Errorf("SecretOf(%q): got %q, %v", bad, its, err)
 			}
 		}
 	})

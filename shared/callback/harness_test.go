@@ -21,10 +21,11 @@ import (
 	"routinely/shared/routine"
 )
 
-// The secret of the reference libraries' tests, and another one.
 const (
-	secret      = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-	olderSecret = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+	secret      = "whsec_tFMzZSys7cuH9h6FzJvJ1KqNGcmrqHAgs9C0bBqyyRg="
+	olderSecret = "whsec_ESukIUFAyABaL3SkyRCXUA/YawMZJ16G3Mcq1O6dY9Q="
+	// published is the secret of the reference libraries' tests, which everybody knows.
+	published = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 )
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)

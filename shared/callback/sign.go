@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"routinely/shared/secret"
 	"routinely/shared/webhook"
 )
 
@@ -22,13 +23,26 @@ const maxSecrets = 8
 type signer func(caller, id string, at time.Time, body []byte) string
 
 // SecretOf is the secret that a caller's receiver checks callbacks with, made of one of the sender's: a receiver can forge no
-// callback for another, and no list of secrets must be kept. The error does not quote the secret.
+// callback for another, and no list of secrets must be kept. The error says what is wrong with a secret that New would refuse, and does
+// not quote it.
 func SecretOf(secret, caller string) (string, error) {
-	key, ok := webhook.ReadSecret(secret)
-	if !ok {
-		return "", fmt.Errorf("the callback secret: want %s and %d to %d bytes in base64", webhook.SecretPrefix, webhook.MinSecret, webhook.MaxSecret)
+	key, err := read(secret)
+	if err != nil {
+		return "", fmt.Errorf("the callback secret: %w", err)
 	}
 	return webhook.SecretPrefix + base64.StdEncoding.EncodeToString(keyOf(key, caller)), nil
+}
+
+// read reads the text of one of the sender's secrets. What others know or can guess is none. The error does not quote it.
+func read(text string) ([]byte, error) {
+	key, ok := webhook.ReadSecret(text)
+	if !ok {
+		return nil, fmt.Errorf("want %s and %d to %d bytes in base64", webhook.SecretPrefix, webhook.MinSecret, webhook.MaxSecret)
+	}
+	if why := secret.Guessable(key); why != "" {
+		return nil, errors.New(why)
+	}
+	return key, nil
 }
 
 // keyOf derives a caller's key.
@@ -54,10 +68,10 @@ func newSigner(secrets []string) (signer, error) {
 	}
 	keys, errs := make([][]byte, len(secrets)), make([]error, len(secrets))
 	for i, secret := range secrets {
-		key, ok := webhook.ReadSecret(secret)
+		key, err := read(secret)
 		switch {
-		case !ok:
-			errs[i] = fmt.Errorf("callback secret %d: want %s and %d to %d bytes in base64", i+1, webhook.SecretPrefix, webhook.MinSecret, webhook.MaxSecret)
+		case err != nil:
+			errs[i] = fmt.Errorf("callback secret %d: %w", i+1, err)
 		case slices.ContainsFunc(keys[:i], func(other []byte) bool { return bytes.Equal(other, key) }):
 			errs[i] = fmt.Errorf("callback secret %d: is there already", i+1)
 		}

@@ -66,7 +66,7 @@ func (s *Stack) workerEnv() map[string]string {
 
 func (s *Stack) notifyEnv() map[string]string {
 	env := s.commonEnv()
-	env["ROUTINELY_CALLBACK_SECRETS"] = cmp.Or(s.cfg.CallbackSecrets, CallbackSecret)
+	env["ROUTINELY_CALLBACK_SECRETS"] = s.cfg.CallbackSecrets
 	addReceivers(env)
 	return env
 }

@@ -11,27 +11,43 @@ import (
 	"strings"
 )
 
-// keysFile holds the key under which the functions seal their messages, in the data directory: messages outlive a stack.
-const keysFile = "message-keys"
+// secretBytes is how many random bytes a secret of the stack's own has.
+const secretBytes = 32
 
-// messageKeys are those of the configuration, else the one of the data directory, which is made if there is none.
-func messageKeys(cfg Config) (string, error) {
-	if cfg.MessageKeys != "" {
-		return cfg.MessageKeys, nil
+// addSecrets gives the configuration those secrets that it lacks. They are the stack's own and outlive it in the data directory, as messages
+// and the receivers of callbacks do.
+func addSecrets(cfg *Config) error {
+	for _, s := range []struct {
+		value        *string
+		file, prefix string
+		encoding     *base64.Encoding
+	}{
+		{&cfg.MessageKeys, "message-keys", "local:", base64.RawURLEncoding},
+		{&cfg.CallbackSecrets, "callback-secrets", "whsec_", base64.StdEncoding},
+	} {
+		if *s.value != "" {
+			continue
+		}
+		kept, err := keep(filepath.Join(cfg.Dir, s.file), func(random []byte) string { return s.prefix + s.encoding.EncodeToString(random) })
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.file, err)
+		}
+		*s.value = kept
 	}
-	path := filepath.Join(cfg.Dir, keysFile)
-	text, err := os.ReadFile(path)
+	return nil
+}
+
+// keep returns the secret that a file holds. If there is no file, it makes one with a new secret, which text writes.
+func keep(path string, text func(random []byte) string) (string, error) {
+	content, err := os.ReadFile(path)
 	switch {
 	case err == nil:
-		return strings.TrimSpace(string(text)), nil
+		return strings.TrimSpace(string(content)), nil
 	case !errors.Is(err, fs.ErrNotExist):
-		return "", fmt.Errorf("message keys: %w", err)
+		return "", err
 	}
-	random := make([]byte, 32)
+	random := make([]byte, secretBytes)
 	_, _ = rand.Read(random) // never fails
-	key := "local:" + base64.RawURLEncoding.EncodeToString(random)
-	if err := os.WriteFile(path, []byte(key+"\n"), 0o600); err != nil {
-		return "", fmt.Errorf("message keys: %w", err)
-	}
-	return key, nil
+	made := text(random)
+	return made, os.WriteFile(path, []byte(made+"\n"), 0o600)
 }

@@ -41,9 +41,6 @@ const (
 	FunctionJanitor = Prefix + "-janitor"
 )
 
-// CallbackSecret signs callbacks unless another is given.
-const CallbackSecret = "whsec_cm91dGluZWx5LWxvY2FsLWNhbGxiYWNrLXNlY3JldCE="
-
 // The site that a new ESA account has.
 const (
 	SiteID   = 54362329990032
@@ -98,7 +95,7 @@ type Config struct {
 	BatchSize int
 	// Auth says who may call accept; empty means everybody.
 	Auth string
-	// CallbackSecrets sign callbacks, with commas between them; empty means CallbackSecret.
+	// CallbackSecrets sign callbacks, as ROUTINELY_CALLBACK_SECRETS has them; empty means one of the stack's own, which Dir keeps.
 	CallbackSecrets string
 	// MessageKeys seal the functions' messages, as ROUTINELY_MESSAGE_KEYS has them; empty means one of the stack's own, which Dir keeps.
 	MessageKeys string
@@ -176,7 +173,7 @@ func New(cfg Config) (s *Stack, err error) {
 			return s, fmt.Errorf("ots: %w", err)
 		}
 	}
-	if s.cfg.MessageKeys, err = messageKeys(cfg); err != nil {
+	if err = addSecrets(&s.cfg); err != nil {
 		return s, err
 	}
 	s.fc, err = fcemu.New(s.functions())

@@ -2,9 +2,11 @@ package stack_test
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,6 +15,8 @@ import (
 
 	"routinely/deploy/local/localtest"
 	"routinely/deploy/local/stack"
+	"routinely/queue"
+	"routinely/shared/callback"
 	"routinely/shared/config"
 	"routinely/shared/ledger"
 )
@@ -37,14 +41,19 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// unused is a deployment on free ports whose functions are all the same command.
+// settings are those of a deployment on free ports whose functions are all the same command.
+func settings(dir, command string) stack.Config {
+	const free = "127.0.0.1:0"
+	return stack.Config{
+		Dir: dir, NoSync: true, Accept: command, Provision: command, Notify: command, Janitor: command, Hosts: []string{"tunnel.example"},
+		Addresses: stack.Addresses{HTTP: free, MNS: free, ESA: free, OTS: free, FC: free},
+	}
+}
+
+// unused is a new deployment with these settings.
 func unused(t *testing.T, command string) *stack.Stack {
 	t.Helper()
-	const free = "127.0.0.1:0"
-	s, err := stack.New(stack.Config{
-		Dir: t.TempDir(), NoSync: true, Accept: command, Provision: command, Notify: command, Janitor: command, Hosts: []string{"tunnel.example"},
-		Addresses: stack.Addresses{HTTP: free, MNS: free, ESA: free, OTS: free, FC: free},
-	})
+	s, err := stack.New(settings(t.TempDir(), command))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,6 +99,90 @@ func TestForeignPages(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
+}
+
+// secretsOf are the secrets that a deployment gives to its function notify.
+func secretsOf(t *testing.T, cfg stack.Config) (messageKeys, callbackSecrets string) {
+	t.Helper()
+	s, err := stack.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	err = s.Run(ctx, func(ctx context.Context) error {
+		defer stop()
+		described, err := s.FC().Invoke(ctx, stack.FunctionNotify, []byte(`{"do":"describe"}`))
+		if err != nil {
+			return err
+		}
+		var is struct{ Env []string }
+		err = json.Unmarshal(described.Result, &is)
+		for _, pair := range is.Env {
+			switch name, value, _ := strings.Cut(pair, "="); name {
+			case "ROUTINELY_MESSAGE_KEYS":
+				messageKeys = value
+			case "ROUTINELY_CALLBACK_SECRETS":
+				callbackSecrets = value
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return messageKeys, callbackSecrets
+}
+
+func TestOwnSecrets(t *testing.T) {
+	built, err := localtest.Build("deploy/local/fcemu/testdata/function")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = os.RemoveAll(built) }()
+	cfg := settings(t.TempDir(), filepath.Join(built, "function"))
+	key, secret := secretsOf(t, cfg)
+	t.Run("are those that the functions take", func(t *testing.T) {
+		if _, err := queue.ParseKeys(key); err != nil {
+			t.Error(err)
+		}
+		if _, err := callback.New(callback.Config{Secrets: []string{secret}}); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("are found again at the next start", func(t *testing.T) {
+		if nextKey, nextSecret := secretsOf(t, cfg); nextKey != key || nextSecret != secret {
+			t.Errorf("%q and %q, before %q and %q", nextKey, nextSecret, key, secret)
+		}
+	})
+	t.Run("can be read by the owner of the data directory alone", func(t *testing.T) {
+		for name, want := range map[string]string{"message-keys": key, "callback-secrets": secret} {
+			path := filepath.Join(cfg.Dir, name)
+			content, err := os.ReadFile(path)
+			if err != nil || string(content) != want+"\n" {
+				t.Errorf("%s: %q, %v, want %q", name, content, err, want)
+			}
+			if about, err := os.Stat(path); err != nil || about.Mode().Perm() != 0o600 {
+				t.Errorf("%s: %v, %v", name, about.Mode(), err)
+			}
+		}
+	})
+	t.Run("are others in another directory", func(t *testing.T) {
+		other := cfg
+		other.Dir = t.TempDir()
+		if otherKey, otherSecret := secretsOf(t, other); otherKey == key || otherSecret == secret {
+			t.Errorf("%q and %q again", key, secret)
+		}
+	})
+	t.Run("give way to those of the configuration, and are kept", func(t *testing.T) {
+		given := cfg
+		given.MessageKeys, given.CallbackSecrets = "k1:given", "whsec_given"
+		if key, secret := secretsOf(t, given); key != "k1:given" || secret != "whsec_given" {
+			t.Errorf("%q and %q", key, secret)
+		}
+		if nextKey, nextSecret := secretsOf(t, cfg); nextKey != key || nextSecret != secret {
+			t.Errorf("%q and %q, before %q and %q", nextKey, nextSecret, key, secret)
+		}
+	})
 }
 
 func TestTable(t *testing.T) {

@@ -1,40 +1,48 @@
-package auth
+// Package secret says of the configuration's secrets how others can know or guess them. It neither reads their texts nor knows what they
+// are for.
+package secret
 
 import (
+	"encoding/base64"
+	"encoding/hex"
 	"slices"
 	"strings"
 	"unicode"
-
-	"routinely/shared/webhook"
 )
 
-// guessable says how others can know a secret of the configuration, given its text and its bytes; empty if they cannot.
-func guessable(text, secret string) string {
-	if published(text) {
+// Guessable says how others can know a secret, or the hash of a token, given its bytes; empty if they cannot. The answer quotes nothing
+// of it, and ends a sentence that begins with where the secret stands.
+func Guessable(content []byte) string {
+	if published(content) {
 		return "is an example of the documentation, which everybody knows: make one of your own"
 	}
-	if why := weakness([]byte(secret)); why != "" {
+	if why := weakness(content); why != "" {
 		return "is too weak, it " + why + ": make it of random bytes"
 	}
 	return ""
 }
 
-// published reports whether a secret, or the hash of a token, stands in documentation: here, or in what people copy from. Whoever has
-// read it can be the caller.
-func published(text string) bool {
-	return slices.ContainsFunc([]string{
-		"sha256:5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8",
-		"whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
-		"whsec_cm91dGluZWx5LWxvY2FsLWNhbGxiYWNrLXNlY3JldCE=",
-		"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", // Standard Webhooks' specification and libraries
-		"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", // the former, and pages of those who use it
-		"It's a Secret to Everybody",             // GitHub's page on validating deliveries
-		"a text of at least some twenty characters",
-	}, func(known string) bool { return strings.EqualFold(bare(known), bare(text)) })
+// published reports whether a secret, however it is spelled, stands in documentation: here, or in what people copy from. Whoever has
+// read it can be its owner.
+func published(content []byte) bool {
+	text, inBase64, inHex := string(content), base64.StdEncoding.EncodeToString(content), hex.EncodeToString(content)
+	return slices.ContainsFunc(documented(), func(known string) bool {
+		return strings.Contains(text, known) || inBase64 == known || inHex == known
+	})
 }
 
-// bare is a secret without the prefix that webhook secrets may have.
-func bare(secret string) string { return strings.TrimPrefix(secret, webhook.SecretPrefix) }
+// documented are those secrets as texts, in Base64 without the prefix of webhook secrets, and in hexadecimal digits without that of hashes.
+func documented() []string {
+	return []string{
+		"5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8",
+		"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+		"cm91dGluZWx5LWxvY2FsLWNhbGxiYWNrLXNlY3JldCE=",
+		"MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", // Standard Webhooks' specification and libraries
+		"C2FVsBQIhrscChlQIMV+b5sSYspob7oD", // the former, and pages of those who use it
+		"It's a Secret to Everybody",       // GitHub's page on validating deliveries
+		"a text of at least some twenty characters",
+	}
+}
 
 const (
 	// minDifferent is how many different bytes a secret must have. Random ones have more; those typed to fill a form have not.
