@@ -53,7 +53,7 @@ type effort struct {
 
 func runLane(b *testing.B, cfg stack.Config) effort {
 	b.Helper()
-	cfg.ESALatency = laneLatency
+	cfg.ESALatency, cfg.RoutineQuota = laneLatency, laneJobs
 	d := deploy(b, cfg, laneJobs)
 	began := time.Now()
 	ids, err := d.submit(laneJobs)
