@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"unicode/utf8"
 
 	"routinely/queue"
 	"routinely/shared/api"
@@ -44,15 +43,3 @@ func tooLong(limit int) problem {
 
 // maxShown bounds what a log line or a problem repeats of what others wrote, in bytes.
 const maxShown = 200
-
-// clip shortens a text to most bytes, in whole characters.
-func clip(text string, most int) string {
-	if len(text) <= most {
-		return text
-	}
-	end := most
-	for end > 0 && !utf8.RuneStart(text[end]) {
-		end--
-	}
-	return text[:end] + "…"
-}

@@ -41,7 +41,7 @@ const maxDetail = 4000
 
 // with returns the problem with a detail of its own.
 func (p problem) with(detail string) problem {
-	p.Detail = clip(detail, maxDetail)
+	p.Detail = routine.Clip(detail, maxDetail)
 	return p
 }
 

@@ -162,7 +162,7 @@ func checkReason(text string) (p routine.Problem, wrong bool) {
 }
 
 func (q *query) wrong(name, code, detail string) {
-	q.problems = append(q.problems, routine.Problem{Pointer: "/" + clip(name, maxShown), Code: code, Detail: detail})
+	q.problems = append(q.problems, routine.Problem{Pointer: "/" + routine.Clip(name, maxShown), Code: code, Detail: detail})
 }
 
 // maxQueryProblems bounds what is told of an address; somebody who sends a thousand unknown parameters needs no list of them.

@@ -13,9 +13,9 @@ import (
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf8"
 
 	"routinely/shared/fault"
+	"routinely/shared/routine"
 )
 
 // minHidden is the length of the shortest part of a query that may be a secret.
@@ -129,7 +129,7 @@ func (t target) presentable(text string) string {
 		}
 		return r
 	}, t.withoutQuery(text))
-	return shorten(strings.Join(strings.Fields(shown), " "), maxShown)
+	return routine.Clip(strings.Join(strings.Fields(shown), " "), maxShown)
 }
 
 // withoutQuery hides the query, and each value in it, in both spellings.
@@ -155,16 +155,4 @@ func (t target) withoutQuery(text string) string {
 		}
 	}
 	return text
-}
-
-// shorten cuts a text to so many bytes, without splitting a character, and says so with an ellipsis.
-func shorten(text string, most int) string {
-	if len(text) <= most {
-		return text
-	}
-	end := most
-	for end > 0 && !utf8.RuneStart(text[end]) {
-		end--
-	}
-	return text[:end] + "…"
 }

@@ -118,7 +118,7 @@ func note(left, all int) string {
 // cut shortens texts in place.
 func cut(texts ...*string) {
 	for _, text := range texts {
-		*text = shorten(*text, maxText)
+		*text = routine.Clip(*text, maxText)
 	}
 }
 

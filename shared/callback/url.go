@@ -69,7 +69,7 @@ type target struct {
 
 // String shows what may be seen of the URL. Queries may hold secrets.
 func (t target) String() string {
-	return shorten(t.url.Scheme+"://"+t.url.Host+t.url.EscapedPath(), maxShown)
+	return routine.Clip(t.url.Scheme+"://"+t.url.Host+t.url.EscapedPath(), maxShown)
 }
 
 // parse takes a URL apart and holds it to the rules of CheckURL. What net/url says of a text it cannot read is not passed on:
@@ -155,7 +155,7 @@ func readHost(u *url.URL, policy Policy) (host string, addr netip.Addr, err erro
 	if strings.HasPrefix(u.Host, "[") {
 		addr, err = netip.ParseAddr(given)
 		if err != nil || !addr.Is6() || addr.Zone() != "" {
-			return "", netip.Addr{}, badURL("%q is not an IPv6 address without a zone", shorten(given, maxShown))
+			return "", netip.Addr{}, badURL("%q is not an IPv6 address without a zone", routine.Clip(given, maxShown))
 		}
 		addr = addr.Unmap()
 		return addr.String(), addr, nil
@@ -164,15 +164,15 @@ func readHost(u *url.URL, policy Policy) (host string, addr netip.Addr, err erro
 	labels := strings.Split(name, ".")
 	switch {
 	case !ok:
-		return "", netip.Addr{}, badURL("%q is not a host name", shorten(given, maxShown))
+		return "", netip.Addr{}, badURL("%q is not a host name", routine.Clip(given, maxShown))
 	case isNumber(labels[len(labels)-1]):
 		addr, err = netip.ParseAddr(name)
 		if err != nil {
-			return "", netip.Addr{}, badURL("%q is neither a host name nor an IPv4 address as four decimal numbers", shorten(given, maxShown))
+			return "", netip.Addr{}, badURL("%q is neither a host name nor an IPv4 address as four decimal numbers", routine.Clip(given, maxShown))
 		}
 		return addr.String(), addr, nil
 	case len(policy.Networks) == 0 && isInner(name, labels):
-		return "", netip.Addr{}, badURL("%q is not a name that leads anywhere from outside its network", shorten(given, maxShown))
+		return "", netip.Addr{}, badURL("%q is not a name that leads anywhere from outside its network", routine.Clip(given, maxShown))
 	}
 	return name, netip.Addr{}, nil
 }

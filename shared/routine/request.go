@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
-	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -203,15 +202,8 @@ func checkCallbackURL(text string) (detail string) {
 	return ""
 }
 
-// clip keeps a quoted value readable, whatever was sent: its first 80 bytes, in whole characters.
-func clip(s string) string {
+// clip keeps a quoted value readable, whatever was sent: its first 80 bytes.
+func clip(text string) string {
 	const most = 80
-	if len(s) <= most {
-		return s
-	}
-	end := most
-	for end > most-utf8.UTFMax && !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return s[:end] + "…"
+	return Clip(text, most)
 }

@@ -156,11 +156,7 @@ func (a *verbs) rotate() *cobra.Command {
   2. deploy the document, and give the caller the new token
   3. routinely callers rotate NAME --finish    leaves the new one alone; deploy again`,
 		RunE: func(_ *cobra.Command, args []string) error {
-			d, err := open(a.path, false)
-			if err != nil {
-				return err
-			}
-			c, err := d.find(args[0])
+			d, c, err := a.find(args[0])
 			if err != nil {
 				return err
 			}
@@ -194,11 +190,7 @@ that it has asked for go on.`,
 		Example: `  routinely callers revoke ci
   routinely callers revoke ci --token-hash 1a2b3c4d`,
 		RunE: func(_ *cobra.Command, args []string) error {
-			d, err := open(a.path, false)
-			if err != nil {
-				return err
-			}
-			c, err := d.find(args[0])
+			d, c, err := a.find(args[0])
 			if err != nil {
 				return err
 			}
@@ -214,6 +206,16 @@ that it has asked for go on.`,
 	}
 	cmd.Flags().StringVar(&hash, "token-hash", "", "only the token whose `hash` begins so, as list shows it")
 	return cmd
+}
+
+// find opens the document, and finds a caller in it.
+func (a *verbs) find(name string) (*document, *caller, error) {
+	d, err := open(a.path, false)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := d.find(name)
+	return d, c, err
 }
 
 // minHash is how many digits of a hash are shown, and have to be given.
