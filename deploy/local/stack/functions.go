@@ -13,7 +13,7 @@ func (s *Stack) functions() fcemu.Config {
 	return fcemu.Config{
 		AccountID: AccountID, Region: Region, AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret, SecurityToken: "local-security-token",
 		Functions: []fcemu.Function{
-			{Name: FunctionAccept, Command: []string{s.cfg.Accept}, Env: s.acceptEnv(), Timeout: acceptTimeout, MaxInstances: acceptInstances, MemoryMB: 128, PreStop: true},
+			{Name: FunctionAccept, Command: []string{s.cfg.Accept}, Env: s.acceptEnv(), Timeout: acceptTimeout, MaxInstances: acceptInstances, MemoryMB: 256, PreStop: true},
 			{Name: FunctionWorker, Command: []string{s.cfg.Provision}, Env: s.workerEnv(), Timeout: workerTimeout, MaxInstances: 1, MemoryMB: 128, PreStop: true},
 			{Name: FunctionNotify, Command: []string{s.cfg.Notify}, Env: s.notifyEnv(), Timeout: notifyTimeout, MaxInstances: notifyInstances, MemoryMB: 128},
 			{
