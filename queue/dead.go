@@ -22,15 +22,20 @@ type Message struct {
 	Body string
 }
 
+// maxOpened is more than a trigger's event of our messages has in the 64 KiB of MNS. An array of 30,000 numbers fits too: to file each would take
+// longer than the janitor lives, and it would begin again each time.
+const maxOpened = 100
+
 // Open returns the messages in a message of the dead-letter queue: the trigger puts there a message as it was, or an event with several,
 // which may be a JSON text in itself.
-// What came without an id of its own is known by the dead letter's, so that it is the same however often it is read. There is at least one.
+// What came without an id of its own is known by the dead letter's, so that it is the same however often it is read. There is at least one; what
+// would be more than 100 is one message that nobody can read.
 func (k Keys) Open(m Message, now time.Time) []Delivery {
 	messages := []unwrapped{{"", []byte(m.Body)}}
 	if text := plain(unquote([]byte(m.Body))); len(text) > 0 && (text[0] == '[' || text[0] == '{') {
 		messages = unwrap(text)
 	}
-	if len(messages) == 0 {
+	if len(messages) == 0 || len(messages) > maxOpened {
 		messages = []unwrapped{{"", []byte(m.Body)}}
 	}
 	for i := range messages {

@@ -148,6 +148,9 @@ func (r *run) undelivered(row *ledger.Row, key string, d queue.Delivery) (outcom
 		return left, errPassed
 	case ledger.Ours:
 	}
+	if d.Bare { // anybody can have written it, so that all copies count as one: what is sent of the job since then is sealed
+		key = "bare"
+	}
 	before, now := len(row.Undelivered), r.Now()
 	switch row.CountUndelivered(key) {
 	case before: // it was counted, and made due, when it was seen first

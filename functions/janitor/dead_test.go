@@ -206,6 +206,22 @@ func TestFiling(t *testing.T) {
 		h.put(t, string(event))
 		h.gone(t, janitor.Report{Passed: 1})
 	})
+	t.Run("copies of a bare request end no job: whoever may write to the queue has one send at most", func(t *testing.T) {
+		h := start(t)
+		event := `{"specversion":"1.0","id":"1","source":"/shop","type":"order","data":` + bare + `}`
+		e := sim.Keys(t, sim.Key).Decode([]byte(event), noon)[0].Envelope
+		job := routine.Job{ID: e.JobID, AcceptedAt: noon, Request: e.Request}
+		if made := h.Ledger.Create(t.Context(), ledger.NewRow(job))[0]; made.Err != nil {
+			t.Fatal(made.Err)
+		}
+		for range 4 {
+			h.put(t, event)
+		}
+		h.gone(t, janitor.Report{Redelivered: 4})
+		if diff := cmp.Diff([]string{e.JobID + "/0.1"}, h.sent(t)); diff != "" || h.dead(t, e.JobID) != "queued" {
+			t.Errorf("%s; -want +got:\n%s", h.dead(t, e.JobID), diff)
+		}
+	})
 	t.Run("whatever else is there is kept byte for byte", func(t *testing.T) {
 		h := start(t)
 		bodies := []string{
@@ -251,6 +267,15 @@ func TestFiling(t *testing.T) {
 		h := start(t)
 		h.put(t, `["garbage","garbage"]`)
 		h.gone(t, janitor.Report{Filed: 2})
+	})
+	t.Run("an array of thousands is one dead letter with its bytes, and holds up nobody", func(t *testing.T) {
+		h := start(t)
+		body := "[0" + strings.Repeat(",0", 1000) + "]"
+		h.put(t, body)
+		h.gone(t, janitor.Report{Filed: 1})
+		if received := h.row(t, h.letters(t)[0].ID).Received; received.Body != body {
+			t.Errorf("kept %.80q", received.Body)
+		}
 	})
 	t.Run("a full queue is emptied although receives miss messages", func(t *testing.T) {
 		h := start(t)
