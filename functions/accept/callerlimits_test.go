@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"routinely/deploy/sim"
+	"routinely/queue"
 	"routinely/shared/api"
 	"routinely/shared/auth"
 	"routinely/shared/routine"
@@ -160,6 +162,21 @@ func TestLimitsOfDeadLetters(t *testing.T) {
 		}
 		outside(t, got.Failed[0].Problem, "/name")
 		read[api.WorkedOff](t, f.call(t, redrive(foreign.ID, "", tokens["ops"])), 200)
+	})
+	t.Run("who redrives a message whose key was unknown stays within the own limits too", func(t *testing.T) {
+		f, tokens := limited(t)
+		body, err := sim.Keys(t, sim.Key).Seal(queue.Envelope{JobID: "job-1", Caller: "ops", AcceptedAt: now, Number: 1, Request: wish})
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := f.unknown(t, body)
+		outside(t, ptr(read[api.Problem](t, f.call(t, redrive(id, "", tokens["shop"])), 403)), "/name")
+		got := read[api.WorkedOff](t, f.call(t, as(event("POST", "/v1/dead-letters:redrive", `{"all":true}`), tokens["shop"])), 200)
+		if got.Count != 0 || len(got.Failed) != 1 || len(f.queued(t)) > 0 {
+			t.Fatalf("got %+v", got)
+		}
+		outside(t, got.Failed[0].Problem, "/name")
+		read[api.WorkedOff](t, f.call(t, redrive(id, "", tokens["ops"])), 200)
 	})
 	t.Run("what was redriven is told as before, whatever the limits", func(t *testing.T) {
 		f, tokens := limited(t)

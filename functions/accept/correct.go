@@ -27,11 +27,15 @@ func (s *Service) redriveDeadLetter(r *http.Request) (reply, error) {
 	}
 	by := callerOf(r.Context())
 	ctx, id := context.WithoutCancel(r.Context()), r.PathValue("id")
-	if row, err := s.Ledger.Row(ctx, id); err == nil && row.State == routine.DeadLettered && unverified(row) {
+	row, err := s.Ledger.Row(ctx, id)
+	if err != nil {
+		return reply{}, oneFailed(r, err)
+	}
+	if row.State == routine.DeadLettered && unverified(row) {
 		if given.Request != nil {
 			return reply{}, problemNotRedrivable.with("nothing proves what the message asks for, so that it cannot be corrected: submit the request, and drop this one")
 		}
-		if err := s.resend(ctx, row, by.Name, given.DryRun); err != nil {
+		if err := s.resend(ctx, row, by, given.DryRun); err != nil {
 			return reply{}, oneFailed(r, err)
 		}
 		return reply{status: http.StatusOK, body: api.WorkedOff{Count: 1, DryRun: given.DryRun, IDs: []string{id}}}, nil

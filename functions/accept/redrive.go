@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"routinely/shared/api"
+	"routinely/shared/auth"
 	"routinely/shared/fault"
 	"routinely/shared/ledger"
 	"routinely/shared/logging"
@@ -48,7 +49,7 @@ func (s *Service) redriveDeadLetters(r *http.Request) (reply, error) {
 	}
 	by := callerOf(r.Context())
 	return s.workOff(r, chosen{
-		filter: wanted.DeadLetterFilter, from: from, limit: wanted.Limit, dryRun: wanted.DryRun, verb: "redriven", by: by.Name, sends: true,
+		filter: wanted.DeadLetterFilter, from: from, limit: wanted.Limit, dryRun: wanted.DryRun, verb: "redriven", by: by, sends: true,
 		change: func(row *ledger.Row, asOf time.Time) error {
 			now := s.Now()
 			if err := mayRedrive(by, row, now); err != nil {
@@ -105,7 +106,7 @@ type chosen struct {
 	// verb says for the log what was done.
 	verb string
 	// by is who is asking.
-	by string
+	by auth.Caller
 	// sends tells that a changed job is to be sent.
 	sends bool
 	// change does it, or refuses a job that is not of the set as of a time.
@@ -148,6 +149,8 @@ type work struct {
 	ctx context.Context
 	chosen
 	out api.WorkedOff
+	// queueDown is why a message could not be put back.
+	queueDown error
 }
 
 // run works off one chunk after the other until a time. If the ledger fails, what is left can be gone on with.
@@ -175,20 +178,32 @@ func (w *work) run(end time.Time) error {
 	}
 }
 
-// resent puts the messages back on their queues whose key was unknown, if that is what is to be done, and returns the other dead letters.
+// resent puts the messages back on their queues whose key was unknown, if that is what is to be done, and returns the other dead letters. Once
+// the queue does not answer no other message is tried: each would cost its time limit.
 func (w *work) resent(rows []ledger.Row) (others []ledger.Row) {
 	for _, row := range rows {
 		if !w.sends || !unverified(row) {
 			others = append(others, row)
 			continue
 		}
-		whole, err := w.Ledger.Row(w.ctx, row.ID) // lists read no messages
+		err := w.queueDown
 		if err == nil {
-			err = w.resend(w.ctx, whole, w.by, w.dryRun)
+			err = w.resendOne(row.ID)
+		}
+		if p, refused := errors.AsType[problem](err); refused && fault.HasKind(p.cause, fault.Unavailable) {
+			w.queueDown = err
 		}
 		w.count(row.ID, err)
 	}
 	return others
+}
+
+func (w *work) resendOne(id string) error {
+	row, err := w.Ledger.Row(w.ctx, id) // lists read no messages
+	if err != nil {
+		return err
+	}
+	return w.resend(w.ctx, row, w.by, w.dryRun)
 }
 
 // do works off one chunk. It returns an error if the ledger did not take all of it; those it did take are out of the set then.

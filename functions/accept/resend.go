@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"routinely/queue"
+	"routinely/shared/auth"
 	"routinely/shared/fault"
 	"routinely/shared/ledger"
 	"routinely/shared/logging"
@@ -15,8 +16,8 @@ import (
 func unverified(row ledger.Row) bool { return row.Code == queue.CodeUnknownKey }
 
 // resend puts the message of such a dead letter back on the queue of its type, sealed anew: a job goes on under its own round and number, a
-// callback is posted once more if it was given up. If the letter cannot be written then, both can happen again, and do no harm.
-func (s *Service) resend(ctx context.Context, row ledger.Row, by string, dryRun bool) error {
+// callback is posted once more if it was given up. Who redrives must be allowed to make the job's request. If the letter cannot be written then, both can happen again, and do no harm.
+func (s *Service) resend(ctx context.Context, row ledger.Row, by auth.Caller, dryRun bool) error {
 	if row.Received == nil {
 		return problemNotRedrivable.with("the message was not kept")
 	}
@@ -32,6 +33,9 @@ func (s *Service) resend(ctx context.Context, row ledger.Row, by string, dryRun 
 	case d.Bare:
 		return problemNotRedrivable.with("the message is not one of Routinely's")
 	default:
+		if outside := by.Limits.Outside(d.Envelope.Request, s.Now()); len(outside) > 0 {
+			return outsideLimits(outside)
+		}
 		sent = fmt.Sprintf("job %s, round %d, number %d", d.Envelope.JobID, d.Envelope.Round, d.Envelope.Number)
 	}
 	if dryRun {
@@ -43,7 +47,7 @@ func (s *Service) resend(ctx context.Context, row ledger.Row, by string, dryRun 
 		return p
 	}
 	_, err := s.Ledger.Change(ctx, row.ID, func(row *ledger.Row) error {
-		return row.Drop(by, "its key is known now: sent "+sent, s.Now())
+		return row.Drop(by.Name, "its key is known now: sent "+sent, s.Now())
 	})
 	if fault.HasCode(err, ledger.CodeNotDead) { // somebody has redriven or dropped it meanwhile
 		return nil

@@ -1,6 +1,7 @@
 package accept
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -118,6 +119,36 @@ func TestUnknownKey(t *testing.T) {
 		f := start(t)
 		id := f.unknown(t, sealed(t, sim.Key))
 		refused(t, f.call(t, event("POST", "/v1/dead-letters/"+id+":redrive", `{"request":`+good+`}`)), 422, "not-redrivable")
+	})
+	t.Run("cannot be corrected either while the ledger answers only every other call", func(t *testing.T) {
+		f := start(t)
+		id := f.unknown(t, sealed(t, "k9"))
+		down := faults.Fault{Answer: faults.Error, Status: 503, Code: "OTSServerUnavailable"}
+		breaks(t, f.ots, faults.Rule{Times: 1, Fault: down})
+		refused(t, f.call(t, event("POST", "/v1/dead-letters/"+id+":redrive", `{"request":`+good+`}`)), 503, "ledger-unavailable")
+		if got := f.queued(t); len(got) > 0 || f.row(t, id).State != routine.DeadLettered {
+			t.Errorf("%+v", got)
+		}
+	})
+	t.Run("redriven by filter asks a queue that is down once, and leaves the others as they are", func(t *testing.T) {
+		f := start(t)
+		for n := range 20 {
+			one := e
+			one.JobID = fmt.Sprint("job-", n)
+			body, err := sim.Keys(t, sim.Key).Seal(one)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.unknown(t, body)
+		}
+		breaks(t, f.mns, faults.Rule{Action: "SendMessage", Times: 1, Fault: faults.Fault{Answer: faults.Error, Status: 500, Code: "InternalError"}})
+		res := f.call(t, event("POST", "/v1/dead-letters:redrive", `{"code":"UnknownKey"}`))
+		if out := read[api.WorkedOff](t, res, 200); out.Count != 0 || len(out.Failed) != 20 {
+			t.Errorf("%+v", out)
+		}
+		if sent := f.queued(t); len(sent) > 0 {
+			t.Errorf("%d are sent", len(sent))
+		}
 	})
 	t.Run("does not come of a job that accept sent: its row names the key", func(t *testing.T) {
 		f := start(t)
