@@ -336,9 +336,13 @@ func (r *Row) CallbackFailed(round, attempts, lastStatus int) error {
 }
 
 // CountUndelivered counts a dead letter of the trigger, by its MNS id, and returns how many there were in this round. One that is seen
-// twice counts once.
+// twice counts once. Beyond maxUndelivered none is kept, and the count is one more: whoever sends a message again and again does not fill the row.
 func (r *Row) CountUndelivered(messageID string) int {
-	if id := cut(messageID, maxWord); !slices.Contains(r.Undelivered, id) {
+	switch id := cut(messageID, maxWord); {
+	case slices.Contains(r.Undelivered, id):
+	case len(r.Undelivered) == maxUndelivered:
+		return maxUndelivered + 1
+	default:
 		r.Undelivered = append(slices.Clone(r.Undelivered), id)
 	}
 	return len(r.Undelivered)

@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -383,6 +384,14 @@ func TestUndelivered(t *testing.T) {
 		}
 	}
 	r.Die(failureAt(0, "Undelivered"), "", ledger.Trigger, r.Progress, noon)
+	for n := range 100 {
+		if got := r.CountUndelivered(fmt.Sprint("more", n)); got > 21 || len(r.Undelivered) > 20 {
+			t.Fatalf("%d, of which %d are kept", got, len(r.Undelivered))
+		}
+	}
+	if n := r.CountUndelivered("another"); n != 21 {
+		t.Errorf("%d beyond the last that is kept", n)
+	}
 	if err := r.Redrive("", "", nil, after(10), after(10), after(10)); err != nil || r.CountUndelivered("M1") != 1 {
 		t.Errorf("counted on in the next round, %v", err)
 	}

@@ -194,6 +194,8 @@ const (
 	maxRedrives = 5
 	maxLeft     = 20
 	maxHashes   = 20
+	// maxUndelivered is more than the janitor waits for before it gives up.
+	maxUndelivered = 20
 	// maxReceived is above the longest message of MNS in Base64. Only an event that somebody makes by hand can hold more.
 	maxReceived = 88 << 10
 	// maxRequest is the longest request that a message of the queue can hold, as JSON.

@@ -39,8 +39,8 @@ func largest(t testing.TB) ledger.Row {
 		if err := row.Redrive(text, text, &corrected, after(round), after(round), noon); err != nil {
 			t.Fatal(err)
 		}
-		for range 3 {
-			row.CountUndelivered(strings.Repeat("m", 300))
+		for n := range 500 {
+			row.CountUndelivered(fmt.Sprint(n, strings.Repeat("m", 300)))
 		}
 		row.Die(failure, text, ledger.Worker, routine.Progress{Routine: routine.Created, RecordUnknown: true}, noon)
 	}
