@@ -71,6 +71,10 @@ func TestDecodeShapes(t *testing.T) {
 		"a CloudEvent with a bare request":    event("M1", quote(t, `{"specversion":"1.0","id":"1","source":"/ci","type":"my.request","data":`+bare+`}`)),
 		"a CloudEvent whose data is in a +json type": event("M1", quote(t,
 			`{"specversion":"1.0","id":"1","source":"/ci","type":"x","datacontenttype":"Application/vnd.ci+json; charset=utf-8","data":`+bare+`}`)),
+		"a CloudEvent whose media type has capitals": event("M1", quote(t,
+			`{"specversion":"1.0","id":"1","source":"/ci","type":"x","datacontenttype":"Application/JSON; Charset=UTF8","data":`+bare+`}`)),
+		"a CloudEvent whose media type is null": event("M1", quote(t,
+			`{"specversion":"1.0","id":"1","source":"/ci","type":"x","datacontenttype":null,"time":null,"data":`+bare+`}`)),
 		"a CloudEvent with a byte-order mark":  event("M1", quote(t, "\ufeff"+`{"specversion":"1.0","id":"1","source":"/ci","type":"x","data":`+bare+`}`)),
 		"a Base64 body with a byte-order mark": event("M1", quote(t, base64.StdEncoding.EncodeToString([]byte("\ufeff"+bare)))),
 		"a Base64 CloudEvent in Base64 data": event("M1", quote(t, base64.StdEncoding.EncodeToString([]byte(

@@ -168,7 +168,7 @@ func (d *Delivery) read(k Keys, body []byte, now time.Time) error {
 		}
 		return d.readBare(identity, body, now)
 	}
-	if media, _, err := mime.ParseMediaType(head.DataContentType); err == nil && strings.HasSuffix(media, "+json") {
+	if isJSON(head.DataContentType) {
 		body = withPlainData(body)
 	}
 	return d.readEvent(body, now)
@@ -243,8 +243,15 @@ func (d *Delivery) readUnverified(data []byte) error {
 	return d.unknownKey(e)
 }
 
-// withPlainData gives an event whose data is of a media type that ends in +json the media type of JSON: the SDK takes the data of all others
-// for text.
+// isJSON reports whether a media type, in letters of any case, is JSON or ends in +json. Without one the data is JSON, and null is without one
+// (JSON format of CloudEvents 1.0, sections 2.2 and 3.1).
+func isJSON(contentType string) bool {
+	media, _, err := mime.ParseMediaType(contentType)
+	return contentType == "" || err == nil && (media == event.ApplicationJSON || strings.HasSuffix(media, "+json"))
+}
+
+// withPlainData gives an event whose data is JSON the media type application/json: the SDK takes the data of all others for text, and knows neither
+// capitals nor null.
 func withPlainData(body []byte) []byte {
 	var members map[string]json.RawMessage
 	if json.Unmarshal(body, &members) != nil {
