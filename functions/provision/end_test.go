@@ -92,6 +92,15 @@ func TestBareRequest(t *testing.T) {
 		l.esa.Faults().Reset()
 		l.expect(t, "dead-lettered", `{"specversion":"1.0","id":"2","source":"/ci","type":"x","data":`+bare+`}`)
 		same(t, "ESA calls", calls(l.esa.Faults()), nil)
+		rows, _, err := l.ledger.DeadLetters(t.Context(), ledger.DeadFilter{}, 10, "")
+		if err != nil || len(rows) != 1 {
+			t.Fatalf("%+v, %v", rows, err)
+		}
+		l.expect(t, "dead-lettered", message(t, l.redrive(t, rows[0].ID))) // a redrive cannot get round that
+		same(t, "ESA calls", calls(l.esa.Faults()), nil)
+		l.clock.Advance(time.Second)
+		l.cfg.QueueLimits = routine.Limits{}
+		l.expect(t, "succeeded", message(t, l.redrive(t, rows[0].ID)))
 	})
 	t.Run("that is too long to be sent on is a dead letter", func(t *testing.T) {
 		l := start(t)

@@ -145,14 +145,15 @@ func (w *Worker) deliver(ctx context.Context, d queue.Delivery) (entry, error) {
 	return t.carryOut(ctx, result, err)
 }
 
-// beyond lists what of a job its caller may not name or bind. That the caller has ended since is no reason: what was accepted goes on.
+// beyond lists what of a job its caller may not name or bind. That the caller has ended since is no reason: what was accepted goes on. What the
+// caller queue sent after its end was never accepted, whoever redrives it.
 func (w *Worker) beyond(row ledger.Row) []routine.Problem {
-	limits := row.Limits
 	if row.Caller == routine.QueueCaller {
-		limits = w.QueueLimits
+		return w.QueueLimits.Outside(row.Request, row.AcceptedAt)
 	}
+	limits := row.Limits
 	limits.ExpiresAt = time.Time{}
-	return limits.Outside(row.Request, time.Time{})
+	return limits.Outside(row.Request, row.AcceptedAt)
 }
 
 // find reads the job's row. A bare request gets one first, if its caller may make it.
