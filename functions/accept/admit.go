@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
+	"unicode/utf8"
 
 	"routinely/queue"
 	"routinely/shared/auth"
@@ -141,8 +143,8 @@ func (s *Service) newJob(caller auth.Caller, req routine.Request, key string) (r
 	if err := callback.CheckRequest(req, s.Receivers); err != nil {
 		return job, err
 	}
-	if len(key) > maxKey {
-		return job, problemKey.with(fmt.Sprintf("the idempotency key has %d bytes, at most %d are possible", len(key), maxKey))
+	if detail := checkKey(key); detail != "" {
+		return job, problemKey.with(detail)
 	}
 	if key != "" {
 		job.ID = queue.KeyedJobID(caller.Name, key)
@@ -155,6 +157,18 @@ func (s *Service) newJob(caller auth.Caller, req routine.Request, key string) (r
 
 // maxKey is the longest idempotency key, in bytes.
 const maxKey = 255
+
+// checkKey says what is wrong with an idempotency key; empty if nothing is. What was no character on its way to us has become the replacement
+// character, so that a key with one can be any of several.
+func checkKey(key string) (detail string) {
+	switch {
+	case len(key) > maxKey:
+		return fmt.Sprintf("the idempotency key has %d bytes, at most %d are possible", len(key), maxKey)
+	case strings.ContainsRune(key, utf8.RuneError), strings.ContainsFunc(key, isControl):
+		return "the idempotency key is not UTF-8, or holds a control character: two keys could be taken for one"
+	}
+	return ""
+}
 
 // keyOf is the request's idempotency key: that of the header, or the one in what is signed. For a caller that a signature alone shows, a
 // header that says something else is refused: with it, who has seen one request could make any number of jobs of it.

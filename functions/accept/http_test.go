@@ -48,11 +48,36 @@ func TestNothingIsPassedOver(t *testing.T) {
 		keyed["headers"].(map[string]string)["Idempotency-Key"] = ""
 		f.refuses(t, keyed, 400, "invalid-idempotency-key")
 	})
+	t.Run("no key with characters that were lost on its way", func(t *testing.T) {
+		f := start(t)
+		f.refuses(t, event("POST", "/v1/routines", good, "Idempotency-Key", "caf\ufffd"), 400, "invalid-idempotency-key")
+		for _, key := range []string{`\ud800`, `\u0000`, `\u007f`} {
+			item := strings.Replace(good, "{", `{"idempotencyKey":"k`+key+`",`, 1)
+			got := read[api.BatchResult](t, f.call(t, batch("["+item+"]")), 422)
+			if p := got.Items[0].Problem; p == nil || p.Code != "invalid-idempotency-key" {
+				t.Errorf("%s: got %+v", key, got)
+			}
+		}
+		f.post(t, good, "Idempotency-Key", "café\t1")
+	})
+	t.Run("no time that means none, which would choose everything", func(t *testing.T) {
+		f := start(t)
+		job := f.dead(t, 1)
+		for _, never := range []string{"0001-01-01T00:00:00Z", "0001-01-01T00:00:00+00:00", "0001-01-01T08:00:00+08:00"} {
+			f.refuses(t, asking("DELETE", "/v1/dead-letters", "until", never), 400, "invalid-parameter")
+			f.refuses(t, event("POST", "/v1/dead-letters:redrive", `{"since":"`+never+`"}`), 400, "malformed-request")
+			f.refuses(t, asking("GET", "/v1/dead-letters", "until", never), 400, "invalid-parameter")
+		}
+		if state := f.row(t, job.ID).State; state != routine.DeadLettered {
+			t.Errorf("the dead letter is %s", state)
+		}
+	})
 	t.Run("no other way to write a number or a time than that of a body", func(t *testing.T) {
 		f := start(t)
 		for name, value := range map[string]string{"limit": "+5", "siteId": "+7", "since": "2026-01-15T06:28:17,5Z"} {
 			f.refuses(t, asking("GET", "/v1/dead-letters", name, value), 400, "invalid-parameter")
 		}
+		f.refuses(t, asking("GET", "/v1/dead-letters", "siteId", `"7"`), 400, "invalid-parameter")
 		read[api.DeadLetterList](t, f.call(t, asking("GET", "/v1/dead-letters", "siteId", "9223372036854775807")), 200)
 	})
 }
@@ -73,6 +98,24 @@ func TestEveryWrongBodyAndParameterHasAPointer(t *testing.T) {
 				t.Errorf("got %+v", p)
 			}
 		})
+	}
+}
+
+func TestPointerNamesTheMember(t *testing.T) {
+	f := start(t)
+	redrive := func(body string) map[string]any { return event("POST", "/v1/dead-letters:redrive", body) }
+	for want, e := range map[string]map[string]any{
+		"/caller":    asking("GET", "/v1/jobs", "caller", "a\x00"),
+		"/code":      asking("GET", "/v1/dead-letters", "code", "a\x7f"),
+		"/since":     asking("GET", "/v1/dead-letters", "since", "0000-01-01T00:00:00+23:59"),
+		"/until":     redrive(`{"until":"9999-12-31T23:59:59-14:00"}`),
+		"/a~1b~0":    asking("GET", "/v1/jobs", "a/b~", "x"),
+		"/keyPrefix": redrive(`{"keyPrefix":"\u0001"}`),
+	} {
+		p := read[api.Problem](t, f.call(t, e), f.call(t, e).StatusCode)
+		if p.Status/100 != 4 || len(p.Errors) != 1 || p.Errors[0].Pointer != want {
+			t.Errorf("want %s, got %+v", want, p)
+		}
 	}
 }
 

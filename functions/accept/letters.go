@@ -60,7 +60,7 @@ func checkFilter(f *api.DeadLetterFilter) (problems []routine.Problem) {
 		}
 	}
 	for member, text := range map[string]string{"code": f.Code, "caller": f.Caller, "keyPrefix": f.KeyPrefix} {
-		check(member, tooManyBytes(text, maxWord))
+		check(member, checkWord(text))
 	}
 	check("ids", checkIDs(f.IDs))
 	check("kind", oneOf(fault.Kind(f.Kind), kinds()))

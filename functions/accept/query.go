@@ -42,7 +42,22 @@ const maxWord = 255
 const maxCursor = 2048
 
 // word takes a parameter that is a short text.
-func (q *query) word(name string) string { return q.short(name, maxWord) }
+func (q *query) word(name string) string {
+	text := q.text(name)
+	q.check(name, checkWord(text))
+	return text
+}
+
+// checkWord says what is wrong with a text that a filter compares; empty if nothing is.
+func checkWord(text string) (detail string) {
+	if strings.ContainsFunc(text, isControl) {
+		return "holds a control character"
+	}
+	return tooManyBytes(text, maxWord)
+}
+
+// isControl reports whether the ledger does not keep a character as it is.
+func isControl(r rune) bool { return r < ' ' && r != '\n' && r != '\t' || r == 0x7f }
 
 // short takes a parameter that is a text of at most so many bytes.
 func (q *query) short(name string, most int) string {
@@ -115,10 +130,15 @@ func (q *query) time(name string) time.Time {
 	return at
 }
 
-// parseTime reads a time in RFC 3339. Package time also takes a comma for a point, and an hour of one digit.
+// parseTime reads a time in RFC 3339. Package time also takes a comma for a point, and an hour of one digit. The time that Go's programs have
+// for none is refused, in whatever zone: a filter by it would choose everything.
 func parseTime(text string) (at time.Time, ok bool) {
 	at, err := time.Parse(time.RFC3339, text)
-	return at, err == nil && !strings.Contains(text, ",") && text[len("2006-01-02T15")] == ':'
+	if err != nil || strings.Contains(text, ",") || text[len("2006-01-02T15")] != ':' {
+		return time.Time{}, false
+	}
+	year := at.UTC().Year()
+	return at, !at.IsZero() && year >= 0 && year <= 9999
 }
 
 // id takes a parameter that is an id of ESA; 0 without one.
@@ -127,7 +147,7 @@ func (q *query) id(name string) int64 {
 	if text == "" {
 		return 0
 	}
-	id, p := routine.ParseID([]byte(text))
+	id, p := routine.ParseID([]byte(strconv.Quote(text)))
 	if p != nil {
 		q.wrong(name, p.Code, p.Detail)
 	}
@@ -162,7 +182,7 @@ func checkReason(text string) (p routine.Problem, wrong bool) {
 }
 
 func (q *query) wrong(name, code, detail string) {
-	q.problems = append(q.problems, routine.Problem{Pointer: "/" + routine.Clip(name, maxShown), Code: code, Detail: detail})
+	q.problems = append(q.problems, routine.Problem{Pointer: routine.Pointer(name), Code: code, Detail: detail})
 }
 
 // maxQueryProblems bounds what is told of an address; somebody who sends a thousand unknown parameters needs no list of them.
