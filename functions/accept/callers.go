@@ -67,7 +67,11 @@ func (s *Service) allow(scope auth.Scope, h handler) handler {
 		if err := counted(ctx, s.Guard.Admit(caller, 1, s.Now())); err != nil {
 			return reply{}, err
 		}
-		answer, err := h(r.WithContext(ctx))
+		called := h
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			called = bodiless(h)
+		}
+		answer, err := called(r.WithContext(ctx))
 		return answer.with(out), err
 	}
 }

@@ -40,6 +40,13 @@ func TestNothingIsPassedOver(t *testing.T) {
 			}
 		}
 		read[api.WorkedOff](t, f.call(t, event("DELETE", "/v1/dead-letters/"+job.ID, "{}")), 200)
+		for _, path := range []string{"/v1/jobs", "/v1/jobs/" + job.ID, "/v1/routines/pr-1", "/v1/dead-letters", "/v1/dead-letters/" + job.ID} {
+			for _, method := range []string{"GET", "HEAD"} {
+				f.refuses(t, event(method, path, `{"state":"queued"}`), 400, "malformed-request")
+				f.refuses(t, event(method, path, "x", "Content-Type", "text/plain"), 415, "unsupported-media-type")
+			}
+		}
+		read[api.JobList](t, f.call(t, event("GET", "/v1/jobs", "{}")), 200)
 	})
 	t.Run("no empty idempotency key", func(t *testing.T) {
 		f := start(t)
