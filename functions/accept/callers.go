@@ -53,27 +53,35 @@ func (s *Service) allow(scope auth.Scope, h handler) handler {
 			s.refusals.log(r, err, s.Now())
 			return reply{}, notKnown(err)
 		}
-		if scope != ownRule {
-			if err := caller.May(scope); err != nil {
-				return reply{}, notAllowed(problemDenied, err)
-			}
-		}
 		out := http.Header{}
 		ctx := context.WithValue(r.Context(), visitKey{}, visit{caller, body, out})
 		ctx = logging.Into(ctx, logging.From(ctx).WithField(logging.Caller, caller.Name))
 		if caller.Delivery != "" {
 			ctx = logging.Into(ctx, logging.From(ctx).WithField("delivery", caller.Delivery))
 		}
-		if err := counted(ctx, s.Guard.Admit(caller, 1, s.Now())); err != nil {
-			return reply{}, err
+		answer, err := s.receive(r.WithContext(ctx), scope, h)
+		if err != nil {
+			return reply{}, problemOf(err).beside(out)
 		}
-		called := h
-		if r.Method == http.MethodGet || r.Method == http.MethodHead {
-			called = bodiless(h)
-		}
-		answer, err := called(r.WithContext(ctx))
-		return answer.with(out), err
+		return answer.with(out), nil
 	}
+}
+
+// receive counts a request of a known caller, and answers it if the caller may make it.
+func (s *Service) receive(r *http.Request, scope auth.Scope, h handler) (reply, error) {
+	caller := callerOf(r.Context())
+	if err := counted(r.Context(), s.Guard.Admit(caller, 1, s.Now())); err != nil {
+		return reply{}, err
+	}
+	if scope != ownRule {
+		if err := caller.May(scope); err != nil {
+			return reply{}, notAllowed(problemDenied, err)
+		}
+	}
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		h = bodiless(h)
+	}
+	return h(r)
 }
 
 // spend counts a call as n more requests against the caller's rate.
@@ -90,7 +98,7 @@ func counted(ctx context.Context, limit auth.Limit) error {
 	limit.SetHeaders(v.header)
 	if err := limit.Err(); err != nil {
 		p := notAllowed(problemTooMany, err)
-		p.header, p.retryAfter = v.header, limit.RetryAfter
+		p.retryAfter = limit.RetryAfter
 		return p
 	}
 	return nil

@@ -249,17 +249,13 @@ func TestWhatCallsCost(t *testing.T) {
 		"a wait of eleven seconds":        {waiting(11), 3},
 		"a wait that is longer than any":  {waiting(3600), 6},
 		"a batch larger than the limit":   {batch("[" + strings.Repeat(good+",", 99) + good + "]"), perMinute},
-		"a batch that is not read at all": {batch("[" + strings.Repeat(good+",", 1000) + good + "]"), 0},
+		"a batch that is not read at all": {batch("[" + strings.Repeat(good+",", 1000) + good + "]"), 1},
+		"what the caller may not do":      {event("GET", "/v1/jobs", ""), 1},
+		"a body that is no request":       {event("POST", "/v1/routines", "{}"), 1},
+		"a parameter there is not":        {asking("POST", "/v1/routines", "x", "y"), 1},
+		"a job there is not":              {event("POST", "/v1/jobs/nobody:cancel", ""), 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if test.want == 0 { // refused for what it is, and counted as one all the same
-				f, tokens := guarded(t, perMinute)
-				refused(t, f.call(t, as(test.call, tokens["ci"])), 413, "too-large")
-				if got := perMinute - left(t, f.call(t, as(event("POST", "/v1/routines", good), tokens["ci"]))); got != 2 {
-					t.Errorf("both cost %d", got)
-				}
-				return
-			}
 			if got := ask(t, test.call); got != test.want {
 				t.Errorf("costs %d, want %d", got, test.want)
 			}

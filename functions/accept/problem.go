@@ -51,6 +51,14 @@ func (p problem) about(problems ...routine.Problem) problem {
 	return p.with(strings.TrimPrefix(problems[0].Pointer+": ", ": ") + problems[0].Detail)
 }
 
+// beside returns the problem with more header fields. Where it has one of its own, that stays.
+func (p problem) beside(more http.Header) problem {
+	header := more.Clone()
+	maps.Copy(header, p.header)
+	p.header = header
+	return p
+}
+
 func newProblem(status int, code, title, detail string) problem {
 	return problem{Problem: api.NewProblem(status, code, title, detail)}
 }
