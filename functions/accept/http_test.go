@@ -58,6 +58,7 @@ func TestNothingIsPassedOver(t *testing.T) {
 	t.Run("no key with characters that were lost on its way", func(t *testing.T) {
 		f := start(t)
 		f.refuses(t, event("POST", "/v1/routines", good, "Idempotency-Key", "caf\ufffd"), 400, "invalid-idempotency-key")
+		refused(t, f.call(t, event("POST", "/v1/routines", good, "webhook-id", "caf\ufffd")), 401, "unauthenticated")
 		for _, key := range []string{`\ud800`, `\u0000`, `\u007f`} {
 			item := strings.Replace(good, "{", `{"idempotencyKey":"k`+key+`",`, 1)
 			got := read[api.BatchResult](t, f.call(t, batch("["+item+"]")), 422)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"routinely/shared/webhook"
 )
@@ -197,6 +198,8 @@ func deliveryID(header http.Header, names ...string) (string, error) {
 		switch {
 		case err != nil:
 			return "", err
+		case name == headerWebhookID && strings.ContainsRune(value, utf8.RuneError): // what was no character: two ids could be taken for one
+			return "", malformed("the header "+name+" is not UTF-8", "Send an id in UTF-8, best of letters and digits.")
 		case name == headerWebhookID && value != "":
 			return webhookKey(value), nil
 		case there && !isID(value):
