@@ -272,6 +272,15 @@ func TestWhatCallsCost(t *testing.T) {
 		f.Guard = guard
 		return f, token
 	}
+	t.Run("to count dead letters costs what its reads of the ledger may be", func(t *testing.T) {
+		f, token := reads(t, perMinute)
+		if got := perMinute - left(t, f.call(t, as(asking("GET", "/v1/dead-letters", "counts", "true"), token))); got != 1+countPrice {
+			t.Errorf("costs %d", got)
+		}
+		f, token = reads(t, 10)
+		f.call(t, as(event("GET", "/v1/jobs", ""), token))
+		refused(t, f.call(t, as(asking("GET", "/v1/dead-letters", "counts", "true"), token)), 429, "too-many-requests")
+	})
 	t.Run("HEAD costs what GET costs", func(t *testing.T) {
 		for _, method := range []string{"GET", "HEAD"} {
 			f, token := reads(t, perMinute)

@@ -120,6 +120,9 @@ func (s *Service) onlyExpiring(f *api.DeadLetterFilter, at time.Time) {
 	}
 }
 
+// countPrice is how many requests more it costs to count dead letters: as many as it can take reads of the ledger.
+const countPrice = 20
+
 // listDeadLetters lists dead letters.
 func (s *Service) listDeadLetters(r *http.Request) (reply, error) {
 	q := readQuery(r)
@@ -134,6 +137,11 @@ func (s *Service) listDeadLetters(r *http.Request) (reply, error) {
 	}
 	if expiring {
 		s.onlyExpiring(&f, from.AsOf)
+	}
+	if counts {
+		if err := s.spend(r.Context(), countPrice); err != nil {
+			return reply{}, err
+		}
 	}
 	rows, next, err := s.Ledger.DeadLetters(r.Context(), inLedger(f), int(limit), from.Next)
 	if err != nil {
