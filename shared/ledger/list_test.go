@@ -236,6 +236,7 @@ func TestDeadLetters(t *testing.T) {
 		"a prefix of the key":   {ledger.DeadFilter{KeyPrefix: "import-7/"}, newestFirst(5)},
 		"a time on":             {ledger.DeadFilter{Since: at(6)}, newestFirst(6, 7)},
 		"until a time":          {ledger.DeadFilter{Until: at(1)}, newestFirst(0, 1)},
+		"a time after its end":  {ledger.DeadFilter{Since: at(6), Until: at(1)}, newestFirst()},
 		"a time, code, caller":  {ledger.DeadFilter{Since: at(1), Until: at(6), Code: "Taken", Caller: "caller-1"}, newestFirst(4)},
 		"ids":                   {ledger.DeadFilter{IDs: []string{newRow(3).ID, newRow(9).ID, "nobody", "", newRow(3).ID}}, newestFirst(3)},
 		"ids and a code":        {ledger.DeadFilter{IDs: []string{newRow(3).ID, newRow(4).ID}, Code: "Taken"}, newestFirst(4)},

@@ -161,8 +161,22 @@ func (s span) bound(text string, atStart bool) *sdk.PrimaryKey {
 	return pk
 }
 
+// isEmpty reports whether the span ends where or before it begins. Tablestore refuses to read such a one.
+func (s span) isEmpty() bool {
+	if s.from == "" || s.to == "" {
+		return false
+	}
+	if s.forward {
+		return s.from >= s.to
+	}
+	return s.from <= s.to
+}
+
 // scan reads index rows, at most limit. next is where to go on, empty at the end.
 func (t *table) scan(ctx context.Context, s span, limit int) (entries []entry, next string, err error) {
+	if s.isEmpty() {
+		return nil, "", nil
+	}
 	criteria := &sdk.RangeRowQueryCriteria{
 		TableName: t.name, Direction: sdk.BACKWARD, MaxVersion: 1, Limit: int32(limit),
 		StartPrimaryKey: s.bound(s.from, true), EndPrimaryKey: s.bound(s.to, false),
