@@ -15,7 +15,7 @@ const callbackSecrets = "ROUTINELY_CALLBACK_SECRETS"
 // callbackSecret tells the secret that a caller checks callbacks with.
 func callbackSecret(a *cli.App) *cobra.Command {
 	return &cobra.Command{
-		Use: "callback-secret CALLER", Short: "Show the secret that a caller checks callbacks with", Args: cobra.ExactArgs(1),
+		Use: "callback-secret CALLER", Short: "Show the secret that a caller checks callbacks with", Args: cli.One("name of a caller"),
 		Long: `Show the secret that a caller checks the signatures of callbacks with. It is made of the secrets of the function notify, read from
 ROUTINELY_CALLBACK_SECRETS, and of the caller's name, so that no caller can forge callbacks for another. Where there are several
 secrets, each makes one: the caller accepts callbacks signed with any of them.`,

@@ -24,6 +24,9 @@ type verbs struct {
 	path string
 }
 
+// callerName is what the commands call their argument.
+const callerName = "name of a caller"
+
 // Command returns the command callers.
 func Command(app *cli.App, now func() time.Time) *cobra.Command {
 	a := &verbs{App: app, now: now}
@@ -72,7 +75,7 @@ type wanted struct {
 func (a *verbs) add() *cobra.Command {
 	var w wanted
 	cmd := &cobra.Command{
-		Use: "add NAME", Short: "Add a caller, and show its token once", Args: cobra.ExactArgs(1),
+		Use: "add NAME", Short: "Add a caller, and show its token once", Args: cli.One(callerName),
 		Long: `Add a caller to the document, which is made if it is missing. The token goes to standard output, alone, and is kept nowhere.
 
 The caller "queue" stands for requests that other programs put on the queue. It gets no token; its limits are for those requests.`,
@@ -149,7 +152,7 @@ func (w wanted) limits(now time.Time) (routine.Limits, error) {
 func (a *verbs) rotate() *cobra.Command {
 	finish := false
 	cmd := &cobra.Command{
-		Use: "rotate NAME", Short: "Give a caller a second token, or end the rotation", Args: cobra.ExactArgs(1),
+		Use: "rotate NAME", Short: "Give a caller a second token, or end the rotation", Args: cli.One(callerName),
 		Long: `Replace the token of a caller while it goes on working:
 
   1. routinely callers rotate NAME             adds a token and shows it once; the old one stays good
@@ -184,7 +187,7 @@ func (a *verbs) rotate() *cobra.Command {
 func (a *verbs) revoke() *cobra.Command {
 	hash := ""
 	cmd := &cobra.Command{
-		Use: "revoke NAME", Short: "Take a caller away, or one of its tokens", Args: cobra.ExactArgs(1),
+		Use: "revoke NAME", Short: "Take a caller away, or one of its tokens", Args: cli.One(callerName),
 		Long: `Take a caller out of the document, with all its tokens and secrets, or one of its tokens. It can call until the document is deployed. Jobs
 that it has asked for go on.`,
 		Example: `  routinely callers revoke ci

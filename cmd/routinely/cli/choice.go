@@ -90,11 +90,14 @@ func One(what string) cobra.PositionalArgs {
 	}
 }
 
-// Some wants at least one argument.
+// Some wants at least one argument, and none that is empty, as a variable of a script is that was not set.
 func Some(what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
 			return fmt.Errorf("%s wants a %s", cmd.CommandPath(), what)
+		}
+		if slices.ContainsFunc(args, func(arg string) bool { return strings.TrimSpace(arg) == "" }) {
+			return fmt.Errorf("%s wants a %s: the one given is empty", cmd.CommandPath(), what)
 		}
 		return nil
 	}

@@ -24,6 +24,12 @@ func (l List[T]) PartFlags(a *App, cmd *cobra.Command, w *client.Window) {
 	flags.IntVar(&w.Limit, "limit", defaultLimit, "the `number` of lines at most; 0 means all")
 	flags.StringVar(&w.Cursor, "cursor", "", "go on at this `place`, as the part before it said")
 	l.Flags(a, cmd)
+	cmd.PreRunE = func(*cobra.Command, []string) error {
+		if w.Limit < 0 {
+			return Usage("--limit %d: want a number of lines, or 0 for all", w.Limit)
+		}
+		return nil
+	}
 }
 
 // reader reads a part of a list. next is the cursor of what follows.
@@ -31,9 +37,6 @@ type reader[T any] func(w client.Window) (things []T, next string, err error)
 
 // Read reads a part of the list, and shows how far it is.
 func (l List[T]) Read(a *App, w client.Window, read reader[T]) (things []T, next string, err error) {
-	if w.Limit < 0 {
-		return nil, "", Usage("--limit %d: want a number of lines, or 0 for all", w.Limit)
-	}
 	bar := a.Progress("read", 0)
 	defer bar.Close()
 	w.Seen = bar.Set
