@@ -11,7 +11,10 @@ import (
 
 // fitHelp makes the help of a command, and of those below it, as wide as the lines it is shown on.
 func fitHelp(cmd *cobra.Command, width int) {
-	cmd.SetUsageTemplate(strings.ReplaceAll(cmd.UsageTemplate(), ".FlagUsages |", fmt.Sprintf(".FlagUsagesWrapped %d |", width)))
+	cmd.SetUsageTemplate(strings.NewReplacer(
+		".FlagUsages |", fmt.Sprintf(".FlagUsagesWrapped %d |", width),
+		`Use "{{.CommandPath}} [command] --help" for more information about a command.`, `"{{.CommandPath}} [command] --help" explains a command.`,
+	).Replace(cmd.UsageTemplate()))
 	fitTexts(cmd, width)
 }
 

@@ -20,7 +20,7 @@ type verbs struct{ *cli.App }
 // Command returns the command jobs.
 func Command(app *cli.App) *cobra.Command {
 	a := verbs{app}
-	return cli.Group("jobs", "List, show, watch and cancel jobs, and tell of their ends again", a.list(), a.get(), a.watch(), a.cancel(), a.notify())
+	return cli.Group("jobs", "List, show, watch and cancel jobs, tell of their ends again", a.list(), a.get(), a.watch(), a.cancel(), a.notify())
 }
 
 // jobID is what the commands about one job want.

@@ -86,6 +86,9 @@ func Read(r io.Reader, format Format) ([]Item, error) {
 	if len(bytes.TrimSpace(text)) == 0 {
 		return nil, errors.New("there is no request in it")
 	}
+	if !bytes.Contains(text, newline) { // spreadsheets of old Macs write a carriage return alone
+		text = bytes.ReplaceAll(text, []byte("\r"), newline)
+	}
 	if format == "" {
 		if format = look(text); format == "" {
 			return nil, fmt.Errorf("it looks neither like JSON nor like CSV: the first line names no field (%s) with a comma, a semicolon or a tab between them", strings.Join(columns, ", "))

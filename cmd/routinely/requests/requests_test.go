@@ -59,6 +59,7 @@ func TestRead(t *testing.T) {
 		{"leaves out the byte order mark of a table", "\ufeffname,siteId,recordName\none,1,a.example.com\n", "", []string{`2 "" one`}},
 		{"reads a table in any order", "IdempotencyKey, RecordName ,siteId,Name\r\nk, a.example.com,1,one\r\n", "", []string{`2 "k" one`}},
 		{"reads a table with quotes", "name,siteId,recordName,description\n\"one\",\"1\",a.example.com,\"x\n\"\"y\"\", z\"\ntwo,2,b.example.com,\n", "", []string{`2 "" one`, `4 "" two`}},
+		{"reads a table whose lines end with a carriage return alone", "name,siteId,recordName\rone,1,a.example.com\r\rtwo,2,b.example.com\r", "", []string{`2 "" one`, `4 "" two`}},
 		{"skips empty rows of a table", "name,siteId,recordName\n,,\n\none,1,a.example.com\n , ,\n", "", []string{`4 "" one`}},
 		{"skips blank rows before the header and rows of more delimiters", "\n,,,\nname,siteId,recordName\n,,,,,\n \r\none,1,a.example.com\n", "", []string{`6 "" one`}},
 		{"takes delimiters behind the last cell for nothing", "name,siteId,recordName,,\none,1,a.example.com,,,\ntwo,2,b.example.com\n", "", []string{`2 "" one`, `3 "" two`}},

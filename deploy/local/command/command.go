@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"runtime/debug"
 
 	"routinely/deploy/local/esaemu"
@@ -20,7 +21,8 @@ const usage = `Usage: local [command] [flags]
 
 Commands:
   run    everything: MNS, ESA, Function Compute and the functions (default)
-  demo   the same once, with a file of requests, injected faults and checks of what became of each
+  demo   the same once, with a file of requests, injected faults and checks
+         of what became of each
   mns    a local MNS alone
   esa    a local ESA alone
   fc     a local Function Compute alone, for any function binary
@@ -63,5 +65,7 @@ func Run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	return serve.Mistake{Err: fmt.Errorf("there is no command %q; see local help", command)}
 }
 
-// IsMistake reports whether an error of Run is one of the command line: nothing was begun.
-func IsMistake(err error) bool { return errors.As(err, new(serve.Mistake)) }
+// IsMistake reports whether an error of Run is one of the command line: nothing was begun. So is an address that cannot be one.
+func IsMistake(err error) bool {
+	return errors.As(err, new(serve.Mistake)) || errors.As(err, new(*net.AddrError))
+}

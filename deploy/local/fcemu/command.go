@@ -66,7 +66,7 @@ func Command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	c.config.Stdout, c.config.Logger = stdout, slog.New(slog.NewTextHandler(stderr, nil))
 	server, err := c.server()
 	if err != nil {
-		return err
+		return serve.Mistake{Err: err}
 	}
 	listeners, err := c.listeners(ctx, server)
 	if err != nil {
