@@ -63,16 +63,27 @@ func TestTable(t *testing.T) {
 │    │          │ yyyyyyyyyy │
 └────┴──────────┴────────────┘
 `},
-		{"keeps columns that have no turn", 10, []string{"last", "first"}, `┌────┬──────────┐
-│ id │ long     │
-├────┼──────────┤
-│ 1  │ word     │
-│    │ word     │
-│    │ word     │
-│    │ word     │
-│    │ word     │
-│ 2  │          │
-└────┴──────────┘
+		{"wraps columns that have no turn more narrowly before it is too long", 15, []string{"last", "first"}, `┌────┬────────┐
+│ id │ long   │
+├────┼────────┤
+│ 1  │ word   │
+│    │ word   │
+│    │ word   │
+│    │ word   │
+│    │ word   │
+│ 2  │        │
+└────┴────────┘
+`},
+		{"keeps columns that have no turn", 10, []string{"last", "first"}, `┌────┬──────┐
+│ id │ long │
+├────┼──────┤
+│ 1  │ word │
+│    │ word │
+│    │ word │
+│    │ word │
+│    │ word │
+│ 2  │      │
+└────┴──────┘
 `},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 // Column is one column of a table.
 type Column struct {
 	Name string
-	// Least is how narrow wrapping may make the column, in characters; 0 means that its cells are never wrapped.
+	// Least is how narrow wrapping may make the column before others are left out, in characters; 0 means that its cells are never wrapped.
 	Least int
 	// Turn orders the columns that are left out where the line is too short for all: 1 is the first to go; 0 stays.
 	Turn int
@@ -24,6 +24,9 @@ const (
 	frame       = 1
 	framedExtra = 3
 )
+
+// narrowest is how far a column is wrapped that must stay although the line is too short, in characters.
+const narrowest = 4
 
 // Table writes rows under a header, on lines of at most width characters, and returns the names of the columns that had no room. Cells are
 // shown as they are: see Clean. A column without anything in it is left out.
@@ -120,6 +123,7 @@ func share(columns []Column, natural, chosen []int, width int) []int {
 		widths[i], order[i] = columns[at].least(natural[at]), i
 		left -= widths[i] + framedExtra
 	}
+	left += squeeze(columns, chosen, widths, -left)
 	lacks := func(i int) int { return natural[chosen[i]] - widths[i] }
 	slices.SortStableFunc(order, func(a, b int) int { return lacks(a) - lacks(b) })
 	for _, i := range order {
@@ -133,6 +137,30 @@ func share(columns []Column, natural, chosen []int, width int) []int {
 		widths[slices.MinFunc(order, func(a, b int) int { return widths[a] - widths[b] })]++
 	}
 	return widths
+}
+
+// squeeze takes what is missing from the widest of the columns that can be wrapped, down to their names and narrowest, and returns how much it took.
+func squeeze(columns []Column, chosen, widths []int, missing int) (taken int) {
+	spare := func(i int) int {
+		column := columns[chosen[i]]
+		if column.Least == 0 {
+			return 0
+		}
+		return widths[i] - max(narrowest, text.StringWidthWithoutEscSequences(column.Name))
+	}
+	for ; taken < missing; taken++ {
+		widest := -1
+		for i := range chosen {
+			if spare(i) > 0 && (widest < 0 || widths[i] > widths[widest]) {
+				widest = i
+			}
+		}
+		if widest < 0 {
+			break
+		}
+		widths[widest]--
+	}
+	return taken
 }
 
 // CSV writes rows under a header (RFC 4180). A cell that a spreadsheet would take for a formula gets an apostrophe before it, which

@@ -33,7 +33,7 @@ func list() cli.List[routine.Job] {
 		ID: func(job routine.Job) string { return job.ID },
 		Columns: []column{
 			{Name: "job", Text: func(job routine.Job) string { return job.ID }},
-			{Name: "name", Least: 12, Text: func(job routine.Job) string { return job.Request.Name }},
+			{Name: "name", Least: 12, Turn: 5, Text: func(job routine.Job) string { return job.Request.Name }},
 			{Name: "record", Least: 16, Turn: 2, Text: func(job routine.Job) string { return job.Request.RecordName }},
 			{Name: "state", Text: func(job routine.Job) string { return string(job.State) }},
 			{Name: "attempt", Turn: 1, Text: func(job routine.Job) string { return cli.Number(job.Attempt) }},
