@@ -10,7 +10,7 @@ import (
 // messageKey makes a key that seals the messages on the queues.
 func messageKey(a *cli.App) *cobra.Command {
 	return &cobra.Command{
-		Use: "message-key [ID]", Short: "Make a key that seals the messages on the queues", Args: cobra.MaximumNArgs(1),
+		Use: "message-key [ID]", Short: "Make a key that seals the messages on the queues", Args: cli.AtMostOne("key id"),
 		Long: `Make a random key for ROUTINELY_MESSAGE_KEYS, the same for all functions. They seal their messages with the first key and take for their own
 what any of the keys has sealed: whoever else may write to a queue can pass for nobody. ID names the key in messages and is no secret; without
 one it is random.

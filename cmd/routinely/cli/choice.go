@@ -80,13 +80,21 @@ func wrongFlag(_ *cobra.Command, err error) error {
 	return fmt.Errorf("--%s %q: %s", bad.GetFlag().Name, bad.GetValue(), want)
 }
 
-// One wants one argument, and Some at least one, each called what.
+// One wants one argument, which is called what in the error.
 func One(what string) cobra.PositionalArgs {
+	return cobra.MatchAll(AtMostOne(what), Some(what))
+}
+
+// AtMostOne wants one argument or none.
+func AtMostOne(what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if len(args) > 1 {
-			return fmt.Errorf("%s takes one %s, not %d", cmd.CommandPath(), what, len(args))
+		switch len(args) {
+		case 0:
+			return nil
+		case 1:
+			return Some(what)(cmd, args)
 		}
-		return Some(what)(cmd, args)
+		return fmt.Errorf("%s takes one %s, not %d", cmd.CommandPath(), what, len(args))
 	}
 }
 

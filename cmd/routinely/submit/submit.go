@@ -51,12 +51,7 @@ Requests without an idempotency key get one, so that this run can send them agai
 whole run repeatable, give --idempotency-key: each request of a file then has a key of its own, made of this one, its name and
 its host name. Correct the file and give the same command with --retry-dead: jobs that are dead take over the corrected request
 and are redriven, the others stay as they are.`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 1 {
-				return fmt.Errorf("routinely submit takes one file, not %d", len(args))
-			}
-			return nil
-		},
+		Args: cli.AtMostOne("file"),
 		RunE: func(cmd *cobra.Command, args []string) error { return s.run(cmd, args) },
 	}
 	s.cmd = cmd
