@@ -53,7 +53,7 @@ const (
 func Parse(text string) (*Guard, error) { return parse(text, secret.Guessable) }
 
 func parse(text string, guessable func(content []byte) string) (*Guard, error) {
-	text = strings.TrimSpace(text)
+	text = strings.TrimSpace(string(routine.WithoutMark([]byte(text))))
 	switch {
 	case text == "":
 		return nil, errors.New(variable + " is empty: set it to the callers, as JSON, or to the word none to let everybody in")

@@ -52,6 +52,10 @@ func TestParse(t *testing.T) {
 			known(t, parse(t, configure(h.config)), h.bearer(), nil, name, "")
 		}
 	})
+	t.Run("passes over a byte-order mark, which some editors write", func(t *testing.T) {
+		h := newHolder("ci")
+		known(t, parse(t, "\ufeff"+configure(h.config)), h.bearer(), nil, "ci", "")
+	})
 	t.Run("reads webhook secrets of 24 and of 64 bytes", func(t *testing.T) {
 		for _, size := range []int{24, 64} {
 			h := newHolder("ci")

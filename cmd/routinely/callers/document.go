@@ -58,7 +58,7 @@ func open(path string, mayBeMissing bool) (*document, error) {
 		return nil, err
 	}
 	var content struct{ Callers []caller }
-	if err := json.Unmarshal(text, &content); err != nil {
+	if err := json.Unmarshal(routine.WithoutMark(text), &content); err != nil {
 		return nil, err
 	}
 	d.was, d.callers = text, content.Callers

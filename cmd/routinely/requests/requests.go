@@ -166,13 +166,10 @@ func broken(text []byte) error {
 	var ignored json.RawMessage
 	err := json.Unmarshal(text, &ignored)
 	var syntax *json.SyntaxError
-	switch {
-	case !errors.As(err, &syntax):
-		return fmt.Errorf("not JSON: %w", err)
-	case strings.HasPrefix(syntax.Error(), "unexpected end"):
-		return fmt.Errorf("line %d: the JSON text ends too early", lineOf(text, int64(len(bytes.TrimSpace(text)))))
+	if !errors.As(err, &syntax) {
+		return errors.New(routine.CheckJSON(text))
 	}
-	return fmt.Errorf("line %d: not JSON: %w", lineOf(text, syntax.Offset), err)
+	return fmt.Errorf("line %d: %s", lineOf(text, min(syntax.Offset, int64(len(bytes.TrimSpace(text))))), routine.CheckJSON(text))
 }
 
 func readLines(text []byte) []Item {

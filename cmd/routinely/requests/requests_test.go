@@ -111,7 +111,7 @@ func TestReadRefuses(t *testing.T) {
 		{"an empty column", "name,,siteId\n", requests.CSV, `line 1: "" is not a field`},
 		{"a column that is there twice", "name,Name\n", requests.CSV, `line 1: the column "Name" is there twice`},
 		{"a quote in the header", "name,\"siteId\n", requests.CSV, "line 1: not CSV"},
-		{"an array that does not end", "[" + good + ",\n", "", "line 1: the JSON text ends too early"},
+		{"an array that does not end", "[" + good + ",\n", "", "line 1: not JSON: the text ends too early"},
 		{"an array with a broken object", "[\n{]", "", "line 2: not JSON"},
 		{"a broken object behind others and empty lines", "[" + good + ",\n\n\n" + good + ",\n{\n\"name\"}]", "", "line 6: not JSON"},
 		{"more behind an array", "[" + good + "]\n[]", "", "line 2: there is more behind the array"},
