@@ -3,7 +3,6 @@ package accept
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"net/http"
 	"strings"
 	"unicode/utf8"
@@ -163,7 +162,7 @@ const maxKey = 255
 func checkKey(key string) (detail string) {
 	switch {
 	case len(key) > maxKey:
-		return fmt.Sprintf("the idempotency key has %d bytes, at most %d are possible", len(key), maxKey)
+		return "the idempotency key " + tooManyBytes(key, maxKey)
 	case strings.ContainsRune(key, utf8.RuneError), strings.ContainsFunc(key, isControl):
 		return "the idempotency key is not UTF-8, or holds a control character: two keys could be taken for one"
 	}

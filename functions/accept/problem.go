@@ -104,6 +104,12 @@ const (
 	mayHappen = "The request may still be carried out: " + sendAgain + ", or look among the jobs first"
 )
 
+// because returns the problem with its cause, a service behind the function that does not answer.
+func (p problem) because(err error) problem {
+	p.cause, p.retryAfter = err, max(retryAfter, fault.From(err).RetryAfter)
+	return p
+}
+
 // notRecorded is the problem of a job that the ledger has not confirmed.
 func notRecorded(err error) problem {
 	detail := "Nothing was accepted: " + sendAgain
@@ -140,9 +146,7 @@ func ledgerFailed(err error) problem {
 		p.cause = err
 		return p
 	}
-	p := problemLedger
-	p.cause, p.retryAfter = err, max(retryAfter, failure.RetryAfter)
-	return p
+	return problemLedger.because(err)
 }
 
 // wrongParameter is the problem of a parameter that the function itself does not check.

@@ -43,9 +43,7 @@ func (s *Service) resend(ctx context.Context, row ledger.Row, by auth.Caller, dr
 		return nil
 	}
 	if err := send(); err != nil {
-		p := problemQueue.with("the message was not sent; the dead letter stays as it is")
-		p.cause, p.retryAfter = err, max(retryAfter, fault.From(err).RetryAfter)
-		return p
+		return problemQueue.with("the message was not sent; the dead letter stays as it is").because(err)
 	}
 	_, err := s.Ledger.Change(ctx, row.ID, func(row *ledger.Row) error {
 		return row.Drop(by.Name, "its key is known now: sent "+sent, s.Now())

@@ -42,23 +42,13 @@ func (ids *SiteIDs) UnmarshalJSON(text []byte) error {
 	}
 	*ids = nil
 	for i, value := range list {
-		id, ok := siteIDOf(value)
-		if !ok {
+		id, p := ParseID(value)
+		if p != nil {
 			return fmt.Errorf("sites[%d]: want the id of a site", i)
 		}
 		*ids = append(*ids, id)
 	}
 	return nil
-}
-
-// siteIDOf reads an id from a JSON number or string.
-func siteIDOf(value json.RawMessage) (id int64, ok bool) {
-	digits := string(value)
-	if value[0] == '"' && json.Unmarshal(value, &digits) != nil {
-		return 0, false
-	}
-	id, err := strconv.ParseInt(digits, 10, 64)
-	return id, err == nil && id > 0 && digits[0] != '+'
 }
 
 // Expired reports whether nothing is allowed any more at a time.
@@ -157,8 +147,8 @@ func ReadLimits(members map[string]json.RawMessage) (Limits, []Problem) {
 		return ""
 	})
 	eachOf(members, "sites", add, func(value json.RawMessage) (wrong string) {
-		id, ok := siteIDOf(value)
-		if !ok {
+		id, p := ParseID(value)
+		if p != nil {
 			return "must be the id of a site, as a number or a string"
 		}
 		l.Sites = append(l.Sites, id)

@@ -1,7 +1,6 @@
 package submit
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -144,7 +143,7 @@ func (e earlier) compare(r *submitted) {
 	thing := [2]string{r.Name, r.RecordName}
 	first := e.things[thing]
 	switch {
-	case first != nil && same(first.request, r.request):
+	case first != nil && reflect.DeepEqual(first.request.Request, r.request.Request):
 		r.Status, r.SameAs, r.first, r.Request = api.Duplicate, first.place.Number, first, nil
 	case first != nil:
 		r.repeats(fmt.Sprintf("%s asks for the same name and host name, and differs in the rest: keep one of them", first.place))
@@ -158,14 +157,6 @@ func (e earlier) compare(r *submitted) {
 func (r *submitted) repeats(detail string) {
 	r.Request = nil
 	r.Status, r.Problem = api.Rejected, &api.Problem{Title: "The file has two requests for one thing", Code: "repeated-request", Detail: detail}
-}
-
-// same reports whether two requests mean the same: a default that is spelled out is one that is left out.
-func same(a, b client.Keyed) bool {
-	for _, k := range []*client.Keyed{&a, &b} {
-		k.Key, k.IfExists = "", cmp.Or(k.IfExists, routine.Adopt)
-	}
-	return reflect.DeepEqual(a, b)
 }
 
 // problemOf words mistakes as accept does.
