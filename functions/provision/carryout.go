@@ -21,7 +21,7 @@ const callbackGrace = 30 * time.Second
 func (t *task) carryOut(ctx context.Context, result routine.Result, err error) (entry, error) {
 	failure := fault.From(err)
 	t.answered(failure)
-	switch d := decide(t.Policy, failure, t.row.Attempt, t.row.Age(t.Now()), t.Draw()); d.do {
+	switch d := decide(t.Policy, failure, t.row.Attempt, t.row.Age(t.Now(), 0), t.Draw()); d.do {
 	case succeed:
 		t.line.Outcome, t.line.Result = succeeded, &result
 		progress := t.row.Progress
@@ -36,7 +36,7 @@ func (t *task) carryOut(ctx context.Context, result routine.Result, err error) (
 // answered remembers when ESA first answered in this round.
 func (t *task) answered(failure *fault.Error) {
 	if failure == nil || failure.RequestID != "" {
-		t.row.Answered(t.Now())
+		t.row.Answered(t.Now(), 0)
 	}
 }
 

@@ -271,7 +271,7 @@ func (t *task) settle(ctx context.Context, whose owner, change func(*ledger.Row)
 	answered := t.row.AnsweredAt
 	return t.write(ctx, whose, func(r *ledger.Row) {
 		if !answered.IsZero() {
-			r.Answered(answered)
+			r.Answered(answered, 0)
 		}
 		change(r)
 	})

@@ -25,7 +25,7 @@ func TestChange(t *testing.T) {
 		for call := 2; call <= 3; call++ { // before the index rows, and between them and the row
 			b := newBook(t)
 			b.create(t, newRow(1))
-			slow := b.before(t, call, func() { b.change(t, newRow(1).ID, func(r *ledger.Row) { r.Answered(noon) }) })
+			slow := b.before(t, call, func() { b.change(t, newRow(1).ID, func(r *ledger.Row) { r.Answered(noon, 0) }) })
 			got, err := slow.Change(t.Context(), newRow(1).ID, func(r *ledger.Row) error {
 				dies(5, "Taken")(r)
 				return nil

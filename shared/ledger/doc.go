@@ -19,7 +19,9 @@
 // dead. Other combinations are looked for in the shortest of these lists. Times are written so that their texts sort. dues counts how often
 // something was made due. A queued job has six rows; one that is dead and whose callback is due has thirteen.
 //
-// The table of state has one row for each task of the janitor, p "janitor", s the task: where it left off. It does not expire.
+// The table of state does not expire. It has one row for each task of the janitor, p "janitor", s the task: where it left off; and the account's
+// row, p and s "account": whether its lane is parked or paused, for how long it was stopped in all, and its quota. Its columns are mark (JSON)
+// and seq.
 //
 // # Order of writes
 //

@@ -101,6 +101,10 @@ const (
 	ForBackoff WaitingFor = "backoff"
 	// ForThrottle: ESA asked for a pause.
 	ForThrottle WaitingFor = "throttle"
+	// ForPark: the lane is parked, since ESA works for no job of the account.
+	ForPark WaitingFor = "parked"
+	// ForPause: a person has paused the lane.
+	ForPause WaitingFor = "paused"
 )
 
 // Waiting tells what a queued job waits for.
