@@ -26,7 +26,7 @@ func TestRoutineThatIsNotThere(t *testing.T) {
 		a := start(t)
 		progress := &routine.Progress{Routine: routine.Adopted, RoutineCreated: a.clock.Now().Add(-time.Hour)}
 		var begun []routine.Progress
-		result, err := a.workflow.Run(t.Context(), strict(), progress, func(_ context.Context, p routine.Progress) error {
+		result, err := a.attempt(t.Context(), strict(), progress, func(_ context.Context, p routine.Progress) error {
 			begun = append(begun, p)
 			return nil
 		})
@@ -87,7 +87,7 @@ func TestRoutineThatIsNotThere(t *testing.T) {
 		a := start(t)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		_, err := a.workflow.Run(ctx, wish(), &routine.Progress{Routine: routine.Created}, func(context.Context, routine.Progress) error {
+		_, err := a.attempt(ctx, wish(), &routine.Progress{Routine: routine.Created}, func(context.Context, routine.Progress) error {
 			a.workflow.StepTime = time.Hour
 			return nil
 		})

@@ -18,7 +18,7 @@ func (a account) crash(t *testing.T, progress routine.Progress) *routine.Progres
 	t.Helper()
 	var row []byte
 	killed := errors.New("the process was killed")
-	_, err := a.workflow.Run(t.Context(), strict(), &progress, func(_ context.Context, p routine.Progress) (err error) {
+	_, err := a.attempt(t.Context(), strict(), &progress, func(_ context.Context, p routine.Progress) (err error) {
 		row, err = json.Marshal(p)
 		return errors.Join(killed, err)
 	})
@@ -150,7 +150,7 @@ func TestOpenCall(t *testing.T) {
 		a := start(t)
 		progress := a.crash(t, routine.Progress{})
 		a.clock.Advance(5 * time.Second)
-		_, err := a.workflow.Run(t.Context(), strict(), progress, func(context.Context, routine.Progress) error {
+		_, err := a.attempt(t.Context(), strict(), progress, func(context.Context, routine.Progress) error {
 			a.plant(t, 7*time.Second) // 12 s after the first look
 			return nil
 		})
@@ -200,7 +200,7 @@ func (a account) giveUp(t *testing.T) *routine.Progress {
 		cancel()
 	}()
 	progress := &routine.Progress{}
-	if _, err := a.workflow.Run(ctx, strict(), progress, recorded); err == nil || progress.Look == nil {
+	if _, err := a.attempt(ctx, strict(), progress, recorded); err == nil || progress.Look == nil {
 		t.Fatalf("got %v, progress %+v", err, progress)
 	}
 	return progress

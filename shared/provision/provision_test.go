@@ -109,7 +109,7 @@ func TestTime(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		for _, progress := range []routine.Progress{{}, {Routine: routine.Created}} {
-			_, err := a.workflow.Run(ctx, wish(), &progress, recorded)
+			_, err := a.attempt(ctx, wish(), &progress, recorded)
 			if failure := fault.From(err); failure == nil || failure.Kind != fault.Locked || failure.Code != provision.CodeNoTime {
 				t.Errorf("got %+v", failure)
 			}

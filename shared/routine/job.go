@@ -2,11 +2,13 @@ package routine
 
 import "time"
 
-// Step is one of the two things a job does, named by its ESA action.
+// Step is a thing that a job does, named by its ESA action.
 type Step string
 
 // The steps, in their order.
 const (
+	// ListSites looks the site up before anything is made.
+	ListSites                  Step = "ListSites"
 	CreateRoutine              Step = "CreateRoutine"
 	CreateRoutineRelatedRecord Step = "CreateRoutineRelatedRecord"
 )
