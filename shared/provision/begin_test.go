@@ -50,7 +50,7 @@ func TestBegin(t *testing.T) {
 			if err != refused {
 				t.Errorf("got %v", err)
 			}
-			if n := a.Faults().Count(create) + a.Faults().Count(bind); n != 0 {
+			if n := a.Faults().Count(create) + a.Faults().Count(record); n != 0 {
 				t.Errorf("%d calls that write", n)
 			}
 			same(t, "progress", progress, before)

@@ -55,7 +55,7 @@ func TestIfExistsFail(t *testing.T) {
 	t.Run("does not take the record of a lost call on a routine that was there before", func(t *testing.T) {
 		a := start(t)
 		a.plant(t, 0)
-		a.inject(t, faults.Rule{Action: bind, Fault: faults.Fault{Answer: faults.Reset, Execute: true}})
+		a.inject(t, faults.Rule{Action: record, Fault: faults.Fault{Answer: faults.Reset, Execute: true}})
 		progress := &routine.Progress{Routine: routine.Adopted}
 		if failure := a.fail(t, strict(), progress); !failure.OutcomeUnknown || !progress.RecordUnknown {
 			t.Errorf("got %+v", failure)

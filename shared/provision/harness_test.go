@@ -104,7 +104,7 @@ var complete = []string{"pr-1", "pr-1 pr-1.example.com"}
 
 const (
 	create = "CreateRoutine"
-	bind   = "CreateRoutineRelatedRecord"
+	record = "CreateRoutineRelatedRecord"
 	get    = "GetRoutine"
 	list   = "ListRoutineRelatedRecords"
 	sites  = "ListSites"

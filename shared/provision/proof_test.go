@@ -53,7 +53,7 @@ func TestProof(t *testing.T) {
 			adopting := *progress
 			if test.owned {
 				same(t, "fail", a.run(t, strict(), progress), outcome{routine.Created, routine.Created})
-				same(t, "calls", a.calls()[:2], []string{get, bind})
+				same(t, "calls", a.calls()[:2], []string{get, record})
 				same(t, "progress", *progress, routine.Progress{Routine: routine.Created, RoutineCreated: look.Add(test.after)})
 				return
 			}
@@ -144,7 +144,7 @@ func TestOpenCall(t *testing.T) {
 		a.plant(t, 3*time.Second)
 		a.inject(t, faults.Rule{Action: get, Fault: faults.Fault{Answer: faults.Error, Code: "RoutineNotExist"}})
 		same(t, "outcome", a.run(t, strict(), progress), outcome{routine.Created, routine.Created})
-		same(t, "calls", a.calls()[:5], []string{get, get, create, get, bind})
+		same(t, "calls", a.calls()[:5], []string{get, get, create, get, record})
 	})
 	t.Run("what came after its end is not, though a later call was under way: that one was refused", func(t *testing.T) {
 		a := start(t)
