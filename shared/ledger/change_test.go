@@ -292,3 +292,39 @@ func TestHistory(t *testing.T) {
 		}
 	})
 }
+
+func TestRows(t *testing.T) {
+	t.Run("answers in the order of the ids, whole, in one call for a delivery of ten", func(t *testing.T) {
+		b := newBook(t)
+		b.create(t, deadRows(9, func(int) string { return "Taken" })...)
+		b.calls()
+		ids := append([]string{"", newRow(8).ID}, idsOf(newRows(8))...)
+		ids = append(ids, "nobody", newRow(8).ID)
+		found, err := b.Rows(t.Context(), ids)
+		if err != nil || len(found) != len(ids) {
+			t.Fatalf("%d of %d, %v", len(found), len(ids), err)
+		}
+		if diff := cmp.Diff([]string{"BatchGetRow"}, b.calls()); diff != "" {
+			t.Errorf("calls -want +got:\n%s", diff)
+		}
+		for i, id := range ids {
+			switch got := found[i]; id {
+			case "", "nobody":
+				if codeOf(got.Err) != "not-found UnknownJob" {
+					t.Errorf("%q: %v", id, got.Err)
+				}
+			default:
+				if got.Err != nil || got.Row.ID != id || len(got.Row.Attempts) != 1 {
+					t.Errorf("%q: got %q with %d attempts, %v", id, got.Row.ID, len(got.Row.Attempts), got.Err)
+				}
+			}
+		}
+	})
+	t.Run("fails as a whole where the ledger is down", func(t *testing.T) {
+		b := newBook(t)
+		b.breaks(t, faults.Rule{Action: "BatchGetRow", Times: 2, Fault: faults.Fault{Answer: faults.Reset}})
+		if _, err := b.Rows(t.Context(), []string{newRow(1).ID}); codeOf(err) != "unavailable ConnectionBroken" {
+			t.Errorf("got %v", err)
+		}
+	})
+}
