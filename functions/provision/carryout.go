@@ -124,13 +124,6 @@ func (t *task) file(ctx context.Context, id string, failure *fault.Error, reason
 	return t.line, t.patiently(ctx, func() error { return t.Ledger.Create(context.WithoutCancel(ctx), row)[0].Err })
 }
 
-// tidy deletes what the event's jobs have left behind in the indexes.
-func (w *Worker) tidy(ctx context.Context) {
-	if err := w.Ledger.Tidy(context.WithoutCancel(ctx)); err != nil {
-		logging.From(ctx).WithField(logging.Error, err.Error()).Debug("the ledger keeps index rows it no longer needs; they do no harm")
-	}
-}
-
 // unreadable is why a message of the job queue holds no job that can be run; nil if it does.
 func unreadable(d queue.Delivery) *fault.Error {
 	if d.Callback != nil {

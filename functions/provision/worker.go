@@ -93,7 +93,6 @@ func (w *Worker) Handle(ctx context.Context, event json.RawMessage) (Report, err
 		line.log(ctx)
 		out.Messages = append(out.Messages, line)
 	}
-	w.tidy(ctx)
 	return out, errors.Join(failed...)
 }
 
