@@ -40,7 +40,6 @@ type Config struct {
 type Ledger struct {
 	cfg         Config
 	jobs, state *table
-	stale       stale
 }
 
 // Open returns the ledger of a deployment. It makes no call; the error says which setting is wrong.
@@ -116,10 +115,8 @@ type Found struct {
 
 // Rows is Row for many jobs, in few calls, and answers in their order. An id may be there twice. The error is that of a call.
 func (l *Ledger) Rows(ctx context.Context, ids []string) ([]Found, error) {
-	wanted := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !validID(id) })
-	slices.Sort(wanted)
-	found := make(map[string]Found, len(wanted))
-	for chunk := range slices.Chunk(slices.Compact(wanted), wholeRows) {
+	found := make(map[string]Found, len(ids))
+	for chunk := range slices.Chunk(distinct(ids), wholeRows) {
 		rows, err := l.jobs.read(ctx, chunk, nil)
 		if err != nil {
 			return nil, err
@@ -137,6 +134,13 @@ func (l *Ledger) Rows(ctx context.Context, ids []string) ([]Found, error) {
 		}
 	}
 	return out, nil
+}
+
+// distinct are the ids that a job can have, each once, in their order.
+func distinct(ids []string) []string {
+	ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !validID(id) })
+	slices.Sort(ids)
+	return slices.Compact(ids)
 }
 
 // Job returns a job as its readers may see it. Unknown jobs are as for Row.
