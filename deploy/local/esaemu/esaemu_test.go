@@ -125,6 +125,15 @@ func want(t *testing.T, what string, err error, code string) {
 	}
 }
 
+func wantStatus(t *testing.T, what string, err error, code string, status int) {
+	t.Helper()
+	want(t, what, err, code)
+	var refused *tea.SDKError
+	if errors.As(err, &refused) && tea.IntValue(refused.StatusCode) != status {
+		t.Errorf("%s: status %d, want %d", what, tea.IntValue(refused.StatusCode), status)
+	}
+}
+
 func codeOf(err error) string {
 	var refused *tea.SDKError
 	switch {

@@ -1,10 +1,12 @@
 package esaemu_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
+	"net/http"
 	"runtime"
 	"testing"
 	"time"
@@ -18,54 +20,43 @@ import (
 )
 
 func TestFaults(t *testing.T) {
-	// breaks sets one fault for the next creation of the routine web and makes it.
-	breaks := func(t *testing.T, b *bench, f faults.Fault) error {
-		t.Helper()
-		must[string](t)(b.Faults().Add(faults.Rule{Action: "CreateRoutine", Match: map[string]string{"Name": "web"}, Fault: f}))
-		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-		defer cancel()
-		_, err := b.sdk.CreateRoutineWithContext(ctx, &esa.CreateRoutineRequest{Name: tea.String("web")}, &dara.RuntimeOptions{})
-		return err
-	}
-	exists := func(t *testing.T, b *bench) bool {
-		t.Helper()
-		return len(must[esaemu.State](t)(b.State()).Routines) == 1
-	}
+	eof := func(err error) bool { return errors.Is(err, io.EOF) }
+	syntax := func(err error) bool { return errors.As(err, new(*json.SyntaxError)) }
+	late := func(err error) bool { return errors.Is(err, context.DeadlineExceeded) }
+	fine := func(err error) bool { return err == nil }
+	code := func(want string) func(error) bool { return func(err error) bool { return codeOf(err) == want } }
 
-	t.Run("answers any code with the status and headers wanted", func(t *testing.T) {
-		b := start(t)
-		err := breaks(t, b, faults.Fault{Answer: faults.Error, Status: 429, Code: "Throttling.User", Message: "too fast", Headers: map[string]string{"x-acs-retry-after": "700"}})
-		wantStatus(t, "throttled", err, "Throttling.User", 429)
-		same(t, "executed", exists(t, b), false)
-		want(t, "the next call", b.createRoutine("web"), "")
-	})
-
-	t.Run("breaks answers as the client sees them broken", func(t *testing.T) {
-		syntax := func(err error) bool { return errors.As(err, new(*json.SyntaxError)) }
+	t.Run("break answers as the client sees them broken", func(t *testing.T) {
 		for _, c := range []struct {
 			name  string
 			fault faults.Fault
 			seen  func(error) bool
 			done  bool
 		}{
-			{"reset", faults.Fault{Answer: faults.Reset}, func(err error) bool { return errors.Is(err, io.EOF) }, false},
-			{"lost after execution", faults.Fault{Answer: faults.Reset, Execute: true}, func(err error) bool { return errors.Is(err, io.EOF) }, true},
-			{"hang", faults.Fault{Answer: faults.Hang}, func(err error) bool { return errors.Is(err, context.DeadlineExceeded) }, false},
-			{"hang after execution", faults.Fault{Answer: faults.Hang, Execute: true}, func(err error) bool { return errors.Is(err, context.DeadlineExceeded) }, true},
+			{"throttled", faults.Fault{Answer: faults.Error, Status: 429, Code: "Throttling.User"}, code("Throttling.User"), false},
+			{"503", faults.Fault{Answer: faults.Error, Status: 503, Code: "ServiceUnavailable"}, code("ServiceUnavailable"), false},
+			{"an error after execution", faults.Fault{Answer: faults.Error, Code: "InternalException", Execute: true}, code("InternalException"), true},
+			{"reset", faults.Fault{Answer: faults.Reset}, eof, false},
+			{"lost after execution", faults.Fault{Answer: faults.Reset, Execute: true}, eof, true},
+			{"hang", faults.Fault{Answer: faults.Hang}, late, false},
+			{"hang after execution", faults.Fault{Answer: faults.Hang, Execute: true}, late, true},
 			{"html", faults.Fault{Answer: faults.HTML}, syntax, false},
-			{"json 503", faults.Fault{Answer: faults.Error, Status: 503, Code: "ServiceUnavailable"}, func(err error) bool { return codeOf(err) == "ServiceUnavailable" }, false},
 			{"wrong type", faults.Fault{Answer: faults.WrongType, Execute: true}, syntax, true},
 			{"truncated", faults.Fault{Answer: faults.Truncated}, func(err error) bool { return errors.Is(err, io.ErrUnexpectedEOF) }, true},
-			{"empty", faults.Fault{Answer: faults.Empty, Execute: true}, func(err error) bool { return err == nil }, true},
-			{"drip", faults.Fault{Answer: faults.Drip}, func(err error) bool { return err == nil }, true},
-			{"slow", faults.Fault{Answer: faults.Slow, DelayMillis: 1}, func(err error) bool { return err == nil }, true},
+			{"empty", faults.Fault{Answer: faults.Empty, Execute: true}, fine, true},
+			{"drip", faults.Fault{Answer: faults.Drip}, fine, true},
+			{"slow", faults.Fault{Answer: faults.Slow, DelayMillis: 1}, fine, true},
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				b := start(t)
-				if err := breaks(t, b, c.fault); !c.seen(err) {
+				must[string](t)(b.Faults().Add(faults.Rule{Action: "CreateRoutine", Match: map[string]string{"Name": "web"}, Fault: c.fault}))
+				ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+				defer cancel()
+				_, err := b.sdk.CreateRoutineWithContext(ctx, &esa.CreateRoutineRequest{Name: tea.String("web")}, &dara.RuntimeOptions{})
+				if !c.seen(err) {
 					t.Errorf("the client sees %T %v", err, err)
 				}
-				same(t, "executed", exists(t, b), c.done)
+				same(t, "executed", len(must[esaemu.State](t)(b.State()).Routines) == 1, c.done)
 			})
 		}
 	})
@@ -77,19 +68,19 @@ func TestFaults(t *testing.T) {
 				fault faults.Fault
 				seen  func(error) bool
 			}{
-				{"a code", faults.Fault{Answer: faults.Error, Code: "InternalException"}, func(err error) bool { return codeOf(err) == "InternalException" }},
-				{"503", faults.Fault{Answer: faults.Error, Status: 503, Code: "ServiceUnavailable"}, func(err error) bool { return codeOf(err) == "ServiceUnavailable" }},
-				{"a dropped answer", faults.Fault{Answer: faults.Reset, Execute: true}, func(err error) bool { return errors.Is(err, io.EOF) }},
-				{"a hang", faults.Fault{Answer: faults.Hang}, func(err error) bool { return errors.Is(err, io.EOF) }},
+				{"a code", faults.Fault{Answer: faults.Error, Code: "InternalException"}, code("InternalException")},
+				{"503", faults.Fault{Answer: faults.Error, Status: 503, Code: "ServiceUnavailable"}, code("ServiceUnavailable")},
+				{"a dropped answer", faults.Fault{Answer: faults.Reset, Execute: true}, eof},
+				{"a hang", faults.Fault{Answer: faults.Hang}, eof},
 			} {
 				b := start(t)
 				must[string](t)(b.Faults().Add(faults.Rule{Action: action, Fault: c.fault}))
 				ended := make(chan error, 1)
 				go func() { ended <- b.reads()[action]() }()
-				for c.fault.Answer == faults.Hang && b.Faults().Hanging() == 0 {
-					runtime.Gosched()
-				}
 				if c.fault.Answer == faults.Hang {
+					for b.Faults().Hanging() == 0 {
+						runtime.Gosched()
+					}
 					b.Stop()
 				}
 				if err := <-ended; !c.seen(err) {
@@ -100,13 +91,37 @@ func TestFaults(t *testing.T) {
 			}
 		}
 	})
+}
 
-	t.Run("is set by scripts", func(t *testing.T) {
-		b := start(t)
-		b.wantScript(t, "POST", "faults", `{"action":"CreateRoutine","fault":{"answer":"error","code":"InternalException","execute":true}}`, 201, `{"ids":["1"]}`)
-		want(t, "broken", b.createRoutine("web"), "InternalException")
-		same(t, "executed", exists(t, b), true)
-		_, err := b.sdk.GetRoutine(&esa.GetRoutineRequest{Name: tea.String("web")})
-		want(t, "GetRoutine", err, "")
+func TestDate(t *testing.T) {
+	date := func(t *testing.T, b *bench) string {
+		t.Helper()
+		answer := must[*http.Response](t)(b.http.Client().Get(b.http.URL + "/?Action=GetErService&Version=2024-09-10"))
+		defer answer.Body.Close()
+		return answer.Header.Get("Date")
+	}
+	t.Run("is the time of the server's clock, on broken answers too, unless a fault has another", func(t *testing.T) {
+		for name, fault := range map[string]faults.Fault{
+			"a proxy's page":    {Answer: faults.HTML},
+			"an injected error": {Answer: faults.Error, Code: "InternalException"},
+			"a false date":      {Answer: faults.Empty, Headers: map[string]string{"Date": "today"}},
+		} {
+			b := start(t)
+			b.clock.Advance(time.Hour)
+			now := b.clock.Now().UTC().Format(http.TimeFormat)
+			must[string](t)(b.Faults().Add(faults.Rule{Fault: fault}))
+			same(t, name, date(t, b), cmp.Or(fault.Headers["Date"], now))
+			same(t, "an answer after it", date(t, b), now)
+		}
+	})
+
+	t.Run("of a write is when it was done", func(t *testing.T) {
+		b := slow(t)
+		go func() {
+			b.clock.Await(1)
+			b.clock.Advance(10 * time.Second)
+		}()
+		done := must[*esa.CreateRoutineResponse](t)(b.sdk.CreateRoutine(&esa.CreateRoutineRequest{Name: tea.String("web")}))
+		same(t, "Date", tea.StringValue(done.Headers["date"]), b.clock.Now().UTC().Format(http.TimeFormat))
 	})
 }

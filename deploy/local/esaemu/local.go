@@ -30,29 +30,15 @@ func (s *Server) State() (State, error) {
 		LatencyMillis:   time.Duration(s.latency.Load()).Milliseconds(),
 		ListDelayMillis: time.Duration(s.listDelay.Load()).Milliseconds(),
 		Locked:          s.lock.taken(),
-	}, Planted: []Record{}}
-	err := s.store.view(func(t tx) (err error) {
-		if out.Account.Standing, err = t.standing(); err != nil {
-			return err
-		}
-		if out.Sites, err = list[Site](t, bucketSites); err != nil {
-			return err
-		}
-		if out.Routines, err = list[Routine](t, bucketRoutines); err != nil {
-			return err
-		}
+	}}
+	err := s.store.view(func(t *tx) {
+		out.Account.Standing = t.standing()
+		out.Sites = list(t, bucketSites, every[Site])
+		out.Routines = list(t, bucketRoutines, every[Routine])
 		for i := range out.Routines {
-			if out.Routines[i].Records, err = t.recordsOf(out.Routines[i].Name); err != nil {
-				return err
-			}
+			out.Routines[i].Records = t.recordsOf(out.Routines[i].Name)
 		}
-		records, err := list[Record](t, bucketRecords)
-		for _, r := range records {
-			if r.Routine == "" {
-				out.Planted = append(out.Planted, r)
-			}
-		}
-		return err
+		out.Planted = list(t, bucketRecords, func(r Record) bool { return r.Routine == "" })
 	})
 	return out, err
 }
@@ -65,19 +51,13 @@ func (s *Server) AddSite(site Site) error {
 }
 
 func (s *Server) putSite(site Site) (Site, error) {
-	err := s.store.update(func(t tx) (err error) {
-		site, err = t.addSite(site, s.now())
-		return err
-	})
+	err := s.store.update(func(t *tx) { site = t.addSite(site, s.now()) })
 	return site, err
 }
 
 // RemoveSite deletes a site with its records and routes and reports whether there was one.
 func (s *Server) RemoveSite(id int64) (found bool, err error) {
-	err = s.store.update(func(t tx) error {
-		found, err = t.removeSite(id)
-		return err
-	})
+	err = s.store.update(func(t *tx) { found = t.removeSite(id) })
 	return found, err
 }
 
@@ -93,7 +73,7 @@ func (s *Server) PlantRoutine(r Routine) error {
 	if r.CreateTime.IsZero() {
 		r.CreateTime = s.now()
 	}
-	return s.store.update(func(t tx) error { return t.addRoutine(r, codeRoutineAlreadyExist) })
+	return s.store.update(func(t *tx) { t.addRoutine(r) })
 }
 
 // PlantRecord creates an ordinary record, which no routine knows, without the account lock, and returns its id. It refuses an
@@ -102,10 +82,8 @@ func (s *Server) PlantRecord(siteID int64, recordName string) (id int64, err err
 	if !validHostName(recordName) {
 		return 0, fmt.Errorf("recordName %q: want a full host name", recordName)
 	}
-	err = s.store.update(func(t tx) error {
-		r, err := t.addRecord(Record{SiteID: siteID, RecordName: strings.ToLower(recordName)}, s.now())
-		id = r.RecordID
-		return err
+	err = s.store.update(func(t *tx) {
+		id = t.addRecord(Record{SiteID: siteID, RecordName: strings.ToLower(recordName)}, s.now()).RecordID
 	})
 	return id, err
 }

@@ -50,23 +50,12 @@ func TestLock(t *testing.T) {
 		}
 		ended := b.begin(t.Context(), "web")
 		same(t, "locked", b.isLocked(t), true)
-		name, site := tea.String("old"), tea.Int64(siteID)
-		want(t, "CreateRoutine", b.createRoutine("api"), locked)
-		_, err := b.createRecord("old", "www.example.com")
-		want(t, "CreateRoutineRelatedRecord", err, locked)
-		_, err = b.sdk.DeleteRoutine(&esa.DeleteRoutineRequest{Name: name})
-		want(t, "DeleteRoutine", err, locked)
-		_, err = b.sdk.UpdateRoutineConfigDescription(&esa.UpdateRoutineConfigDescriptionRequest{Name: name})
-		want(t, "UpdateRoutineConfigDescription", err, locked)
-		_, err = b.sdk.DeleteRoutineRelatedRecord(&esa.DeleteRoutineRelatedRecordRequest{
-			Name: name, SiteId: site, RecordId: tea.Int64(1), RecordName: tea.String("www.example.com"),
-		})
-		want(t, "DeleteRoutineRelatedRecord", err, locked)
-		_, err = b.sdk.CreateRoutineRoute(newRoute("old"))
-		want(t, "CreateRoutineRoute", err, locked)
-		_, err = b.sdk.DeleteRoutineRoute(&esa.DeleteRoutineRouteRequest{ConfigId: tea.Int64(1), SiteId: site})
+		for action, write := range b.writes() {
+			want(t, action, write(), locked)
+		}
+		_, err := b.sdk.DeleteRoutineRoute(&esa.DeleteRoutineRouteRequest{ConfigId: tea.Int64(1), SiteId: tea.Int64(siteID)})
 		want(t, "DeleteRoutineRoute", err, locked)
-		_, err = b.sdk.ListRoutineRelatedRecords(&esa.ListRoutineRelatedRecordsRequest{Name: name})
+		_, err = b.sdk.ListRoutineRelatedRecords(&esa.ListRoutineRelatedRecordsRequest{Name: tea.String("old")})
 		want(t, "ListRoutineRelatedRecords", err, "")
 		_, err = b.sdk.GetRoutine(&esa.GetRoutineRequest{Name: tea.String("web")})
 		want(t, "GetRoutine before the end", err, "RoutineNotExist")
@@ -129,7 +118,7 @@ func TestLock(t *testing.T) {
 			done.Go(func() {
 				for j := range each {
 					// Signed by hand: calls of the SDK at the same time race with each other.
-					_, err := b.rpc(t, signed{"Action": "CreateRoutine", "Name": fmt.Sprintf("web-%d-%d", i, j)})
+					_, err := b.rpc(t, map[string]string{"Action": "CreateRoutine", "Name": fmt.Sprintf("web-%d-%d", i, j)})
 					errs <- err
 				}
 			})

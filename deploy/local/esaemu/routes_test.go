@@ -18,53 +18,40 @@ func newRoute(routine string) *esa.CreateRoutineRouteRequest {
 }
 
 func TestRoutes(t *testing.T) {
-	t.Run("creates, reads, lists and deletes a route", func(t *testing.T) {
+	t.Run("are made, read, listed and deleted; one without a place goes behind the others of its site", func(t *testing.T) {
 		b := start(t)
 		want(t, "create", b.createRoutine("web"), "")
-		site, routine := tea.Int64(siteID), tea.String("web")
-		request := newRoute("web")
-		request.Sequence = tea.Int32(3)
-		made := must[*esa.CreateRoutineRouteResponse](t)(b.sdk.CreateRoutineRoute(request))
-		id := made.Body.ConfigId
-		got := must[*esa.GetRoutineRouteResponse](t)(b.sdk.GetRoutineRoute(&esa.GetRoutineRouteRequest{SiteId: site, ConfigId: id})).Body
+		site, placed := tea.Int64(siteID), newRoute("web")
+		placed.Sequence = tea.Int32(7)
+		id := must[*esa.CreateRoutineRouteResponse](t)(b.sdk.CreateRoutineRoute(placed)).Body.ConfigId
+		behind := must[*esa.CreateRoutineRouteResponse](t)(b.sdk.CreateRoutineRoute(newRoute("web"))).Body.ConfigId
+
+		get := &esa.GetRoutineRouteRequest{SiteId: site, ConfigId: id}
+		got := must[*esa.GetRoutineRouteResponse](t)(b.sdk.GetRoutineRoute(get)).Body
 		same(t, "route", []any{*got.ConfigId, *got.RoutineName, *got.RouteName, *got.Rule, *got.RouteEnable, *got.Bypass, *got.Fallback, *got.Mode, *got.Sequence},
-			[]any{*id, "web", "all", `(http.host eq "www.example.com")`, "on", "off", "off", "custom", int32(3)})
-		list := must[*esa.ListRoutineRoutesResponse](t)(b.sdk.ListRoutineRoutes(&esa.ListRoutineRoutesRequest{RoutineName: routine})).Body
-		same(t, "list", []any{*list.TotalCount, *list.TotalPage, *list.PageSize, *list.Configs[0].SiteId, *list.Configs[0].SiteName},
-			[]any{int32(1), int32(1), int32(500), int64(siteID), "example.com"})
-		_, err := b.sdk.DeleteRoutine(&esa.DeleteRoutineRequest{Name: routine})
-		want(t, "a routine with a route", err, "DependedByOthers")
-		_, err = b.sdk.DeleteRoutineRoute(&esa.DeleteRoutineRouteRequest{SiteId: site, ConfigId: id})
-		want(t, "delete", err, "")
-		_, err = b.sdk.GetRoutineRoute(&esa.GetRoutineRouteRequest{SiteId: site, ConfigId: id})
+			[]any{*id, "web", "all", `(http.host eq "www.example.com")`, "on", "off", "off", "custom", int32(7)})
+		list := must[*esa.ListRoutineRoutesResponse](t)(b.sdk.ListRoutineRoutes(&esa.ListRoutineRoutesRequest{RoutineName: tea.String("web")})).Body
+		same(t, "list", []any{*list.TotalCount, *list.TotalPage, *list.PageSize, *list.Configs[1].SiteId, *list.Configs[1].SiteName, *list.Configs[1].Sequence},
+			[]any{int32(2), int32(1), int32(500), int64(siteID), "example.com", int32(8)})
+		want(t, "a routine with a route", b.writes()["DeleteRoutine"](), "DependedByOthers")
+
+		remove := func(id *int64) error {
+			_, err := b.sdk.DeleteRoutineRoute(&esa.DeleteRoutineRouteRequest{SiteId: site, ConfigId: id})
+			return err
+		}
+		want(t, "delete", remove(id), "")
+		want(t, "delete the other", remove(behind), "")
+		wantStatus(t, "delete again", remove(id), "ConfigNotFound", 404)
+		_, err := b.sdk.GetRoutineRoute(get)
 		wantStatus(t, "get after delete", err, "ConfigNotFound", 404)
-		_, err = b.sdk.DeleteRoutineRoute(&esa.DeleteRoutineRouteRequest{SiteId: site, ConfigId: id})
-		wantStatus(t, "delete again", err, "ConfigNotFound", 404)
-		_, err = b.rpc(t, signed{"Action": "DeleteRoutineRoute", "SiteId": "54362329990032", "ConfigId": "first"})
+		_, err = b.rpc(t, map[string]string{"Action": "DeleteRoutineRoute", "SiteId": "54362329990032", "ConfigId": "first"})
 		wantStatus(t, "no number", err, "InvalidConfigId", 400)
 	})
 
-	t.Run("puts a route without a place behind the others of its site", func(t *testing.T) {
+	t.Run("need a routine, an active site, and what is required", func(t *testing.T) {
 		b := start(t)
 		want(t, "create", b.createRoutine("web"), "")
-		placed := newRoute("web")
-		placed.Sequence = tea.Int32(7)
-		for _, request := range []*esa.CreateRoutineRouteRequest{newRoute("web"), placed, newRoute("web")} {
-			must[*esa.CreateRoutineRouteResponse](t)(b.sdk.CreateRoutineRoute(request))
-		}
-		var places []int32
-		for _, one := range must[*esa.ListRoutineRoutesResponse](t)(b.sdk.ListRoutineRoutes(&esa.ListRoutineRoutesRequest{RoutineName: tea.String("web")})).Body.Configs {
-			places = append(places, *one.Sequence)
-		}
-		same(t, "places", places, []int32{1, 7, 8})
-	})
-
-	t.Run("refuses unknown objects and words", func(t *testing.T) {
-		b := start(t)
-		want(t, "create", b.createRoutine("web"), "")
-		if err := b.AddSite(esaemu.Site{ID: 7, Name: "example.org", Status: "pending"}); err != nil {
-			t.Fatal(err)
-		}
+		do(t, b.AddSite(esaemu.Site{ID: 7, Name: "example.org", Status: "pending"}))
 		for what, c := range map[string]struct {
 			code   string
 			change func(*esa.CreateRoutineRouteRequest)
