@@ -91,8 +91,14 @@ type answer struct {
 	Body   string
 }
 
-func (s *shop) buy(ctx context.Context, path string) (answer, error) {
-	return s.do(ctx, http.MethodPost, path, "")
+// buy makes a call that is answered whole.
+func (s *shop) buy(t *testing.T, path string) answer {
+	t.Helper()
+	got, err := s.do(t.Context(), http.MethodPost, path, "")
+	if err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	return got
 }
 
 func (s *shop) do(ctx context.Context, method, path, body string) (answer, error) {
@@ -111,11 +117,7 @@ func (s *shop) do(ctx context.Context, method, path, body string) (answer, error
 
 func (s *shop) wantAnswer(t *testing.T, path string, want answer) {
 	t.Helper()
-	got, err := s.buy(t.Context(), path)
-	if err != nil {
-		t.Fatalf("%s: %v", path, err)
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, s.buy(t, path)); diff != "" {
 		t.Errorf("%s (-want +got):\n%s", path, diff)
 	}
 }
@@ -138,24 +140,92 @@ func record(action string, status int, code string, fault faults.Answer) faults.
 func ok() answer { return answer{200, "application/json", realAnswer} }
 
 func TestServe(t *testing.T) {
+	page := "<html><head><title>Bad Gateway</title></head><body>gateway says no</body></html>\n"
+	for _, c := range []struct {
+		name     string
+		path     string
+		fault    faults.Fault
+		want     answer
+		log      faults.Record
+		executed bool
+	}{
+		{
+			"an error in the server's own protocol", "/Buy",
+			faults.Fault{Answer: faults.Error, Code: "Throttling"},
+			answer{400, "text/x-error", "Throttling: injected fault"},
+			record("Buy", 400, "Throttling", "error"), false,
+		},
+		{
+			"an error after execution", "/Buy",
+			faults.Fault{Answer: faults.Error, Status: 503, Code: "Busy", Message: "later", Execute: true},
+			answer{503, "text/x-error", "Busy: later"},
+			record("Buy", 503, "Busy", "error"), true,
+		},
+		{"a proxy's page", "/Buy", faults.Fault{Answer: faults.HTML}, answer{502, "text/html", page}, record("Buy", 502, "", "html"), false},
+		{"nothing", "/Buy", faults.Fault{Answer: faults.Empty, Execute: true}, answer{Status: 200}, record("Buy", 200, "", "empty"), true},
+		{
+			"another type", "/Buy",
+			faults.Fault{Answer: faults.WrongType},
+			answer{200, "text/plain", "this is not the answer you are looking for\n"},
+			record("Buy", 200, "", "wrong-type"), false,
+		},
+		{
+			"another document", "/Buy",
+			faults.Fault{Answer: faults.Document, Status: 201, Body: `{"pear":1}`, Headers: map[string]string{"Content-Type": "application/json"}},
+			answer{201, "application/json", `{"pear":1}`},
+			record("Buy", 201, "", "document"), false,
+		},
+		{"the answer, slowly", "/Buy", faults.Fault{Answer: faults.Slow, DelayMillis: 1}, ok(), record("Buy", 200, "", "slow"), true},
+		{"an error, slowly", "/SoldOut", faults.Fault{Answer: faults.Slow}, answer{409, "text/x-error", "SoldOut: nothing left"}, record("SoldOut", 409, "SoldOut", "slow"), true},
+		{"no body, slowly", "/Nothing", faults.Fault{Answer: faults.Slow}, answer{204, "application/json", ""}, record("Nothing", 204, "", "slow"), true},
+		{"the answer drop by drop", "/Buy", faults.Fault{Answer: faults.Drip, DelayMillis: 1}, ok(), record("Buy", 200, "", "drip"), true},
+	} {
+		t.Run("answers with "+c.name, func(t *testing.T) {
+			s := openShop(t)
+			s.breaks(t, faults.Rule{Fault: c.fault})
+			s.wantAnswer(t, c.path, c.want)
+			s.wantLog(t, c.log)
+			if executed := s.executed.Load() > 0; executed != c.executed {
+				t.Errorf("executed: %v, want %v", executed, c.executed)
+			}
+		})
+	}
+
+	half := realAnswer[:len(realAnswer)/2]
+	for _, c := range []struct {
+		name     string
+		path     string
+		fault    faults.Fault
+		err      error
+		body     string
+		log      faults.Record
+		executed bool
+	}{
+		{"before the operation", "/Buy", faults.Fault{Answer: faults.Reset}, io.EOF, "", record("Buy", 0, "", "reset"), false},
+		{"after the operation", "/Buy", faults.Fault{Answer: faults.Reset, Execute: true}, io.EOF, "", record("Buy", 0, "", "reset"), true},
+		{"in the middle of the answer", "/Buy", faults.Fault{Answer: faults.Truncated}, io.ErrUnexpectedEOF, half, record("Buy", 200, "", "truncated"), true},
+		{"before the first byte of an answer without a body", "/Nothing", faults.Fault{Answer: faults.Truncated}, io.EOF, "", record("Nothing", 0, "", "truncated"), true},
+	} {
+		t.Run("breaks the connection "+c.name, func(t *testing.T) {
+			s := openShop(t)
+			s.breaks(t, faults.Rule{Times: -1, Fault: c.fault})
+			got, err := s.do(t.Context(), http.MethodPost, c.path, "")
+			if !errors.Is(err, c.err) || got.Body != c.body {
+				t.Errorf("got %+v, %v, want %q and %v", got, err, c.body, c.err)
+			}
+			s.wantLog(t, c.log)
+			if executed := s.executed.Load() > 0; executed != c.executed {
+				t.Errorf("executed: %v, want %v", executed, c.executed)
+			}
+		})
+	}
+
 	t.Run("leaves a call alone that no rule fits", func(t *testing.T) {
 		s := openShop(t)
 		s.breaks(t, faults.Rule{Action: "Sell", Fault: faults.Fault{Answer: faults.Reset}})
 		s.wantAnswer(t, "/Buy", ok())
 		s.wantAnswer(t, "/SoldOut", answer{409, "text/x-error", "SoldOut: nothing left"})
 		s.wantLog(t, record("Buy", 200, "", ""), record("SoldOut", 409, "SoldOut", ""))
-	})
-
-	t.Run("answers an error in the server's own protocol", func(t *testing.T) {
-		s := openShop(t)
-		s.breaks(t, faults.Rule{Fault: faults.Fault{Answer: faults.Error, Code: "Throttling"}})
-		s.wantAnswer(t, "/Buy", answer{400, "text/x-error", "Throttling: injected fault"})
-		s.breaks(t, faults.Rule{Fault: faults.Fault{Answer: faults.Error, Status: 503, Code: "Busy", Message: "later", Execute: true}})
-		s.wantAnswer(t, "/Buy", answer{503, "text/x-error", "Busy: later"})
-		s.wantLog(t, record("Buy", 400, "Throttling", "error"), record("Buy", 503, "Busy", "error"))
-		if s.executed.Load() != 1 {
-			t.Errorf("executed %d times, want 1: only the call of the second rule", s.executed.Load())
-		}
 	})
 
 	t.Run("sets headers over the answer's own, in whatever case these are written", func(t *testing.T) {
@@ -176,87 +246,13 @@ func TestServe(t *testing.T) {
 		}
 	})
 
-	t.Run("answers as a proxy, with nothing, and with another type", func(t *testing.T) {
-		s := openShop(t)
-		s.breaks(t, faults.Rule{Action: "Proxy", Fault: faults.Fault{Answer: faults.HTML}})
-		s.breaks(t, faults.Rule{Action: "Empty", Fault: faults.Fault{Answer: faults.Empty, Execute: true}})
-		s.breaks(t, faults.Rule{Action: "Type", Fault: faults.Fault{Answer: faults.WrongType}})
-		got, err := s.buy(t.Context(), "/Proxy")
-		if err != nil || got.Status != 502 || got.Type != "text/html" || !strings.HasPrefix(got.Body, "<html>") {
-			t.Errorf("proxy: %+v, %v", got, err)
-		}
-		s.wantAnswer(t, "/Empty", answer{Status: 200})
-		s.wantAnswer(t, "/Type", answer{200, "text/plain", "this is not the answer you are looking for\n"})
-		s.breaks(t, faults.Rule{Action: "Other", Fault: faults.Fault{
-			Answer: faults.Document, Status: 201, Body: `{"pear":1}`, Headers: map[string]string{"Content-Type": "application/json"},
-		}})
-		s.wantAnswer(t, "/Other", answer{201, "application/json", `{"pear":1}`})
-		s.wantLog(t, record("Proxy", 502, "", "html"), record("Empty", 200, "", "empty"), record("Type", 200, "", "wrong-type"),
-			record("Other", 201, "", "document"))
-		if s.executed.Load() != 1 {
-			t.Errorf("executed %d times, want 1: the empty answer's call", s.executed.Load())
-		}
-	})
-
-	t.Run("closes the connection with and without executing", func(t *testing.T) {
-		for _, execute := range []bool{false, true} {
-			s := openShop(t)
-			// Times -1, as net/http's client sends a request once more when a kept connection was closed under it.
-			s.breaks(t, faults.Rule{Times: -1, Fault: faults.Fault{Answer: faults.Reset, Execute: execute}})
-			if got, err := s.buy(t.Context(), "/Buy"); !errors.Is(err, io.EOF) {
-				t.Errorf("got %+v, %v, want a closed connection", got, err)
-			}
-			if (s.executed.Load() > 0) != execute {
-				t.Errorf("executed %d times with execute %v", s.executed.Load(), execute)
-			}
-			s.wantLog(t, record("Buy", 0, "", "reset"))
-		}
-	})
-
-	t.Run("cuts the answer in half", func(t *testing.T) {
-		s := openShop(t)
-		s.breaks(t, faults.Rule{Fault: faults.Fault{Answer: faults.Truncated}})
-		got, err := s.buy(t.Context(), "/Buy")
-		if !errors.Is(err, io.ErrUnexpectedEOF) || got.Body != realAnswer[:len(realAnswer)/2] {
-			t.Errorf("got %+v, %v, want half the answer and an early end", got, err)
-		}
-		s.wantLog(t, record("Buy", 200, "", "truncated"))
-	})
-
-	t.Run("cuts an answer without a body before its first byte", func(t *testing.T) {
-		s := openShop(t)
-		s.breaks(t, faults.Rule{Times: -1, Fault: faults.Fault{Answer: faults.Truncated}})
-		if got, err := s.buy(t.Context(), "/Nothing"); err == nil {
-			t.Errorf("got %+v, want a broken connection", got)
-		}
-		s.wantLog(t, record("Nothing", 0, "", "truncated"))
-	})
-
-	t.Run("gives the whole answer slowly and drop by drop", func(t *testing.T) {
-		s := openShop(t)
-		s.breaks(t, faults.Rule{Action: "Buy", Fault: faults.Fault{Answer: faults.Slow, DelayMillis: 1}})
-		s.breaks(t, faults.Rule{Action: "Buy", Fault: faults.Fault{Answer: faults.Drip, DelayMillis: 1}})
-		s.breaks(t, faults.Rule{Action: "SoldOut", Fault: faults.Fault{Answer: faults.Slow}})
-		s.breaks(t, faults.Rule{Action: "Nothing", Fault: faults.Fault{Answer: faults.Slow}})
-		before := time.Now()
-		s.wantAnswer(t, "/Buy", ok())
-		s.wantAnswer(t, "/Buy", ok())
-		if pieces := len(realAnswer)/8 + 1; time.Since(before) < time.Duration(1+pieces)*time.Millisecond {
-			t.Errorf("took %v, want a delay before the slow answer and before each of %d pieces", time.Since(before), pieces)
-		}
-		s.wantAnswer(t, "/SoldOut", answer{409, "text/x-error", "SoldOut: nothing left"})
-		s.wantAnswer(t, "/Nothing", answer{204, "application/json", ""})
-		s.wantLog(t, record("Buy", 200, "", "slow"), record("Buy", 200, "", "drip"),
-			record("SoldOut", 409, "SoldOut", "slow"), record("Nothing", 204, "", "slow"))
-	})
-
 	t.Run("hangs until the caller goes away", func(t *testing.T) {
 		s := openShop(t)
 		s.breaks(t, faults.Rule{Fault: faults.Fault{Answer: faults.Hang, Execute: true}})
 		ctx, goAway := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() {
-			_, err := s.buy(ctx, "/Buy")
+			_, err := s.do(ctx, http.MethodPost, "/Buy", "")
 			ended <- err
 		}()
 		for s.set.Hanging() == 0 {
@@ -277,7 +273,7 @@ func TestServe(t *testing.T) {
 		ended := make(chan error)
 		for _, kind := range []string{"/hang", "/drip", "/slow"} {
 			go func() {
-				_, err := s.buy(context.WithoutCancel(t.Context()), kind)
+				_, err := s.do(context.WithoutCancel(t.Context()), http.MethodPost, kind, "")
 				ended <- err
 			}()
 		}
