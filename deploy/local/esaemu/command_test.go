@@ -2,6 +2,7 @@ package esaemu_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -16,6 +17,7 @@ import (
 
 	"routinely/deploy/local/esaemu"
 	"routinely/deploy/local/localtest"
+	"routinely/deploy/local/serve"
 )
 
 // serveVariable makes the test binary a server on the data directory it names.
@@ -87,13 +89,11 @@ func TestDurability(t *testing.T) {
 		same(t, "routines", len(must[esaemu.State](t)(open(t, config(dir)).State()).Routines), 2)
 	})
 
-	t.Run("refuses a data directory in use within a second", func(t *testing.T) {
+	t.Run("refuses a data directory in use", func(t *testing.T) {
 		c := config(t.TempDir())
 		open(t, c)
-		began := time.Now()
-		_, err := esaemu.New(c)
-		if err == nil || !strings.Contains(err.Error(), "is another server using it?") || time.Since(began) > time.Second {
-			t.Errorf("after %v: %v, want a clear error within a second", time.Since(began), err)
+		if _, err := esaemu.New(c); err == nil || !strings.Contains(err.Error(), "is another server using it?") {
+			t.Errorf("%v, want a clear error", err)
 		}
 	})
 }
@@ -102,7 +102,7 @@ func TestClose(t *testing.T) {
 	t.Run("answers later calls with an internal error", func(t *testing.T) {
 		b := start(t)
 		do(t, b.Close())
-		wantStatus(t, "read", b.reads()["GetErService"](), "InternalError", 500)
+		wantStatus(t, "read", b.call("GetErService"), "InternalError", 500)
 		wantStatus(t, "write", b.createRoutine("web"), "InternalError", 500)
 	})
 }
@@ -161,18 +161,14 @@ func TestCommand(t *testing.T) {
 		}
 	})
 
-	t.Run("names the flag that is wrong", func(t *testing.T) {
-		for text, args := range map[string][]string{
-			"account id: is required":        {"-account", ""},
-			"latency -1s":                    {"-latency", "-1s"},
-			"quota: must not be negative":    {"-routine-quota", "-1"},
+	t.Run("says what is wrong with its flags", func(t *testing.T) {
+		for text, flag := range map[string][2]string{
 			`plan "gold": want free or paid`: {"-plan", "gold"},
 			"-site: want id=zone":            {"-site", "example.com"},
-			"esa: data directory: mkdir":     {"-data", "/dev/null/esa"},
 		} {
-			err := esaemu.Command(t.Context(), append(arguments(t.TempDir()), args...), io.Discard, io.Discard)
-			if err == nil || !strings.Contains(err.Error(), text) || !strings.HasPrefix(err.Error(), "esa: ") {
-				t.Errorf("%v: %v, want %q", args, err, text)
+			err := esaemu.Command(t.Context(), append(arguments(t.TempDir()), flag[0], flag[1]), io.Discard, io.Discard)
+			if err == nil || !strings.Contains(err.Error(), text) || !errors.As(err, new(serve.Mistake)) {
+				t.Errorf("%v: %v, want the mistake %q", flag, err, text)
 			}
 		}
 	})

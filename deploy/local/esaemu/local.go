@@ -133,10 +133,7 @@ func (s *Server) localRoutes() http.Handler {
 		return state.Account, err
 	}))
 	mux.HandleFunc("POST /_local/lock", local(func(ctx context.Context, h lockHold) (any, error) {
-		if h.HoldMillis < 1 || h.HoldMillis > maxMillis {
-			return nil, fmt.Errorf("holdMillis %d: want 1 to %d", h.HoldMillis, maxMillis)
-		}
-		return h, s.HoldLock(ctx, time.Duration(h.HoldMillis)*time.Millisecond)
+		return h, s.HoldLock(ctx, time.Duration(min(h.HoldMillis, maxMillis+1))*time.Millisecond)
 	}))
 	mux.HandleFunc("DELETE /_local/lock", func(w http.ResponseWriter, _ *http.Request) {
 		s.ReleaseLock()

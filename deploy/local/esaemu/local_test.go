@@ -108,7 +108,7 @@ func TestScripts(t *testing.T) {
 			{"PUT", "account", `{"plan":"gold"}`, `plan \"gold\": want free or paid`},
 			{"PUT", "account", `{"erService":"online"}`, "want one of [Running Creating NotOpened]"},
 			{"PUT", "account", `{"latencyMillis":86400001}`, "latencyMillis"},
-			{"POST", "lock", `{}`, "holdMillis 0: want 1 to 86400000"},
+			{"POST", "lock", `{}`, "hold 0s: want more than nothing"},
 			{"POST", "routines", `{"name":"No"}`, "routine name"},
 			{"POST", "routines", `{"name":"web","records":[{}]}`, "without records"},
 			{"POST", "records", `{"siteId":1,"recordName":"www.example.com"}`, "no site 1"},

@@ -1,6 +1,7 @@
 package esaemu_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -11,10 +12,7 @@ import (
 )
 
 func (b *bench) deleteRecord(routine, record string, site, id int64) error {
-	_, err := b.sdk.DeleteRoutineRelatedRecord(&esa.DeleteRoutineRelatedRecordRequest{
-		Name: &routine, RecordName: &record, SiteId: &site, RecordId: &id,
-	})
-	return err
+	return b.call("DeleteRoutineRelatedRecord", "Name", routine, "RecordName", record, "SiteId", fmt.Sprint(site), "RecordId", fmt.Sprint(id))
 }
 
 // listed are the records of the routine web.
@@ -85,9 +83,7 @@ func TestRecords(t *testing.T) {
 			{"web", "", "www.example.com", "InvalidParameter"},
 			{"", "54362329990032", "www.example.com", "InvalidParameter"},
 		} {
-			_, err := b.rpc(t, map[string]string{
-				"Action": "CreateRoutineRelatedRecord", "Name": c.routine, "SiteId": c.site, "RecordName": c.record,
-			})
+			err := b.call("CreateRoutineRelatedRecord", "Name", c.routine, "SiteId", c.site, "RecordName", c.record)
 			want(t, c.routine+" "+c.site+" "+c.record, err, c.code)
 		}
 	})
@@ -110,8 +106,7 @@ func TestRecords(t *testing.T) {
 			{7, "c.example.org", "RelatedRecordNumberExceedQuotaLimit"},
 			{7, "b.example.org", "ParameterAlreadyExist"},
 		} {
-			_, err := b.sdk.CreateRoutineRelatedRecord(&esa.CreateRoutineRelatedRecordRequest{Name: tea.String("web"), SiteId: &c.site, RecordName: &c.record})
-			want(t, c.record, err, c.code)
+			want(t, c.record, b.call("CreateRoutineRelatedRecord", "Name", "web", "SiteId", fmt.Sprint(c.site), "RecordName", c.record), c.code)
 		}
 		same(t, "records kept", len(must[esaemu.State](t)(b.State()).Routines[0].Records), 3)
 	})

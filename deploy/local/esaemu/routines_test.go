@@ -1,6 +1,7 @@
 package esaemu_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -52,13 +53,11 @@ func TestRoutines(t *testing.T) {
 		} {
 			want(t, name, b.createRoutine(name), "InvalidParameter")
 		}
-		_, err := b.sdk.GetRoutine(&esa.GetRoutineRequest{Name: tea.String("1web")})
-		want(t, "a name that cannot be there", err, "RoutineNotExist")
+		want(t, "a name that cannot be there", b.call("GetRoutine", "Name", "1web"), "RoutineNotExist")
 		for _, name := range []string{"ab", "a1", "a--b", "a-2", strings.Repeat("a", 41)} {
 			want(t, name, b.createRoutine(name), "")
 		}
-		_, err = b.rpc(t, map[string]string{"Action": "CreateRoutine", "Name": "web", "HasAssets": "yes"})
-		want(t, "HasAssets yes", err, "InvalidParameter")
+		want(t, "HasAssets yes", b.call("CreateRoutine", "Name", "web", "HasAssets", "yes"), "InvalidParameter")
 	})
 
 	t.Run("answers an error as the gateway writes it", func(t *testing.T) {
@@ -90,56 +89,41 @@ func TestRoutines(t *testing.T) {
 			search             string
 			first              string
 			count, total, used int64
-			code               string
 		}{
 			{first: "apia", count: 20, total: 24, used: 24},
 			{page: 2, size: 50, first: "webi", count: 4, total: 24, used: 24},
 			{search: "EBA", size: 1, first: "weba", count: 1, total: 1, used: 24},
 			{page: 10, total: 24, used: 24},
-			{page: -1, code: "InvalidParameter"},
-			{page: 11, code: "InvalidParameter"},
-			{size: -1, code: "InvalidParameter"},
 		} {
 			r := &esa.ListUserRoutinesRequest{SearchKeyWord: &c.search}
-			if c.page != 0 {
-				r.PageNumber = &c.page
-			}
-			if c.size != 0 {
-				r.PageSize = &c.size
-			}
-			list, err := b.sdk.ListUserRoutines(r)
-			want(t, r.String(), err, c.code)
-			if err != nil {
-				continue
-			}
+			r.PageNumber, r.PageSize = tea.Int64(max(c.page, 1)), tea.Int64(cmp.Or(c.size, 20))
+			list := must[*esa.ListUserRoutinesResponse](t)(b.sdk.ListUserRoutines(r))
 			body := list.Body
 			same(t, r.String(), []int64{int64(len(body.Routines)), *body.TotalCount, *body.UsedRoutineNumber}, []int64{c.count, c.total, c.used})
 			if body.Routines == nil || c.count > 0 && *body.Routines[0].RoutineName != c.first {
 				t.Errorf("%s: %v, want an array that begins with %q", r, body.Routines, c.first)
 			}
 		}
+		for _, wrong := range [][]string{{"PageNumber", "0"}, {"PageNumber", "11"}, {"PageSize", "0"}} {
+			want(t, wrong[0]+wrong[1], b.call("ListUserRoutines", wrong...), "InvalidParameter")
+		}
 	})
 
 	t.Run("changes the description and lists no code versions", func(t *testing.T) {
 		b := start(t)
 		want(t, "create", b.createRoutine("web"), "")
-		describe := func(name string) error {
-			_, err := b.sdk.UpdateRoutineConfigDescription(&esa.UpdateRoutineConfigDescriptionRequest{Name: &name, Description: tea.String("new")})
-			return err
-		}
-		want(t, "update", describe("web"), "")
-		want(t, "update of none", describe("none"), "RoutineNotExist")
+		want(t, "update", b.call("UpdateRoutineConfigDescription", "Name", "web", "Description", "new"), "")
+		want(t, "update of none", b.call("UpdateRoutineConfigDescription", "Name", "none"), "RoutineNotExist")
 		got := must[*esa.GetRoutineResponse](t)(b.sdk.GetRoutine(&esa.GetRoutineRequest{Name: tea.String("web")}))
 		same(t, "description", tea.StringValue(got.Body.Description), "new")
 		versions := must[*esa.ListRoutineCodeVersionsResponse](t)(b.sdk.ListRoutineCodeVersions(&esa.ListRoutineCodeVersionsRequest{Name: tea.String("web")}))
 		same(t, "versions", len(versions.Body.CodeVersions), 0)
-		_, err := b.sdk.ListRoutineCodeVersions(&esa.ListRoutineCodeVersionsRequest{Name: tea.String("web"), PageNumber: tea.Int64(3)})
-		want(t, "third page of versions", err, "InvalidParameter")
+		want(t, "third page of versions", b.call("ListRoutineCodeVersions", "Name", "web", "PageNumber", "3"), "InvalidParameter")
 	})
 
 	t.Run("deletes a routine once nothing uses it, and frees its name", func(t *testing.T) {
 		b := start(t)
-		remove := b.writes()["DeleteRoutine"]
+		remove := func() error { return b.call("DeleteRoutine", "Name", "web") }
 		want(t, "none", remove(), "RoutineNotExist")
 		want(t, "create", b.createRoutine("web"), "")
 		id := must[int64](t)(b.createRecord("web", "www.example.com"))

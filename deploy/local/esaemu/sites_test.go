@@ -27,8 +27,7 @@ func TestSites(t *testing.T) {
 			body := must[map[string]any](t)(b.rpc(t, map[string]string{"Action": "GetMatchSite", "RecordName": record}))
 			same(t, record, body["SiteName"], any(zone))
 		}
-		_, err := b.rpc(t, map[string]string{"Action": "GetMatchSite", "RecordName": "www.example.org"})
-		want(t, "no site", err, "SiteParameterNotMatch")
+		want(t, "no site", b.call("GetMatchSite", "RecordName", "www.example.org"), "SiteParameterNotMatch")
 	})
 
 	t.Run("lists sites by name, status, access and coverage", func(t *testing.T) {
@@ -58,10 +57,8 @@ func TestSites(t *testing.T) {
 				t.Errorf("%+v: %q, page size %d", c, zones, *list.PageSize)
 			}
 		}
-		_, err := b.sdk.ListSites(&esa.ListSitesRequest{SiteSearchType: tea.String("regexp")})
-		want(t, "unknown search", err, "InvalidParameter")
-		_, err = b.sdk.ListSites(&esa.ListSitesRequest{Status: tea.String("asleep")})
-		want(t, "unknown status", err, "InvalidParameter")
+		want(t, "unknown search", b.call("ListSites", "SiteSearchType", "regexp"), "InvalidParameter")
+		want(t, "unknown status", b.call("ListSites", "Status", "asleep"), "InvalidParameter")
 		tagged := must[*esa.ListSitesResponse](t)(b.sdk.ListSites(&esa.ListSitesRequest{TagFilter: []*esa.ListSitesRequestTagFilter{{Key: tea.String("k")}}}))
 		same(t, "a tag that no site has", *tagged.Body.TotalCount, int32(0))
 	})
@@ -82,8 +79,7 @@ func TestSites(t *testing.T) {
 			Coverage: tea.String("global"), CnameZone: tea.String("cnamezone.com"), InstanceId: tea.String("esa-site-local"), PlanName: tea.String("plan-local"),
 			NameServerList: tea.String(""), CreateTime: then, UpdateTime: then,
 		})
-		_, err := b.sdk.GetSite(&esa.GetSiteRequest{SiteId: tea.Int64(1)})
-		want(t, "no such site", err, "SiteParameterNotMatch")
+		want(t, "no such site", b.call("GetSite", "SiteId", "1"), "SiteParameterNotMatch")
 	})
 
 	t.Run("binds records of active sites only", func(t *testing.T) {
@@ -94,9 +90,8 @@ func TestSites(t *testing.T) {
 			got := b.getSite(t, siteID)
 			same(t, "GetSite", []any{*got.SiteName, *got.Status}, []any{"example.com", status})
 			code := map[bool]string{false: "SiteParameterNotMatch"}[status == "active"]
-			_, err := b.rpc(t, map[string]string{"Action": "GetMatchSite", "RecordName": "www.example.com"})
-			want(t, "the site of a name, "+status, err, code)
-			_, err = b.createRecord("web", "www.example.com")
+			want(t, "the site of a name, "+status, b.call("GetMatchSite", "RecordName", "www.example.com"), code)
+			_, err := b.createRecord("web", "www.example.com")
 			want(t, "a record, "+status, err, code)
 		}
 	})
@@ -114,7 +109,7 @@ func TestSites(t *testing.T) {
 		want(t, "create", b.createRoutine("web"), "")
 		must[int64](t)(b.createRecord("web", "www.example.com"))
 		must[int64](t)(b.PlantRecord(siteID, "mail.example.com"))
-		want(t, "route", b.writes()["CreateRoutineRoute"](), "")
+		want(t, "route", b.call("CreateRoutineRoute", writes()[5][1:]...), "")
 		if err := b.AddSite(site(siteID, "example.org")); err == nil {
 			t.Error("a site with records was renamed")
 		}
@@ -122,7 +117,7 @@ func TestSites(t *testing.T) {
 		same(t, "removed again", must[bool](t)(b.RemoveSite(siteID)), false)
 		_, err := b.createRecord("web", "www.example.com")
 		want(t, "record", err, "SiteParameterNotMatch")
-		want(t, "nothing uses the routine", b.writes()["DeleteRoutine"](), "")
+		want(t, "nothing uses the routine", b.call("DeleteRoutine", "Name", "web"), "")
 		same(t, "planted", must[esaemu.State](t)(b.State()).Planted, []esaemu.Record{})
 	})
 }
