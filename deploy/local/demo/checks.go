@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 
 	"routinely/deploy/local/esaemu"
@@ -185,9 +186,9 @@ func locked(calls []faults.Record) (n int) {
 
 func (d *demo) outages() check {
 	c := check{name: "without the ledger nothing is promised, and without MNS nobody is refused"}
-	c.fail(d.refused != askedDown, "without the ledger %d of %d requests were answered with 503", d.refused, askedDown)
+	c.fail(d.down.status != http.StatusServiceUnavailable, "without the ledger a request was %s", d.down)
 	c.fail(d.waiting != sentDown, "without MNS %d of %d requests were accepted and wait for the queue", d.waiting, sentDown)
-	c.note = fmt.Sprintf("%d answers 503, %d jobs that the janitor sent", d.refused, d.waiting)
+	c.note = fmt.Sprintf("%s; %d jobs that the janitor sent", d.down, d.waiting)
 	return c
 }
 

@@ -40,8 +40,8 @@ const (
 	holdRefusals = 3
 	// lookEvery is how often the demo looks whether something has happened.
 	lookEvery = 50 * time.Millisecond
-	// askedDown is how often a request is submitted while the ledger is down, and sentDown how many are submitted while MNS is.
-	askedDown, sentDown = 2, 3
+	// sentDown is how many requests are submitted while MNS is down.
+	sentDown = 3
 )
 
 // provisionEnv keeps waiting short: MNS delays are whole seconds, so one second is the shortest backoff there is.
@@ -65,8 +65,9 @@ type demo struct {
 	want map[string]bool
 	// cost is how many attempts the planned faults cost.
 	cost int
-	// refused counts the answers 503 without a ledger, and waiting the jobs that were accepted without MNS.
-	refused, waiting int
+	// down is the answer without a ledger, and waiting counts the jobs that were accepted without MNS.
+	down    submission
+	waiting int
 }
 
 // Run performs one demo. It returns nil only if all checks hold, and removes its directory then unless told to keep it.
@@ -196,16 +197,10 @@ func (d *demo) submitInOutages(ctx context.Context, lines []*line) error {
 	if err != nil {
 		return err
 	}
-	for range askedDown {
-		answer, err := d.accept.submit(ctx, lines[0])
-		if err != nil {
-			return err
-		}
-		if answer.status == http.StatusServiceUnavailable {
-			d.refused++
-		}
-		d.note("without the ledger  %s", answer)
+	if d.down, err = d.accept.submit(ctx, lines[0]); err != nil {
+		return err
 	}
+	d.note("without the ledger  %s", d.down)
 	end()
 	if end, err = d.outage("MNS", d.stack.MNS().Faults()); err != nil {
 		return err
@@ -249,13 +244,11 @@ func (d *demo) whileLocked(ctx context.Context, do func() error) error {
 	if err := do(); err != nil {
 		return err
 	}
-	for refusals() < before+holdRefusals && time.Since(began) < holdLimit {
-		if err := wait(ctx, lookEvery); err != nil {
-			return err
-		}
+	for refusals() < before+holdRefusals && time.Since(began) < holdLimit && ctx.Err() == nil {
+		time.Sleep(lookEvery)
 	}
 	d.note("the foreign caller gives the lock back after %.1f s; it refused %d calls", time.Since(began).Seconds(), refusals()-before)
-	return nil
+	return ctx.Err()
 }
 
 // drain waits until as many jobs have ended as there must be. After too long it returns all the same, and the checks say what is missing.
@@ -275,22 +268,8 @@ func (d *demo) drain(ctx context.Context) error {
 		if ended == len(jobs) && ended >= want {
 			return nil
 		}
-		if err := wait(ctx, lookEvery); err != nil {
-			return err
-		}
+		time.Sleep(lookEvery)
 	}
 	d.note("waited for %s", patience)
 	return nil
-}
-
-// wait returns after d, or early with the error of ctx.
-func wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
