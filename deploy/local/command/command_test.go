@@ -28,7 +28,7 @@ func TestRun(t *testing.T) {
 		{"explains itself when it is given a flag", []string{"--help"}, "a local MNS alone", ""},
 		{"explains a command", []string{"demo", "-h"}, "-keep", ""},
 		{"explains the hosts that are its own", []string{"run", "-h"}, "-host name", ""},
-		{"refuses a command that there is not", []string{"nosuch"}, "", `there is no command "nosuch"`},
+		{"refuses an unknown command", []string{"nosuch"}, "", `there is no command "nosuch"`},
 		{"refuses an argument", []string{"run", "more"}, "", `run takes no argument "more"`},
 		{"says how to get the functions", []string{"-data", dir, "-accept", dir + "/nosuch"}, "", "run make build, or name it with -accept"},
 		{"says how to get the functions of the demo", []string{"demo", "-data", dir, "-accept", dir, "-provision", dir + "/nosuch"}, "", "run make build"},
@@ -46,7 +46,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// TestRunSaysWhatIsWrong: whoever starts everything is told at once why it does not run, and what to do.
+// TestRunSaysWhatIsWrong: a start that fails says at once why, and what to do.
 func TestRunSaysWhatIsWrong(t *testing.T) {
 	script := func(t *testing.T, text string) string {
 		t.Helper()

@@ -106,10 +106,10 @@ func (c client) get(ctx context.Context, address string, into any) error {
 	return nil
 }
 
-// job is what accept tells of one job, or of one dead letter.
+// job is a job or a dead letter as accept shows it.
 type job struct {
 	ID, State string
-	// Kind, Code, Step, Hint and RequestID are those of the latest failure; Step and RequestID are told of dead letters alone.
+	// Kind, Code, Step, Hint and RequestID are those of the latest failure; only dead letters have Step and RequestID.
 	Kind, Code, Step, Hint, RequestID string
 	Attempt                           int
 	Attempts                          []struct{ Kind, Code string }
@@ -132,7 +132,7 @@ func (c client) jobs(ctx context.Context) ([]*job, error) {
 	return page.Jobs, err
 }
 
-// job reads all of a job, of a dead letter too what only dead letters tell.
+// job reads a job, and of a dead letter also what only dead letters have.
 func (c client) job(ctx context.Context, id string) (*job, error) {
 	j := &job{}
 	if err := c.get(ctx, c.url+"/v1/jobs/"+url.PathEscape(id), j); err != nil || j.State != deadLettered {

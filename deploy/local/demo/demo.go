@@ -170,7 +170,7 @@ func (d *demo) play(ctx context.Context) ([]check, error) {
 	return list, err
 }
 
-// note shows something that happens. That nobody can see it is no reason to fail.
+// note shows something that happens. An output that fails does not end the demo.
 func (d *demo) note(format string, args ...any) {
 	_, _ = fmt.Fprintf(d.cfg.Progress, "%6.1fs  %s\n", time.Since(d.began).Seconds(), fmt.Sprintf(format, args...))
 }

@@ -43,7 +43,7 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// watcher is a progress output that calls a function for the first line that holds a text. Whatever the line tells of waits
+// watcher is a progress output that calls a function for the first line that holds a text. The demo waits
 // until the function is done.
 type watcher struct {
 	mu   sync.Mutex

@@ -42,7 +42,7 @@ func (d *demo) report(list []check) string {
 	return b.String()
 }
 
-// end is what exists now and by whom it was made, in one word.
+// end is the line's word in the summary.
 func (l *line) end() string {
 	became := l.became()
 	switch first, _, _ := strings.Cut(became, " "); {

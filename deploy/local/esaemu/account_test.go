@@ -70,20 +70,20 @@ func TestAccount(t *testing.T) {
 
 	t.Run("has the quotas of its plan, which a script can change", func(t *testing.T) {
 		b := start(t)
-		told := func() [3]any {
+		seen := func() [3]any {
 			service := must[*esa.GetErServiceResponse](t)(b.sdk.GetErService(&esa.GetErServiceRequest{})).Body
 			list := must[*esa.ListUserRoutinesResponse](t)(b.sdk.ListUserRoutines(&esa.ListUserRoutinesRequest{})).Body
 			return [3]any{tea.StringValue(service.PlanName), *list.QuotaRoutineNumber, must[esaemu.State](t)(b.State()).Account.SiteQuota}
 		}
-		same(t, "a new account", told(), [3]any{"er_freemode", int64(20), 20})
+		same(t, "a new account", seen(), [3]any{"er_freemode", int64(20), 20})
 		free, paid, seven := esaemu.Free, esaemu.Paid, 7
 		do(t, b.SetAccount(esaemu.AccountChange{Plan: &paid}))
-		same(t, "paid", told(), [3]any{"er_paymode", int64(100), 100})
+		same(t, "paid", seen(), [3]any{"er_paymode", int64(100), 100})
 		do(t, b.SetAccount(esaemu.AccountChange{Plan: &free, RoutineQuota: &seven}))
-		same(t, "free, with another quota", told(), [3]any{"er_freemode", int64(7), 20})
+		same(t, "free, with another quota", seen(), [3]any{"er_freemode", int64(7), 20})
 	})
 
-	t.Run("stops at its number of routines, of which it tells how many there are", func(t *testing.T) {
+	t.Run("stops at its number of routines, and counts them", func(t *testing.T) {
 		b := start(t)
 		for i := range 20 {
 			want(t, "create", b.createRoutine(fmt.Sprint("web-", i)), "")

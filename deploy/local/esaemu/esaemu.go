@@ -212,7 +212,6 @@ func (s *Server) operation(action string) (operation, bool) {
 		"CreateRoutineRelatedRecord":     {s.createRelatedRecord, writes},
 		"ListRoutineRelatedRecords":      {s.listRelatedRecords, reads},
 		"DeleteRoutineRelatedRecord":     {s.deleteRelatedRecord, writes},
-		"ListEdgeRoutineRecords":         {s.listEdgeRoutineRecords, reads},
 		"CreateRoutineRoute":             {s.createRoute, writes},
 		"GetRoutineRoute":                {s.getRoute, reads},
 		"ListRoutineRoutes":              {s.listRoutes, reads},
@@ -226,7 +225,7 @@ func (s *Server) operation(action string) (operation, bool) {
 	return o, found
 }
 
-// call answers one request. What is wrong with its parameters is told only to callers who may know of the action.
+// call answers one request. A caller hears what is wrong with its parameters only after its signature was accepted.
 func (s *Server) call(r *request) (answer, error) {
 	o, err := s.route(r)
 	if err != nil {

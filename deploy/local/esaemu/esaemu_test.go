@@ -85,7 +85,7 @@ func sdk(t *testing.T, address, key, secret, token string) *esa.Client {
 	return client
 }
 
-// call makes any call with the official client, of whose answer only the error is wanted; what follows the action are names and values.
+// call makes any call with the official client and returns its error. Names and values of parameters follow the action.
 func (b *bench) call(action string, parameters ...string) error {
 	query := map[string]*string{}
 	for pair := range slices.Chunk(parameters, 2) {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -43,8 +42,8 @@ func (s *Server) State() (State, error) {
 	return out, err
 }
 
-// AddSite stores a site, or changes one, whose name only as long as it has no records. It refuses an id below 1, a name that is no
-// zone, and values that the fields of Site do not name.
+// AddSite stores a site, or changes one; the name can change only while the site has no records. It refuses an id below 1, a name that is
+// no zone, and values that the fields of Site do not name.
 func (s *Server) AddSite(site Site) error {
 	_, err := s.putSite(site)
 	return err
@@ -53,12 +52,6 @@ func (s *Server) AddSite(site Site) error {
 func (s *Server) putSite(site Site) (Site, error) {
 	err := s.store.update(func(t *tx) { site = t.addSite(site, s.now()) })
 	return site, err
-}
-
-// RemoveSite deletes a site with its records and routes and reports whether there was one.
-func (s *Server) RemoveSite(id int64) (found bool, err error) {
-	err = s.store.update(func(t *tx) { found = t.removeSite(id) })
-	return found, err
 }
 
 // PlantRoutine creates a routine as somebody else would, without the account lock, activation or quota. A zero CreateTime is
@@ -104,7 +97,6 @@ func (s *Server) ReleaseLock() { s.lock.endHold() }
 //
 //	GET    /_local/state       State
 //	POST   /_local/sites       {"id", "name", "status", "accessType", "coverage", "cnameZone", "createTime"}; answers the Site
-//	DELETE /_local/sites/{id}
 //	PUT    /_local/account     AccountChange
 //	POST   /_local/lock        {"holdMillis"}; answers when the lock is held
 //	DELETE /_local/lock
@@ -124,7 +116,6 @@ func (s *Server) localRoutes() http.Handler {
 	mux.HandleFunc("POST /_local/sites", local(func(_ context.Context, site Site) (any, error) {
 		return s.putSite(site)
 	}))
-	mux.HandleFunc("DELETE /_local/sites/{id}", s.deleteSite)
 	mux.HandleFunc("PUT /_local/account", local(func(_ context.Context, c AccountChange) (any, error) {
 		if err := s.SetAccount(c); err != nil {
 			return nil, err
@@ -156,23 +147,6 @@ type lockHold struct {
 type plantedRecord struct {
 	SiteID     int64  `json:"siteId"`
 	RecordName string `json:"recordName"`
-}
-
-func (s *Server) deleteSite(w http.ResponseWriter, r *http.Request) {
-	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
-	if err != nil {
-		reply(w, 0, nil, fmt.Errorf("site id %q: want a number", r.PathValue("id")))
-		return
-	}
-	found, err := s.RemoveSite(id)
-	switch {
-	case err != nil:
-		reply(w, 0, nil, err)
-	case !found:
-		reply(w, http.StatusNotFound, map[string]string{"error": fmt.Sprintf("no site %d", id)}, nil)
-	default:
-		w.WriteHeader(http.StatusNoContent)
-	}
 }
 
 // local serves a function that takes a JSON body. A misspelt field is a mistake, not a wish for the default.

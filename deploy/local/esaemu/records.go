@@ -2,7 +2,6 @@ package esaemu
 
 import (
 	"math"
-	"strings"
 	"time"
 )
 
@@ -137,43 +136,4 @@ func (s *Server) listRelatedRecords(p *params) step {
 // listed reports whether a record is old enough to be seen in lists.
 func (s *Server) listed(r Record) bool {
 	return !s.clock.Now().Before(r.CreateTime.Add(time.Duration(s.listDelay.Load())))
-}
-
-// listEdgeRoutineRecords is the site's view of the records bound to routines.
-func (s *Server) listEdgeRoutineRecords(p *params) step {
-	const sizeCap = 500
-	page, siteID := p.page(math.MaxInt32, sizeCap), p.id("SiteId")
-	fits := p.search("RecordName", "RecordMatchType")
-	return func(t *tx) answer {
-		site, found := t.site(siteID), []answer{}
-		for _, r := range list(t, bucketRecords, func(r Record) bool {
-			return r.SiteID == siteID && r.Routine != "" && s.listed(r) && fits(r.RecordName)
-		}) {
-			created := r.CreateTime.Format(time.RFC3339)
-			found = append(found, answer{
-				"RecordName": r.RecordName, "SiteId": r.SiteID, "SiteName": site.Name,
-				"RecordCname": site.cnameOf(r.RecordName), "CreateTime": created, "UpdateTime": created,
-			})
-		}
-		return page.answer("Records", found)
-	}
-}
-
-// search reads a name and how to compare with it; no name fits everything.
-func (p *params) search(name, how string) func(string) bool {
-	pattern := strings.ToLower(p.values[name])
-	kind := p.oneOf(how, "exact", "prefix", "suffix", "fuzzy")
-	return func(text string) bool {
-		switch {
-		case pattern == "":
-			return true
-		case kind == "prefix":
-			return strings.HasPrefix(text, pattern)
-		case kind == "suffix":
-			return strings.HasSuffix(text, pattern)
-		case kind == "fuzzy":
-			return strings.Contains(text, pattern)
-		}
-		return text == pattern
-	}
 }

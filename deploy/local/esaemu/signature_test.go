@@ -152,7 +152,7 @@ func (b *bench) send(t *testing.T, method, target, body string, headers map[stri
 }
 
 func TestACS3(t *testing.T) {
-	t.Run("is checked in every part, without a word to a caller who has none", func(t *testing.T) {
+	t.Run("is checked in every part", func(t *testing.T) {
 		b := start(t)
 		set := func(name, value string) map[string]string { return map[string]string{name: value} }
 		for name, c := range map[string]struct {
@@ -290,7 +290,7 @@ func TestRequests(t *testing.T) {
 		}
 	})
 
-	t.Run("have a version, an action, a method and a path that there are", func(t *testing.T) {
+	t.Run("need a known version, action, method and path", func(t *testing.T) {
 		b := start(t)
 		for name, c := range map[string]struct {
 			action string

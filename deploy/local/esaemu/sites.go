@@ -12,7 +12,7 @@ import (
 // Site is a zone of the account. AddSite fills what is empty from what is stored of the site, else with the first value that each
 // field names, and CreateTime with the time.
 type Site struct {
-	// ID is given by whoever adds the site.
+	// ID is chosen by the caller of AddSite.
 	ID int64 `json:"id"`
 	// Name is the zone, in lower case.
 	Name string `json:"name"`
@@ -74,15 +74,6 @@ func (s *Site) complete(old Site, now time.Time) error {
 	return nil
 }
 
-// cnameOf is the name to which a record of the site must lead for its requests to arrive; on a site whose zone the cloud serves there is
-// nothing to do.
-func (s Site) cnameOf(recordName string) string {
-	if s.CnameZone == "" {
-		return ""
-	}
-	return recordName + "." + s.CnameZone
-}
-
 func (s Site) holds(recordName string) bool {
 	return recordName == s.Name || strings.HasSuffix(recordName, "."+s.Name)
 }
@@ -128,23 +119,10 @@ func (t *tx) addSite(site Site, now time.Time) Site {
 	old, found := get[Site](t, bucketSites, idKey(site.ID))
 	t.fail(site.complete(old, now))
 	if found && old.Name != site.Name && len(t.keys(bucketNames, idKey(site.ID))) > 0 {
-		t.fail(fmt.Errorf("site %d is %s and has records: delete it first", site.ID, old.Name))
+		t.fail(fmt.Errorf("site %d is %s and has records, so it keeps its name", site.ID, old.Name))
 	}
 	t.put(bucketSites, idKey(site.ID), site)
 	return site
-}
-
-// removeSite deletes a site with all its records and routes and reports whether there was one.
-func (t *tx) removeSite(id int64) bool {
-	for _, r := range list(t, bucketRecords, func(r Record) bool { return r.SiteID == id }) {
-		t.removeRecord(r)
-	}
-	for _, r := range list(t, bucketRoutes, func(r route) bool { return r.SiteID == id }) {
-		t.remove(bucketRoutes, idKey(r.ConfigID))
-	}
-	_, found := get[Site](t, bucketSites, idKey(id))
-	t.remove(bucketSites, idKey(id))
-	return found
 }
 
 // getMatchSite finds the active site of a record name: the one with the longest zone. The operation is not documented; esa-cli
@@ -195,5 +173,24 @@ func (s *Server) listSites(p *params) step {
 			}
 		}
 		return page.answer("Sites", found)
+	}
+}
+
+// search reads a name and how to compare with it; no name fits everything.
+func (p *params) search(name, how string) func(string) bool {
+	pattern := strings.ToLower(p.values[name])
+	kind := p.oneOf(how, "exact", "prefix", "suffix", "fuzzy")
+	return func(text string) bool {
+		switch {
+		case pattern == "":
+			return true
+		case kind == "prefix":
+			return strings.HasPrefix(text, pattern)
+		case kind == "suffix":
+			return strings.HasSuffix(text, pattern)
+		case kind == "fuzzy":
+			return strings.Contains(text, pattern)
+		}
+		return text == pattern
 	}
 }

@@ -96,28 +96,11 @@ func TestSites(t *testing.T) {
 		}
 	})
 
-	t.Run("tells where the owner of a site with CNAME access has to lead a record's name", func(t *testing.T) {
+	t.Run("keeps the name of a site with records", func(t *testing.T) {
 		b := start(t)
-		do(t, b.AddSite(esaemu.Site{ID: siteID, AccessType: "CNAME", CnameZone: "CnameZone.com"}))
-		want(t, "create", b.createRoutine("web"), "")
-		must[int64](t)(b.createRecord("web", "a.example.com"))
-		same(t, "CNAME", *b.bound(t, esa.ListEdgeRoutineRecordsRequest{})[0].RecordCname, "a.example.com.cnamezone.com")
-	})
-
-	t.Run("removes a site with its records and routes", func(t *testing.T) {
-		b := start(t)
-		want(t, "create", b.createRoutine("web"), "")
-		must[int64](t)(b.createRecord("web", "www.example.com"))
 		must[int64](t)(b.PlantRecord(siteID, "mail.example.com"))
-		want(t, "route", b.call("CreateRoutineRoute", writes()[5][1:]...), "")
 		if err := b.AddSite(site(siteID, "example.org")); err == nil {
 			t.Error("a site with records was renamed")
 		}
-		same(t, "removed", must[bool](t)(b.RemoveSite(siteID)), true)
-		same(t, "removed again", must[bool](t)(b.RemoveSite(siteID)), false)
-		_, err := b.createRecord("web", "www.example.com")
-		want(t, "record", err, "SiteParameterNotMatch")
-		want(t, "nothing uses the routine", b.call("DeleteRoutine", "Name", "web"), "")
-		same(t, "planted", must[esaemu.State](t)(b.State()).Planted, []esaemu.Record{})
 	})
 }

@@ -30,7 +30,7 @@ type shop struct {
 	executed atomic.Int64
 	url      string
 	client   *http.Client
-	// arrived, where set, is told of every execution.
+	// arrived, where set, gets a value for every execution.
 	arrived chan struct{}
 }
 
