@@ -100,7 +100,10 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 	})
 	t.Run("a directory that another one has, and how to take another", func(t *testing.T) {
 		dir := t.TempDir()
-		db, err := bbolt.Open(filepath.Join(mkdir(t, dir, "mns"), "mns.db"), 0o600, nil)
+		if err := os.Mkdir(filepath.Join(dir, "mns"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		db, err := bbolt.Open(filepath.Join(dir, "mns", "mns.db"), 0o600, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -110,13 +113,4 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 			t.Errorf("got %s", got)
 		}
 	})
-}
-
-func mkdir(t *testing.T, dir, name string) string {
-	t.Helper()
-	path := filepath.Join(dir, name)
-	if err := os.Mkdir(path, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }

@@ -25,7 +25,7 @@ import (
 	"routinely/deploy/local/stack"
 )
 
-var update = flag.Bool("update", false, "write the golden files")
+var update = flag.Bool("update", false, "write the golden file")
 
 // TestMain builds the functions as they are deployed.
 func TestMain(m *testing.M) {
@@ -86,7 +86,14 @@ func TestRun(t *testing.T) {
 		if err := demo.Run(t.Context(), config(dir, &output, progress)); err != nil {
 			t.Errorf("%v\n%s", err, progress.seen.String())
 		}
-		golden(t, "report.txt", timeless(output.String()))
+		got, file := timeless(output.String()), filepath.Join("testdata", "report.txt")
+		if *update {
+			_ = os.WriteFile(file, []byte(got), 0o600)
+		}
+		want, err := os.ReadFile(file)
+		if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); err != nil || diff != "" {
+			t.Errorf("%v, -want +got:\n%s", err, diff)
+		}
 		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 			t.Errorf("left behind: %v, %v", left, err)
 		}
@@ -201,21 +208,4 @@ func timeless(report string) string {
 	report = regexp.MustCompile(`in [0-9.]+ s`).ReplaceAllString(report, "in #.# s")
 	report = regexp.MustCompile(`\([0-9]+ refusals`).ReplaceAllString(report, "(# refusals")
 	return regexp.MustCompile(`(?m)^     [^ ].*$`).ReplaceAllString(report, "     (why, or what to do)")
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
-	}
 }

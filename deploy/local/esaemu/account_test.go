@@ -68,28 +68,24 @@ func TestAccount(t *testing.T) {
 		want(t, "paid", b.createRoutine("api"), "")
 	})
 
-	t.Run("has the quotas of its plan, which a script can change", func(t *testing.T) {
+	t.Run("has the quotas of its plan, unless a script sets others, and stops at them", func(t *testing.T) {
 		b := start(t)
-		seen := func() [3]any {
+		plan := func(name string, quota int64) {
+			t.Helper()
 			service := must[*esa.GetErServiceResponse](t)(b.sdk.GetErService(&esa.GetErServiceRequest{})).Body
-			list := must[*esa.ListUserRoutinesResponse](t)(b.sdk.ListUserRoutines(&esa.ListUserRoutinesRequest{})).Body
-			return [3]any{tea.StringValue(service.PlanName), *list.QuotaRoutineNumber, must[esaemu.State](t)(b.State()).Account.SiteQuota}
+			list := must[*esa.ListUserRoutinesResponse](t)(b.sdk.ListUserRoutines(&esa.ListUserRoutinesRequest{PageSize: tea.Int64(1)})).Body
+			used := int64(len(must[esaemu.State](t)(b.State()).Routines))
+			same(t, "plan, quota, used", []any{*service.PlanName, *list.QuotaRoutineNumber, *list.UsedRoutineNumber}, []any{name, quota, used})
 		}
-		same(t, "a new account", seen(), [3]any{"er_freemode", int64(20), 20})
 		free, paid, seven := esaemu.Free, esaemu.Paid, 7
+		plan("er_freemode", 20)
 		do(t, b.SetAccount(esaemu.AccountChange{Plan: &paid}))
-		same(t, "paid", seen(), [3]any{"er_paymode", int64(100), 100})
+		plan("er_paymode", 100)
 		do(t, b.SetAccount(esaemu.AccountChange{Plan: &free, RoutineQuota: &seven}))
-		same(t, "free, with another quota", seen(), [3]any{"er_freemode", int64(7), 20})
-	})
-
-	t.Run("stops at its number of routines, and counts them", func(t *testing.T) {
-		b := start(t)
-		for i := range 20 {
+		for i := range seven {
 			want(t, "create", b.createRoutine(fmt.Sprint("web-", i)), "")
 		}
-		want(t, "the 21st", b.createRoutine("web-20"), "RoutineNumberExceedQuotaLimit")
-		list := must[*esa.ListUserRoutinesResponse](t)(b.sdk.ListUserRoutines(&esa.ListUserRoutinesRequest{PageSize: tea.Int64(1)})).Body
-		same(t, "quota, used", []int64{*list.QuotaRoutineNumber, *list.UsedRoutineNumber}, []int64{20, 20})
+		want(t, "the eighth", b.createRoutine("web-7"), "RoutineNumberExceedQuotaLimit")
+		plan("er_freemode", 7)
 	})
 }

@@ -53,12 +53,9 @@ func open(t *testing.T, c esaemu.Config) *bench {
 		b.clock = clock.NewManual(time.Now())
 		c.Clock = b.clock
 	}
-	var err error
-	if b.Server, err = esaemu.New(c); err != nil {
-		t.Fatal(err)
-	}
+	b.Server = must[*esaemu.Server](t)(esaemu.New(c))
 	b.http = httptest.NewServer(b.Server)
-	b.sdk = sdk(t, b.http.Listener.Addr().String(), "key", "secret", "")
+	b.sdk = sdk(t, b.http.Listener.Addr().String(), "")
 	t.Cleanup(b.shut)
 	return b
 }
@@ -72,17 +69,14 @@ func (b *bench) shut() {
 
 func start(t *testing.T) *bench { return open(t, config(t.TempDir())) }
 
-func sdk(t *testing.T, address, key, secret, token string) *esa.Client {
+// sdk is an official client with the right key; a CA makes it use HTTPS.
+func sdk(t *testing.T, address, ca string) *esa.Client {
 	t.Helper()
-	c := &openapi.Config{Endpoint: &address, Protocol: tea.String("HTTP"), AccessKeyId: &key, AccessKeySecret: &secret}
-	if token != "" {
-		c.SecurityToken = &token
+	c := &openapi.Config{Endpoint: &address, Protocol: tea.String("HTTP"), AccessKeyId: tea.String("key"), AccessKeySecret: tea.String("secret")}
+	if ca != "" {
+		c.Protocol, c.Ca = tea.String("HTTPS"), &ca
 	}
-	client, err := esa.NewClient(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return client
+	return must[*esa.Client](t)(esa.NewClient(c))
 }
 
 // call makes any call with the official client and returns its error. Names and values of parameters follow the action.

@@ -94,6 +94,7 @@ func TestScripts(t *testing.T) {
 		for _, c := range []struct{ method, path, body, text string }{
 			{"POST", "sites", `{"id":0,"name":"example.com"}`, "site id 0: want a positive number"},
 			{"POST", "sites", `{"id":1,"name":"example"}`, "site name"},
+			{"POST", "sites", `{"id":54362329990032,"name":"example.org"}`, "has records, so it keeps its name"},
 			{"POST", "sites", `{"id":"1","name":"example.com"}`, "id of type int64"},
 			{"POST", "sites", `{"id":1,"nam":"example.com"}`, "unknown field"},
 			{"POST", "sites", `{"id":1,"name":"example.com"}{}`, "data after the JSON object"},

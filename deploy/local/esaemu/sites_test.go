@@ -95,12 +95,4 @@ func TestSites(t *testing.T) {
 			want(t, "a record, "+status, err, code)
 		}
 	})
-
-	t.Run("keeps the name of a site with records", func(t *testing.T) {
-		b := start(t)
-		must[int64](t)(b.PlantRecord(siteID, "mail.example.com"))
-		if err := b.AddSite(site(siteID, "example.org")); err == nil {
-			t.Error("a site with records was renamed")
-		}
-	})
 }
