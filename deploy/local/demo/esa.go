@@ -12,7 +12,6 @@ import (
 
 // ESA's words.
 const (
-	actionRecord = "CreateRoutineRelatedRecord"
 	// codeLocked is the answer while another routine operation of the account runs.
 	codeLocked = "UserOperationStatusIsLocked"
 	// codeDepended is the answer for a host name that is an ordinary record. It looks like a passing error, so it is tried again.
@@ -41,35 +40,17 @@ func (d *demo) plant(esa *esaemu.Server) error {
 	return esa.SetAccount(esaemu.AccountChange{RoutineQuota: &quota})
 }
 
-// faultNamed is the fault of a name in requests.ndjson. After those that execute the operation took effect: the worker finds that out in
-// the same attempt. The others cost an attempt.
-func faultNamed(name string) (fault faults.Fault, known bool) {
-	fault, known = map[string]faults.Fault{
-		"answer lost":            {Answer: faults.Reset, Execute: true},
-		"half an answer":         {Answer: faults.Truncated, Execute: true},
-		"InternalException":      {Answer: faults.Error, Code: "InternalException"},
-		"503 ServiceUnavailable": {Answer: faults.Error, Status: 503, Code: "ServiceUnavailable"},
-		"502 page":               {Answer: faults.HTML},
-		"empty 200":              {Answer: faults.Empty},
-		"throttled":              {Answer: faults.Error, Code: "Throttling.User", Headers: map[string]string{"x-acs-retry-after": "1000"}},
-	}[name]
-	return fault, known
-}
-
-// planFaults arranges the faults that the lines meet and returns how many attempts they cost.
+// planFaults arranges the faults that the lines meet and returns how many attempts they cost: after a fault that executes, the operation took
+// effect, and the worker finds that out in the same attempt.
 func planFaults(set *faults.Set, lines []*line) (cost int, err error) {
 	for _, l := range lines {
-		for _, m := range l.Meets {
-			fault, known := faultNamed(m.Fault)
-			if !known {
-				return 0, fmt.Errorf("line %q: there is no fault %q", l.Case, m.Fault)
-			}
-			times := cmp.Or(m.Times, 1)
-			if _, err := set.Add(faults.Rule{Action: m.Action, Match: map[string]string{"Name": l.wish.Name}, Times: times, Fault: fault}); err != nil {
+		for _, rule := range l.Meets {
+			rule.Match = map[string]string{"Name": l.wish.Name}
+			if _, err := set.Add(rule); err != nil {
 				return 0, fmt.Errorf("line %q: %w", l.Case, err)
 			}
-			if !fault.Execute {
-				cost += times
+			if !rule.Fault.Execute {
+				cost += max(rule.Times, 1)
 			}
 		}
 	}
@@ -88,8 +69,8 @@ func (d *demo) expect(planted esaemu.State) (routines int) {
 			names[l.wish.Name] = true
 			d.want[d.routineText(esaemu.Routine{Name: l.wish.Name, Description: l.wish.Description, HasAssets: l.wish.HasAssets, CreateTime: time.Now()})] = true
 		}
-		if l.Expect.Routine != "" {
-			name := cmp.Or(l.Expect.RecordName, l.wish.RecordName)
+		if l.expects("routine") {
+			name := cmp.Or(l.HostName, l.wish.RecordName)
 			d.want[recordText(esaemu.Record{SiteID: stack.SiteID, RecordName: name, Routine: l.wish.Name})] = true
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"routinely/deploy/local/faults"
 )
 
 //go:embed requests.ndjson
@@ -31,31 +33,18 @@ type line struct {
 	Body    string          `json:"body"`
 	// Last lines end the file; they are handed over once all others have ended.
 	Last bool `json:"last"`
-	// Meets lists the faults that the request meets: on an ESA action, of a name that faultNamed knows, once or Times.
-	Meets []struct {
-		Action, Fault string
-		Times         int
-	} `json:"meets"`
-	// Expect is what is to become of it.
-	Expect expectation `json:"expect"`
+	// Meets lists the faults that the request meets in ESA.
+	Meets []faults.Rule `json:"meets"`
+	// Expect is what is to become of it, in the words of became.
+	Expect string `json:"expect"`
+	// HostName is the host name as ESA has it, where it is not the request's to the letter.
+	HostName string `json:"hostName"`
 
 	number int
 	wish   wish
 	// answer is accept's, and job what became of the line; nil if nothing is known of one.
 	answer submission
 	job    *job
-}
-
-// expectation is one of three: success (Routine and Record), a dead letter (Kind, Code and Step), a refusal by accept (Status and Code).
-type expectation struct {
-	// Routine and Record are "created" or "adopted".
-	Routine, Record string
-	// RecordName is the host name as ESA has it, where it is not the request's to the letter.
-	RecordName string
-	// Kind, Code and Step are those of the dead letter; no Step means that ESA was never asked.
-	Kind, Code, Step string
-	// Status is the HTTP status of a refusal.
-	Status int
 }
 
 // wish is what a request asks for. encoding/json takes ESA's spelling of the fields as well.
@@ -86,7 +75,7 @@ func (l *line) read(text []byte) error {
 	if l.Case == "" || l.Key == "" || (l.Request == nil) == (l.Body == "") {
 		return errors.New("want a case, a key, and either a request or a body")
 	}
-	if l.Expect.Status != 0 || l.Request == nil {
+	if l.expects("refused") || l.Request == nil {
 		return nil
 	}
 	return json.Unmarshal(l.Request, &l.wish)
@@ -101,40 +90,35 @@ func (l *line) text() string {
 	return text
 }
 
-// leavesRoutine reports whether ESA has the routine in the end: a job that fails in its second step leaves that of the first.
-func (l *line) leavesRoutine() bool { return l.Expect.Routine != "" || l.Expect.Step == actionRecord }
+// expects reports how the text of what is to become of the line begins: "routine", "dead-lettered" or "refused".
+func (l *line) expects(end string) bool { return strings.HasPrefix(l.Expect, end+" ") }
 
-// became is what became of the line in the words of its expectation.
-func (l *line) became() string {
-	switch {
-	case l.answer.code != "":
-		return expectation{Status: l.answer.status, Code: l.answer.code}.String()
-	case l.job == nil:
-		return "nothing is known"
-	case l.job.State == "succeeded" && l.job.Result != nil:
-		return expectation{Routine: l.job.Result.Routine, Record: l.job.Result.Record}.String()
-	case l.job.State == deadLettered:
-		return expectation{Kind: l.job.Kind, Code: l.job.Code, Step: l.job.Step}.String()
-	}
-	return l.job.State
+// leavesRoutine reports whether ESA has the routine in the end: a job that fails in its second step leaves that of the first.
+func (l *line) leavesRoutine() bool {
+	return l.expects("routine") || strings.HasSuffix(l.Expect, " CreateRoutineRelatedRecord")
 }
 
-// String is the expectation in the words of the report.
-func (e expectation) String() string {
-	switch {
-	case e.Routine != "":
-		return fmt.Sprintf("routine %s, record %s", e.Routine, e.Record)
-	case e.Status != 0:
-		return fmt.Sprintf("refused %d %s", e.Status, e.Code)
+// became is what became of the line: what exists now and whether the job made it, the dead letter's kind, code and step (none if ESA was
+// never asked), or accept's refusal.
+func (l *line) became() string {
+	switch j := l.job; {
+	case l.answer.code != "":
+		return fmt.Sprintf("refused %d %s", l.answer.status, l.answer.code)
+	case j == nil:
+		return "lost"
+	case j.State == "succeeded" && j.Result != nil:
+		return fmt.Sprintf("routine %s, record %s", j.Result.Routine, j.Result.Record)
+	case j.State == deadLettered:
+		return strings.TrimSpace(fmt.Sprintf("%s %s %s %s", j.State, j.Kind, j.Code, j.Step))
 	}
-	return strings.TrimSpace(fmt.Sprintf("%s %s %s %s", deadLettered, e.Kind, e.Code, e.Step))
+	return l.job.State
 }
 
 // countJobs is how many jobs the lines make.
 func countJobs(lines []*line) int {
 	jobs := map[string]bool{}
 	for _, l := range lines {
-		if l.Expect.Status == 0 {
+		if !l.expects("refused") {
 			jobs[l.Key] = true
 		}
 	}
