@@ -26,7 +26,7 @@ func TestRun(t *testing.T) {
 	}{
 		{"explains itself", []string{"help"}, "a local MNS alone", ""},
 		{"explains itself when it is given a flag", []string{"--help"}, "a local MNS alone", ""},
-		{"explains a command", []string{"demo", "-h"}, "-keep", ""},
+		{"explains a command", []string{"demo", "-h"}, "-latency", ""},
 		{"explains the hosts that are its own", []string{"run", "-h"}, "-host name", ""},
 		{"refuses an unknown command", []string{"nosuch"}, "", `there is no command "nosuch"`},
 		{"refuses an argument", []string{"run", "more"}, "", `run takes no argument "more"`},

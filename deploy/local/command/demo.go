@@ -22,7 +22,6 @@ func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	}
 	const free = "127.0.0.1:0"
 	stackFlags(flags, &cfg.Stack, free, free, free, free, free)
-	flags.BoolVar(&cfg.Keep, "keep", false, "leave the data directory after a success")
 	if err := parse(flags, args); err != nil {
 		return err
 	}

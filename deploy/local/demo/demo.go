@@ -25,8 +25,6 @@ type Config struct {
 	// Stack is the deployment. Its Dir, required, gets a directory for this demo; ProvisionEnv is the demo's own and
 	// overwritten.
 	Stack stack.Config
-	// Keep leaves that directory where it is after a success.
-	Keep bool
 	// Output gets the report, Progress a line for each thing that happens meanwhile. Required.
 	Output, Progress io.Writer
 }
@@ -70,7 +68,7 @@ type demo struct {
 	waiting int
 }
 
-// Run performs one demo. It returns nil only if all checks hold, and removes its directory then unless told to keep it.
+// Run performs one demo. It returns nil only if all checks hold, and removes its directory then.
 func Run(ctx context.Context, cfg Config) (err error) {
 	if cfg.Output == nil || cfg.Progress == nil || cfg.Stack.Dir == "" {
 		return errors.New("demo: a data directory, an output and a progress output are required")
@@ -95,9 +93,6 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return fmt.Errorf("stopped; the state is in %s", cfg.Stack.Dir)
 	case n > 0:
 		return fmt.Errorf("%d of %d checks FAILED; the state is in %s", n, len(list), cfg.Stack.Dir)
-	case cfg.Keep:
-		_, err := fmt.Fprintf(cfg.Output, "\nThe state is in %s.\n", cfg.Stack.Dir)
-		return err
 	}
 	return os.RemoveAll(cfg.Stack.Dir)
 }

@@ -150,12 +150,11 @@ func TestChecks(t *testing.T) {
 // tamper breaks what the checks look at: it makes a routine, calls a job off, asks for another, leaves a message, and injects errors that the
 // demo did not plan.
 func tamper(t *testing.T, seen string) {
-	urls := regexp.MustCompile(`accept (\S+)  ESA (\S+)  MNS (\S+)`).FindStringSubmatch(seen)
-	if urls == nil {
-		t.Errorf("no addresses in %q", seen)
+	var accept, esa, mns string
+	if _, err := fmt.Sscanf(seen[strings.Index(seen, "accept"):], "accept %s  ESA %s  MNS %s", &accept, &esa, &mns); err != nil {
+		t.Errorf("no addresses in %q: %v", seen, err)
 		return
 	}
-	accept, esa, mns := urls[1], urls[2], urls[3]
 	call(t, esa+"/_local/routines", "", `{"name":"intruder","description":"was not asked for"}`)
 	call(t, esa+"/_local/faults", "", `[
 		{"action":"CreateRoutine","match":{"Name":"over-quota"},"fault":{"answer":"error","code":"InternalException"}},
