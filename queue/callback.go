@@ -51,7 +51,7 @@ func (c *Client) sendCallback(ctx context.Context, queue string, one Callback, d
 	if err != nil {
 		return err
 	}
-	return c.send(ctx, queue, body, delay)
+	return c.send(ctx, queue, outgoing{body, normalPriority}, delay)
 }
 
 // check says what a callback lacks that everybody relies on.

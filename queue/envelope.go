@@ -50,6 +50,23 @@ type Envelope struct {
 	Number int `json:"number"`
 	// Request is what was asked for when the message was sent.
 	Request routine.Request `json:"request"`
+	// Bulk says that the job came in a batch: its message gives way to those of single requests. It is the message's priority, not part of its
+	// body, so that a delivery does not tell it.
+	Bulk bool `json:"-"`
+}
+
+// Priorities of messages. MNS takes 1, the most urgent, to 16, and treats them as a hint: it may deliver in another order.
+const (
+	// normalPriority is MNS's default; the SDK sends 0, which is out of range, unless it is told otherwise.
+	normalPriority = 8
+	bulkPriority   = 12
+)
+
+func (e Envelope) priority() int64 {
+	if e.Bulk {
+		return bulkPriority
+	}
+	return normalPriority
 }
 
 // Check says whether the envelope can be sent. One whose message would be longer than MaxEnvelopeBytes is a fault of kind Invalid with code

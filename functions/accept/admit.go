@@ -26,14 +26,14 @@ type admission struct {
 }
 
 // admit records new jobs and sends them. A job is accepted once the ledger has confirmed it, and either MNS has confirmed its message or the
-// ledger that a send is due.
-func (s *Service) admit(ctx context.Context, jobs ...routine.Job) []admission {
+// ledger that a send is due. Messages of bulk jobs give way to others.
+func (s *Service) admit(ctx context.Context, jobs []routine.Job, bulk bool) []admission {
 	admissions := make([]admission, len(jobs))
 	pending := make([]*admission, 0, len(jobs))
 	for i, job := range jobs {
 		a := &admissions[i]
 		a.row = ledger.NewRow(job)
-		a.row.Limits, a.row.SealedUnder = callerOf(ctx).Limits, s.Queue.Keys().Sealing()
+		a.row.Limits, a.row.SealedUnder, a.row.Bulk = callerOf(ctx).Limits, s.Queue.Keys().Sealing(), bulk
 		if a.err = checkSize(a.row); a.err == nil {
 			pending = append(pending, a)
 		}

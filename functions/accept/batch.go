@@ -54,7 +54,7 @@ func (s *Service) createRoutines(r *http.Request) (reply, error) {
 		}
 		jobs, places = append(jobs, job), append(places, i)
 	}
-	for n, a := range s.admit(r.Context(), jobs...) {
+	for n, a := range s.admit(r.Context(), jobs, true) {
 		admissions[places[n]] = a
 	}
 	return s.answerBatch(r.Context(), admissions), nil

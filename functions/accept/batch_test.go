@@ -3,11 +3,13 @@ package accept
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"routinely/deploy/sim"
 	"routinely/shared/api"
 	"routinely/shared/routine"
 )
@@ -33,6 +35,44 @@ func verdicts(r api.BatchResult) []string {
 		out = append(out, text)
 	}
 	return out
+}
+
+func TestBatchItemsGiveWayToSingleRequests(t *testing.T) {
+	f := start(t)
+	const single, bulk = 8, 12 // MNS takes 1 first, and 16 last
+	job := f.post(t, wishFor(0))
+	items := read[api.BatchResult](t, f.call(t, batch("["+wishFor(1)+","+wishFor(2)+"]")), 202).Items
+	f.shows(t, map[string]int{job.ID: single, items[0].JobID: bulk, items[1].JobID: bulk})
+
+	f.queued(t)
+	f.dies(t, job.ID)
+	f.dies(t, items[1].JobID)
+	f.redrive(t, `{"all":true}`)
+	f.shows(t, map[string]int{job.ID: single, items[1].JobID: bulk})
+}
+
+// shows expects MNS to show messages of those jobs with those priorities.
+func (f *function) shows(t *testing.T, want map[string]int) {
+	t.Helper()
+	res, err := http.Get(f.mnsURL + "/_local/queues/" + sim.JobQueue + "/messages")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var messages []struct {
+		Body     string
+		Priority int
+	}
+	if err := json.NewDecoder(res.Body).Decode(&messages); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]int{}
+	for _, m := range messages {
+		got[sim.Keys(t, sim.Key).Decode([]byte(m.Body), now)[0].Envelope.JobID] = m.Priority
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("priorities -want +got:\n%s", diff)
+	}
 }
 
 func TestBatch(t *testing.T) {

@@ -31,7 +31,7 @@ func (s *Service) createRoutine(r *http.Request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	a := s.admit(r.Context(), job)[0]
+	a := s.admit(r.Context(), []routine.Job{job}, false)[0]
 	if a.err != nil {
 		return reply{}, a.err
 	}
