@@ -224,7 +224,7 @@ func TestPages(t *testing.T) {
 		for _, p := range []problem{
 			problemUnauthenticated, problemDenied, problemOutside, problemRepeated, problemTooMany, problemMalformed, problemInvalid, problemParameter, problemKey, problemKeyReused, problemNoSuchPath, problemMethod,
 			problemTooLarge, problemMediaType, problemLedger, problemUnknownJob, problemNotCancellable,
-			problemUnknownRoutine, problemUnknownLetter, problemRedrive, problemNotRedrivable, problemNoCallback, problemQueue, problemInternal, problemNotHTTP,
+			problemUnknownRoutine, problemUnknownLetter, problemRedrive, problemNotRedrivable, problemNoCallback, problemNotPaused, problemQueue, problemInternal, problemNotHTTP,
 		} {
 			if !strings.Contains(res.Body, fmt.Sprintf("\n## %s\n\n%d. ", p.Code, p.Status)) {
 				t.Errorf("%s with status %d is not on the page", p.Code, p.Status)

@@ -88,6 +88,9 @@ func TestCallers(t *testing.T) {
 			{"POST", "/v1/jobs/" + job.ID + ":notify", "", auth.Operate},
 			{"DELETE", "/v1/dead-letters/x", "", auth.Operate},
 			{"DELETE", "/v1/dead-letters", "", auth.Operate},
+			{"GET", "/v1/account", "", auth.Read},
+			{"POST", "/v1/account:pause", `{"reason":"x"}`, auth.Operate},
+			{"POST", "/v1/account:resume", "", auth.Operate},
 		} {
 			res := f.call(t, event(test.method, test.path, test.body))
 			if refused(t, res, 401, "unauthenticated"); !strings.HasPrefix(res.Headers["Www-Authenticate"], "Bearer ") {

@@ -25,6 +25,8 @@ type operation struct {
 	// others are requests that end otherwise, by their status: about another job, or with another body or key.
 	others map[int]operation
 	key    string
+	// first is what is asked for before, so that there is something to do.
+	first *operation
 }
 
 func operations() map[string]operation {
@@ -50,13 +52,19 @@ func operations() map[string]operation {
 		"redriveDeadLetter": {method: "POST", path: letter + ":redrive", about: "dead", stranger: reader, others: map[int]operation{
 			404: {about: "nobody"}, 422: {about: "dead", body: `{"request":{}}`},
 		}},
+		"getAccount": {method: "GET", path: "/v1/account", stranger: submitter},
+		"pauseLane":  {method: "POST", path: "/v1/account:pause", body: `{"reason":"moving"}`, stranger: reader},
+		"resumeLane": {
+			method: "POST", path: "/v1/account:resume", stranger: reader, others: map[int]operation{409: {}},
+			first: &operation{method: "POST", path: "/v1/account:pause", body: `{"reason":"moving"}`},
+		},
 		"getHealth": {method: "GET", path: "/healthz"}, "getProblems": {method: "GET", path: "/problems"}, "getContract": {method: "GET", path: "/openapi.yaml"},
 	}
 }
 
 // as is a request for it with what another one has of its own.
 func (op operation) as(other operation) operation {
-	op.about, op.key = other.about, other.key
+	op.about, op.key, op.first = other.about, other.key, nil
 	if other.body != "" {
 		op.body = other.body
 	}
@@ -105,6 +113,9 @@ func newCrew(t *testing.T) *crew {
 // ask makes a request; change, if it is not nil, makes it a bad one.
 func (c *crew) ask(t *testing.T, who string, op operation, change func(map[string]any)) int {
 	t.Helper()
+	if op.first != nil {
+		c.ask(t, "all", *op.first, nil)
+	}
 	path, query, _ := strings.Cut(strings.Replace(op.path, "ID", c.jobs[op.about], 1), "?")
 	e := event(op.method, path, op.body)
 	if op.key != "" {

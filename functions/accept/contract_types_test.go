@@ -54,6 +54,13 @@ func bodies() map[string]reflect.Type {
 		"Look":              reflect.TypeFor[routine.Look](),
 		"Result":            reflect.TypeFor[routine.Result](),
 		"Redrive":           reflect.TypeFor[routine.Redrive](),
+		"Account":           reflect.TypeFor[api.Account](),
+		"Park":              reflect.TypeFor[api.Park](),
+		"Pause":             reflect.TypeFor[routine.Pause](),
+		"Quota":             reflect.TypeFor[routine.Quota](),
+		"WaitingJob":        reflect.TypeFor[api.WaitingJob](),
+		"PauseRequest":      reflect.TypeFor[api.PauseRequest](),
+		"ResumeRequest":     reflect.TypeFor[api.ResumeRequest](),
 	}
 }
 
@@ -192,7 +199,8 @@ func TestContractEnumsAreTheGoValues(t *testing.T) {
 		"JobState":      {routine.Queued, routine.Succeeded, routine.DeadLettered, routine.Cancelled, routine.Dropped},
 		"IfExists":      {routine.Adopt, routine.Fail},
 		"Outcome":       {routine.Created, routine.Adopted, routine.Unknown},
-		"WaitingFor":    {routine.ForQueue, routine.ForTurn, routine.ForAccountLock, routine.ForBackoff, routine.ForThrottle},
+		"WaitingFor":    {routine.ForQueue, routine.ForTurn, routine.ForAccountLock, routine.ForBackoff, routine.ForThrottle, routine.ForPark, routine.ForPause},
+		"Lane":          {routine.Running, routine.Parked, routine.Paused},
 		"VerdictStatus": {api.Accepted, api.Duplicate, api.Rejected, api.Failed},
 		"Origin":        {api.Worker, api.Trigger},
 		"Kind": {

@@ -87,6 +87,7 @@ var (
 	problemRedrive        = newProblem(http.StatusUnprocessableEntity, "invalid-redrive", "The redrive breaks its rules", "")
 	problemNotRedrivable  = newProblem(http.StatusUnprocessableEntity, "not-redrivable", "There is nothing to redrive in the dead letter", "")
 	problemNoCallback     = newProblem(http.StatusConflict, "no-callback", "The job has no callback to send", "")
+	problemNotPaused      = newProblem(http.StatusConflict, "not-paused", "Nobody has paused the lane", "")
 	problemQueue          = newProblem(http.StatusServiceUnavailable, "queue-unavailable", "The queue does not answer", "")
 	problemInternal       = newProblem(http.StatusInternalServerError, "internal", "The function failed",
 		"nothing was promised: send the request again, and report the request id if it persists")
