@@ -74,16 +74,22 @@ func (s *Service) pauseLane(r *http.Request) (reply, error) {
 	})
 }
 
-// resumeLane takes back a pause. A park stays: the worker takes it back when ESA works again.
+// resumeLane takes back a pause. A park stays: the worker takes it back when ESA works again. A change that begins anew and finds the pause
+// taken back is done: by itself, if the answer about its write was lost, or by somebody else.
 func (s *Service) resumeLane(r *http.Request) (reply, error) {
 	var given api.ResumeRequest
 	if err := readOptional(r, &given); err != nil {
 		return reply{}, err
 	}
+	tried := false
 	return s.changeLane(r, "lane resumed", given.Reason, func(a *routine.Account, _ string) error {
-		if a.Pause == nil {
+		switch {
+		case a.Pause == nil && tried:
+			return errAsWished
+		case a.Pause == nil:
 			return notPaused(*a)
 		}
+		tried = true
 		a.Stop(a.Park, nil, s.Now())
 		return nil
 	})
@@ -107,7 +113,7 @@ func (s *Service) changeLane(r *http.Request, done, reason string, change func(a
 	switch {
 	case errors.As(err, &refused):
 		return reply{}, refused
-	case err != nil:
+	case err != nil && !errors.Is(err, errAsWished):
 		return reply{}, ledgerFailed(err)
 	}
 	logging.From(ctx).WithFields(logging.Fields{"reason": reason, "lane": account.Lane()}).Warn(done)

@@ -7,7 +7,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"routinely/deploy/local/faults"
 	"routinely/shared/api"
 	"routinely/shared/routine"
 )
@@ -16,6 +15,14 @@ import (
 func (f *function) lane(t *testing.T) api.Account {
 	t.Helper()
 	return read[api.Account](t, f.call(t, event("GET", "/v1/account", "")), 200)
+}
+
+// runs expects the lane to be in a state.
+func (f *function) runs(t *testing.T, want routine.Lane) {
+	t.Helper()
+	if got := f.lane(t).Lane; got != want {
+		t.Errorf("the lane is %s, want %s", got, want)
+	}
 }
 
 // parks lets a worker find that ESA works for no job.
@@ -126,14 +133,6 @@ func TestPause(t *testing.T) {
 			t.Errorf("got %+v, log %s", p, f.log)
 		}
 	})
-	t.Run("is made although the oldest job cannot be read", func(t *testing.T) {
-		f := start(t)
-		breaks(t, f.ots, faults.Rule{Action: "GetRange", Times: -1, Fault: faults.Fault{Answer: faults.Error, Status: 503, Code: "OTSServerUnavailable"}})
-		if got := read[api.Account](t, f.call(t, pause), 200); got.Lane != routine.Paused {
-			t.Errorf("got %+v", got)
-		}
-		refused(t, f.call(t, event("GET", "/v1/account", "")), 503, "ledger-unavailable")
-	})
 	for name, body := range map[string]string{
 		"no body": "", "no reason": "{}", "an empty reason": `{"reason":""}`, "a blank reason": `{"reason":" "}`,
 		"a reason too long": `{"reason":"` + strings.Repeat("x", api.MaxReason+1) + `"}`, "another member": `{"reason":"x","by":"me"}`,
@@ -141,9 +140,7 @@ func TestPause(t *testing.T) {
 		t.Run("is refused with "+name, func(t *testing.T) {
 			f := start(t)
 			refused(t, f.call(t, event("POST", "/v1/account:pause", body)), 400, "malformed-request")
-			if got := f.lane(t).Lane; got != routine.Running {
-				t.Errorf("the lane is %s", got)
-			}
+			f.runs(t, routine.Running)
 		})
 	}
 }

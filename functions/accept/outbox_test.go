@@ -279,6 +279,13 @@ func TestCallsFail(t *testing.T) {
 		{"the row is refused", "notify", []call{{"ots", "BatchWriteRow", 2, refusedByOTS}}, 503},
 		{"the message is refused", "notify", []call{{"mns", "SendMessage", 1, refusedByMNS}}, 200},
 		{"the answer about the message is lost", "notify", []call{{"mns", "SendMessage", 1, lostAfter}}, 200},
+
+		{"the account cannot be read", "pause", []call{{"ots", "GetRow", 1, refusedByOTS}}, 503},
+		{"the row is refused", "pause", []call{{"ots", "BatchWriteRow", 1, refusedByOTS}}, 503},
+		{"the answer about the row is lost", "pause", []call{{"ots", "BatchWriteRow", 1, lostAfter}}, 200},
+		{"the oldest job cannot be read", "pause", []call{{"ots", "GetRange", 1, refusedByOTS}}, 200},
+		{"the row is refused", "resume", []call{{"ots", "BatchWriteRow", 1, refusedByOTS}}, 503},
+		{"the answer about the row is lost", "resume", []call{{"ots", "BatchWriteRow", 1, lostAfter}}, 200},
 	} {
 		t.Run(test.route+": "+test.name, func(t *testing.T) {
 			f := start(t)
@@ -332,6 +339,11 @@ func outcomes(t *testing.T, f *function, route string) (e map[string]any, reache
 	case "drop":
 		id := f.deadOnes(t, 1)[0]
 		return asking("DELETE", "/v1/dead-letters", "all", "true"), func(t *testing.T) { f.ended(t, id, routine.Dropped) }
+	case "pause":
+		return pause, func(t *testing.T) { f.runs(t, routine.Paused) }
+	case "resume":
+		f.call(t, pause)
+		return resume, func(t *testing.T) { f.runs(t, routine.Running) }
 	}
 	job := f.post(t, withCallback(hook))
 	f.succeeds(t, job.ID)
