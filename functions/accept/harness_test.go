@@ -216,3 +216,8 @@ func withParams(e map[string]any, query map[string]string) map[string]any {
 	e["queryParameters"] = query
 	return e
 }
+
+// asking is an event with one query parameter.
+func asking(method, path, name, value string) map[string]any {
+	return withParams(event(method, path, ""), map[string]string{name: value})
+}
