@@ -15,7 +15,6 @@ import (
 
 	"routinely/deploy/sim"
 	"routinely/queue"
-	"routinely/shared/api"
 	"routinely/shared/routine"
 )
 
@@ -92,72 +91,6 @@ func TestCallerIsGone(t *testing.T) {
 	if got := f.queued(t); len(got) != 1 {
 		t.Errorf("%d messages", len(got))
 	}
-}
-
-func TestRefusals(t *testing.T) {
-	f := start(t)
-	long := `{"name":"pr-1","siteId":7,"recordName":"a.example.com","description":"` + strings.Repeat("d", queue.MaxEnvelopeBytes) + `"}`
-	for name, test := range map[string]struct {
-		event  map[string]any
-		status int
-		code   string
-	}{
-		"another path":           {event("GET", "/", ""), 404, "no-such-path"},
-		"a path that is unclean": {event("POST", "/v1//routines", good), 404, "no-such-path"},
-		"a path below":           {event("POST", "/v1/routines/x/y", good), 404, "no-such-path"},
-		"another method":         {event("GET", "/v1/routines", ""), 405, "method-not-allowed"},
-		"an action nobody knows": {event("POST", "/v1/jobs/1:stop", ""), 405, "method-not-allowed"},
-		"an action on nothing":   {event("POST", "/v1/jobs/:cancel", ""), 405, "method-not-allowed"},
-		"a job without action":   {event("POST", "/v1/jobs/1", ""), 405, "method-not-allowed"},
-		"a method nobody knows":  {event("BREW", "/healthz", ""), 405, "method-not-allowed"},
-		"another media type":     {event("POST", "/v1/routines", good, "Content-Type", "text/plain"), 415, "unsupported-media-type"},
-		"no media type":          {event("POST", "/v1/routines", good, "Content-Type", ""), 415, "unsupported-media-type"},
-		"a form":                 {event("POST", "/v1/routines", good, "Content-Type", "application/x-www-form-urlencoded"), 415, "unsupported-media-type"},
-		"another charset":        {event("POST", "/v1/routines", good, "Content-Type", "application/json; charset=gbk"), 415, "unsupported-media-type"},
-		"a compressed body":      {event("POST", "/v1/routines", good, "Content-Encoding", "gzip"), 415, "unsupported-media-type"},
-		"an oversized body":      {event("POST", "/v1/routines", strings.Repeat(" ", queue.MaxMessageBytes+1)), 413, "too-large"},
-		"an oversized job":       {event("POST", "/v1/routines", long), 413, "too-large"},
-		"no body":                {event("POST", "/v1/routines", ""), 400, "malformed-request"},
-		"an endless key":         {event("POST", "/v1/routines", good, "Idempotency-Key", strings.Repeat("k", 256)), 400, "invalid-idempotency-key"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			f.log.Reset()
-			res := f.call(t, test.event)
-			var p api.Problem
-			if err := json.Unmarshal([]byte(res.Body), &p); err != nil {
-				t.Fatal(err)
-			}
-			if res.StatusCode != test.status || p.Status != test.status || p.Code != test.code || p.Type != "/problems#"+test.code || p.Title == "" || p.Detail == "" && test.status != 404 {
-				t.Errorf("status %d, %+v", res.StatusCode, p)
-			}
-			if res.Headers["Content-Type"] != "application/problem+json" {
-				t.Errorf("headers %v", res.Headers)
-			}
-			if (test.status == 405) != (res.Headers["Allow"] != "") {
-				t.Errorf("Allow: %q", res.Headers["Allow"])
-			}
-			if got := f.queued(t); got != nil {
-				t.Errorf("queued %+v", got)
-			}
-			if f.log.Len() > 0 {
-				t.Errorf("a client's mistake was logged: %s", f.log)
-			}
-		})
-	}
-	t.Run("reports everything wrong at once, with pointers", func(t *testing.T) {
-		res := f.call(t, event("POST", "/v1/routines", `{"Name":"X","siteId":true,"extra":1}`))
-		var p api.Problem
-		if err := json.Unmarshal([]byte(res.Body), &p); err != nil {
-			t.Fatal(err)
-		}
-		var pointers []string
-		for _, e := range p.Errors {
-			pointers = append(pointers, e.Pointer+" "+e.Code)
-		}
-		if diff := cmp.Diff([]string{"/Name value", "/extra unknown-field", "/recordName missing", "/siteId type"}, pointers); diff != "" || res.StatusCode != 422 {
-			t.Errorf("status %d, -want +got:\n%s", res.StatusCode, diff)
-		}
-	})
 }
 
 func TestLongestJob(t *testing.T) {

@@ -162,29 +162,3 @@ func TestBatch(t *testing.T) {
 		}
 	})
 }
-
-func TestBatchRefusals(t *testing.T) {
-	f := start(t)
-	many := "[" + strings.Repeat(wishFor(1)+",", api.MaxBatch) + wishFor(2) + "]"
-	for name, test := range map[string]struct {
-		event  map[string]any
-		status int
-		code   string
-	}{
-		"one request":        {batch(wishFor(1)), 400, "malformed-request"},
-		"an empty array":     {batch("[]"), 400, "malformed-request"},
-		"no lines":           {batch("\n\n", "Content-Type", "application/jsonl"), 400, "malformed-request"},
-		"half an array":      {batch("[" + wishFor(1)), 400, "malformed-request"},
-		"too many requests":  {batch(many), 413, "too-large"},
-		"a table":            {batch("name,siteId", "Content-Type", "text/csv"), 415, "unsupported-media-type"},
-		"a compressed batch": {batch("[]", "Content-Encoding", "gzip"), 415, "unsupported-media-type"},
-	} {
-		t.Run(name, func(t *testing.T) { f.refuses(t, test.event, test.status, test.code) })
-	}
-	t.Run("nothing but bad requests", func(t *testing.T) {
-		got := read[api.BatchResult](t, f.call(t, batch(`[{},{"name":"x"}]`)), 422)
-		if got.Rejected != 2 {
-			t.Errorf("got %+v", got)
-		}
-	})
-}

@@ -162,24 +162,6 @@ func encoded(e map[string]any) map[string]any {
 	return e
 }
 
-// refuses makes a call that must end with the problem. Nothing of it may be on the queue, and it is not for our log.
-func (f *function) refuses(t *testing.T, e map[string]any, status int, code string) api.Problem {
-	t.Helper()
-	f.log.Reset()
-	res := f.call(t, e)
-	var p api.Problem
-	if err := json.Unmarshal([]byte(res.Body), &p); err != nil {
-		t.Fatalf("%v: %+v", err, res)
-	}
-	if res.StatusCode != status || p.Code != code || p.Detail == "" || len(p.Detail) > 5_000 {
-		t.Errorf("got %d %.1000s, want %d %s", res.StatusCode, res.Body, status, code)
-	}
-	if left := f.queued(t); left != nil || f.log.Len() > 0 {
-		t.Errorf("queued %+v, log %s", left, f.log)
-	}
-	return p
-}
-
 func TestDepth(t *testing.T) {
 	// Far more than a decoder needs that does not call itself, and far less than one level of a call for each brace. A process
 	// whose stack is larger ends.
@@ -253,23 +235,6 @@ func TestNumbers(t *testing.T) {
 	}
 }
 
-func TestRepeatedMembers(t *testing.T) {
-	f := start(t)
-	for name, body := range map[string]string{
-		"as they are":       `{"name":"pr-1","name":"pr-2","siteId":7,"recordName":"a.example.com"}`,
-		"in ESA's spelling": `{"name":"pr-1","Name":"pr-1","siteId":7,"recordName":"a.example.com"}`,
-		"escaped":           `{"name":"pr-1","n\u0061me":"pr-1","siteId":7,"recordName":"a.example.com"}`,
-		"by the hundred":    "{" + strings.Repeat(`"name":"x",`, 99) + `"name":"x"}`,
-	} {
-		t.Run(name, func(t *testing.T) {
-			p := f.refuses(t, event("POST", "/v1/routines", body), http.StatusBadRequest, "malformed-request")
-			if len(p.Errors) == 0 || len(p.Errors) > 51 || p.Errors[len(p.Errors)-1].Pointer == "" && len(p.Errors) != 51 {
-				t.Errorf("errors %v", p.Errors)
-			}
-		})
-	}
-}
-
 func TestAddressesAndHeaders(t *testing.T) {
 	// The limits of the HTTP trigger: 8 KB of headers, 4 KB of path and query.
 	const headers, address = 8 << 10, 4 << 10
@@ -315,47 +280,4 @@ func TestAddressesAndHeaders(t *testing.T) {
 			f.refuses(t, asking("GET", "/v1/jobs", name, value), http.StatusBadRequest, "invalid-parameter")
 		}
 	})
-}
-
-func TestAmbiguousBody(t *testing.T) {
-	for name, body := range map[string]string{
-		"a member twice":              `{"all":true,"dryRun":true,"dryRun":false}`,
-		"a member twice, in capitals": `{"all":true,"dryRun":true,"DRYRUN":false}`,
-		"a member in capitals":        `{"ALL":true}`,
-		"a member in escapes, twice":  `{"all":true,"\u0061ll":false}`,
-		"null":                        `null`,
-		"something behind":            `{"all":true} {}`,
-	} {
-		t.Run("is refused, and nothing is redriven: "+name, func(t *testing.T) {
-			f := start(t)
-			job := f.dead(t, 1)
-			for _, path := range []string{"/v1/dead-letters:redrive", "/v1/dead-letters/" + job.ID + ":redrive"} {
-				if p := read[api.Problem](t, f.call(t, event("POST", path, body)), 400); p.Code != "malformed-request" {
-					t.Errorf("%s: %+v", path, p)
-				}
-			}
-			if got := f.queued(t); len(got) != 0 {
-				t.Errorf("redriven %+v", got)
-			}
-		})
-	}
-}
-
-func TestEndlessNames(t *testing.T) {
-	f := start(t)
-	long := strings.Repeat("x", 300)
-	for _, path := range []string{"/v1/routines/", "/v1/jobs/", "/v1/dead-letters/"} {
-		if res := f.call(t, event("GET", path+long, "")); res.StatusCode != 404 {
-			t.Errorf("%s: %+v", path, res)
-		}
-	}
-	params := map[string]string{}
-	for n := range 1000 {
-		params[fmt.Sprintf("p%d", n)] = "x"
-	}
-	e := event("GET", "/v1/jobs", "")
-	e["queryParameters"] = params
-	if p := read[api.Problem](t, f.call(t, e), 400); len(p.Errors) != 50 {
-		t.Errorf("%d problems", len(p.Errors))
-	}
 }

@@ -90,43 +90,6 @@ func TestNothingIsPassedOver(t *testing.T) {
 	})
 }
 
-func TestEveryWrongBodyAndParameterHasAPointer(t *testing.T) {
-	f := start(t)
-	for name, e := range map[string]map[string]any{
-		"a redrive of nothing":   event("POST", "/v1/dead-letters:redrive", "{}"),
-		"a redrive of too much":  event("POST", "/v1/dead-letters:redrive", `{"all":true,"code":"x"}`),
-		"a drop of nothing":      event("DELETE", "/v1/dead-letters", ""),
-		"a cursor of elsewhere":  asking("GET", "/v1/jobs", "cursor", "x"),
-		"a time out of range":    asking("GET", "/v1/dead-letters", "since", "0000-01-01T00:00:00+23:59"),
-		"a limit beyond numbers": event("POST", "/v1/dead-letters:redrive", `{"all":true,"limit":4294967296}`),
-	} {
-		t.Run("of "+name, func(t *testing.T) {
-			p := read[api.Problem](t, f.call(t, e), f.call(t, e).StatusCode)
-			if p.Status/100 != 4 || len(p.Errors) == 0 || p.Errors[0].Detail == "" {
-				t.Errorf("got %+v", p)
-			}
-		})
-	}
-}
-
-func TestPointerNamesTheMember(t *testing.T) {
-	f := start(t)
-	redrive := func(body string) map[string]any { return event("POST", "/v1/dead-letters:redrive", body) }
-	for want, e := range map[string]map[string]any{
-		"/caller":    asking("GET", "/v1/jobs", "caller", "a\x00"),
-		"/code":      asking("GET", "/v1/dead-letters", "code", "a\x7f"),
-		"/since":     asking("GET", "/v1/dead-letters", "since", "0000-01-01T00:00:00+23:59"),
-		"/until":     redrive(`{"until":"9999-12-31T23:59:59-14:00"}`),
-		"/a~1b~0":    asking("GET", "/v1/jobs", "a/b~", "x"),
-		"/keyPrefix": redrive(`{"keyPrefix":"\u0001"}`),
-	} {
-		p := read[api.Problem](t, f.call(t, e), f.call(t, e).StatusCode)
-		if p.Status/100 != 4 || len(p.Errors) != 1 || p.Errors[0].Pointer != want {
-			t.Errorf("want %s, got %+v", want, p)
-		}
-	}
-}
-
 func TestHTTP(t *testing.T) {
 	f := start(t)
 	t.Run("keeps answers out of stores, but for the pages", func(t *testing.T) {

@@ -93,38 +93,6 @@ func TestJobs(t *testing.T) {
 	})
 }
 
-func TestJobRefusals(t *testing.T) {
-	f := start(t)
-	for name, test := range map[string]struct {
-		event  map[string]any
-		status int
-		code   string
-	}{
-		"a job nobody knows":       {event("GET", "/v1/jobs/1", ""), 404, "unknown-job"},
-		"to cancel it":             {event("POST", "/v1/jobs/1:cancel", ""), 404, "unknown-job"},
-		"a routine nobody knows":   {event("GET", "/v1/routines/x", ""), 404, "unknown-routine"},
-		"a state there is not":     {withParams(event("GET", "/v1/jobs", ""), map[string]string{"state": "lost"}), 400, "invalid-parameter"},
-		"a limit of nothing":       {withParams(event("GET", "/v1/jobs", ""), map[string]string{"limit": "0"}), 400, "invalid-parameter"},
-		"a limit beyond all":       {withParams(event("GET", "/v1/jobs", ""), map[string]string{"limit": "101"}), 400, "invalid-parameter"},
-		"a limit that is none":     {withParams(event("GET", "/v1/jobs", ""), map[string]string{"limit": "many"}), 400, "invalid-parameter"},
-		"an empty state":           {asking("GET", "/v1/jobs", "state", ""), 400, "invalid-parameter"},
-		"an empty limit":           {asking("GET", "/v1/jobs", "limit", ""), 400, "invalid-parameter"},
-		"a name that is none":      {asking("GET", "/v1/jobs", "name", "PR_1"), 400, "invalid-parameter"},
-		"a host name that is none": {asking("GET", "/v1/jobs", "record", "x"), 400, "invalid-parameter"},
-		"a callback that is none":  {asking("GET", "/v1/jobs", "callback", "handed-over"), 400, "invalid-parameter"},
-		"to notify nobody's job":   {event("POST", "/v1/jobs/1:notify", ""), 404, "unknown-job"},
-		"a cursor of one's own":    {withParams(event("GET", "/v1/jobs", ""), map[string]string{"cursor": "abc"}), 400, "invalid-parameter"},
-		"a misspelt parameter":     {withParams(event("GET", "/v1/jobs", ""), map[string]string{"State": "queued"}), 400, "invalid-parameter"},
-		"a cancellation with more": {event("POST", "/v1/jobs/1:cancel", `{"why":"x"}`), 400, "malformed-request"},
-		"a cancellation of null":   {event("POST", "/v1/jobs/1:cancel", `{"reason":null}`), 400, "malformed-request"},
-		"two cancellations":        {event("POST", "/v1/jobs/1:cancel", `{} {}`), 400, "malformed-request"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			refused(t, f.call(t, test.event), test.status, test.code)
-		})
-	}
-}
-
 func TestCancel(t *testing.T) {
 	cancel := func(id string) map[string]any {
 		return event("POST", "/v1/jobs/"+id+":cancel", `{"reason":"typing error"}`)

@@ -1,7 +1,6 @@
 package accept
 
 import (
-	"strings"
 	"testing"
 
 	"routinely/shared/api"
@@ -80,45 +79,4 @@ func TestOneValueHasOneMeaning(t *testing.T) {
 			}
 		}
 	})
-}
-
-func TestProblemsSpeakToPeople(t *testing.T) {
-	f := start(t)
-	redrive := func(body string) map[string]any { return event("POST", "/v1/dead-letters:redrive", body) }
-	for name, test := range map[string]struct {
-		event       map[string]any
-		pointer, is string
-	}{
-		"no JSON":                {redrive(`{"all":tru}`), "", `not JSON: "}" cannot stand at byte 11`},
-		"half of it":             {redrive(`{"all":true`), "", "not JSON: the text ends too early"},
-		"two objects":            {redrive(`{"all":true} {}`), "", "not JSON: there is something behind the value, which ends at byte 12"},
-		"a list":                 {redrive(`[]`), "", "want one JSON object"},
-		"no UTF-8":               {encoded(redrive("{\"code\":\"\xff\"}")), "", "the text is not UTF-8"},
-		"a text for a number":    {redrive(`{"limit":"3"}`), "/limit", "must be an integer"},
-		"half a number":          {redrive(`{"limit":1.5}`), "/limit", "must be an integer"},
-		"a text for a truth":     {redrive(`{"dryRun":"yes"}`), "/dryRun", "must be true or false"},
-		"a number for a text":    {redrive(`{"code":3}`), "/code", "must be a string"},
-		"a text for a list":      {redrive(`{"ids":"a"}`), "/ids", "must be a list of strings"},
-		"a list of numbers":      {redrive(`{"ids":[1]}`), "/ids", "must be a list of strings"},
-		"a day for a time":       {redrive(`{"since":"2026-01-15"}`), "/since", "must be a time such as 2026-01-15T06:28:17Z"},
-		"a comma in a time":      {redrive(`{"since":"2026-01-15T06:28:17,5Z"}`), "/since", "must be a time such as 2026-01-15T06:28:17Z"},
-		"a name for an id":       {redrive(`{"siteId":"x"}`), "/siteId", `"x" is not a 64-bit integer`},
-		"a member unknown":       {redrive(`{"a/b":1}`), "/a~1b", `"a/b" is not a member here`},
-		"a member twice":         {redrive(`{"code":"a","code":"b"}`), "/code", `"code" is given more than once`},
-		"a member in capitals":   {redrive(`{"Code":"a"}`), "/Code", `"Code" is not a member here`},
-		"a batch of no JSON":     {batch(`[{"name":]`), "", `not JSON: "]" cannot stand at byte 10`},
-		"a batch that is none":   {batch(`{}`), "", "want a JSON array of requests"},
-		"an empty batch":         {batch(`[]`), "", "the batch holds no request"},
-		"a cancellation as text": {event("POST", "/v1/jobs/1:cancel", `{"reason":{}}`), "/reason", "must be a string"},
-	} {
-		t.Run("of "+name, func(t *testing.T) {
-			p := f.refuses(t, test.event, 400, "malformed-request")
-			if len(p.Errors) != 1 || p.Errors[0].Pointer != test.pointer || p.Errors[0].Detail != test.is {
-				t.Errorf("got %+v", p.Errors)
-			}
-			if strings.Contains(p.Detail, "Go ") || strings.Contains(p.Detail, "json:") || !strings.Contains(p.Detail, test.is) {
-				t.Errorf("detail %q", p.Detail)
-			}
-		})
-	}
 }
