@@ -52,29 +52,6 @@ func TestAccept(t *testing.T) {
 			t.Errorf("got %+v", res)
 		}
 	})
-	t.Run("gives the same key the same job id, and another one another", func(t *testing.T) {
-		f := start(t)
-		id := func(headers ...string) string {
-			res := f.call(t, event("POST", "/v1/routines", good, headers...))
-			if res.StatusCode != 202 {
-				t.Fatalf("got %+v", res)
-			}
-			return res.Headers["Location"]
-		}
-		first := id("Idempotency-Key", "k1")
-		if again := id("idempotency-key", "k1"); again != first {
-			t.Errorf("%s, then %s", first, again)
-		}
-		if webhook := id("webhook-id", "k1"); webhook != first {
-			t.Errorf("%s, then %s for the webhook's id", first, webhook)
-		}
-		if other := id("Idempotency-Key", "k2"); other == first {
-			t.Error("another key has the same id")
-		}
-		if free := id(); free == id() {
-			t.Error("two requests without a key have the same id")
-		}
-	})
 }
 
 func TestCallerIsGone(t *testing.T) {

@@ -261,6 +261,7 @@ func TestAddressesAndHeaders(t *testing.T) {
 		long := strings.Repeat("i", address)
 		f.refuses(t, event("GET", "/v1/jobs/"+long, ""), http.StatusNotFound, "unknown-job")
 		f.refuses(t, event("GET", "/v1/dead-letters/"+long, ""), http.StatusNotFound, "unknown-dead-letter")
+		f.refuses(t, event("GET", "/v1/routines/"+long, ""), http.StatusNotFound, "unknown-routine")
 	})
 	t.Run("a path of many pieces leads nowhere", func(t *testing.T) {
 		if res := f.call(t, event("GET", strings.Repeat("/v1", address/3), "")); res.StatusCode != http.StatusNotFound {
@@ -273,7 +274,9 @@ func TestAddressesAndHeaders(t *testing.T) {
 			many[fmt.Sprintf("p%d", i)] = ""
 		}
 		e["queryParameters"] = many
-		f.refuses(t, e, http.StatusBadRequest, "invalid-parameter")
+		if p := f.refuses(t, e, http.StatusBadRequest, "invalid-parameter"); len(p.Errors) != maxQueryProblems {
+			t.Errorf("%d problems", len(p.Errors))
+		}
 	})
 	t.Run("a parameter as long as an address is refused and not repeated", func(t *testing.T) {
 		for name, value := range map[string]string{strings.Repeat("p", address): "x", "limit": strings.Repeat("9", address), "cursor": strings.Repeat("c", address)} {

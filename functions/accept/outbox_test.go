@@ -161,20 +161,6 @@ func TestLedgerTrouble(t *testing.T) {
 			t.Errorf("got %+v", p)
 		}
 	})
-	t.Run("is a 503 for readers", func(t *testing.T) {
-		f := start(t)
-		job := f.post(t, good)
-		breaks(t, f.ots, otsDown)
-		for _, e := range []map[string]any{
-			event("GET", "/v1/jobs/"+job.ID, ""), event("GET", "/v1/jobs", ""), event("GET", "/v1/routines/pr-1", ""),
-			event("POST", "/v1/jobs/"+job.ID+":cancel", ""), event("POST", "/v1/jobs/"+job.ID+":notify", ""),
-		} {
-			res := f.call(t, e)
-			if refused(t, res, 503, "ledger-unavailable"); res.Headers["Retry-After"] != "5" {
-				t.Errorf("got %+v", res)
-			}
-		}
-	})
 }
 
 func TestReplay(t *testing.T) {
