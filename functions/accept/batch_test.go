@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"routinely/deploy/sim"
+	"routinely/queue"
 	"routinely/shared/api"
 	"routinely/shared/routine"
 )
@@ -91,16 +92,18 @@ func TestBatch(t *testing.T) {
 			`{"Name":"pr-4","SiteId":"7","RecordName":"PR-4.example.com","idempotencyKey":"twice"}`,
 			`{"name":"pr-4","siteId":7,"recordName":"pr-4.example.com","idempotencyKey":"twice"}`,
 			`{"name":"pr-5","siteId":7,"recordName":"pr-5.example.com","idempotencyKey":7}`,
+			described(strings.Repeat("d", queue.MaxEnvelopeBytes)),
 		}, ",") + `]`
 		got := read[api.BatchResult](t, f.call(t, batch(body)), 202)
 		want := []string{
 			"accepted", "rejected invalid-request /name /recordName /siteId", "duplicate", "rejected idempotency-key-reused",
 			"rejected invalid-idempotency-key", "rejected malformed-request ", "accepted", "duplicate", "rejected invalid-request /idempotencyKey",
+			"rejected too-large",
 		}
 		if diff := cmp.Diff(want, verdicts(got)); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
 		}
-		if got.Accepted != 2 || got.Duplicate != 2 || got.Rejected != 5 || got.Failed != 0 {
+		if got.Accepted != 2 || got.Duplicate != 2 || got.Rejected != 6 || got.Failed != 0 {
 			t.Errorf("counts %+v", got)
 		}
 		ids := map[string]bool{}

@@ -23,27 +23,31 @@ const (
 	githubSecret  = "8f1b6d0c3e927a54d1e0b7c9a2f46835"
 )
 
-// guarded is a function that knows some callers, with their tokens by name.
-func guarded(t *testing.T, perMinute int) (*function, map[string]string) {
+// knows makes callers known to the function, each with a token and what is said of it. It returns the tokens, by the callers' names.
+func (f *function) knows(t *testing.T, callers map[string]string) map[string]string {
 	t.Helper()
-	tokens := map[string]string{}
-	hash := func(name string) string {
+	tokens, list := map[string]string{}, []string{}
+	for name, members := range callers {
 		token, hash := auth.NewToken()
 		tokens[name] = token
-		return hash
+		list = append(list, fmt.Sprintf(`{"name":%q,"tokens":[%q],%s}`, name, hash, members))
 	}
-	guard, err := auth.Parse(fmt.Sprintf(`{"callers":[
-		{"name":"ci","scopes":["submit"],"tokens":[%q],"webhookSecrets":[%q],"githubSecrets":[%q],"requestsPerMinute":%d},
-		{"name":"shop","scopes":["submit","read"],"tokens":[%q]},
-		{"name":"reader","scopes":["read"],"tokens":[%q]},
-		{"name":"ops","scopes":["read","operate"],"tokens":[%q]}]}`,
-		hash("ci"), webhookSecret, githubSecret, perMinute, hash("shop"), hash("reader"), hash("ops")))
+	guard, err := auth.Parse(`{"callers":[` + strings.Join(list, ",") + `]}`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := start(t)
 	f.Guard = guard
-	return f, tokens
+	return tokens
+}
+
+// guarded is a function that knows some callers, with their tokens by name.
+func guarded(t *testing.T, perMinute int) (*function, map[string]string) {
+	t.Helper()
+	f := start(t)
+	return f, f.knows(t, map[string]string{
+		"ci":   fmt.Sprintf(`"scopes":["submit"],"webhookSecrets":[%q],"githubSecrets":[%q],"requestsPerMinute":%d`, webhookSecret, githubSecret, perMinute),
+		"shop": `"scopes":["submit","read"]`, "reader": `"scopes":["read"]`, "ops": `"scopes":["read","operate"]`,
+	})
 }
 
 // as adds a caller's token to an event.
@@ -212,13 +216,7 @@ func TestWhatCallsCost(t *testing.T) {
 	reads := func(t *testing.T, perMinute int) (*function, string) {
 		t.Helper()
 		f := start(t)
-		token, hash := auth.NewToken()
-		guard, err := auth.Parse(fmt.Sprintf(`{"callers":[{"name":"ci","scopes":["submit","read"],"tokens":[%q],"requestsPerMinute":%d}]}`, hash, perMinute))
-		if err != nil {
-			t.Fatal(err)
-		}
-		f.Guard = guard
-		return f, token
+		return f, f.knows(t, map[string]string{"ci": fmt.Sprintf(`"scopes":["submit","read"],"requestsPerMinute":%d`, perMinute)})["ci"]
 	}
 	t.Run("to count dead letters costs what its reads of the ledger may be", func(t *testing.T) {
 		f, token := reads(t, perMinute)

@@ -1,7 +1,6 @@
 package accept
 
 import (
-	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -13,7 +12,6 @@ import (
 
 	"routinely/deploy/local/faults"
 	"routinely/shared/api"
-	"routinely/shared/auth"
 	"routinely/shared/ledger"
 )
 
@@ -86,21 +84,12 @@ type crew struct {
 
 func newCrew(t *testing.T) *crew {
 	t.Helper()
-	c := &crew{start(t), map[string]string{}, map[string]string{"pr-1": "pr-1", "nobody": "nobody"}, map[string]bool{}}
-	var callers []string
-	for name, rights := range map[string]string{
+	f := start(t)
+	tokens := f.knows(t, map[string]string{
 		"all": `"scopes":["submit","read","operate"]`, "slow": `"scopes":["submit","read","operate"],"requestsPerMinute":1`,
 		"submitter": `"scopes":["submit"]`, "reader": `"scopes":["read"]`, "operator": `"scopes":["operate"]`,
-	} {
-		token, hash := auth.NewToken()
-		c.tokens[name] = token
-		callers = append(callers, fmt.Sprintf(`{"name":%q,%s,"tokens":[%q]}`, name, rights, hash))
-	}
-	guard, err := auth.Parse(`{"callers":[` + strings.Join(callers, ",") + `]}`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.Guard = guard
+	})
+	c := &crew{f, tokens, map[string]string{"pr-1": "pr-1", "nobody": "nobody"}, map[string]bool{}}
 	for state, body := range map[string]string{"queued": wishFor(1), "ended": wishFor(2), "dead": wishFor(3), "told": withCallback(hook)} {
 		res := c.call(t, as(event("POST", "/v1/routines", body, "Idempotency-Key", state), c.tokens["all"]))
 		c.jobs[state] = strings.TrimPrefix(res.Headers["Location"], "/v1/jobs/")

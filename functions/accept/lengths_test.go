@@ -1,17 +1,14 @@
 package accept
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
-	"sort"
 	"strconv"
 	"strings"
 	"testing"
 
-	"routinely/deploy/sim"
-	"routinely/queue"
 	"routinely/shared/api"
-	"routinely/shared/dispatch"
 	"routinely/shared/ledger"
 	"routinely/shared/routine"
 )
@@ -23,75 +20,16 @@ func hostOf(length int) string {
 	return labels + "a" + end // two of them at the end, or one behind a full stop
 }
 
-// longestDescription is how many bytes a description can have with which a job's message is as long as one may be.
-func longestDescription(t *testing.T, f *function) int {
-	t.Helper()
-	f.post(t, described(""))
-	jobs, _, err := f.Ledger.Jobs(t.Context(), ledger.Filter{}, 1, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	row := f.row(t, jobs[0].ID)
-	return sort.Search(queue.MaxEnvelopeBytes, func(n int) bool {
-		row.Request.Description = ptr(strings.Repeat("d", n+1))
-		return dispatch.Envelope(row).Check() != nil
-	})
-}
-
-// fields are those of a request, each with the longest value that it can have and one that is a byte longer.
-func fields(t *testing.T, f *function) map[string][2]string {
-	t.Helper()
-	const url = "https://ci.example.com/"
-	description := longestDescription(t, f)
-	return map[string][2]string{
-		"name":        {strings.Repeat("a", 41), strings.Repeat("a", 42)},
-		"recordName":  {hostOf(253), hostOf(254)},
-		"callbackUrl": {url + strings.Repeat("u", routine.MaxCallbackURL-len(url)), url + strings.Repeat("u", routine.MaxCallbackURL-len(url)+1)},
-		"description": {strings.Repeat("d", description), strings.Repeat("d", description+1)},
-	}
-}
-
-// request is a good request with another value of a field.
+// requestWith is a good request with another value of a field.
 func requestWith(field, value string) string {
 	members := map[string]string{"name": "pr-1", "siteId": "7", "recordName": "pr-1.example.com", "description": ""}
 	members[field] = value
-	var texts []string
-	for name, value := range members {
-		texts = append(texts, sim.Quote(name)+":"+sim.Quote(value))
-	}
-	return "{" + strings.Join(texts, ",") + "}"
+	text, _ := json.Marshal(members) // texts alone
+	return string(text)
 }
 
-func TestLengthsOfFields(t *testing.T) {
+func TestLengthsOfRequests(t *testing.T) {
 	f := start(t)
-	dead := f.dead(t, 1).ID
-	doors := map[string]func(field, value string) map[string]any{
-		"a request": func(field, value string) map[string]any {
-			return event("POST", "/v1/routines", requestWith(field, value))
-		},
-		"a batch": func(field, value string) map[string]any { return batch("[" + requestWith(field, value) + "]") },
-		"a line of a batch": func(field, value string) map[string]any {
-			return batch(requestWith(field, value)+"\n", "Content-Type", mediaNDJSON)
-		},
-		"a correction": func(field, value string) map[string]any {
-			return event("POST", "/v1/dead-letters/"+dead+":redrive", fmt.Sprintf(`{"dryRun":true,"request":{%q:%s}}`, field, sim.Quote(value)))
-		},
-	}
-	for field, values := range fields(t, f) {
-		for door, call := range doors {
-			if field == "description" && door == "a correction" {
-				continue // the message of this job is another one: checkSize is tested with new ones
-			}
-			t.Run(field+" of "+door, func(t *testing.T) {
-				if res := f.call(t, call(field, values[0])); res.StatusCode >= http.StatusBadRequest {
-					t.Errorf("%d bytes: %d %.500s", len(values[0]), res.StatusCode, res.Body)
-				}
-				if res := f.call(t, call(field, values[1])); res.StatusCode != http.StatusUnprocessableEntity && res.StatusCode != http.StatusRequestEntityTooLarge {
-					t.Errorf("%d bytes: %d %.500s", len(values[1]), res.StatusCode, res.Body)
-				}
-			})
-		}
-	}
 	t.Run("an idempotency key", func(t *testing.T) {
 		key := strings.Repeat("k", maxKey)
 		read[routine.Job](t, f.call(t, event("POST", "/v1/routines", requestWith("name", "pr-1"), "Idempotency-Key", key)), http.StatusAccepted)
