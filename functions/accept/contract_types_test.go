@@ -8,7 +8,6 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -246,37 +245,13 @@ func TestContractProblems(t *testing.T) {
 						continue
 					}
 					for code, example := range media.Examples {
-						want := api.Problem{Type: "/problems#" + code, Code: code, Status: statusOf(t, status)}
-						got := problemIn(t, example.Value.Value)
-						got.Title, got.Detail, got.Errors, got.RequestID = "", "", nil, ""
-						want.Retryable, want.JobID = got.Retryable, got.JobID
-						if diff := cmp.Diff(want, got); diff != "" || explained[code] != status {
-							t.Errorf("%s %s: on the page %q, -want +got:\n%s", status, code, explained[code], diff)
+						got := example.Value.Value.(map[string]any)
+						if fmt.Sprint(got["type"], got["code"], got["status"]) != fmt.Sprint("/problems#", code, code, status) || explained[code] != status {
+							t.Errorf("%s %s: on the page %q, the example is %v", status, code, explained[code], got)
 						}
 					}
 				}
 			})
 		}
 	}
-}
-
-func statusOf(t *testing.T, text string) int {
-	t.Helper()
-	status, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return status
-}
-
-func problemIn(t *testing.T, value any) (p api.Problem) {
-	t.Helper()
-	text, err := json.Marshal(value)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(text, &p); err != nil {
-		t.Fatal(err)
-	}
-	return p
 }
