@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"routinely/deploy/local/faults"
+	"routinely/queue"
 	"routinely/shared/api"
 	"routinely/shared/ledger"
 )
@@ -185,7 +186,11 @@ func (c *crew) provoke(t *testing.T, op operation) {
 			expect(403, who, about, nil)
 		}
 	}
-	expect(413, "all", op, func(e map[string]any) { e["body"] = strings.Repeat(" ", api.MaxBatchBytes+1) })
+	longest := queue.MaxMessageBytes
+	if op.path == "/v1/routines:batch" {
+		longest = api.MaxBatchBytes
+	}
+	expect(413, "all", op, func(e map[string]any) { e["body"] = strings.Repeat(" ", longest+1) })
 	expect(415, "all", op, func(e map[string]any) {
 		e["body"], e["headers"].(map[string]string)["Content-Type"] = "a,b", "text/csv"
 	})
