@@ -71,6 +71,9 @@ func TestAccount(t *testing.T) {
 		var jobs []routine.Job
 		for n := range 13 {
 			jobs = append(jobs, f.post(t, wishFor(n)))
+			if got := f.lane(t).OldestWaiting.JobID; got != jobs[0].ID { // accepted at this moment, the first time
+				t.Errorf("got %s, want %s", got, jobs[0].ID)
+			}
 			f.clock.Advance(time.Second)
 		}
 		for _, job := range jobs[:11] { // more than one read of the index finds
