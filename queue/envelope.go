@@ -39,7 +39,7 @@ type Envelope struct {
 	JobID string `json:"jobId"`
 	// Caller is who asked: routine.QueueCaller if the request did not come over HTTP.
 	Caller string `json:"caller,omitempty"`
-	// Limits are what the caller may name and bind, as of the acceptance or the latest redrive.
+	// Limits are what the caller may name and bind: those at the acceptance or at the latest redrive.
 	Limits routine.Limits `json:"limits,omitzero"`
 	// AcceptedAt is when the request was accepted, by our clock. ProducedAt is when another program made it, by that program's clock; zero if
 	// it did not say.

@@ -71,8 +71,8 @@ func (s *Service) create(ctx context.Context, pending []*admission) {
 	}
 }
 
-// send sends each job that no worker has told anything of: whoever recorded it can have failed before it was sent, and to send it twice is
-// harmless.
+// send sends each job that no worker has begun with, those of earlier requests too: the request that recorded such a job can have failed before
+// it sent the job. Sending twice is harmless.
 func (s *Service) send(ctx context.Context, pending []*admission) {
 	var rows []ledger.Row
 	seen := map[string]bool{}
@@ -100,7 +100,7 @@ func (s *Service) send(ctx context.Context, pending []*admission) {
 	}
 }
 
-// markDue makes sure that the janitor sends what MNS did not confirm. The error is the problem of a job of which neither is confirmed.
+// markDue makes sure that the janitor sends what MNS did not confirm. A job has an error if neither its message nor that mark is confirmed.
 func (s *Service) markDue(ctx context.Context, failed []ledger.Changed) []ledger.Changed {
 	if len(failed) == 0 {
 		return nil

@@ -43,7 +43,7 @@ func (s *Service) createRoutine(r *http.Request) (reply, error) {
 	return out, nil
 }
 
-// job tells of one job.
+// job answers with one job.
 func (s *Service) job(r *http.Request) (reply, error) {
 	job, err := s.Ledger.Job(r.Context(), r.PathValue("id"))
 	if err != nil {

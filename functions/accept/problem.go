@@ -120,7 +120,7 @@ func notRecorded(err error) problem {
 	return ledgerFailed(err).with(detail)
 }
 
-// notQueued is the problem of a recorded job of which neither MNS has confirmed the message nor the ledger that a send is due.
+// notQueued is the problem of a recorded job if MNS has not confirmed its message and the ledger has not confirmed that a send is due.
 func notQueued(send, mark error) problem {
 	p := problemQueue.with("The job is recorded, and neither the queue nor the ledger has confirmed that it will be sent. " + mayHappen)
 	p.cause, p.retryAfter = errors.Join(send, mark), max(retryAfter, fault.From(send).RetryAfter)

@@ -197,7 +197,7 @@ func Left(list []routine.Left) Fields {
 	return f
 }
 
-// Redrives tells of redrives, a line for each.
+// Redrives shows redrives, a line for each.
 func Redrives(list []routine.Redrive) Fields {
 	f := make(Fields, len(list))
 	for i, r := range list {
@@ -250,7 +250,7 @@ func pause(d time.Duration) string {
 	return Plural(int(math.Ceil(d.Minutes())), "minute")
 }
 
-// Attempts tells of failed tries, a line for each.
+// Attempts shows failed tries, a line for each.
 func Attempts(list []routine.Attempt) Fields {
 	f := make(Fields, len(list))
 	for i, try := range list {

@@ -20,7 +20,7 @@ type verbs struct{ *cli.App }
 // Command returns the command jobs.
 func Command(app *cli.App) *cobra.Command {
 	a := verbs{app}
-	return cli.Group("jobs", "List, show, watch and cancel jobs, tell of their ends again", a.list(), a.get(), a.watch(), a.cancel(), a.notify())
+	return cli.Group("jobs", "List, show, watch and cancel jobs, send their callbacks again", a.list(), a.get(), a.watch(), a.cancel(), a.notify())
 }
 
 // jobID is what the commands about one job want.
@@ -187,7 +187,7 @@ func (a verbs) showChange(job routine.Job) error {
 
 func (a verbs) notify() *cobra.Command {
 	return &cobra.Command{
-		Use: "notify ID", Short: "Tell of a job's end once more", Args: cli.One(jobID), ValidArgsFunction: a.completeIDs("", false),
+		Use: "notify ID", Short: "Send the callback of an ended job again", Args: cli.One(jobID), ValidArgsFunction: a.completeIDs("", false),
 		RunE: a.Call(func(ctx context.Context, c *client.Client, args []string) error {
 			job, err := c.Notify(ctx, args[0])
 			if err != nil {
