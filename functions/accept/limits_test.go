@@ -145,6 +145,20 @@ func requestWith(field, value string) string {
 
 func TestLengthsOfRequests(t *testing.T) {
 	f := start(t)
+	url := func(length int) string {
+		const host = "https://ci.example.com/"
+		return host + strings.Repeat("u", length-len(host))
+	}
+	for field, values := range map[string][2]string{
+		"name": {strings.Repeat("a", routine.MaxName), strings.Repeat("a", routine.MaxName+1)}, "recordName": {hostOf(253), hostOf(254)},
+		"callbackUrl": {url(routine.MaxCallbackURL), url(routine.MaxCallbackURL + 1)},
+	} {
+		t.Run("a "+field+" at its longest is taken, and one byte more is refused", func(t *testing.T) {
+			f.post(t, requestWith(field, values[0]))
+			f.queued(t)
+			f.refuses(t, event("POST", "/v1/routines", requestWith(field, values[1])), http.StatusUnprocessableEntity, "invalid-request")
+		})
+	}
 	t.Run("an idempotency key", func(t *testing.T) {
 		key := strings.Repeat("k", maxKey)
 		read[routine.Job](t, f.call(t, event("POST", "/v1/routines", requestWith("name", "pr-1"), "Idempotency-Key", key)), http.StatusAccepted)
