@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"routinely/deploy/local/faults"
 	"routinely/deploy/sim"
 	"routinely/shared/api"
 	"routinely/shared/ledger"
@@ -134,7 +133,7 @@ func TestNotify(t *testing.T) {
 		f := start(t)
 		job := f.post(t, withCallback(hook))
 		f.succeeds(t, job.ID)
-		breaks(t, f.mns, faults.Rule{Times: -1, Fault: faults.Fault{Answer: faults.Error, Status: 500, Code: "InternalError"}})
+		breaks(t, f.mns, mnsDown)
 		if done := read[routine.Job](t, f.call(t, notify(job.ID)), 200); done.Callback != nil || f.row(t, job.ID).DueAt.IsZero() {
 			t.Errorf("got %+v", done)
 		}

@@ -116,14 +116,6 @@ func TestCallers(t *testing.T) {
 			t.Errorf("got %+v", own)
 		}
 	})
-	t.Run("need no credentials for the pages", func(t *testing.T) {
-		f, _ := guarded(t, 0)
-		for _, path := range []string{"/healthz", "/problems", "/openapi.yaml"} {
-			if res := f.call(t, event("GET", path, "")); res.StatusCode != 200 {
-				t.Errorf("%s: %+v", path, res)
-			}
-		}
-	})
 	t.Run("are known by the signature of a webhook, whose id is the key", func(t *testing.T) {
 		f, _ := guarded(t, 0)
 		headers := signedWebhook(t, "msg_1", good, f.clock.Now())

@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"routinely/deploy/local/faults"
 	"routinely/queue"
 	"routinely/shared/api"
 	"routinely/shared/ledger"
@@ -199,7 +198,7 @@ func (c *crew) provoke(t *testing.T, op operation) {
 	if got := c.ask(t, "all", op, nil); got/100 != 2 {
 		t.Errorf("status %d of a good request", got)
 	}
-	breaks(t, c.ots, faults.Rule{Times: -1, Fault: faults.Fault{Answer: faults.Error, Status: 503, Code: "OTSServerUnavailable"}})
+	breaks(t, c.ots, otsDown)
 	expect(503, "all", op, nil)
 	c.Ledger = nil
 	expect(500, "all", op, nil)

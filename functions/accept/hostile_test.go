@@ -83,9 +83,7 @@ func (f *function) bury(t *testing.T, text string) {
 	row := ledger.Unreadable(routine.Job{ID: "buried-" + strconv.Itoa(len(text)), Caller: text, AcceptedAt: f.clock.Now()}, routine.Attempt{
 		At: f.clock.Now(), Step: routine.Step(text), Kind: text, Code: text, Message: text, RequestID: text, Hint: text,
 	}, text, ledger.Worker, nil, &routine.Received{Encoding: routine.TextEncoding, Body: text})
-	if made := f.Ledger.Create(t.Context(), row)[0]; made.Err != nil {
-		t.Fatal(made.Err)
-	}
+	f.files(t, row)
 }
 
 func TestLogIsNotInjected(t *testing.T) {

@@ -255,9 +255,7 @@ func (f *function) unreadable(t *testing.T, id string) *routine.Received {
 	row := ledger.Unreadable(routine.Job{ID: id, AcceptedAt: f.clock.Now()}, routine.Attempt{
 		At: f.clock.Now(), Kind: "invalid", Code: "InvalidRequest", Message: "m", Hint: "h",
 	}, "r", ledger.Trigger, []routine.Problem{{Pointer: "/name", Code: "value", Detail: "d"}}, received)
-	if made := f.Ledger.Create(t.Context(), row)[0]; made.Err != nil {
-		t.Fatal(made.Err)
-	}
+	f.files(t, row)
 	return received
 }
 
@@ -276,11 +274,7 @@ func (f *function) deadOnes(t testing.TB, count int) []string {
 		f.die(&row, "SiteParameterNotMatch")
 		rows = append(rows, row)
 	}
-	for _, made := range f.Ledger.Create(t.Context(), rows...) {
-		if made.Err != nil {
-			t.Fatal(made.Err)
-		}
-	}
+	f.files(t, rows...)
 	f.clock.Advance(time.Second)
 	return out
 }

@@ -243,9 +243,7 @@ func TestLengthsOfFilters(t *testing.T) {
 		for n := range 2 {
 			job := routine.Job{ID: strings.Repeat("i", 254) + strconv.Itoa(n), AcceptedAt: f.clock.Now()}
 			row := ledger.Unreadable(job, routine.Attempt{At: f.clock.Now(), Kind: "invalid"}, "unreadable", ledger.Worker, nil, nil)
-			if made := f.Ledger.Create(t.Context(), row)[0]; made.Err != nil {
-				t.Fatal(made.Err)
-			}
+			f.files(t, row)
 		}
 		list := read[api.DeadLetterList](t, f.call(t, asking("GET", "/v1/dead-letters", "limit", "1")), http.StatusOK)
 		e := asking("GET", "/v1/dead-letters", "cursor", list.Next)
@@ -258,9 +256,7 @@ func TestLengthsOfFilters(t *testing.T) {
 		for n := range maxCodes + 1 {
 			job := routine.Job{ID: strconv.Itoa(n), AcceptedAt: g.clock.Now()}
 			failure := routine.Attempt{At: g.clock.Now(), Kind: "invalid", Code: strconv.Itoa(n)}
-			if made := g.Ledger.Create(t.Context(), ledger.Unreadable(job, failure, "unreadable", ledger.Worker, nil, nil))[0]; made.Err != nil {
-				t.Fatal(made.Err)
-			}
+			g.files(t, ledger.Unreadable(job, failure, "unreadable", ledger.Worker, nil, nil))
 		}
 		if got := g.letters(t, map[string]string{"counts": "true"}).Counts; len(got.Codes) != maxCodes || got.Total != maxCodes+1 {
 			t.Errorf("%d codes of %d", len(got.Codes), got.Total)

@@ -17,8 +17,13 @@ import (
 
 // Faults of the services behind the function.
 var (
-	mnsDown = faults.Rule{Times: -1, Fault: faults.Fault{Answer: faults.Error, Status: 500, Code: "InternalError"}}
-	otsDown = faults.Rule{Times: -1, Fault: faults.Fault{Answer: faults.Error, Status: 503, Code: "OTSServerUnavailable"}}
+	refusedByOTS = faults.Fault{Answer: faults.Error, Status: 503, Code: "OTSServerUnavailable"}
+	refusedByMNS = faults.Fault{Answer: faults.Error, Status: 500, Code: "InternalError"}
+	lostBefore   = faults.Fault{Answer: faults.Reset}
+	lostAfter    = faults.Fault{Answer: faults.Reset, Execute: true}
+
+	mnsDown = faults.Rule{Times: -1, Fault: refusedByMNS}
+	otsDown = faults.Rule{Times: -1, Fault: refusedByOTS}
 )
 
 // due lists the jobs of which something is due within a minute.
@@ -58,11 +63,7 @@ func TestQueueTrouble(t *testing.T) {
 	}
 	t.Run("refuses no item of a batch, and what is sent again is due no longer", func(t *testing.T) {
 		f := start(t)
-		var items []string
-		for n := range 40 {
-			items = append(items, wishFor(n))
-		}
-		body := "[" + strings.Join(items, ",") + "]"
+		body := wishes(40)
 		breaks(t, f.mns, mnsDown)
 		if got := read[api.BatchResult](t, f.call(t, batch(body, "Idempotency-Key", "b")), 202); got.Accepted != 40 || len(f.due(t)) != 40 {
 			t.Errorf("got %+v, %d due", got, len(f.due(t)))
@@ -97,11 +98,7 @@ func TestLedgerTrouble(t *testing.T) {
 	t.Run("costs a batch one call, not one for each item", func(t *testing.T) {
 		f := start(t)
 		breaks(t, f.ots, otsDown)
-		var items []string
-		for n := range 200 {
-			items = append(items, wishFor(n))
-		}
-		f.call(t, batch("["+strings.Join(items, ",")+"]"))
+		f.call(t, batch(wishes(200)))
 		if calls := len(f.ots.Faults().Calls()); calls > 3 {
 			t.Errorf("%d calls", calls)
 		}
@@ -109,8 +106,7 @@ func TestLedgerTrouble(t *testing.T) {
 	t.Run("says that a request may still be carried out if an answer was lost", func(t *testing.T) {
 		f := start(t)
 		breaks(t, f.ots,
-			faults.Rule{Action: "BatchWriteRow", Fault: faults.Fault{Answer: faults.Reset, Execute: true}},
-			faults.Rule{Action: "BatchGetRow", Fault: faults.Fault{Answer: faults.Error, Status: 503, Code: "OTSServerUnavailable"}},
+			faults.Rule{Action: "BatchWriteRow", Fault: lostAfter}, faults.Rule{Action: "BatchGetRow", Fault: refusedByOTS},
 		)
 		p := read[api.Problem](t, f.call(t, event("POST", "/v1/routines", good, "Idempotency-Key", "k")), 503)
 		if !strings.Contains(p.Detail, "may still be carried out") {
@@ -138,9 +134,7 @@ func TestReplay(t *testing.T) {
 	t.Run("sends a job that was recorded before its sender ended", func(t *testing.T) {
 		f := start(t)
 		id := queue.KeyedJobID(anonymous, "k1")
-		if made := f.Ledger.Create(t.Context(), ledger.NewRow(routine.Job{ID: id, Caller: anonymous, Key: "k1", AcceptedAt: now, Request: wish}))[0]; made.Err != nil {
-			t.Fatal(made.Err)
-		}
+		f.files(t, ledger.NewRow(routine.Job{ID: id, Caller: anonymous, Key: "k1", AcceptedAt: now, Request: wish}))
 		f.clock.Advance(time.Hour)
 		res := f.call(t, event("POST", "/v1/routines", good, "Idempotency-Key", "k1"))
 		if job := read[routine.Job](t, res, 202); job.ID != id || res.Headers["Idempotency-Replayed"] != "true" {
@@ -174,13 +168,6 @@ type call struct {
 	nth     int
 	outcome faults.Fault
 }
-
-var (
-	refusedByOTS = faults.Fault{Answer: faults.Error, Status: 503, Code: "OTSServerUnavailable"}
-	refusedByMNS = faults.Fault{Answer: faults.Error, Status: 500, Code: "InternalError"}
-	lostBefore   = faults.Fault{Answer: faults.Reset}
-	lostAfter    = faults.Fault{Answer: faults.Reset, Execute: true}
-)
 
 // TestCallsFail breaks the calls behind each route. Whatever the first answer, the same request sent again reaches what it is for: see outcomes.
 func TestCallsFail(t *testing.T) {

@@ -91,7 +91,7 @@ func TestRedrive(t *testing.T) {
 	t.Run("counts a job whose message MNS did not confirm, and leaves it due", func(t *testing.T) {
 		f := start(t)
 		job := f.dead(t, 1)
-		breaks(t, f.mns, faults.Rule{Times: -1, Fault: faults.Fault{Answer: faults.Error, Status: 500, Code: "InternalError"}})
+		breaks(t, f.mns, mnsDown)
 		if done := f.redrive(t, `{"all":true}`); done.Count != 1 || len(done.Failed) != 0 {
 			t.Errorf("got %+v", done)
 		}
@@ -199,7 +199,7 @@ func TestRedrive(t *testing.T) {
 		f := start(t)
 		all := f.deadOnes(t, 50)
 		breaks(t, f.ots, faults.Rule{
-			Action: "BatchWriteRow", Skip: 7, Times: 3, Fault: faults.Fault{Answer: faults.Error, Status: 503, Code: "OTSServerUnavailable"},
+			Action: "BatchWriteRow", Skip: 7, Times: 3, Fault: refusedByOTS,
 		})
 		sum := 0
 		for body, calls := `{"all":true}`, 0; ; calls++ {
