@@ -14,11 +14,6 @@ import (
 	"routinely/shared/routine"
 )
 
-func begins(r *ledger.Row) error {
-	r.Begin(1, routine.Progress{}, after(1))
-	return nil
-}
-
 var errRefused = errors.New("not this one")
 
 // butTheFirst begins jobs other than the first, which it refuses.
@@ -34,8 +29,8 @@ func TestChange(t *testing.T) {
 		for call := 2; call <= 3; call++ { // before the index rows, and between them and the row
 			b := newBook(t)
 			b.create(t, newRow(1))
-			slow := b.before(t, call, func() { b.change(t, newRow(1).ID, func(r *ledger.Row) { r.Answered(noon, 0) }) })
-			got, err := slow.Change(t.Context(), newRow(1).ID, death)
+			slow := b.before(t, call, func() { b.change(t, newRow(1).ID, func(r *ledger.Row) error { r.Answered(noon, 0); return nil }) })
+			got, err := slow.Change(t.Context(), newRow(1).ID, dies(5, "Taken"))
 			if err != nil || got.State != routine.DeadLettered || got.AnsweredAt.IsZero() {
 				t.Errorf("before call %d: %s, answered %s, %v", call, got.State, got.AnsweredAt, err)
 			}
@@ -46,7 +41,7 @@ func TestChange(t *testing.T) {
 		b := newBook(t)
 		b.create(t, newRow(1))
 		b.breaks(t, partly(t, 1+6, 0, "OTSRowOperationConflict", false)) // the list of its new state, six of dead letters
-		b.steps(t, newRow(1).ID, death)
+		b.change(t, newRow(1).ID, dies(5, "Taken"))
 		b.wantListed(t, newRow(1).ID)
 	})
 	t.Run("is asked again about the row as it is then, and may refuse", func(t *testing.T) {
@@ -106,7 +101,7 @@ func TestChangeAll(t *testing.T) {
 			b.create(t, newRows(100)...)
 			b.calls()
 			b.breaks(t, faults.Rule{Action: fails, Times: -1, Fault: faults.Fault{Answer: faults.HTML}})
-			for _, done := range b.ChangeAll(t.Context(), idsOf(newRows(100)), death) {
+			for _, done := range b.ChangeAll(t.Context(), idsOf(newRows(100)), dies(5, "Taken")) {
 				if codeOf(done.Err) != "unavailable HTTP502" {
 					t.Fatal(done.Err)
 				}
@@ -121,7 +116,7 @@ func TestUpdate(t *testing.T) {
 		b := newBook(t)
 		row := b.create(t, newRow(1))[0]
 		b.calls()
-		next, err := b.Update(t.Context(), row, dies(5, "Taken"))
+		next, err := update(t, b.Ledger, row, dies(5, "Taken"))
 		b.wantCalls(t, "BatchWriteRow", "BatchWriteRow", "BatchWriteRow")
 		got, readErr := b.Row(t.Context(), row.ID)
 		if diff := cmp.Diff(next.Shown(), got.Shown()); diff != "" || err != nil || readErr != nil {
@@ -135,7 +130,7 @@ func TestUpdate(t *testing.T) {
 		b := newBook(t)
 		row := b.create(t, newRow(1))[0]
 		b.change(t, row.ID, succeeds)
-		if _, err := b.Update(t.Context(), row, dies(5, "Taken")); codeOf(err) != "conflict Changed" {
+		if _, err := update(t, b.Ledger, row, dies(5, "Taken")); codeOf(err) != "conflict Changed" {
 			t.Errorf("got %v", err)
 		}
 		b.wantListed(t, row.ID)
@@ -145,24 +140,24 @@ func TestUpdate(t *testing.T) {
 		row := b.create(t, newRow(1))[0]
 		for call := range 2 {
 			b.breaks(t, faults.Rule{Action: "BatchWriteRow", Skip: call, Times: 2, Fault: faults.Fault{Answer: faults.Reset}})
-			if _, err := b.Update(t.Context(), row, dies(5, "Taken")); !fault.HasKind(err, fault.Unavailable) {
+			if _, err := update(t, b.Ledger, row, dies(5, "Taken")); !fault.HasKind(err, fault.Unavailable) {
 				t.Errorf("got %v", err)
 			}
 			b.server.Faults().Clear()
 		}
-		if _, err := b.Update(t.Context(), row, dies(5, "Taken")); err != nil {
+		if _, err := update(t, b.Ledger, row, dies(5, "Taken")); err != nil {
 			t.Error(err)
 		}
 		b.wantListed(t, row.ID)
 	})
 	t.Run("refuses a row of a list, whose history it would erase", func(t *testing.T) {
 		b := newBook(t)
-		b.create(t, deadRows(1, func(int) string { return "Taken" })...)
+		b.create(t, deadRows(1)...)
 		rows, _, err := b.DeadLetters(t.Context(), ledger.DeadFilter{}, 10, "")
 		if err != nil || len(rows) != 1 {
 			t.Fatalf("%d rows, %v", len(rows), err)
 		}
-		if _, err := b.Update(t.Context(), rows[0], redriven(t, 9)); codeOf(err) != "internal PartialRow" {
+		if _, err := update(t, b.Ledger, rows[0], redriven(9)); codeOf(err) != "internal PartialRow" {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -187,11 +182,11 @@ func TestLostAnswer(t *testing.T) {
 			return newRow(2).ID, made.Row.Write, made.Err
 		},
 		"of a row": func(l *ledger.Ledger, existing ledger.Row) (string, string, error) {
-			row, err := l.Update(t.Context(), existing, func(r *ledger.Row) { _ = begins(r) })
+			row, err := update(t, l, existing, begins)
 			return existing.ID, row.Write, err
 		},
 		"of a row after its index rows": func(l *ledger.Ledger, existing ledger.Row) (string, string, error) {
-			row, err := l.Update(t.Context(), existing, dies(5, "Taken"))
+			row, err := update(t, l, existing, dies(5, "Taken"))
 			return existing.ID, row.Write, err
 		},
 	}
@@ -224,7 +219,7 @@ func TestLostAnswer(t *testing.T) {
 		row := b.create(t, newRow(1))[0]
 		b.breaks(t, lost("BatchWriteRow", 0, 2))
 		b.breaks(t, faults.Rule{Action: "BatchGetRow", Times: 2, Fault: faults.Fault{Answer: faults.Reset}})
-		if _, err := b.Update(t.Context(), row, func(r *ledger.Row) { r.Write = "mark" }); !fault.HasKind(err, fault.Unavailable) {
+		if _, err := update(t, b.Ledger, row, func(r *ledger.Row) error { r.Write = "mark"; return nil }); !fault.HasKind(err, fault.Unavailable) {
 			t.Errorf("got %v", err)
 		}
 		b.server.Faults().Clear()
@@ -236,7 +231,7 @@ func TestLostAnswer(t *testing.T) {
 
 // TestKill ends a writer before each of its calls: read, index rows, row, deletes.
 func TestKill(t *testing.T) {
-	for name, change := range map[string]step{"a death": death, "a hand-over that was not sent": handOver} {
+	for name, change := range map[string]step{"a death": dies(5, "Taken"), "a hand-over that was not sent": handsOver} {
 		for call := 1; call <= 4; call++ {
 			t.Run(fmt.Sprintf("before call %d of %s leaves a job that is listed right", call, name), func(t *testing.T) {
 				b := newBook(t)
@@ -245,7 +240,7 @@ func TestKill(t *testing.T) {
 					t.Errorf("error %v", err)
 				}
 				b.wantListed(t, newRow(1).ID)
-				b.steps(t, newRow(1).ID, change)
+				b.change(t, newRow(1).ID, change)
 				b.wantListed(t, newRow(1).ID)
 			})
 		}
@@ -257,8 +252,8 @@ func TestHistory(t *testing.T) {
 	row := newRow(1)
 	row.Request.CallbackURL = "https://ci.example/hook?secret"
 	b.create(t, row)
-	b.steps(t, row.ID, death, redrive, death)
-	got := b.change(t, row.ID, func(r *ledger.Row) { _ = sent(r) })
+	b.change(t, row.ID, dies(5, "Taken"), redriven(60), dies(5, "Taken"))
+	got := b.change(t, row.ID, sent)
 	t.Run("is kept by every write", func(t *testing.T) {
 		read, err := b.Row(t.Context(), row.ID)
 		if diff := cmp.Diff(got.Job, read.Job); diff != "" || err != nil {
@@ -278,7 +273,7 @@ func TestHistory(t *testing.T) {
 func TestRows(t *testing.T) {
 	t.Run("answers in the order of the ids, whole, in one call for a delivery of ten", func(t *testing.T) {
 		b := newBook(t)
-		b.create(t, deadRows(9, func(int) string { return "Taken" })...)
+		b.create(t, deadRows(9)...)
 		b.calls()
 		ids := append([]string{"", newRow(8).ID, "nobody"}, idsOf(newRows(9))...)
 		found, err := b.Rows(t.Context(), ids)

@@ -73,11 +73,8 @@ func TestCreate(t *testing.T) {
 	t.Run("takes a thousand jobs in few calls", func(t *testing.T) {
 		b := newBook(t)
 		b.create(t, newRows(1000)...)
-		if n := len(b.calls()); n > 50 {
-			t.Errorf("%d calls", n)
-		}
-		if got := listed(t, b.Ledger, ledger.Filter{}, 100); len(got) != 1000 {
-			t.Errorf("%d jobs are listed", len(got))
+		if calls, got := b.calls(), listed(t, b.Ledger, ledger.Filter{}, 100); len(calls) > 50 || len(got) != 1000 {
+			t.Errorf("%d calls, %d jobs are listed", len(calls), len(got))
 		}
 	})
 	t.Run("refuses what it could not store, and only that", func(t *testing.T) {

@@ -9,38 +9,10 @@ import (
 
 	"routinely/deploy/local/faults"
 	"routinely/shared/ledger"
-	"routinely/shared/routine"
 )
 
-// step is a change of a job that may be refused.
-type step func(*ledger.Row) error
-
-// steps makes changes of a job, none of which is refused.
-func (b *book) steps(t testing.TB, id string, steps ...step) {
-	t.Helper()
-	for _, step := range steps {
-		if _, err := b.Change(t.Context(), id, step); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-func death(r *ledger.Row) error { dies(5, "Taken")(r); return nil }
-
-func redrive(r *ledger.Row) error { return r.Redrive("olga", "", nil, after(1), after(1), after(1)) }
-
-// handOver makes a job due an hour after noon.
-func handOver(r *ledger.Row) error {
-	r.HandOver(r.Number+1, ledger.HandOver{Failure: failureAt(5, "Busy"), Counted: true}, after(60))
-	return nil
-}
-
-func sent(r *ledger.Row) error { return r.Sent(r.Redriven, r.Number, "k1", noon) }
-
-// notify makes a callback due when that of death was: a clock may be coarse.
-func notify(r *ledger.Row) error { return r.CallbackDue(after(0).Add(5 * time.Second)) }
-
-func callbackFailed(r *ledger.Row) error { return r.CallbackFailed(r.Redriven, 8, 500) }
+// notify makes a callback due when that of the death was: a clock may be coarse.
+func notify(r *ledger.Row) error { return r.CallbackDue(noon.Add(5 * time.Second)) }
 
 // rowsOfDead are a dead letter's: those that a queued job has too, but for its state, and six lists of dead letters.
 const rowsOfDead = rowsOfQueued + 6
@@ -51,21 +23,21 @@ func TestIndexRowsThatAreLeft(t *testing.T) {
 		b := newBook(t)
 		b.create(t, newRows(16)...)
 		b.calls()
-		for _, done := range b.ChangeAll(t.Context(), idsOf(newRows(16)), death) {
+		for _, done := range b.ChangeAll(t.Context(), idsOf(newRows(16)), dies(5, "Taken")) {
 			if done.Err != nil {
 				t.Fatal(done.Err)
 			}
 		}
 		b.wantCalls(t, "BatchGetRow", "BatchWriteRow", "BatchWriteRow", "BatchWriteRow")
 		b.wantRows(t, 16*rowsOfDead)
-		b.steps(t, newRow(1).ID, redrive, death)
+		b.change(t, newRow(1).ID, redriven(60), dies(5, "Taken"))
 		b.wantRows(t, 16*rowsOfDead)
 	})
 	t.Run("are deleted although the caller goes away", func(t *testing.T) {
 		b := newBook(t)
-		row := b.create(t, newRow(1))[0]
+		b.create(t, newRow(1))
 		ctx, cancel := context.WithCancel(t.Context())
-		if _, err := b.before(t, 3, cancel).Update(ctx, row, succeeds); err != nil {
+		if _, err := b.before(t, 4, cancel).Change(ctx, newRow(1).ID, succeeds); err != nil {
 			t.Fatal(err)
 		}
 		b.wantRows(t, rowsOfQueued)
@@ -77,10 +49,10 @@ func TestIndexRowsThatAreLeft(t *testing.T) {
 		t.Run("stay if "+name+", which is no failure of the change and does no harm", func(t *testing.T) {
 			b := newBook(t)
 			b.create(t, newRow(1))
-			b.steps(t, newRow(1).ID, death)
+			b.change(t, newRow(1).ID, dies(5, "Taken"))
 			rule.Skip = 2 // index rows, row
 			b.breaks(t, rule)
-			b.steps(t, newRow(1).ID, redrive)
+			b.change(t, newRow(1).ID, redriven(60))
 			b.wantRows(t, rowsOfQueued+1+7) // due, and all that the dead letter had
 			b.wantListed(t, newRow(1).ID)
 		})
@@ -89,7 +61,7 @@ func TestIndexRowsThatAreLeft(t *testing.T) {
 		b := newBook(t)
 		b.create(t, newRow(1))
 		for round, name := range []string{"other", "pr-1"} {
-			b.steps(t, newRow(1).ID, death, func(r *ledger.Row) error {
+			b.change(t, newRow(1).ID, dies(5, "Taken"), func(r *ledger.Row) error {
 				corrected, at := r.Request, after(1+round)
 				corrected.Name = name
 				return r.Redrive("olga", "", &corrected, at, at, at)
@@ -103,17 +75,17 @@ func TestIndexRowsThatAreLeft(t *testing.T) {
 		deletes   int
 		meanwhile []step
 	}{
-		"a death, after a redrive and another death": {nil, death, 4, []step{redrive, death}},
-		"a send, after it was due again":             {[]step{death}, sent, 3, []step{notify}},
-		"a callback due, after it failed again":      {[]step{death, sent, callbackFailed}, notify, 4, []step{sent, callbackFailed}},
+		"a death, after a redrive and another death": {nil, dies(5, "Taken"), 4, []step{redriven(60), dies(5, "Taken")}},
+		"a send, after it was due again":             {[]step{dies(5, "Taken")}, sent, 3, []step{notify}},
+		"a callback due, after it failed again":      {[]step{dies(5, "Taken"), sent, callbackFailed}, notify, 4, []step{sent, callbackFailed}},
 	} {
 		t.Run("are all that is taken by a delete that comes late: of "+name, func(t *testing.T) {
 			b := newBook(t)
 			row := newRow(1)
 			row.Request.CallbackURL = "https://ci.example/hook"
 			b.create(t, row)
-			b.steps(t, row.ID, test.before...)
-			late := b.before(t, test.deletes, func() { b.steps(t, row.ID, test.meanwhile...) })
+			b.change(t, row.ID, test.before...)
+			late := b.before(t, test.deletes, func() { b.change(t, row.ID, test.meanwhile...) })
 			if _, err := late.Change(t.Context(), row.ID, test.late); err != nil {
 				t.Fatal(err)
 			}
@@ -129,15 +101,15 @@ func TestSweep(t *testing.T) {
 		killed  int
 		remains int
 	}{
-		"between the index rows and the row": {nil, handOver, 3, rowsOfQueued},
-		"before it deleted what is left":     {nil, death, 4, rowsOfDead},
+		"between the index rows and the row": {nil, handsOver, 3, rowsOfQueued},
+		"before it deleted what is left":     {nil, dies(5, "Taken"), 4, rowsOfDead},
 		// What is left of the list by state, and of those of dead letters by a value, is not swept.
-		"before it deleted the dead letter": {[]step{death}, redrive, 4, rowsOfQueued + 1 + 6},
+		"before it deleted the dead letter": {[]step{dies(5, "Taken")}, redriven(60), 4, rowsOfQueued + 1 + 6},
 	} {
 		t.Run("deletes what a process left that was killed "+name, func(t *testing.T) {
 			b := newBook(t)
 			b.create(t, newRow(1))
-			b.steps(t, newRow(1).ID, test.before...)
+			b.change(t, newRow(1).ID, test.before...)
 			_, err := b.killed(t, test.killed).Change(t.Context(), newRow(1).ID, test.change)
 			if (err == nil) != (test.killed == 4) {
 				t.Fatal(err)
@@ -153,7 +125,7 @@ func TestSweep(t *testing.T) {
 		b.create(t, newRow(1))
 		b.clock.Advance(time.Hour)
 		slow := b.before(t, 3, func() { b.sweep(t) })
-		if _, err := slow.Change(t.Context(), newRow(1).ID, handOver); err != nil {
+		if _, err := slow.Change(t.Context(), newRow(1).ID, handsOver); err != nil {
 			t.Fatal(err)
 		}
 		b.wantListed(t, newRow(1).ID)
@@ -161,11 +133,11 @@ func TestSweep(t *testing.T) {
 	t.Run("leaves the index row that was put again since it was read", func(t *testing.T) {
 		b := newBook(t)
 		b.create(t, newRow(1))
-		if _, err := b.killed(t, 3).Change(t.Context(), newRow(1).ID, handOver); err == nil {
+		if _, err := b.killed(t, 3).Change(t.Context(), newRow(1).ID, handsOver); err == nil {
 			t.Fatal("the writer was not killed")
 		}
 		b.clock.Advance(2 * time.Minute)
-		slow := b.before(t, 3, func() { b.steps(t, newRow(1).ID, handOver) }) // after the index and the row are read
+		slow := b.before(t, 3, func() { b.change(t, newRow(1).ID, handsOver) }) // after the index and the row are read
 		if rows, _, err := slow.Due(t.Context(), later, 10); err != nil || len(rows) != 0 {
 			t.Fatalf("%d rows, %v", len(rows), err)
 		}
@@ -187,10 +159,10 @@ func TestDue(t *testing.T) {
 	b := newBook(t)
 	b.create(t, newRows(7)...)
 	for n, second := range []int{50, 40, 30, 20, 10, 10, 10} {
-		b.steps(t, newRow(n).ID, func(r *ledger.Row) error { return r.Due(noon.Add(time.Duration(second) * time.Second)) })
+		b.change(t, newRow(n).ID, func(r *ledger.Row) error { return r.Due(noon.Add(time.Duration(second) * time.Second)) })
 	}
-	b.steps(t, newRow(5).ID, sent)
-	b.change(t, newRow(6).ID, func(r *ledger.Row) { r.Begin(1, routine.Progress{}, noon) })
+	b.change(t, newRow(5).ID, sent)
+	b.change(t, newRow(6).ID, begins)
 	t.Run("lists what is due by now and was not sent or begun, the longest due first, so many at most", func(t *testing.T) {
 		for limit, want := range map[int][]string{
 			3: {"job-000004", "job-000003", "job-000002"}, 100: {"job-000004", "job-000003", "job-000002", "job-000001"},
@@ -204,12 +176,12 @@ func TestDue(t *testing.T) {
 	t.Run("lists whole rows, so that writing one keeps its history", func(t *testing.T) {
 		b := newBook(t)
 		b.create(t, newRow(1))
-		b.steps(t, newRow(1).ID, handOver)
+		b.change(t, newRow(1).ID, handsOver)
 		rows, _, err := b.Due(t.Context(), later, 10)
 		if err != nil || len(rows) != 1 {
 			t.Fatalf("%d rows, %v", len(rows), err)
 		}
-		if _, err := b.Update(t.Context(), rows[0], func(r *ledger.Row) { _ = sent(r) }); err != nil {
+		if _, err := update(t, b.Ledger, rows[0], sent); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := b.Row(t.Context(), newRow(1).ID); err != nil || len(got.Attempts) != 1 || !got.DueAt.IsZero() {

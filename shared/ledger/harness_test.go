@@ -84,11 +84,12 @@ func (b *book) before(t testing.TB, n int, do func()) *ledger.Ledger {
 func (b *book) killed(t testing.TB, n int) *ledger.Ledger {
 	calls := 0
 	return b.connect(t, func(c *ledger.Config) {
-		c.Credentials = func() (string, string, string) {
-			if calls++; calls >= n {
-				return localtest.AccessKeyID, "wrong", ""
+		c.Credentials = func() (id, secret, token string) {
+			if id, secret, token = localtest.Credentials(); calls+1 >= n {
+				secret = "wrong"
 			}
-			return localtest.Credentials()
+			calls++
+			return id, secret, token
 		}
 	})
 }
@@ -142,10 +143,10 @@ func newRows(n int) []ledger.Row {
 }
 
 // deadRows are jobs that are dead from the first, each as many seconds after noon as its number says.
-func deadRows(n int, code func(n int) string) []ledger.Row {
+func deadRows(n int) []ledger.Row {
 	rows := newRows(n)
-	for i, row := range rows {
-		rows[i] = ledger.Unreadable(row.Job, failureAt(i, code(i)), "it would fail again", ledger.Worker, nil, nil)
+	for i := range rows {
+		_ = dies(i, "Taken")(&rows[i])
 	}
 	return rows
 }
@@ -163,15 +164,17 @@ func (b *book) create(t testing.TB, rows ...ledger.Row) []ledger.Row {
 	return out
 }
 
-// change changes a job, which must work.
-func (b *book) change(t testing.TB, id string, change func(*ledger.Row)) ledger.Row {
+// step is a change of a job that may be refused.
+type step func(*ledger.Row) error
+
+// change makes changes of a job, none of which is refused.
+func (b *book) change(t testing.TB, id string, steps ...step) (row ledger.Row) {
 	t.Helper()
-	row, err := b.Change(t.Context(), id, func(r *ledger.Row) error {
-		change(r)
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
+	for _, step := range steps {
+		var err error
+		if row, err = b.Change(t.Context(), id, step); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return row
 }
@@ -184,25 +187,44 @@ func failureAt(seconds int, code string) routine.Attempt {
 	}
 }
 
-// dies is the change by which a job dies some seconds after noon.
-func dies(seconds int, code string) func(*ledger.Row) {
-	return func(r *ledger.Row) {
-		r.Die(failureAt(seconds, code), "it would fail again", ledger.Worker, r.Progress, noon.Add(time.Duration(seconds)*time.Second))
+// dies is the change by which a job dies some seconds after noon, of which somebody may want to be told then.
+func dies(seconds int, code string) step {
+	return func(r *ledger.Row) error {
+		failure := failureAt(seconds, code)
+		r.Die(failure, "it would fail again", ledger.Worker, r.Progress, failure.At)
+		return nil
 	}
 }
 
 // redriven is the change that queues a dead letter again some seconds after noon.
-func redriven(t testing.TB, seconds int) func(*ledger.Row) {
-	return func(r *ledger.Row) {
-		at := noon.Add(time.Duration(seconds) * time.Second)
-		if err := r.Redrive("olga", "quota raised", nil, at, at, at); err != nil {
-			t.Fatal(err)
-		}
-	}
+func redriven(seconds int) step {
+	at := noon.Add(time.Duration(seconds) * time.Second)
+	return func(r *ledger.Row) error { return r.Redrive("olga", "quota raised", nil, at, at, at) }
 }
 
-func succeeds(r *ledger.Row) {
+func begins(r *ledger.Row) error {
+	r.Begin(r.Number, routine.Progress{}, after(1))
+	return nil
+}
+
+// handsOver makes a job due an hour after noon.
+func handsOver(r *ledger.Row) error {
+	r.HandOver(r.Number+1, ledger.HandOver{Failure: failureAt(5, "Busy"), Counted: true}, after(60))
+	return nil
+}
+
+func succeeds(r *ledger.Row) error {
 	r.Succeed(routine.Result{Routine: routine.Created, Record: routine.Created, RecordID: 7}, r.Progress, noon, noon)
+	return nil
+}
+
+func sent(r *ledger.Row) error { return r.Sent(r.Redriven, r.Number, "k1", noon) }
+
+func callbackFailed(r *ledger.Row) error { return r.CallbackFailed(r.Redriven, 8, 500) }
+
+// update is Update with a change that cannot be refused.
+func update(t testing.TB, l *ledger.Ledger, row ledger.Row, change step) (ledger.Row, error) {
+	return l.Update(context.WithoutCancel(t.Context()), row, func(r *ledger.Row) { _ = change(r) })
 }
 
 // listed are the ids of all pages of a list.
