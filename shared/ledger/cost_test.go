@@ -116,9 +116,7 @@ func lifeCosts(t testing.TB, m *meter, b *book) (names []string, bills []bill) {
 
 func TestCost(t *testing.T) {
 	comment, err := os.ReadFile("doc.go")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	m, b := newMeter(t)
 	names, bills := lifeCosts(t, m, b)
 	for i, name := range names {

@@ -5,8 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"routinely/deploy/local/faults"
 	"routinely/shared/ledger"
 )
@@ -20,13 +18,9 @@ const rowsOfDead = rowsOfQueued + 6
 // TestIndexRowsThatAreLeft is about the index rows that a job no longer has after a change.
 func TestIndexRowsThatAreLeft(t *testing.T) {
 	t.Run("are deleted by the change, all in one call", func(t *testing.T) {
-		b := newBook(t)
-		b.create(t, newRows(16)...)
-		b.calls()
+		b := newBook(t, newRows(16)...)
 		for _, done := range b.ChangeAll(t.Context(), idsOf(newRows(16)), dies(5, "Taken")) {
-			if done.Err != nil {
-				t.Fatal(done.Err)
-			}
+			must(t, done.Err)
 		}
 		b.wantCalls(t, "BatchGetRow", "BatchWriteRow", "BatchWriteRow", "BatchWriteRow")
 		b.wantRows(t, 16*rowsOfDead)
@@ -34,12 +28,10 @@ func TestIndexRowsThatAreLeft(t *testing.T) {
 		b.wantRows(t, 16*rowsOfDead)
 	})
 	t.Run("are deleted although the caller goes away", func(t *testing.T) {
-		b := newBook(t)
-		b.create(t, newRow(1))
+		b := newBook(t, newRow(1))
 		ctx, cancel := context.WithCancel(t.Context())
-		if _, err := b.before(t, 4, cancel).Change(ctx, newRow(1).ID, succeeds); err != nil {
-			t.Fatal(err)
-		}
+		_, err := b.before(t, 4, cancel).Change(ctx, newRow(1).ID, succeeds)
+		must(t, err)
 		b.wantRows(t, rowsOfQueued)
 	})
 	for name, rule := range map[string]faults.Rule{
@@ -47,8 +39,7 @@ func TestIndexRowsThatAreLeft(t *testing.T) {
 		"a row is refused": partly(t, 7, 3, "OTSServerBusy", false),
 	} {
 		t.Run("stay if "+name+", which is no failure of the change and does no harm", func(t *testing.T) {
-			b := newBook(t)
-			b.create(t, newRow(1))
+			b := newBook(t, newRow(1))
 			b.change(t, newRow(1).ID, dies(5, "Taken"))
 			rule.Skip = 2 // index rows, row
 			b.breaks(t, rule)
@@ -58,8 +49,7 @@ func TestIndexRowsThatAreLeft(t *testing.T) {
 		})
 	}
 	t.Run("stay if another correction can take them up again", func(t *testing.T) {
-		b := newBook(t)
-		b.create(t, newRow(1))
+		b := newBook(t, newRow(1))
 		for round, name := range []string{"other", "pr-1"} {
 			b.change(t, newRow(1).ID, dies(5, "Taken"), func(r *ledger.Row) error {
 				corrected, at := r.Request, after(1+round)
@@ -80,15 +70,13 @@ func TestIndexRowsThatAreLeft(t *testing.T) {
 		"a callback due, after it failed again":      {[]step{dies(5, "Taken"), sent, callbackFailed}, notify, 4, []step{sent, callbackFailed}},
 	} {
 		t.Run("are all that is taken by a delete that comes late: of "+name, func(t *testing.T) {
-			b := newBook(t)
 			row := newRow(1)
 			row.Request.CallbackURL = "https://ci.example/hook"
-			b.create(t, row)
+			b := newBook(t, row)
 			b.change(t, row.ID, test.before...)
 			late := b.before(t, test.deletes, func() { b.change(t, row.ID, test.meanwhile...) })
-			if _, err := late.Change(t.Context(), row.ID, test.late); err != nil {
-				t.Fatal(err)
-			}
+			_, err := late.Change(t.Context(), row.ID, test.late)
+			must(t, err)
 			b.wantListed(t, row.ID)
 		})
 	}
@@ -98,22 +86,20 @@ func TestSweep(t *testing.T) {
 	for name, test := range map[string]struct {
 		before  []step
 		change  step
-		killed  int
+		call    int
 		remains int
 	}{
-		"between the index rows and the row": {nil, handsOver, 3, rowsOfQueued},
-		"before it deleted what is left":     {nil, dies(5, "Taken"), 4, rowsOfDead},
-		// What is left of the list by state, and of those of dead letters by a value, is not swept.
-		"before it deleted the dead letter": {[]step{dies(5, "Taken")}, redriven(60), 4, rowsOfQueued + 1 + 6},
+		"a hand-over, before the row":   {nil, handsOver, 3, rowsOfQueued},
+		"a death, before the row":       {nil, dies(5, "Taken"), 3, rowsOfQueued + 6}, // in lists that are not swept
+		"a death, before the deletes":   {nil, dies(5, "Taken"), 4, rowsOfDead},
+		"a redrive, before the deletes": {[]step{dies(5, "Taken")}, redriven(60), 4, rowsOfQueued + 1 + 6}, // due, and the same lists
 	} {
-		t.Run("deletes what a process left that was killed "+name, func(t *testing.T) {
-			b := newBook(t)
-			b.create(t, newRow(1))
+		t.Run("deletes what a process left that was killed in "+name, func(t *testing.T) {
+			b := newBook(t, newRow(1))
 			b.change(t, newRow(1).ID, test.before...)
-			_, err := b.killed(t, test.killed).Change(t.Context(), newRow(1).ID, test.change)
-			if (err == nil) != (test.killed == 4) {
-				t.Fatal(err)
-			}
+			_, err := b.killed(t, test.call).Change(t.Context(), newRow(1).ID, test.change)
+			check(t, err, (err == nil) == (test.call == 4))
+			b.wantListed(t, newRow(1).ID) // nothing is swept yet
 			b.clock.Advance(2 * time.Minute)
 			b.sweep(t)
 			b.wantRows(t, test.remains)
@@ -121,31 +107,26 @@ func TestSweep(t *testing.T) {
 		})
 	}
 	t.Run("leaves the index row of a change that is being made", func(t *testing.T) {
-		b := newBook(t)
-		b.create(t, newRow(1))
+		b := newBook(t, newRow(1))
 		b.clock.Advance(time.Hour)
 		slow := b.before(t, 3, func() { b.sweep(t) })
-		if _, err := slow.Change(t.Context(), newRow(1).ID, handsOver); err != nil {
-			t.Fatal(err)
-		}
+		_, err := slow.Change(t.Context(), newRow(1).ID, handsOver)
+		must(t, err)
 		b.wantListed(t, newRow(1).ID)
 	})
 	t.Run("leaves the index row that was put again since it was read", func(t *testing.T) {
-		b := newBook(t)
-		b.create(t, newRow(1))
-		if _, err := b.killed(t, 3).Change(t.Context(), newRow(1).ID, handsOver); err == nil {
-			t.Fatal("the writer was not killed")
-		}
+		b := newBook(t, newRow(1))
+		_, err := b.killed(t, 3).Change(t.Context(), newRow(1).ID, handsOver)
+		check(t, err, err != nil)
 		b.clock.Advance(2 * time.Minute)
 		slow := b.before(t, 3, func() { b.change(t, newRow(1).ID, handsOver) }) // after the index and the row are read
-		if rows, _, err := slow.Due(t.Context(), later, 10); err != nil || len(rows) != 0 {
-			t.Fatalf("%d rows, %v", len(rows), err)
-		}
+		rows, _, err := slow.Due(t.Context(), later, 10)
+		must(t, err)
+		check(t, rows, len(rows) == 0)
 		b.wantListed(t, newRow(1).ID)
 	})
 	t.Run("leaves the index rows of a job whose row is about to come", func(t *testing.T) {
-		b := newBook(t)
-		b.create(t, newRow(1))
+		b := newBook(t, newRow(1))
 		b.deleteRows(t, isJob)
 		b.sweep(t)
 		b.wantRows(t, rowsOfQueued-1)
@@ -156,8 +137,7 @@ func TestSweep(t *testing.T) {
 }
 
 func TestDue(t *testing.T) {
-	b := newBook(t)
-	b.create(t, newRows(7)...)
+	b := newBook(t, newRows(7)...)
 	for n, second := range []int{50, 40, 30, 20, 10, 10, 10} {
 		b.change(t, newRow(n).ID, func(r *ledger.Row) error { return r.Due(noon.Add(time.Duration(second) * time.Second)) })
 	}
@@ -168,73 +148,64 @@ func TestDue(t *testing.T) {
 			3: {"job-000004", "job-000003", "job-000002"}, 100: {"job-000004", "job-000003", "job-000002", "job-000001"},
 		} {
 			rows, more, err := b.Due(t.Context(), noon.Add(40*time.Second), limit)
-			if diff := cmp.Diff(want, idsOf(rows)); diff != "" || more != (limit == 3) || err != nil {
-				t.Errorf("more %t, %v, -want +got:\n%s", more, err, diff)
-			}
+			must(t, err)
+			same(t, idsOf(rows), want)
+			same(t, more, limit == 3)
 		}
 	})
 	t.Run("lists whole rows, so that writing one keeps its history", func(t *testing.T) {
-		b := newBook(t)
-		b.create(t, newRow(1))
+		b := newBook(t, newRow(1))
 		b.change(t, newRow(1).ID, handsOver)
 		rows, _, err := b.Due(t.Context(), later, 10)
-		if err != nil || len(rows) != 1 {
-			t.Fatalf("%d rows, %v", len(rows), err)
-		}
-		if _, err := update(t, b.Ledger, rows[0], sent); err != nil {
-			t.Fatal(err)
-		}
-		if got, err := b.Row(t.Context(), newRow(1).ID); err != nil || len(got.Attempts) != 1 || !got.DueAt.IsZero() {
-			t.Errorf("%d attempts, due %s, %v", len(got.Attempts), got.DueAt, err)
-		}
+		must(t, err)
+		_, err = update(t, b.Ledger, rows[0], sent)
+		must(t, err)
+		got, err := b.Row(t.Context(), newRow(1).ID)
+		must(t, err)
+		check(t, got, len(got.Attempts) == 1 && got.DueAt.IsZero())
 	})
 	t.Run("refuses a limit out of range", func(t *testing.T) {
 		for _, limit := range []int{0, -1, ledger.MaxPage + 1} {
-			if _, _, err := b.Due(t.Context(), noon, limit); codeOf(err) != "invalid InvalidLimit" {
-				t.Errorf("limit %d: %v", limit, err)
-			}
+			_, _, err := b.Due(t.Context(), noon, limit)
+			wantCode(t, err, "invalid InvalidLimit")
 		}
 	})
 }
 
 func TestListsFromTheOldEnd(t *testing.T) {
-	b := newBook(t)
-	b.create(t, newRows(7)...)
+	b := newBook(t, newRows(7)...)
 	b.change(t, newRow(2).ID, succeeds)
-	for _, n := range []int{0, 3, 5, 6} {
+	for _, n := range []int{3, 5, 6} {
 		b.change(t, newRow(n).ID, dies(10*n, "Taken"))
 	}
-	t.Run("hold unfinished jobs from before a time", func(t *testing.T) {
-		got := pages(t, func(from string) ([]string, string, error) {
-			rows, next, err := b.Unfinished(t.Context(), noon.Add(4*time.Second), from, 1)
-			return idsOf(rows), next, err
+	at := func(second int) time.Time { return noon.Add(time.Duration(second) * time.Second) }
+	for name, test := range map[string]struct {
+		read func(from string) ([]ledger.Row, string, error)
+		want []string
+	}{
+		"unfinished jobs from before a time": {func(from string) ([]ledger.Row, string, error) {
+			return b.Unfinished(t.Context(), at(4), from, 1)
+		}, []string{"job-000000", "job-000001"}},
+		"dead letters from between two times": {func(from string) ([]ledger.Row, string, error) {
+			return b.DeadBefore(t.Context(), at(30), at(60), from, 1)
+		}, []string{"job-000003", "job-000005"}},
+	} {
+		t.Run("hold "+name+", in bounded pages", func(t *testing.T) {
+			same(t, pages(t, func(from string) ([]string, string, error) {
+				rows, next, err := test.read(from)
+				check(t, rows, len(rows) <= 1)
+				return idsOf(rows), next, err
+			}), test.want)
 		})
-		if diff := cmp.Diff([]string{"job-000001"}, got); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
-		}
-	})
-	t.Run("hold dead letters from between two times", func(t *testing.T) {
-		got := pages(t, func(from string) ([]string, string, error) {
-			rows, next, err := b.DeadBefore(t.Context(), noon.Add(10*time.Second), noon.Add(60*time.Second), from, 1)
-			if len(rows) > 1 {
-				t.Errorf("%d rows", len(rows))
-			}
-			return idsOf(rows), next, err
-		})
-		if diff := cmp.Diff([]string{"job-000003", "job-000005"}, got); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
-		}
-	})
+	}
 }
 
 func TestMark(t *testing.T) {
 	b := newBook(t)
-	if err := b.SetMark(t.Context(), "unfinished", "here"); err != nil {
-		t.Fatal(err)
-	}
+	must(t, b.SetMark(t.Context(), "unfinished", "here"))
 	for task, want := range map[string]string{"unfinished": "here", "other": ""} {
-		if got, err := b.connect(t, nil).Mark(t.Context(), task); got != want || err != nil {
-			t.Errorf("%s: %q, %v", task, got, err)
-		}
+		got, err := b.connect(t, nil).Mark(t.Context(), task)
+		must(t, err)
+		same(t, got, want)
 	}
 }

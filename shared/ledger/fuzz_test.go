@@ -30,9 +30,7 @@ func FuzzReadRow(f *testing.F) {
 		r.Shown()
 		r.News()
 		again, err := ledger.ReadRow(r.Columns())
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if diff := cmp.Diff(r.Columns()["job"], again.Columns()["job"]); diff != "" {
 			t.Fatalf("-want +got:\n%s", diff)
 		}
@@ -67,9 +65,7 @@ func pagesOf(t testing.TB, l *ledger.Ledger, f ledger.Filter) map[string][]routi
 	found := map[string][]routine.Job{}
 	for cursor := ""; ; {
 		jobs, next, err := l.Jobs(t.Context(), f, 1, cursor)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if found[cursor] = jobs; next == "" {
 			return found
 		}

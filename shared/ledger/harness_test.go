@@ -35,16 +35,16 @@ type book struct {
 	clock  *clock.Manual
 }
 
-// newBook starts a server with the ledger's tables. Nothing was called yet.
-func newBook(t testing.TB) *book {
+// newBook starts a server with the ledger's tables and some jobs. No call is counted yet.
+func newBook(t testing.TB, jobs ...ledger.Row) *book {
 	t.Helper()
 	manual := clock.NewManual(noon)
 	server, url := localtest.OTS(t, manual)
 	b := &book{server: server, url: url, clock: manual}
 	b.Ledger = b.connect(t, nil)
-	if _, err := b.Setup(t.Context(), false); err != nil {
-		t.Fatal(err)
-	}
+	_, err := b.Setup(t.Context(), false)
+	must(t, err)
+	b.create(t, jobs...)
 	server.Faults().Reset()
 	return b
 }
@@ -114,9 +114,7 @@ func (b *book) calls() (actions []string) {
 // wantCalls checks the actions of the calls since the last time.
 func (b *book) wantCalls(t testing.TB, want ...string) {
 	t.Helper()
-	if diff := cmp.Diff(want, b.calls()); diff != "" {
-		t.Errorf("calls -want +got:\n%s", diff)
-	}
+	same(t, b.calls(), want)
 }
 
 // lost is the loss of so many answers to calls that took effect. A request on a kept connection is sent once more after the first.
@@ -316,6 +314,38 @@ func codeOf(err error) string {
 	}
 	f := fault.From(err)
 	return string(f.Kind) + " " + f.Code
+}
+
+// must ends the test if there is an error.
+func must(t rapid.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wantCode checks the kind and code of a fault.
+func wantCode(t testing.TB, err error, want string) {
+	t.Helper()
+	if codeOf(err) != want {
+		t.Errorf("got %v, want %q", err, want)
+	}
+}
+
+// same checks that what was got is what is wanted.
+func same[T any](t testing.TB, got, want T) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// check checks what must hold of what was got.
+func check(t testing.TB, got any, holds bool) {
+	t.Helper()
+	if !holds {
+		t.Errorf("got %+v", got)
+	}
 }
 
 // partly is the answer to one BatchWriteRow of so many rows of which one fails with a code, executed or not.

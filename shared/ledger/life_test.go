@@ -46,9 +46,7 @@ func succeeded() ledger.Row {
 // changed is a row after a change that is not refused.
 func changed(t testing.TB, r ledger.Row, change step) ledger.Row {
 	t.Helper()
-	if err := change(&r); err != nil {
-		t.Fatal(err)
-	}
+	must(t, change(&r))
 	return r
 }
 
@@ -94,14 +92,6 @@ func TestStanding(t *testing.T) {
 				t.Errorf("%d, want %d", got, test.want)
 			}
 		})
-	}
-}
-
-// check checks what must hold of a row.
-func check(t testing.TB, r ledger.Row, holds bool) {
-	t.Helper()
-	if !holds {
-		t.Errorf("got %+v", r)
 	}
 }
 

@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"routinely/deploy/local/faults"
 	"routinely/shared/ledger"
 	"routinely/shared/routine"
@@ -26,17 +24,19 @@ func newestFirst(numbers ...int) []string {
 }
 
 func TestJobs(t *testing.T) {
-	b := newBook(t)
-	b.create(t, newRows(12)...)
+	long := newRow(20)
+	long.Request.CallbackURL = "https://ci.example/hook?secret"
+	b := newBook(t, append(newRows(12), long)...)
 	for _, n := range []int{1, 4, 7} {
 		b.change(t, newRow(n).ID, succeeds)
 	}
 	b.change(t, newRow(2).ID, dies(60, "Taken"))
+	b.change(t, long.ID, dies(60, "Taken"))
 	for name, test := range map[string]struct {
 		filter ledger.Filter
 		want   []string
 	}{
-		"all":                     {ledger.Filter{}, newestFirst(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)},
+		"all":                     {ledger.Filter{}, newestFirst(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 20)},
 		"a state":                 {ledger.Filter{State: routine.Succeeded}, newestFirst(1, 4, 7)},
 		"a name":                  {ledger.Filter{Name: "pr-1"}, newestFirst(1, 11)},
 		"a name and a state":      {ledger.Filter{Name: "pr-1", State: routine.Succeeded}, newestFirst(1)},
@@ -51,21 +51,14 @@ func TestJobs(t *testing.T) {
 	} {
 		t.Run("of "+name+" are exact, newest first, in pages of any size", func(t *testing.T) {
 			for _, page := range []int{1, 5, 100} {
-				if diff := cmp.Diff(test.want, listed(t, b.Ledger, test.filter, page)); diff != "" {
-					t.Errorf("pages of %d, -want +got:\n%s", page, diff)
-				}
+				same(t, listed(t, b.Ledger, test.filter, page), test.want)
 			}
 		})
 	}
 	t.Run("come without their history, and without the query of the callback URL", func(t *testing.T) {
-		row := newRow(20)
-		row.Request.CallbackURL = "https://ci.example/hook?secret"
-		b.create(t, row)
-		b.change(t, row.ID, dies(60, "Taken"))
-		jobs, _, err := b.Jobs(t.Context(), ledger.Filter{RecordName: row.Request.RecordName}, 10, "")
-		if err != nil || len(jobs) != 1 || jobs[0].Attempts != nil || jobs[0].Request.CallbackURL != "https://ci.example/hook?***" {
-			t.Errorf("%+v, %v", jobs, err)
-		}
+		jobs, _, err := b.Jobs(t.Context(), ledger.Filter{RecordName: long.Request.RecordName}, 10, "")
+		must(t, err)
+		check(t, jobs, len(jobs) == 1 && jobs[0].Attempts == nil && jobs[0].Request.CallbackURL == "https://ci.example/hook?***")
 	})
 }
 
@@ -98,20 +91,17 @@ func TestListsRefuse(t *testing.T) {
 		"a time that is written longer":     {deadLetters(ledger.DeadFilter{Since: noon.AddDate(8000, 0, 0)}, 10), "InvalidFilter"},
 		"an end that is written longer too": {deadLetters(ledger.DeadFilter{Until: noon.AddDate(8000, 0, 0)}, 10), "InvalidFilter"},
 	} {
-		if codeOf(test.err) != "invalid "+test.want {
-			t.Errorf("%s: %v", name, test.err)
-		}
+		t.Run(name, func(t *testing.T) { wantCode(t, test.err, "invalid "+test.want) })
 	}
 }
 
 func TestPagesAreShortIfJobsAreLong(t *testing.T) {
-	b := newBook(t)
 	const many, long, most = 100, 39_000, 1 << 20
 	rows := deadRows(many)
 	for i := range rows {
 		rows[i].Request.Description = new(strings.Repeat("d", long))
 	}
-	b.create(t, rows...)
+	b := newBook(t, rows...)
 	inOrder := idsOf(rows)
 	newest := slices.Clone(inOrder)
 	slices.Reverse(newest)
@@ -136,31 +126,28 @@ func TestPagesAreShortIfJobsAreLong(t *testing.T) {
 		}, inOrder},
 	} {
 		t.Run(name, func(t *testing.T) {
-			all := pages(t, func(cursor string) ([]string, string, error) {
+			same(t, pages(t, func(cursor string) ([]string, string, error) {
 				ids, next, err := test.page(cursor)
-				if size := len(ids) * long; size == 0 || size > most {
-					t.Errorf("%d jobs, %d bytes", len(ids), size)
-				}
+				check(t, len(ids), len(ids) > 0 && len(ids)*long <= most)
 				return ids, next, err
-			})
-			if diff := cmp.Diff(test.want, all); diff != "" {
-				t.Errorf("-want +got:\n%s", diff)
-			}
+			}), test.want)
 		})
 	}
 }
 
 func TestCursor(t *testing.T) {
-	b := newBook(t)
-	b.create(t, newRows(4)...)
-	_, next, err := b.Jobs(t.Context(), ledger.Filter{}, 2, "")
-	if err != nil || next == "" {
-		t.Fatalf("next %q, %v", next, err)
+	b := newBook(t, newRows(4)...)
+	jobs := func(l *ledger.Ledger, f ledger.Filter, cursor string) (ids []string, next string, err error) {
+		jobs, next, err := l.Jobs(t.Context(), f, 2, cursor)
+		for _, job := range jobs {
+			ids = append(ids, job.ID)
+		}
+		return ids, next, err
 	}
+	_, next, err := jobs(b.Ledger, ledger.Filter{}, "")
+	must(t, err)
 	raw, err := base64.RawURLEncoding.DecodeString(next)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	altered := slices.Clone(raw)
 	altered[len(altered)-1]++
 	for name, cursor := range map[string]string{
@@ -169,40 +156,33 @@ func TestCursor(t *testing.T) {
 		"a sum alone": base64.RawURLEncoding.EncodeToString(raw[:12]),
 	} {
 		t.Run("refuses "+name, func(t *testing.T) {
-			if _, _, err := b.Jobs(t.Context(), ledger.Filter{}, 2, cursor); codeOf(err) != "invalid InvalidCursor" {
-				t.Errorf("got %v", err)
-			}
+			_, _, err := jobs(b.Ledger, ledger.Filter{}, cursor)
+			wantCode(t, err, "invalid InvalidCursor")
 		})
 	}
 	t.Run("is refused by every other list", func(t *testing.T) {
 		for _, f := range []ledger.Filter{{State: routine.Queued}, {Name: "pr-1"}, {CallbackFailed: true}} {
-			if _, _, err := b.Jobs(t.Context(), f, 2, next); codeOf(err) != "invalid InvalidCursor" {
-				t.Errorf("%+v: %v", f, err)
-			}
+			_, _, err := jobs(b.Ledger, f, next)
+			wantCode(t, err, "invalid InvalidCursor")
 		}
-		if _, _, err := b.DeadLetters(t.Context(), ledger.DeadFilter{}, 2, next); codeOf(err) != "invalid InvalidCursor" {
-			t.Error(err)
-		}
-		other := b.connect(t, func(c *ledger.Config) { c.Table, c.StateTable = "state", "jobs" })
-		if _, _, err := other.Jobs(t.Context(), ledger.Filter{}, 2, next); codeOf(err) != "invalid InvalidCursor" {
-			t.Error(err)
-		}
+		_, _, err := b.DeadLetters(t.Context(), ledger.DeadFilter{}, 2, next)
+		wantCode(t, err, "invalid InvalidCursor")
+		_, _, err = jobs(b.connect(t, func(c *ledger.Config) { c.Table, c.StateTable = "state", "jobs" }), ledger.Filter{}, next)
+		wantCode(t, err, "invalid InvalidCursor")
 	})
 	t.Run("goes on where it was, whatever is written meanwhile", func(t *testing.T) {
 		b.create(t, newRow(50))
 		b.change(t, newRow(1).ID, succeeds)
-		jobs, _, err := b.Jobs(t.Context(), ledger.Filter{}, 2, next)
-		if err != nil || len(jobs) != 2 || jobs[0].ID != newRow(1).ID || jobs[1].ID != newRow(0).ID {
-			t.Errorf("%+v, %v", jobs, err)
-		}
+		ids, _, err := jobs(b.Ledger, ledger.Filter{}, next)
+		must(t, err)
+		same(t, ids, newestFirst(0, 1))
 	})
 }
 
 func TestDeadLetters(t *testing.T) {
-	b := newBook(t)
 	rows := newRows(12)
 	rows[5].Key = "import-7/x"
-	b.create(t, rows...)
+	b := newBook(t, rows...)
 	for n := range 10 {
 		b.change(t, newRow(n).ID, dies(n, []string{"Taken", "Quota"}[n%2]))
 	}
@@ -240,63 +220,53 @@ func TestDeadLetters(t *testing.T) {
 	} {
 		t.Run("of "+name+" are exact, newest death first, in pages of any size, and are counted", func(t *testing.T) {
 			for _, page := range []int{1, 3, 100} {
-				if diff := cmp.Diff(test.want, dead(t, b.Ledger, test.filter, page)); diff != "" {
-					t.Errorf("pages of %d, -want +got:\n%s", page, diff)
-				}
+				same(t, dead(t, b.Ledger, test.filter, page), test.want)
 			}
-			if total, _, complete, err := b.CountDead(t.Context(), test.filter); total != len(test.want) || !complete || err != nil {
-				t.Errorf("counted %d, complete %t, %v", total, complete, err)
-			}
+			total, _, complete, err := b.CountDead(t.Context(), test.filter)
+			must(t, err)
+			check(t, total, total == len(test.want) && complete)
 		})
 	}
-	t.Run("hold a job once that died twice, under its latest death", func(t *testing.T) {
-		b := newBook(t)
-		b.create(t, newRows(2)...)
-		b.change(t, newRow(0).ID, dies(5, "Taken"))
-		b.change(t, newRow(0).ID, redriven(6))
-		b.change(t, newRow(1).ID, dies(7, "Taken"))
-		b.change(t, newRow(0).ID, dies(8, "Taken"))
-		for _, f := range []ledger.DeadFilter{{}, {Code: "Taken"}} {
-			if diff := cmp.Diff([]string{newRow(0).ID, newRow(1).ID}, dead(t, b.Ledger, f, 10)); diff != "" {
-				t.Errorf("%+v, -want +got:\n%s", f, diff)
-			}
-		}
-	})
 	t.Run("are counted by kind and code, the most frequent first, in one call", func(t *testing.T) {
 		b.change(t, newRow(11).ID, dies(11, "Taken"))
 		b.calls()
 		total, codes, _, err := b.CountDead(t.Context(), ledger.DeadFilter{})
-		want := []ledger.CodeCount{{"conflict", "Taken", 5}, {"conflict", "Quota", 4}}
-		if diff := cmp.Diff(want, codes); diff != "" || total != 9 || err != nil {
-			t.Errorf("%d in all, %v, -want +got:\n%s", total, err, diff)
-		}
+		must(t, err)
 		b.wantCalls(t, "GetRange")
+		same(t, codes, []ledger.CodeCount{{"conflict", "Taken", 5}, {"conflict", "Quota", 4}})
+		same(t, total, 9)
 	})
 	t.Run("by ids are read without a look at the index", func(t *testing.T) {
 		b.calls()
 		dead(t, b.Ledger, ledger.DeadFilter{IDs: newestFirst(1, 2, 3)}, 100)
 		b.wantCalls(t, "BatchGetRow")
 	})
-	t.Run("pass on that the service does not answer", func(t *testing.T) {
+	t.Run("come under their latest death", func(t *testing.T) {
+		b := newBook(t, newRows(2)...)
+		b.change(t, newRow(0).ID, dies(5, "Taken"), redriven(6))
+		b.change(t, newRow(1).ID, dies(7, "Taken"))
+		b.change(t, newRow(0).ID, dies(8, "Taken"))
+		same(t, dead(t, b.Ledger, ledger.DeadFilter{Code: "Taken"}, 10), []string{newRow(0).ID, newRow(1).ID})
+	})
+	t.Run("are not known while the service does not answer", func(t *testing.T) {
 		b.breaks(t, faults.Rule{Times: -1, Fault: faults.Fault{Answer: faults.HTML}})
-		if _, _, err := b.DeadLetters(t.Context(), ledger.DeadFilter{}, 10, ""); codeOf(err) != "unavailable HTTP502" {
-			t.Error(err)
-		}
-		if _, _, _, err := b.CountDead(t.Context(), ledger.DeadFilter{IDs: []string{"x"}}); codeOf(err) != "unavailable HTTP502" {
-			t.Error(err)
+		for _, f := range []ledger.DeadFilter{{}, {IDs: []string{"x"}}} {
+			_, _, err := b.DeadLetters(t.Context(), f, 10, "")
+			wantCode(t, err, "unavailable HTTP502")
+			_, _, _, err = b.CountDead(t.Context(), f)
+			wantCode(t, err, "unavailable HTTP502")
 		}
 	})
 }
 
 func TestCallsOfAPage(t *testing.T) {
-	b := newBook(t)
 	many := 2200 // more than a page of a rare combination looks at
 	if testing.Short() {
 		many = 300
 	}
 	rows := deadRows(many)
-	_ = dies(5, "Rare")(&rows[5])
-	b.create(t, rows...)
+	must(t, dies(5, "Rare")(&rows[5]))
+	b := newBook(t, rows...)
 	// page reads a page in five calls at most.
 	page := func(t *testing.T, f ledger.DeadFilter, limit int, cursor string) (ids []string, next string, calls int) {
 		t.Helper()
@@ -308,9 +278,8 @@ func TestCallsOfAPage(t *testing.T) {
 		return idsOf(rows), next, calls
 	}
 	t.Run("of fifty is two calls", func(t *testing.T) {
-		if ids, next, calls := page(t, ledger.DeadFilter{}, 50, ""); len(ids) != 50 || next == "" || calls != 2 {
-			t.Errorf("%d ids, next %q, %d calls", len(ids), next, calls)
-		}
+		ids, next, calls := page(t, ledger.DeadFilter{}, 50, "")
+		check(t, ids, len(ids) == 50 && next != "" && calls == 2)
 	})
 	t.Run("of a rare combination is five calls at most, and short with a cursor", func(t *testing.T) {
 		rare := ledger.DeadFilter{Caller: newRow(5).Caller, Kind: "conflict", SiteID: newRow(5).Request.SiteID, KeyPrefix: "nothing-has-this"}
@@ -323,17 +292,13 @@ func TestCallsOfAPage(t *testing.T) {
 				t.Errorf("%+v: %d pages", f, turns)
 			}
 		}
-		if got := dead(t, b.Ledger, ledger.DeadFilter{Kind: "conflict", Code: "Rare", Origin: ledger.Worker}, 100); !cmp.Equal(got, newestFirst(5)) {
-			t.Errorf("found %v", got)
-		}
+		same(t, dead(t, b.Ledger, ledger.DeadFilter{Kind: "conflict", Code: "Rare", Origin: ledger.Worker}, 100), newestFirst(5))
 	})
 	t.Run("passes over index rows that do not count, in five calls at most", func(t *testing.T) {
 		dropped := idsOf(rows[many-120:])
 		b.breaks(t, faults.Rule{Action: "BatchWriteRow", Skip: 2, Every: 3, Times: -1, Fault: faults.Fault{Answer: faults.HTML}}) // no delete works
 		for _, done := range b.ChangeAll(t.Context(), dropped, func(r *ledger.Row) error { return r.Drop("olga", "", noon) }) {
-			if done.Err != nil {
-				t.Fatal(done.Err)
-			}
+			must(t, done.Err)
 		}
 		b.server.Faults().Clear()
 		var got []string
@@ -344,8 +309,6 @@ func TestCallsOfAPage(t *testing.T) {
 				break
 			}
 		}
-		if len(got) < 50 || got[0] != newRow(many-121).ID {
-			t.Errorf("%d ids from %s on", len(got), got[0])
-		}
+		check(t, got, len(got) >= 50 && got[0] == newRow(many-121).ID)
 	})
 }

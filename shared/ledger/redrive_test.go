@@ -101,9 +101,7 @@ func TestBounds(t *testing.T) {
 		r.Die(failure, long, ledger.Worker, routine.Progress{Routine: routine.Created, RecordUnknown: true}, noon)
 		corrected := r.Request
 		corrected.Name, corrected.Description = fmt.Sprintf("pr-%d", round), &long
-		if err := r.Redrive(long, long, &corrected, after(60*round), after(60*round), noon); err != nil {
-			t.Fatal(err)
-		}
+		must(t, r.Redrive(long, long, &corrected, after(60*round), after(60*round), noon))
 	}
 	check(t, r, len(r.Attempts) == 12 && r.Attempts[0].Number == 0 && r.Attempts[11].Number == 29)
 	check(t, r, len(r.Redrives) == 5 && r.Redrives[4].Number == 30 && len(*r.Redrives[4].Was.Description) <= 400)

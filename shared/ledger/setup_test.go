@@ -22,9 +22,8 @@ func TestSetup(t *testing.T) {
 		t.Helper()
 		server.Faults().Reset()
 		got, err := l.Setup(t.Context(), dryRun)
-		if diff := cmp.Diff(want, got); diff != "" || err != nil {
-			t.Errorf("%v, -want +got:\n%s", err, diff)
-		}
+		must(t, err)
+		same(t, got, want)
 		changes := server.Faults().Count("CreateTable") + server.Faults().Count("UpdateTable")
 		if dryRun && changes > 0 || !dryRun && changes != len(want) {
 			t.Errorf("%d calls that change something, for %q", changes, want)
@@ -48,9 +47,7 @@ func TestSetup(t *testing.T) {
 		setup(t, other, false)
 	})
 	t.Run("refuses a table with other keys", func(t *testing.T) {
-		if err := server.CreateTable("foreign", "p", "sort"); err != nil {
-			t.Fatal(err)
-		}
+		must(t, server.CreateTable("foreign", "p", "sort"))
 		other := b.connect(t, func(c *ledger.Config) { c.Table = "foreign" })
 		if _, err := other.Setup(t.Context(), false); codeOf(err) != "account ForeignTable" {
 			t.Error(err)
@@ -62,17 +59,14 @@ func TestSetup(t *testing.T) {
 			server.Faults().Reset()
 			c.Credentials = func() (string, string, string) {
 				if server.Faults().Count("DescribeTable") == 1 { // it has looked, and makes the table next
-					if err := server.CreateTable("race", "p", "s"); err != nil {
-						t.Error(err)
-					}
+					must(t, server.CreateTable("race", "p", "s"))
 				}
 				return localtest.Credentials()
 			}
 		})
 		got, err := racing.Setup(t.Context(), false)
-		if diff := cmp.Diff([]string{"keep the rows of table race for 720h0m0s instead of for ever"}, got); diff != "" || err != nil {
-			t.Errorf("%v, -want +got:\n%s", err, diff)
-		}
+		must(t, err)
+		same(t, got, []string{"keep the rows of table race for 720h0m0s instead of for ever"})
 	})
 	t.Run("passes on that the service is busy", func(t *testing.T) {
 		b.breaks(t, faults.Rule{Action: "DescribeTable", Fault: faults.Fault{Answer: faults.Error, Status: 503, Code: "OTSServerBusy"}})
@@ -114,9 +108,7 @@ func TestRetention(t *testing.T) {
 	})
 	t.Run("creates a job anew that was forgotten", func(t *testing.T) {
 		made := b.Create(t.Context(), newRow(0))[0]
-		if made.Err != nil || made.Existed || made.Row.State != routine.Queued {
-			t.Errorf("%+v", made)
-		}
+		check(t, made, made.Err == nil && !made.Existed && made.Row.State == routine.Queued)
 	})
 }
 

@@ -21,9 +21,7 @@ func largest(t testing.TB) ledger.Row {
 	e := queue.Envelope{JobID: newRow(0).ID, Caller: strings.Repeat("c", 255), AcceptedAt: noon, Number: 1, Request: newRow(0).Request}
 	e.Request.Description, e.Request.CallbackURL = &description, "https://ci.example/"+strings.Repeat("x", routine.MaxCallbackURL-19)
 	empty, err := sim.Keys(t, strings.Repeat("k", 32)).Seal(e)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	description = strings.Repeat("\u2028", (queue.MaxEnvelopeBytes-len(empty))/6)
 	if _, err := sim.Keys(t, sim.Key).Seal(e); err != nil {
 		t.Fatal(err)
@@ -37,9 +35,7 @@ func largest(t testing.TB) ledger.Row {
 	for round := range 25 {
 		corrected := row.Request
 		corrected.Name = fmt.Sprintf("%063d", round)
-		if err := row.Redrive(text, text, &corrected, after(round), after(round), noon); err != nil {
-			t.Fatal(err)
-		}
+		must(t, row.Redrive(text, text, &corrected, after(round), after(round), noon))
 		for n := range 500 {
 			row.CountUndelivered(fmt.Sprint(n, strings.Repeat("m", 300)))
 		}
@@ -73,9 +69,7 @@ func TestLargestRows(t *testing.T) {
 	t.Run("are changed so many at a time, in one read", func(t *testing.T) {
 		b.calls()
 		for _, done := range b.ChangeAll(t.Context(), ids, redriven(3600)) {
-			if done.Err != nil {
-				t.Fatal(done.Err)
-			}
+			must(t, done.Err)
 		}
 		if reads := slices.DeleteFunc(b.calls(), func(action string) bool { return action != "BatchGetRow" }); len(reads) != 1 {
 			t.Errorf("%d reads", len(reads))
