@@ -91,9 +91,8 @@ func lifeCosts(t testing.TB, m *meter, b *book) (names []string, bills []bill) {
 	updated := func(change step) func() {
 		return func() {
 			var err error
-			if row, err = update(t, b.Ledger, row, change); err != nil {
-				t.Fatal(err)
-			}
+			row, err = update(t, b.Ledger, row, change)
+			must(t, err)
 		}
 	}
 	for _, part := range []struct {

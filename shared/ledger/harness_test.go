@@ -2,16 +2,11 @@ package ledger_test
 
 import (
 	"context"
-	"crypto/md5"
-	"encoding/base64"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
-	sdk "github.com/aliyun/aliyun-tablestore-go-sdk/tablestore"
-	"github.com/aliyun/aliyun-tablestore-go-sdk/tablestore/otsprotocol"
-	"github.com/golang/protobuf/proto"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
@@ -60,9 +55,7 @@ func (b *book) connect(t testing.TB, change func(*ledger.Config)) *ledger.Ledger
 		change(&cfg)
 	}
 	l, err := ledger.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(l.Close)
 	return l
 }
@@ -97,9 +90,8 @@ func (b *book) killed(t testing.TB, n int) *ledger.Ledger {
 // breaks makes the server break calls.
 func (b *book) breaks(t testing.TB, rule faults.Rule) {
 	t.Helper()
-	if _, err := b.server.Faults().Add(rule); err != nil {
-		t.Fatal(err)
-	}
+	_, err := b.server.Faults().Add(rule)
+	must(t, err)
 }
 
 // calls are the actions of the calls since the last time, in order.
@@ -144,7 +136,7 @@ func newRows(n int) []ledger.Row {
 func deadRows(n int) []ledger.Row {
 	rows := newRows(n)
 	for i := range rows {
-		_ = dies(i, "Taken")(&rows[i])
+		_ = dies(i, "Taken")(&rows[i]) // which is never refused
 	}
 	return rows
 }
@@ -154,9 +146,8 @@ func (b *book) create(t testing.TB, rows ...ledger.Row) []ledger.Row {
 	t.Helper()
 	out := make([]ledger.Row, 0, len(rows))
 	for _, made := range b.Create(t.Context(), rows...) {
-		if made.Err != nil || made.Existed {
-			t.Fatalf("existed %t, %v", made.Existed, made.Err)
-		}
+		must(t, made.Err)
+		check(t, made, !made.Existed)
 		out = append(out, made.Row)
 	}
 	return out
@@ -170,9 +161,8 @@ func (b *book) change(t testing.TB, id string, steps ...step) (row ledger.Row) {
 	t.Helper()
 	for _, step := range steps {
 		var err error
-		if row, err = b.Change(t.Context(), id, step); err != nil {
-			t.Fatal(err)
-		}
+		row, err = b.Change(t.Context(), id, step)
+		must(t, err)
 	}
 	return row
 }
@@ -251,9 +241,7 @@ func pages(t rapid.TB, read func(cursor string) (ids []string, next string, err 
 	all := []string{}
 	for cursor := ""; ; {
 		ids, next, err := read(cursor)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		all = append(all, ids...)
 		if cursor = next; next == "" {
 			return all
@@ -276,9 +264,7 @@ var later = noon.AddDate(1, 0, 0)
 func (b *book) wantListed(t rapid.TB, id string) {
 	t.Helper()
 	row, err := b.Row(context.Background(), id)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	want := func(list any, got []string, wanted bool) {
 		t.Helper()
 		if times := strings.Count(" "+strings.Join(got, " ")+" ", " "+id+" "); times > 1 || (times == 1) != wanted {
@@ -298,13 +284,12 @@ func (b *book) wantListed(t rapid.TB, id string) {
 	} {
 		want(f, dead(t, b.Ledger, f, 100), row.State == routine.DeadLettered)
 	}
-	due, _, dueErr := b.Due(context.Background(), later, 100)
+	due, _, err := b.Due(context.Background(), later, 100)
+	must(t, err)
 	want("due", idsOf(due), !row.DueAt.IsZero())
-	unfinished, _, unfinishedErr := b.Unfinished(context.Background(), later, "", 100)
+	unfinished, _, err := b.Unfinished(context.Background(), later, "", 100)
+	must(t, err)
 	want("unfinished", idsOf(unfinished), row.State == routine.Queued)
-	if dueErr != nil || unfinishedErr != nil {
-		t.Fatal(dueErr, unfinishedErr)
-	}
 }
 
 // codeOf is the kind and code of a fault, empty for none.
@@ -345,83 +330,5 @@ func check(t testing.TB, got any, holds bool) {
 	t.Helper()
 	if !holds {
 		t.Errorf("got %+v", got)
-	}
-}
-
-// partly is the answer to one BatchWriteRow of so many rows of which one fails with a code, executed or not.
-func partly(t testing.TB, rows, failed int, code string, execute bool) faults.Rule {
-	t.Helper()
-	table := &otsprotocol.TableInBatchWriteRowResponse{TableName: proto.String("jobs")}
-	for i := range rows {
-		row := &otsprotocol.RowInBatchWriteRowResponse{IsOk: proto.Bool(i != failed)}
-		row.Consumed = &otsprotocol.ConsumedCapacity{CapacityUnit: &otsprotocol.CapacityUnit{Read: proto.Int32(1), Write: proto.Int32(1)}}
-		if i == failed {
-			row.Error = &otsprotocol.Error{Code: proto.String(code), Message: proto.String("refused")}
-		}
-		table.Rows = append(table.Rows, row)
-	}
-	body, err := proto.Marshal(&otsprotocol.BatchWriteRowResponse{Tables: []*otsprotocol.TableInBatchWriteRowResponse{table}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	sum := md5.Sum(body)
-	return faults.Rule{Action: "BatchWriteRow", Fault: faults.Fault{
-		Answer: faults.Document, Body: string(body), Execute: execute,
-		Headers: map[string]string{"x-ots-contentmd5": base64.StdEncoding.EncodeToString(sum[:]), "x-ots-requestid": "R-partly"},
-	}}
-}
-
-// sdkClient is the SDK as it is, for what the ledger does not do.
-func (b *book) sdkClient() *sdk.TableStoreClient {
-	return sdk.NewClient(b.url, localtest.Instance, localtest.AccessKeyID, localtest.AccessKeySecret)
-}
-
-// rowsOfQueued is how many rows a queued job of newRow has: its own, four lists of all jobs, and that of its state.
-const rowsOfQueued = 1 + 4 + 1
-
-// rows are the table of the jobs as it is.
-func (b *book) rows(t testing.TB) []*sdk.Row {
-	t.Helper()
-	criteria := &sdk.RangeRowQueryCriteria{
-		TableName: "jobs", MaxVersion: 1, StartPrimaryKey: new(sdk.PrimaryKey), EndPrimaryKey: new(sdk.PrimaryKey),
-	}
-	for _, column := range []string{"p", "s"} {
-		criteria.StartPrimaryKey.AddPrimaryKeyColumnWithMinValue(column)
-		criteria.EndPrimaryKey.AddPrimaryKeyColumnWithMaxValue(column)
-	}
-	res, err := b.sdkClient().GetRange(&sdk.GetRangeRequest{RangeRowQueryCriteria: criteria})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return res.Rows
-}
-
-// isJob reports whether the row is a job's own.
-func isJob(row *sdk.Row) bool { return row.PrimaryKey.PrimaryKeys[1].Value == "job" }
-
-func (b *book) wantRows(t testing.TB, want int) {
-	t.Helper()
-	keys := ""
-	rows := b.rows(t)
-	for _, row := range rows {
-		keys += fmt.Sprintln(row.PrimaryKey.PrimaryKeys[0].Value, row.PrimaryKey.PrimaryKeys[1].Value)
-	}
-	if len(rows) != want {
-		t.Errorf("%d rows, want %d:\n%s", len(rows), want, keys)
-	}
-}
-
-// deleteRows deletes the chosen rows of the jobs, as if they had not been written.
-func (b *book) deleteRows(t testing.TB, chosen func(*sdk.Row) bool) {
-	t.Helper()
-	for _, row := range b.rows(t) {
-		if !chosen(row) {
-			continue
-		}
-		change := &sdk.DeleteRowChange{TableName: "jobs", PrimaryKey: row.PrimaryKey}
-		change.SetCondition(sdk.RowExistenceExpectation_IGNORE)
-		if _, err := b.sdkClient().DeleteRow(&sdk.DeleteRowRequest{DeleteRowChange: change}); err != nil {
-			t.Fatal(err)
-		}
 	}
 }
