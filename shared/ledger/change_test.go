@@ -3,8 +3,11 @@ package ledger_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+
+	sdk "github.com/aliyun/aliyun-tablestore-go-sdk/tablestore"
 
 	"routinely/deploy/local/faults"
 	"routinely/shared/fault"
@@ -37,6 +40,13 @@ func TestChange(t *testing.T) {
 		b := newBook(t, newRow(1))
 		b.breaks(t, partly(t, 1+6, 0, "OTSRowOperationConflict", false)) // the list of its new state, six of dead letters
 		b.change(t, newRow(1).ID, dies(5, "Taken"))
+		b.wantListed(t, newRow(1).ID)
+	})
+	t.Run("is not made if an index row is refused, since a list would miss it", func(t *testing.T) {
+		b := newBook(t, newRow(1))
+		b.breaks(t, partly(t, 1+6, 3, "OTSServerBusy", false))
+		_, err := b.Change(t.Context(), newRow(1).ID, dies(5, "Taken"))
+		wantCode(t, err, "unavailable OTSServerBusy")
 		b.wantListed(t, newRow(1).ID)
 	})
 	t.Run("is asked again about the row as it is then, and may refuse", func(t *testing.T) {
@@ -219,6 +229,20 @@ func TestRows(t *testing.T) {
 				check(t, got, got.Err == nil && got.Row.ID == id && len(got.Row.Attempts) == 1)
 			}
 		}
+	})
+	t.Run("are told apart from one that cannot be read", func(t *testing.T) {
+		b := newBook(t, newRow(1))
+		change := &sdk.PutRowChange{TableName: "jobs", PrimaryKey: b.rows(t)[slices.IndexFunc(b.rows(t), isJob)].PrimaryKey}
+		change.SetCondition(sdk.RowExistenceExpectation_IGNORE)
+		change.AddColumn("job", "{")
+		_, err := b.sdkClient().PutRow(&sdk.PutRowRequest{PutRowChange: change})
+		must(t, err)
+		b.create(t, newRow(2))
+		found, err := b.Rows(t.Context(), []string{newRow(1).ID, newRow(2).ID})
+		must(t, err)
+		wantCode(t, found[0].Err, "internal UnreadableRow")
+		wantCode(t, found[1].Err, "")
+		wantCode(t, b.ChangeAll(t.Context(), []string{newRow(1).ID}, begins)[0].Err, "internal UnreadableRow")
 	})
 	t.Run("fail as a whole where the ledger is down", func(t *testing.T) {
 		b.breaks(t, faults.Rule{Action: "BatchGetRow", Times: 2, Fault: faults.Fault{Answer: faults.Reset}})

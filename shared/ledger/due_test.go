@@ -46,28 +46,30 @@ func TestIndexRowsThatAreLeft(t *testing.T) {
 			b.change(t, newRow(1).ID, redriven(60))
 			b.wantRows(t, rowsOfQueued+1+7) // due, and all that the dead letter had
 			b.wantListed(t, newRow(1).ID)
+			b.change(t, newRow(1).ID, dies(90, "Taken"))
+			b.wantListed(t, newRow(1).ID)
 		})
 	}
-	t.Run("stay if another correction can take them up again", func(t *testing.T) {
-		b := newBook(t, newRow(1))
-		for round, name := range []string{"other", "pr-1"} {
-			b.change(t, newRow(1).ID, dies(5, "Taken"), func(r *ledger.Row) error {
-				corrected, at := r.Request, after(1+round)
-				corrected.Name = name
-				return r.Redrive("olga", "", &corrected, at, at, at)
-			})
+	correct := func(name string, minute int) step {
+		return func(r *ledger.Row) error {
+			corrected := r.Request
+			corrected.Name = name
+			return r.Redrive("olga", "", &corrected, after(minute), after(minute), after(minute))
 		}
-		b.wantListed(t, newRow(1).ID)
-	})
+	}
 	for name, test := range map[string]struct {
 		before    []step
 		late      step
 		deletes   int
 		meanwhile []step
 	}{
-		"a death, after a redrive and another death": {nil, dies(5, "Taken"), 4, []step{redriven(60), dies(5, "Taken")}},
-		"a send, after it was due again":             {[]step{dies(5, "Taken")}, sent, 3, []step{notify}},
-		"a callback due, after it failed again":      {[]step{dies(5, "Taken"), sent, callbackFailed}, notify, 4, []step{sent, callbackFailed}},
+		"a death, after a redrive":       {nil, dies(5, "Taken"), 4, []step{redriven(60)}},
+		"a redrive, after another death": {[]step{dies(5, "Taken")}, redriven(60), 4, []step{dies(5, "Taken")}},
+		"a correction, after it was taken back": {
+			[]step{dies(5, "Taken")}, correct("other", 1), 4, []step{dies(61, "Taken"), correct("pr-1", 2)},
+		},
+		"a send, after it was due again":        {[]step{dies(5, "Taken")}, sent, 3, []step{notify}},
+		"a callback due, after it failed again": {[]step{dies(5, "Taken"), sent, callbackFailed}, notify, 4, []step{sent, callbackFailed}},
 	} {
 		t.Run("are all that is taken by a delete that comes late: of "+name, func(t *testing.T) {
 			row := newRow(1)
