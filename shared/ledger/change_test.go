@@ -201,17 +201,13 @@ func TestHistory(t *testing.T) {
 	row.Request.CallbackURL = "https://ci.example/hook?secret"
 	b := newBook(t, row)
 	got := b.change(t, row.ID, dies(5, "Taken"), redriven(60), dies(5, "Taken"), sent)
-	t.Run("is kept by every write", func(t *testing.T) {
-		read, err := b.Row(t.Context(), row.ID)
-		must(t, err)
-		same(t, read.Job, got.Job)
-		check(t, read, len(read.Attempts) == 2 && len(read.Redrives) == 1 && read.Request.CallbackURL == row.Request.CallbackURL)
-	})
-	t.Run("is shown without the query of the callback URL", func(t *testing.T) {
-		shown, err := b.Job(t.Context(), row.ID)
-		must(t, err)
-		same(t, shown.Request.CallbackURL, "https://ci.example/hook?***")
-	})
+	read, err := b.Row(t.Context(), row.ID)
+	must(t, err)
+	same(t, read.Job, got.Job)
+	check(t, read, len(read.Attempts) == 2 && len(read.Redrives) == 1 && read.Request.CallbackURL == row.Request.CallbackURL)
+	shown, err := b.Job(t.Context(), row.ID)
+	must(t, err)
+	same(t, shown.Request.CallbackURL, "https://ci.example/hook?***")
 }
 
 func TestRows(t *testing.T) {

@@ -131,7 +131,8 @@ func TestPartialBatch(t *testing.T) {
 		calls   []string
 	}{
 		"an index row that is refused again is told, with its job perhaps recorded": {
-			[]faults.Rule{partly(t, 2*rows, 3, "OTSServerBusy", true), partly(t, 1, 0, "OTSServerBusy", false)}, "unavailable OTSServerBusy", true,
+			[]faults.Rule{partly(t, 2*rows, 3, "OTSServerBusy", true), partly(t, 1, 0, "OTSServerBusy", false)},
+			"unavailable OTSServerBusy", true,
 			[]string{"BatchWriteRow", "BatchWriteRow"},
 		},
 		"a row whose outcome is unknown is looked for": {

@@ -60,30 +60,31 @@ func (b *book) connect(t testing.TB, change func(*ledger.Config)) *ledger.Ledger
 	return l
 }
 
-// before returns a client that runs do before its n-th call, counted from 1.
-func (b *book) before(t testing.TB, n int, do func()) *ledger.Ledger {
+// client returns a client whose n-th call, counted from 1, is made with key(n).
+func (b *book) client(t testing.TB, key func(n int) (id, secret, token string)) *ledger.Ledger {
 	calls := 0
 	return b.connect(t, func(c *ledger.Config) {
-		c.Credentials = func() (string, string, string) {
-			if calls++; calls == n {
-				do()
-			}
-			return localtest.Credentials()
+		c.Credentials = func() (string, string, string) { calls++; return key(calls) }
+	})
+}
+
+// before returns a client that runs do before its n-th call.
+func (b *book) before(t testing.TB, n int, do func()) *ledger.Ledger {
+	return b.client(t, func(call int) (string, string, string) {
+		if call == n {
+			do()
 		}
+		return localtest.Credentials()
 	})
 }
 
 // killed returns a client whose calls take no effect from the n-th on, as those of a process that is killed before it.
 func (b *book) killed(t testing.TB, n int) *ledger.Ledger {
-	calls := 0
-	return b.connect(t, func(c *ledger.Config) {
-		c.Credentials = func() (id, secret, token string) {
-			if id, secret, token = localtest.Credentials(); calls+1 >= n {
-				secret = "wrong"
-			}
-			calls++
-			return id, secret, token
+	return b.client(t, func(call int) (string, string, string) {
+		if call >= n {
+			return localtest.AccessKeyID, "wrong", ""
 		}
+		return localtest.Credentials()
 	})
 }
 

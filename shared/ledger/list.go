@@ -75,7 +75,7 @@ func checkWords(words map[string]string) *fault.Error {
 // the first page, then what the page before returned as next; next is empty after the last job. A page can hold fewer jobs than limit, even
 // none, and not be the last: no page but one of a single job takes more than a MiB.
 //
-// A job that is there all the time is listed exactly once over all pages, whatever is written meanwhile, unless a filter by state is given
+// A job that exists all the time is listed exactly once over all pages, whatever is written meanwhile, unless a filter by state is given
 // and its state changes. Invalid faults have the codes InvalidFilter, InvalidLimit and InvalidCursor.
 func (l *Ledger) Jobs(ctx context.Context, f Filter, limit int, cursor string) (jobs []routine.Job, next string, err error) {
 	if err := f.check(); err != nil {

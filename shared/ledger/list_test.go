@@ -239,13 +239,6 @@ func TestDeadLetters(t *testing.T) {
 		dead(t, b.Ledger, ledger.DeadFilter{IDs: newestFirst(1, 2, 3)}, 100)
 		b.wantCalls(t, "BatchGetRow")
 	})
-	t.Run("come under their latest death", func(t *testing.T) {
-		b := newBook(t, newRows(2)...)
-		b.change(t, newRow(0).ID, dies(5, "Taken"), redriven(6))
-		b.change(t, newRow(1).ID, dies(7, "Taken"))
-		b.change(t, newRow(0).ID, dies(8, "Taken"))
-		same(t, dead(t, b.Ledger, ledger.DeadFilter{Code: "Taken"}, 10), []string{newRow(0).ID, newRow(1).ID})
-	})
 	t.Run("are not known while the service does not answer", func(t *testing.T) {
 		b.breaks(t, faults.Rule{Times: -1, Fault: faults.Fault{Answer: faults.HTML}})
 		for _, f := range []ledger.DeadFilter{{}, {IDs: []string{"x"}}} {

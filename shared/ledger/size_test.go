@@ -68,9 +68,6 @@ func TestLargestRows(t *testing.T) {
 		}
 		same(t, slices.DeleteFunc(b.calls(), func(action string) bool { return action != "BatchGetRow" }), []string{"BatchGetRow"})
 	})
-	t.Run("are listed a page at a time", func(t *testing.T) {
-		same(t, len(listed(t, b.Ledger, ledger.Filter{}, 100)), wholeRows)
-	})
 }
 
 func TestUnreadable(t *testing.T) {

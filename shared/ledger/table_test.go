@@ -4,6 +4,7 @@ import (
 	"crypto/md5"
 	"encoding/base64"
 	"fmt"
+	"strings"
 	"testing"
 
 	sdk "github.com/aliyun/aliyun-tablestore-go-sdk/tablestore"
@@ -63,13 +64,12 @@ func isJob(row *sdk.Row) bool { return row.PrimaryKey.PrimaryKeys[1].Value == "j
 
 func (b *book) wantRows(t testing.TB, want int) {
 	t.Helper()
-	keys := ""
-	rows := b.rows(t)
-	for _, row := range rows {
-		keys += fmt.Sprintln(row.PrimaryKey.PrimaryKeys[0].Value, row.PrimaryKey.PrimaryKeys[1].Value)
+	var keys []string
+	for _, row := range b.rows(t) {
+		keys = append(keys, fmt.Sprint(row.PrimaryKey.PrimaryKeys[0].Value, " ", row.PrimaryKey.PrimaryKeys[1].Value))
 	}
-	if len(rows) != want {
-		t.Errorf("%d rows, want %d:\n%s", len(rows), want, keys)
+	if len(keys) != want {
+		t.Errorf("%d rows, want %d:\n%s", len(keys), want, strings.Join(keys, "\n"))
 	}
 }
 
