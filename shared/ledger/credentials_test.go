@@ -40,15 +40,12 @@ func TestExpiredKeys(t *testing.T) {
 		"has an unknown token":     answer("OTSInvalidSTSToken", "invalid"),
 	} {
 		t.Run("a temporary key that "+name+" is refreshed, and the call made once more", func(t *testing.T) {
-			if failure, calls := read(t, true, refusal); failure == nil || failure.Code != ledger.CodeUnknownJob || calls != 2 {
-				t.Errorf("%d calls, %v", calls, failure)
-			}
+			failure, calls := read(t, true, refusal)
+			check(t, failure, failure.Code == ledger.CodeUnknownJob && calls == 2)
 		})
 		t.Run("a temporary key that "+name+" is tried again later if there is no other", func(t *testing.T) {
 			failure, calls := read(t, false, refusal)
-			if failure == nil || failure.Kind != fault.Unavailable || failure.OutcomeUnknown || failure.RequestID == "" || calls != 1 {
-				t.Errorf("%d calls, %+v", calls, failure)
-			}
+			check(t, failure, failure.Kind == fault.Unavailable && !failure.OutcomeUnknown && failure.RequestID != "" && calls == 1)
 		})
 	}
 	for _, message := range []string{
@@ -57,14 +54,11 @@ func TestExpiredKeys(t *testing.T) {
 	} {
 		t.Run("is not what is wrong when the service says: "+message, func(t *testing.T) {
 			failure, calls := read(t, true, answer("OTSAuthFailed", message))
-			if failure == nil || failure.Kind != fault.Account || calls != 1 {
-				t.Errorf("%d calls, %+v", calls, failure)
-			}
+			check(t, failure, failure.Kind == fault.Account && calls == 1)
 		})
 	}
 	t.Run("is not what is wrong with a long-lived key", func(t *testing.T) {
-		if _, err := newBook(t).killed(t, 1).Row(t.Context(), "nosuch"); codeOf(err) != "account OTSAuthFailed" {
-			t.Errorf("got %v", err)
-		}
+		_, err := newBook(t).killed(t, 1).Row(t.Context(), "nosuch")
+		wantCode(t, err, "account OTSAuthFailed")
 	})
 }

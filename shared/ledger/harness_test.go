@@ -216,25 +216,31 @@ func update(t testing.TB, l *ledger.Ledger, row ledger.Row, change step) (ledger
 	return l.Update(context.WithoutCancel(t.Context()), row, func(r *ledger.Row) { _ = change(r) })
 }
 
+// jobsPage are the ids of a page of jobs.
+func jobsPage(l *ledger.Ledger, f ledger.Filter, limit int, cursor string) (ids []string, next string, err error) {
+	jobs, next, err := l.Jobs(context.Background(), f, limit, cursor)
+	for _, job := range jobs {
+		ids = append(ids, job.ID)
+	}
+	return ids, next, err
+}
+
+// deadPage are the ids of a page of dead letters.
+func deadPage(l *ledger.Ledger, f ledger.DeadFilter, limit int, cursor string) ([]string, string, error) {
+	rows, next, err := l.DeadLetters(context.Background(), f, limit, cursor)
+	return idsOf(rows), next, err
+}
+
 // listed are the ids of all pages of a list.
-func listed(t rapid.TB, l *ledger.Ledger, f ledger.Filter, page int) []string {
+func listed(t rapid.TB, l *ledger.Ledger, f ledger.Filter, limit int) []string {
 	t.Helper()
-	return pages(t, func(cursor string) (ids []string, next string, err error) {
-		jobs, next, err := l.Jobs(context.Background(), f, page, cursor)
-		for _, job := range jobs {
-			ids = append(ids, job.ID)
-		}
-		return ids, next, err
-	})
+	return pages(t, func(cursor string) ([]string, string, error) { return jobsPage(l, f, limit, cursor) })
 }
 
 // dead are the ids of all pages of a list of dead letters.
-func dead(t rapid.TB, l *ledger.Ledger, f ledger.DeadFilter, page int) []string {
+func dead(t rapid.TB, l *ledger.Ledger, f ledger.DeadFilter, limit int) []string {
 	t.Helper()
-	return pages(t, func(cursor string) ([]string, string, error) {
-		rows, next, err := l.DeadLetters(context.Background(), f, page, cursor)
-		return idsOf(rows), next, err
-	})
+	return pages(t, func(cursor string) ([]string, string, error) { return deadPage(l, f, limit, cursor) })
 }
 
 func pages(t rapid.TB, read func(cursor string) (ids []string, next string, err error)) []string {

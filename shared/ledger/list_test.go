@@ -103,24 +103,18 @@ func TestPagesAreShortIfJobsAreLong(t *testing.T) {
 	inOrder := idsOf(rows)
 	newest := slices.Clone(inOrder)
 	slices.Reverse(newest)
-	deadLetters := func(f ledger.DeadFilter, cursor string) ([]string, string, error) {
-		rows, next, err := b.DeadLetters(t.Context(), f, many, cursor)
-		return idsOf(rows), next, err
-	}
 	for name, test := range map[string]struct {
 		page func(cursor string) (ids []string, next string, err error)
 		want []string
 	}{
-		"of jobs": {func(cursor string) (ids []string, next string, err error) {
-			jobs, next, err := b.Jobs(t.Context(), ledger.Filter{}, many, cursor)
-			for _, job := range jobs {
-				ids = append(ids, job.ID)
-			}
-			return ids, next, err
+		"of jobs": {func(cursor string) ([]string, string, error) {
+			return jobsPage(b.Ledger, ledger.Filter{}, many, cursor)
 		}, newest},
-		"of dead letters": {func(cursor string) ([]string, string, error) { return deadLetters(ledger.DeadFilter{}, cursor) }, newest},
+		"of dead letters": {func(cursor string) ([]string, string, error) {
+			return deadPage(b.Ledger, ledger.DeadFilter{}, many, cursor)
+		}, newest},
 		"of dead letters by ids": {func(cursor string) ([]string, string, error) {
-			return deadLetters(ledger.DeadFilter{IDs: newest}, cursor)
+			return deadPage(b.Ledger, ledger.DeadFilter{IDs: newest}, many, cursor)
 		}, inOrder},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -135,14 +129,7 @@ func TestPagesAreShortIfJobsAreLong(t *testing.T) {
 
 func TestCursor(t *testing.T) {
 	b := newBook(t, newRows(4)...)
-	jobs := func(l *ledger.Ledger, f ledger.Filter, cursor string) (ids []string, next string, err error) {
-		jobs, next, err := l.Jobs(t.Context(), f, 2, cursor)
-		for _, job := range jobs {
-			ids = append(ids, job.ID)
-		}
-		return ids, next, err
-	}
-	_, next, err := jobs(b.Ledger, ledger.Filter{}, "")
+	_, next, err := jobsPage(b.Ledger, ledger.Filter{}, 2, "")
 	must(t, err)
 	raw, err := base64.RawURLEncoding.DecodeString(next)
 	must(t, err)
@@ -154,24 +141,24 @@ func TestCursor(t *testing.T) {
 		"a sum alone": base64.RawURLEncoding.EncodeToString(raw[:12]),
 	} {
 		t.Run("refuses "+name, func(t *testing.T) {
-			_, _, err := jobs(b.Ledger, ledger.Filter{}, cursor)
+			_, _, err := jobsPage(b.Ledger, ledger.Filter{}, 2, cursor)
 			wantCode(t, err, "invalid InvalidCursor")
 		})
 	}
 	t.Run("is refused by every other list", func(t *testing.T) {
 		for _, f := range []ledger.Filter{{State: routine.Queued}, {Name: "pr-1"}, {CallbackFailed: true}} {
-			_, _, err := jobs(b.Ledger, f, next)
+			_, _, err := jobsPage(b.Ledger, f, 2, next)
 			wantCode(t, err, "invalid InvalidCursor")
 		}
-		_, _, err := b.DeadLetters(t.Context(), ledger.DeadFilter{}, 2, next)
+		_, _, err := deadPage(b.Ledger, ledger.DeadFilter{}, 2, next)
 		wantCode(t, err, "invalid InvalidCursor")
-		_, _, err = jobs(b.connect(t, func(c *ledger.Config) { c.Table, c.StateTable = "state", "jobs" }), ledger.Filter{}, next)
+		_, _, err = jobsPage(b.connect(t, func(c *ledger.Config) { c.Table, c.StateTable = "state", "jobs" }), ledger.Filter{}, 2, next)
 		wantCode(t, err, "invalid InvalidCursor")
 	})
 	t.Run("goes on where it was, whatever is written meanwhile", func(t *testing.T) {
 		b.create(t, newRow(50))
 		b.change(t, newRow(1).ID, succeeds)
-		ids, _, err := jobs(b.Ledger, ledger.Filter{}, next)
+		ids, _, err := jobsPage(b.Ledger, ledger.Filter{}, 2, next)
 		must(t, err)
 		same(t, ids, newestFirst(0, 1))
 	})
@@ -242,7 +229,7 @@ func TestDeadLetters(t *testing.T) {
 	t.Run("are not known while the service does not answer", func(t *testing.T) {
 		b.breaks(t, faults.Rule{Times: -1, Fault: faults.Fault{Answer: faults.HTML}})
 		for _, f := range []ledger.DeadFilter{{}, {IDs: []string{"x"}}} {
-			_, _, err := b.DeadLetters(t.Context(), f, 10, "")
+			_, _, err := deadPage(b.Ledger, f, 10, "")
 			wantCode(t, err, "unavailable HTTP502")
 			_, _, _, err = b.CountDead(t.Context(), f)
 			wantCode(t, err, "unavailable HTTP502")
@@ -262,11 +249,11 @@ func TestCallsOfAPage(t *testing.T) {
 	page := func(t *testing.T, f ledger.DeadFilter, limit int, cursor string) (ids []string, next string, calls int) {
 		t.Helper()
 		b.calls()
-		rows, next, err := b.DeadLetters(t.Context(), f, limit, cursor)
-		if calls = len(b.calls()); err != nil || calls > 5 {
-			t.Fatalf("%+v: %d calls, %v", f, calls, err)
-		}
-		return idsOf(rows), next, calls
+		ids, next, err := deadPage(b.Ledger, f, limit, cursor)
+		must(t, err)
+		calls = len(b.calls())
+		check(t, calls, calls <= 5)
+		return ids, next, calls
 	}
 	t.Run("of fifty is two calls", func(t *testing.T) {
 		ids, next, calls := page(t, ledger.DeadFilter{}, 50, "")
