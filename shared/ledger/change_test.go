@@ -3,21 +3,17 @@ package ledger_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	sdk "github.com/aliyun/aliyun-tablestore-go-sdk/tablestore"
 
 	"routinely/deploy/local/faults"
 	"routinely/shared/fault"
 	"routinely/shared/ledger"
 	"routinely/shared/routine"
 )
-
-func begins(r *ledger.Row) error {
-	r.Begin(1, routine.Progress{}, after(1))
-	return nil
-}
 
 var errRefused = errors.New("not this one")
 
@@ -32,84 +28,63 @@ func butTheFirst(r *ledger.Row) error {
 func TestChange(t *testing.T) {
 	t.Run("begins anew when another writer came first", func(t *testing.T) {
 		for call := 2; call <= 3; call++ { // before the index rows, and between them and the row
-			b := newBook(t)
-			b.create(t, newRow(1))
-			slow := b.before(t, call, func() { b.change(t, newRow(1).ID, func(r *ledger.Row) { r.Answered(noon, 0) }) })
-			got, err := slow.Change(t.Context(), newRow(1).ID, death)
-			if err != nil || got.State != routine.DeadLettered || got.AnsweredAt.IsZero() {
-				t.Errorf("before call %d: %s, answered %s, %v", call, got.State, got.AnsweredAt, err)
-			}
+			b := newBook(t, newRow(1))
+			slow := b.before(t, call, func() { b.change(t, newRow(1).ID, func(r *ledger.Row) error { r.Answered(noon, 0); return nil }) })
+			got, err := slow.Change(t.Context(), newRow(1).ID, dies(5, "Taken"))
+			must(t, err)
+			check(t, got, got.State == routine.DeadLettered && !got.AnsweredAt.IsZero())
 			b.wantListed(t, newRow(1).ID)
 		}
 	})
 	t.Run("begins anew when another writer puts the same index row", func(t *testing.T) {
-		b := newBook(t)
-		b.create(t, newRow(1))
+		b := newBook(t, newRow(1))
 		b.breaks(t, partly(t, 1+6, 0, "OTSRowOperationConflict", false)) // the list of its new state, six of dead letters
-		b.steps(t, newRow(1).ID, death)
+		b.change(t, newRow(1).ID, dies(5, "Taken"))
+		b.wantListed(t, newRow(1).ID)
+	})
+	t.Run("is not made if an index row is refused, since a list would miss it", func(t *testing.T) {
+		b := newBook(t, newRow(1))
+		b.breaks(t, partly(t, 1+6, 3, "OTSServerBusy", false))
+		_, err := b.Change(t.Context(), newRow(1).ID, dies(5, "Taken"))
+		wantCode(t, err, "unavailable OTSServerBusy")
 		b.wantListed(t, newRow(1).ID)
 	})
 	t.Run("is asked again about the row as it is then, and may refuse", func(t *testing.T) {
-		b := newBook(t)
-		b.create(t, newRow(1))
+		b := newBook(t, newRow(1))
 		slow := b.before(t, 2, func() { b.change(t, newRow(1).ID, succeeds) })
 		got, err := slow.Change(t.Context(), newRow(1).ID, func(r *ledger.Row) error { return r.Cancel("olga", "", noon) })
-		if codeOf(err) != "conflict Ended" || got.State != routine.Succeeded {
-			t.Errorf("%s, %v", got.State, err)
-		}
+		wantCode(t, err, "conflict Ended")
+		check(t, got, got.State == routine.Succeeded)
 	})
 	t.Run("gives up where it never comes first", func(t *testing.T) {
-		b := newBook(t)
-		b.create(t, newRow(1))
-		b.calls()
+		b := newBook(t, newRow(1))
 		refused := partly(t, 1, 0, "OTSConditionCheckFail", false)
 		refused.Times = -1
 		b.breaks(t, refused)
-		if _, err := b.Change(t.Context(), newRow(1).ID, begins); codeOf(err) != "conflict Changed" {
-			t.Errorf("got %v", err)
-		}
-		if n := len(b.calls()); n != 60 { // each time the row, the write, and the row once more: was the write its own?
-			t.Errorf("%d calls", n)
-		}
-	})
-	t.Run("knows no job that is not recorded, or that no job can be", func(t *testing.T) {
-		b := newBook(t)
-		for _, id := range []string{"nobody", "", strings.Repeat("x", 2000), "\xff"} {
-			if _, err := b.Change(t.Context(), id, begins); codeOf(err) != "not-found UnknownJob" {
-				t.Errorf("%q: %v", id, err)
-			}
-			if _, err := b.Row(t.Context(), id); codeOf(err) != "not-found UnknownJob" {
-				t.Errorf("%q: %v", id, err)
-			}
-		}
+		_, err := b.Change(t.Context(), newRow(1).ID, begins)
+		wantCode(t, err, "conflict Changed")
+		calls := b.calls()
+		check(t, calls, len(calls) == 60) // each time the row, the write, and the row once more: was the write its own?
 	})
 }
 
 func TestChangeAll(t *testing.T) {
 	t.Run("answers in the order of the ids, each for itself, and changes a job once that is named twice", func(t *testing.T) {
-		b := newBook(t)
-		b.create(t, newRows(3)...)
-		ids := []string{"job-000002", "nobody", "\xff", "job-000000", "job-000001", "job-000002"}
-		done := b.ChangeAll(t.Context(), ids, butTheFirst)
+		b := newBook(t, newRows(3)...)
+		ids := []string{"job-000002", "nobody", "", "\xff", strings.Repeat("x", 2000), "job-000000", "job-000001", "job-000002"}
 		var got []string
-		for _, d := range done {
-			got = append(got, fmt.Sprint(d.Row.ID, " ", d.Row.Begins, " ", d.Err != nil))
+		for _, done := range b.ChangeAll(t.Context(), ids, butTheFirst) {
+			got = append(got, strings.TrimSpace(fmt.Sprint(done.Row.ID, " ", done.Row.Begins, " ", codeOf(done.Err))))
 		}
-		want := []string{"job-000002 1 false", " 0 true", " 0 true", "job-000000 0 true", "job-000001 1 false", "job-000002 1 false"}
-		if diff := cmp.Diff(want, got); diff != "" || !errors.Is(done[3].Err, errRefused) {
-			t.Errorf("%v, -want +got:\n%s", done[3].Err, diff)
-		}
+		const unknown = "0 not-found UnknownJob"
+		same(t, got, []string{"job-000002 1", unknown, unknown, unknown, unknown, "job-000000 0 internal Unclassified", "job-000001 1", "job-000002 1"})
 	})
 	for fails, want := range map[string][]string{"BatchGetRow": {"BatchGetRow"}, "BatchWriteRow": {"BatchGetRow", "BatchWriteRow"}} {
 		t.Run("makes no other call, however many jobs, once the service does not answer "+fails, func(t *testing.T) {
-			b := newBook(t)
-			b.create(t, newRows(100)...)
-			b.calls()
+			b := newBook(t, newRows(100)...)
 			b.breaks(t, faults.Rule{Action: fails, Times: -1, Fault: faults.Fault{Answer: faults.HTML}})
-			for _, done := range b.ChangeAll(t.Context(), idsOf(newRows(100)), death) {
-				if codeOf(done.Err) != "unavailable HTTP502" {
-					t.Fatal(done.Err)
-				}
+			for _, done := range b.ChangeAll(t.Context(), idsOf(newRows(100)), dies(5, "Taken")) {
+				wantCode(t, done.Err, "unavailable HTTP502")
 			}
 			b.wantCalls(t, want...)
 		})
@@ -121,23 +96,20 @@ func TestUpdate(t *testing.T) {
 		b := newBook(t)
 		row := b.create(t, newRow(1))[0]
 		b.calls()
-		next, err := b.Update(t.Context(), row, dies(5, "Taken"))
+		next, err := update(t, b.Ledger, row, dies(5, "Taken"))
+		must(t, err)
 		b.wantCalls(t, "BatchWriteRow", "BatchWriteRow", "BatchWriteRow")
-		got, readErr := b.Row(t.Context(), row.ID)
-		if diff := cmp.Diff(next.Shown(), got.Shown()); diff != "" || err != nil || readErr != nil {
-			t.Errorf("%v, %v, -want +got:\n%s", err, readErr, diff)
-		}
-		if row.State != routine.Queued || row.Attempts != nil {
-			t.Errorf("%s, %d attempts", row.State, len(row.Attempts))
-		}
+		got, err := b.Row(t.Context(), row.ID)
+		must(t, err)
+		same(t, got.Job, next.Job)
+		check(t, row, row.State == routine.Queued && row.Attempts == nil)
 	})
 	t.Run("does not write over somebody else's row", func(t *testing.T) {
 		b := newBook(t)
 		row := b.create(t, newRow(1))[0]
 		b.change(t, row.ID, succeeds)
-		if _, err := b.Update(t.Context(), row, dies(5, "Taken")); codeOf(err) != "conflict Changed" {
-			t.Errorf("got %v", err)
-		}
+		_, err := update(t, b.Ledger, row, dies(5, "Taken"))
+		wantCode(t, err, "conflict Changed")
 		b.wantListed(t, row.ID)
 	})
 	t.Run("may be repeated with the same row after a fault", func(t *testing.T) {
@@ -145,165 +117,132 @@ func TestUpdate(t *testing.T) {
 		row := b.create(t, newRow(1))[0]
 		for call := range 2 {
 			b.breaks(t, faults.Rule{Action: "BatchWriteRow", Skip: call, Times: 2, Fault: faults.Fault{Answer: faults.Reset}})
-			if _, err := b.Update(t.Context(), row, dies(5, "Taken")); !fault.HasKind(err, fault.Unavailable) {
-				t.Errorf("got %v", err)
-			}
+			_, err := update(t, b.Ledger, row, dies(5, "Taken"))
+			check(t, err, fault.HasKind(err, fault.Unavailable))
 			b.server.Faults().Clear()
 		}
-		if _, err := b.Update(t.Context(), row, dies(5, "Taken")); err != nil {
-			t.Error(err)
-		}
+		_, err := update(t, b.Ledger, row, dies(5, "Taken"))
+		must(t, err)
 		b.wantListed(t, row.ID)
 	})
 	t.Run("refuses a row of a list, whose history it would erase", func(t *testing.T) {
-		b := newBook(t)
-		b.create(t, deadRows(1, func(int) string { return "Taken" })...)
+		b := newBook(t, deadRows(1)...)
 		rows, _, err := b.DeadLetters(t.Context(), ledger.DeadFilter{}, 10, "")
-		if err != nil || len(rows) != 1 {
-			t.Fatalf("%d rows, %v", len(rows), err)
-		}
-		if _, err := b.Update(t.Context(), rows[0], redriven(t, 9)); codeOf(err) != "internal PartialRow" {
-			t.Errorf("got %v", err)
-		}
+		must(t, err)
+		_, err = update(t, b.Ledger, rows[0], redriven(9))
+		wantCode(t, err, "internal PartialRow")
 	})
 	t.Run("does not write a row whose change is refused, and writes the others", func(t *testing.T) {
 		b := newBook(t)
 		done := b.UpdateAll(t.Context(), b.create(t, newRows(2)...), butTheFirst)
-		if !errors.Is(done[0].Err, errRefused) || done[0].Row.Begins != 0 || done[1].Err != nil || done[1].Row.Begins != 1 {
-			t.Errorf("%+v", done)
-		}
+		check(t, done, errors.Is(done[0].Err, errRefused) && done[0].Row.Begins == 0 && done[1].Err == nil && done[1].Row.Begins == 1)
 	})
 }
 
 // TestLostAnswer is about writes that took effect without an answer. If one answer is lost, the transport sends the write once more, and its
 // condition fails; if two are, nothing is known of it.
 func TestLostAnswer(t *testing.T) {
-	writes := map[string]func(l *ledger.Ledger, existing ledger.Row) (id, token string, err error){
-		"of a new row": func(l *ledger.Ledger, _ ledger.Row) (string, string, error) {
-			made := l.Create(t.Context(), newRow(2))[0]
-			if made.Existed {
-				made.Err = errors.New("taken for somebody else's")
-			}
-			return newRow(2).ID, made.Row.Write, made.Err
-		},
-		"of a row": func(l *ledger.Ledger, existing ledger.Row) (string, string, error) {
-			row, err := l.Update(t.Context(), existing, func(r *ledger.Row) { _ = begins(r) })
-			return existing.ID, row.Write, err
-		},
-		"of a row after its index rows": func(l *ledger.Ledger, existing ledger.Row) (string, string, error) {
-			row, err := l.Update(t.Context(), existing, dies(5, "Taken"))
-			return existing.ID, row.Write, err
-		},
+	updates := func(change step) func(*ledger.Ledger, ledger.Row) (ledger.Row, error) {
+		return func(l *ledger.Ledger, existing ledger.Row) (ledger.Row, error) { return update(t, l, existing, change) }
 	}
-	for name, write := range writes {
-		skip := strings.Count(name, "after")
+	for name, test := range map[string]struct {
+		skip  int
+		write func(*ledger.Ledger, ledger.Row) (ledger.Row, error)
+	}{
+		"a new row": {0, func(l *ledger.Ledger, _ ledger.Row) (ledger.Row, error) {
+			made := l.Create(t.Context(), newRow(2))[0]
+			check(t, made, !made.Existed)
+			return made.Row, made.Err
+		}},
+		"a row":                         {0, updates(begins)},
+		"a row that needs index rows":   {1, updates(dies(5, "Taken"))},
+		"the deletes that come at last": {2, updates(dies(5, "Taken"))},
+	} {
 		for times := 1; times <= 2; times++ {
-			t.Run(fmt.Sprintf("%d times %s, is settled by the token", times, name), func(t *testing.T) {
+			t.Run(fmt.Sprintf("to the write of %s, %d times, is settled by the token", name, times), func(t *testing.T) {
 				b := newBook(t)
 				existing := b.create(t, newRow(1))[0] // a connection is kept
-				b.breaks(t, lost("BatchWriteRow", skip, times))
-				id, token, err := write(b.Ledger, existing)
-				if row, readErr := b.Row(t.Context(), id); err != nil || readErr != nil || row.Write != token {
-					t.Errorf("token %q, want %q; %v, %v", token, row.Write, err, readErr)
-				}
-				b.wantListed(t, id)
-			})
-			t.Run(fmt.Sprintf("%d times %s, is told as unknown while nothing can be read", times, name), func(t *testing.T) {
-				b := newBook(t)
-				existing := b.create(t, newRow(1))[0]
-				b.breaks(t, lost("BatchWriteRow", skip, times))
-				b.breaks(t, faults.Rule{Action: "BatchGetRow", Times: -1, Fault: faults.Fault{Answer: faults.Error, Status: 403, Code: "OTSAuthFailed"}})
-				if _, _, err := write(b.Ledger, existing); err == nil || !fault.From(err).OutcomeUnknown {
-					t.Errorf("got %v", err)
-				}
+				b.breaks(t, lost("BatchWriteRow", test.skip, times))
+				row, err := test.write(b.Ledger, existing)
+				must(t, err)
+				read, err := b.Row(t.Context(), row.ID)
+				must(t, err)
+				same(t, read.Write, row.Write)
+				b.wantListed(t, row.ID)
 			})
 		}
 	}
-	t.Run("can be settled later, by a token of the caller", func(t *testing.T) {
-		b := newBook(t)
-		row := b.create(t, newRow(1))[0]
-		b.breaks(t, lost("BatchWriteRow", 0, 2))
-		b.breaks(t, faults.Rule{Action: "BatchGetRow", Times: 2, Fault: faults.Fault{Answer: faults.Reset}})
-		if _, err := b.Update(t.Context(), row, func(r *ledger.Row) { r.Write = "mark" }); !fault.HasKind(err, fault.Unavailable) {
-			t.Errorf("got %v", err)
-		}
-		b.server.Faults().Clear()
-		if now, err := b.Row(t.Context(), row.ID); err != nil || now.Write != "mark" {
-			t.Errorf("%q, %v", now.Write, err)
-		}
-	})
-}
-
-// TestKill ends a writer before each of its calls: read, index rows, row, deletes.
-func TestKill(t *testing.T) {
-	for name, change := range map[string]step{"a death": death, "a hand-over that was not sent": handOver} {
-		for call := 1; call <= 4; call++ {
-			t.Run(fmt.Sprintf("before call %d of %s leaves a job that is listed right", call, name), func(t *testing.T) {
-				b := newBook(t)
-				b.create(t, newRow(1))
-				if _, err := b.killed(t, call).Change(t.Context(), newRow(1).ID, change); (err == nil) != (call == 4) {
-					t.Errorf("error %v", err)
-				}
-				b.wantListed(t, newRow(1).ID)
-				b.steps(t, newRow(1).ID, change)
-				b.wantListed(t, newRow(1).ID)
-			})
-		}
+	for times := 1; times <= 2; times++ {
+		t.Run(fmt.Sprintf("%d times leaves the outcome unknown while nothing can be read; the caller's token settles it later", times), func(t *testing.T) {
+			b := newBook(t)
+			row := b.create(t, newRow(1))[0]
+			for _, write := range []func() error{
+				func() error { return b.Create(t.Context(), newRow(2))[0].Err },
+				func() error {
+					_, err := update(t, b.Ledger, row, func(r *ledger.Row) error { r.Write = "mark"; return nil })
+					return err
+				},
+			} {
+				b.breaks(t, lost("BatchWriteRow", 0, times))
+				b.breaks(t, faults.Rule{Action: "BatchGetRow", Times: -1, Fault: faults.Fault{Answer: faults.Error, Status: 403, Code: "OTSAuthFailed"}})
+				err := write()
+				check(t, err, err != nil && fault.From(err).OutcomeUnknown)
+				b.server.Faults().Clear()
+			}
+			now, err := b.Row(t.Context(), row.ID)
+			must(t, err)
+			same(t, now.Write, "mark")
+		})
 	}
 }
 
 func TestHistory(t *testing.T) {
-	b := newBook(t)
 	row := newRow(1)
 	row.Request.CallbackURL = "https://ci.example/hook?secret"
-	b.create(t, row)
-	b.steps(t, row.ID, death, redrive, death)
-	got := b.change(t, row.ID, func(r *ledger.Row) { _ = sent(r) })
-	t.Run("is kept by every write", func(t *testing.T) {
-		read, err := b.Row(t.Context(), row.ID)
-		if diff := cmp.Diff(got.Job, read.Job); diff != "" || err != nil {
-			t.Errorf("%v, -want +got:\n%s", err, diff)
-		}
-		if len(read.Attempts) != 2 || len(read.Redrives) != 1 || read.Request.CallbackURL != row.Request.CallbackURL {
-			t.Errorf("%+v", read.Job)
-		}
-	})
-	t.Run("is shown without the query of the callback URL", func(t *testing.T) {
-		if shown, err := b.Job(t.Context(), row.ID); err != nil || shown.Request.CallbackURL != "https://ci.example/hook?***" {
-			t.Errorf("%s, %v", shown.Request.CallbackURL, err)
-		}
-	})
+	b := newBook(t, row)
+	got := b.change(t, row.ID, dies(5, "Taken"), redriven(60), dies(5, "Taken"), sent)
+	read, err := b.Row(t.Context(), row.ID)
+	must(t, err)
+	same(t, read.Job, got.Job)
+	check(t, read, len(read.Attempts) == 2 && len(read.Redrives) == 1 && read.Request.CallbackURL == row.Request.CallbackURL)
+	shown, err := b.Job(t.Context(), row.ID)
+	must(t, err)
+	same(t, shown.Request.CallbackURL, "https://ci.example/hook?***")
 }
 
 func TestRows(t *testing.T) {
-	t.Run("answers in the order of the ids, whole, in one call for a delivery of ten", func(t *testing.T) {
-		b := newBook(t)
-		b.create(t, deadRows(9, func(int) string { return "Taken" })...)
-		b.calls()
-		ids := append([]string{"", newRow(8).ID, "nobody"}, idsOf(newRows(9))...)
+	b := newBook(t, deadRows(9)...)
+	t.Run("are read in the order of the ids, whole, in one call for a delivery of ten", func(t *testing.T) {
+		ids := append([]string{"", newRow(8).ID, "nobody", "\xff"}, idsOf(newRows(9))...)
 		found, err := b.Rows(t.Context(), ids)
-		if err != nil || len(found) != len(ids) {
-			t.Fatalf("%d of %d, %v", len(found), len(ids), err)
-		}
+		must(t, err)
 		b.wantCalls(t, "BatchGetRow")
 		for i, id := range ids {
 			switch got := found[i]; id {
-			case "", "nobody":
-				if codeOf(got.Err) != "not-found UnknownJob" {
-					t.Errorf("%q: %v", id, got.Err)
-				}
+			case "", "nobody", "\xff":
+				wantCode(t, got.Err, "not-found UnknownJob")
 			default:
-				if got.Err != nil || got.Row.ID != id || len(got.Row.Attempts) != 1 {
-					t.Errorf("%q: got %q with %d attempts, %v", id, got.Row.ID, len(got.Row.Attempts), got.Err)
-				}
+				check(t, got, got.Err == nil && got.Row.ID == id && len(got.Row.Attempts) == 1)
 			}
 		}
 	})
-	t.Run("fails as a whole where the ledger is down", func(t *testing.T) {
-		b := newBook(t)
+	t.Run("are told apart from one that cannot be read", func(t *testing.T) {
+		b := newBook(t, newRow(1))
+		change := &sdk.PutRowChange{TableName: "jobs", PrimaryKey: b.rows(t)[slices.IndexFunc(b.rows(t), isJob)].PrimaryKey}
+		change.SetCondition(sdk.RowExistenceExpectation_IGNORE)
+		change.AddColumn("job", "{")
+		_, err := b.sdkClient().PutRow(&sdk.PutRowRequest{PutRowChange: change})
+		must(t, err)
+		b.create(t, newRow(2))
+		found, err := b.Rows(t.Context(), []string{newRow(1).ID, newRow(2).ID})
+		must(t, err)
+		wantCode(t, found[0].Err, "internal UnreadableRow")
+		wantCode(t, found[1].Err, "")
+		wantCode(t, b.ChangeAll(t.Context(), []string{newRow(1).ID}, begins)[0].Err, "internal UnreadableRow")
+	})
+	t.Run("fail as a whole where the ledger is down", func(t *testing.T) {
 		b.breaks(t, faults.Rule{Action: "BatchGetRow", Times: 2, Fault: faults.Fault{Answer: faults.Reset}})
-		if _, err := b.Rows(t.Context(), []string{newRow(1).ID}); codeOf(err) != "unavailable ConnectionBroken" {
-			t.Errorf("got %v", err)
-		}
+		_, err := b.Rows(t.Context(), []string{newRow(1).ID})
+		wantCode(t, err, "unavailable ConnectionBroken")
 	})
 }

@@ -13,7 +13,7 @@ import (
 	"routinely/shared/fault"
 )
 
-// What to do next, for whoever reads the failure.
+// Hints say what to do next.
 const (
 	hintUnavailable = "Tablestore or the network failed. Try again."
 	hintEndpoint    = "Check the ledger's endpoint and the function's network access to it."
@@ -37,7 +37,7 @@ const (
 	codeUnusable        = "UnusableAnswer"
 )
 
-// classOf classifies the service's codes. unknown means that the operation may have taken effect all the same.
+// classOf classifies the service's codes. unknown means that the operation may have taken effect although it failed.
 // https://help.aliyun.com/zh/tablestore/developer-reference/error-codes
 func classOf(code string) (kind fault.Kind, unknown bool, hint string) {
 	switch code {

@@ -13,7 +13,6 @@ import (
 
 	"routinely/deploy/local/localtest"
 	"routinely/shared/ledger"
-	"routinely/shared/routine"
 )
 
 // bill is what calls cost.
@@ -58,10 +57,6 @@ func (m *meter) take(action string, body []byte) {
 		for _, row := range answer.Tables[0].Rows {
 			add(row.Consumed)
 		}
-	case "GetRange":
-		answer := new(otsprotocol.GetRangeResponse)
-		_ = proto.Unmarshal(body, answer)
-		add(answer.Consumed)
 	}
 }
 
@@ -93,25 +88,23 @@ func newMeter(t testing.TB) (*meter, *book) {
 func lifeCosts(t testing.TB, m *meter, b *book) (names []string, bills []bill) {
 	t.Helper()
 	var row ledger.Row
-	update := func(change func(*ledger.Row)) func() {
+	updated := func(change step) func() {
 		return func() {
 			var err error
-			if row, err = b.Update(t.Context(), row, change); err != nil {
-				t.Fatal(err)
-			}
+			row, err = update(t, b.Ledger, row, change)
+			must(t, err)
 		}
 	}
-	begin := update(func(r *ledger.Row) { r.Begin(1, routine.Progress{}, noon) })
 	for _, part := range []struct {
 		name string
 		do   func()
 	}{
 		{"accept", func() { row = b.create(t, newRow(1))[0] }},
-		{"begin, hand over", begin},
-		{"die", update(dies(5, "Taken"))},
-		{"redrive", func() { row = b.change(t, row.ID, redriven(t, 6)) }},
-		{"begin after a redrive", begin},
-		{"succeed", update(succeeds)},
+		{"begin, hand over", updated(begins)},
+		{"die", updated(dies(5, "Taken"))},
+		{"redrive", func() { row = b.change(t, row.ID, redriven(6)) }},
+		{"begin after a redrive", updated(begins)},
+		{"succeed", updated(succeeds)},
 	} {
 		m.bill = bill{}
 		part.do()
@@ -122,9 +115,7 @@ func lifeCosts(t testing.TB, m *meter, b *book) (names []string, bills []bill) {
 
 func TestCost(t *testing.T) {
 	comment, err := os.ReadFile("doc.go")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	m, b := newMeter(t)
 	names, bills := lifeCosts(t, m, b)
 	for i, name := range names {

@@ -13,16 +13,16 @@ import (
 
 // Created is what became of a row that was to be created.
 type Created struct {
-	// Row is the job as it is now: the new one, or the one that was there before.
+	// Row is the job as it is now: the new one, or the one that existed before.
 	Row Row
-	// Existed tells that the job was there before.
+	// Existed tells that the job existed before.
 	Existed bool
-	// Err is a *fault.Error if the job could not be recorded with all its index rows. If its outcome is unknown, the job may be there all
-	// the same, and may be carried out.
+	// Err is a *fault.Error if the job could not be recorded with all its index rows. If its outcome is unknown, the job may exist and may
+	// be carried out.
 	Err error
 }
 
-// Create records new jobs, as they come from NewRow or Unreadable, unless a job of the id is there: then that job is the answer. Each job's
+// Create records new jobs, as they come from NewRow or Unreadable, unless a job of the id exists: then that job is the answer. Each job's
 // row and index rows go in one call, and a job is created only once each of them is confirmed. Of rows with the same id the first is
 // created, and the others find it existing. Of several writers at once exactly one creates a job.
 //
@@ -151,7 +151,7 @@ func missing(entries []entry, errs []error) []entry {
 	return out
 }
 
-// confirm puts those index rows of a job again that are not known to exist. If that fails, the job itself exists all the same.
+// confirm puts those index rows of a job again that are not known to exist. If that fails, the job itself may exist, complete or not.
 func (c *creating) confirm(ctx context.Context, n *newRow, made Created, unconfirmed []entry) {
 	if len(unconfirmed) > 0 {
 		errs, err := c.jobs.write(ctx, c.puts(unconfirmed))
@@ -188,8 +188,8 @@ func (c *creating) lookUp(ctx context.Context, unclear []*newRow) {
 	}
 }
 
-// settle tells by the row what became of a put. A row that nobody has written since it was created may lack index rows: whoever created it may
-// have ended before all were confirmed.
+// settle tells by the row what became of a put. A row that was not written since it was created may lack index rows: the process that
+// created it may have ended before all were confirmed.
 func (c *creating) settle(ctx context.Context, n *newRow, found *Row) {
 	switch {
 	case found == nil && lost(n.err): // forgotten, or somebody's put failed, between the two calls: it is put again

@@ -30,22 +30,22 @@ func TestExpiredKeys(t *testing.T) {
 		_, err := l.Row(t.Context(), "nosuch")
 		return fault.From(err), b.server.Faults().Count(action)
 	}
+	answer := func(code, message string) *faults.Fault {
+		return &faults.Fault{Answer: faults.Error, Status: 403, Code: code, Message: message}
+	}
 	for name, refusal := range map[string]*faults.Fault{
 		"does not exist any more":  nil,
-		"is disabled":              {Answer: faults.Error, Status: 403, Code: "OTSAuthFailed", Message: "The AccessKey ID is disabled."},
-		"has a token that expired": {Answer: faults.Error, Status: 403, Code: "OTSAuthFailed", Message: "The STS token is expired."},
-		"has an unknown token":     {Answer: faults.Error, Status: 403, Code: "OTSInvalidSTSToken", Message: "invalid"},
+		"is disabled":              answer("OTSAuthFailed", "The AccessKey ID is disabled."),
+		"has a token that expired": answer("OTSAuthFailed", "The STS token is expired."),
+		"has an unknown token":     answer("OTSInvalidSTSToken", "invalid"),
 	} {
 		t.Run("a temporary key that "+name+" is refreshed, and the call made once more", func(t *testing.T) {
-			if failure, calls := read(t, true, refusal); failure == nil || failure.Code != ledger.CodeUnknownJob || calls != 2 {
-				t.Errorf("%d calls, %v", calls, failure)
-			}
+			failure, calls := read(t, true, refusal)
+			check(t, failure, failure.Code == ledger.CodeUnknownJob && calls == 2)
 		})
 		t.Run("a temporary key that "+name+" is tried again later if there is no other", func(t *testing.T) {
 			failure, calls := read(t, false, refusal)
-			if failure == nil || failure.Kind != fault.Unavailable || failure.OutcomeUnknown || failure.RequestID == "" || calls != 1 {
-				t.Errorf("%d calls, %+v", calls, failure)
-			}
+			check(t, failure, failure.Kind == fault.Unavailable && !failure.OutcomeUnknown && failure.RequestID != "" && calls == 1)
 		})
 	}
 	for _, message := range []string{
@@ -53,19 +53,12 @@ func TestExpiredKeys(t *testing.T) {
 		"Request denied by instance ACL policies.",
 	} {
 		t.Run("is not what is wrong when the service says: "+message, func(t *testing.T) {
-			failure, calls := read(t, true, &faults.Fault{Answer: faults.Error, Status: 403, Code: "OTSAuthFailed", Message: message})
-			if failure == nil || failure.Kind != fault.Account || calls != 1 {
-				t.Errorf("%d calls, %+v", calls, failure)
-			}
+			failure, calls := read(t, true, answer("OTSAuthFailed", message))
+			check(t, failure, failure.Kind == fault.Account && calls == 1)
 		})
 	}
 	t.Run("is not what is wrong with a long-lived key", func(t *testing.T) {
-		b := newBook(t)
-		l := b.connect(t, func(c *ledger.Config) {
-			c.Credentials = func() (string, string, string) { return "nobody", "secret", "" }
-		})
-		if _, err := l.Row(t.Context(), "nosuch"); codeOf(err) != "account OTSAuthFailed" {
-			t.Errorf("got %v", err)
-		}
+		_, err := newBook(t).killed(t, 1).Row(t.Context(), "nosuch")
+		wantCode(t, err, "account OTSAuthFailed")
 	})
 }

@@ -158,18 +158,13 @@ func (l *Ledger) chosen(f DeadFilter) func(context.Context, query, int, string) 
 		if err != nil {
 			return nil, "", err
 		}
-		size := 0
+		var h held
 		for _, id := range ids {
-			r := found[id]
-			if r == nil || !f.fits(r) {
-				continue
+			if r := found[id]; r != nil && f.fits(r) && !h.add(r) {
+				return h.rows, l.cursor(q, id), nil
 			}
-			if size += r.listed; size > maxPageBytes && len(rows) > 0 {
-				return rows, l.cursor(q, id), nil
-			}
-			rows = append(rows, r)
 		}
-		return rows, next, nil
+		return h.rows, next, nil
 	}
 }
 

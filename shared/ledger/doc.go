@@ -39,7 +39,7 @@
 //
 //  1. BatchGetRow of the row, unless the caller has it.
 //  2. BatchWriteRow of the index rows that the job will have and has not yet.
-//  3. BatchWriteRow of the row, whole, on condition that seq is what was read. Otherwise all begins anew, or the caller is told.
+//  3. BatchWriteRow of the row, whole, on condition that seq is what was read. Otherwise the change starts again, or the caller is told.
 //  4. BatchWriteRow that deletes the index rows which the job no longer has. If it fails, they stay.
 //
 // Calls 2 and 4 are left out if they have nothing to do.

@@ -57,6 +57,6 @@ func (l *Ledger) sweep(ctx context.Context, s span, limit int) (rows []Row, next
 	return rows, next, nil
 }
 
-// settleTime is how long an index row that does not count is left alone after it was put: whoever put it may be about to write the job's row.
+// settleTime is how long an index row that does not count is left alone after it was put: its writer may be about to write the job's row.
 // It is many times the time limit of a call.
 const settleTime = time.Minute

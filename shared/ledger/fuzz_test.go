@@ -4,8 +4,6 @@ import (
 	"encoding/base64"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"routinely/shared/ledger"
 	"routinely/shared/routine"
 )
@@ -22,29 +20,22 @@ func FuzzReadRow(f *testing.F) {
 	f.Fuzz(func(t *testing.T, job, request, more string, seq int64) {
 		r, err := ledger.ReadRow(map[string]any{"job": job, "request": request, "more": more, "seq": seq})
 		if err != nil {
-			if codeOf(err) != "internal UnreadableRow" {
-				t.Fatal(err)
-			}
+			wantCode(t, err, "internal UnreadableRow")
 			return
 		}
 		r.Shown()
 		r.News()
 		again, err := ledger.ReadRow(r.Columns())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(r.Columns()["job"], again.Columns()["job"]); diff != "" {
-			t.Fatalf("-want +got:\n%s", diff)
-		}
+		must(t, err)
+		same(t, again.Columns()["job"], r.Columns()["job"])
 	})
 }
 
 func TestReadRow(t *testing.T) {
-	whole := func() map[string]any { r := died(); return r.Columns() }
 	t.Run("takes no columns for no job", func(t *testing.T) {
-		if r, err := ledger.ReadRow(nil); r != nil || err != nil {
-			t.Errorf("%+v, %v", r, err)
-		}
+		r, err := ledger.ReadRow(nil)
+		must(t, err)
+		check(t, r, r == nil)
 	})
 	for name, change := range map[string]func(map[string]any){
 		"no job": func(c map[string]any) { delete(c, "job") }, "no request": func(c map[string]any) { delete(c, "request") },
@@ -52,11 +43,11 @@ func TestReadRow(t *testing.T) {
 		"an empty job": func(c map[string]any) { c["job"] = "{}" }, "broken JSON": func(c map[string]any) { c["more"] = "{" },
 	} {
 		t.Run("refuses a row with "+name, func(t *testing.T) {
-			columns := whole()
+			r := died()
+			columns := r.Columns()
 			change(columns)
-			if r, err := ledger.ReadRow(columns); codeOf(err) != "internal UnreadableRow" {
-				t.Errorf("%+v, %v", r, err)
-			}
+			_, err := ledger.ReadRow(columns)
+			wantCode(t, err, "internal UnreadableRow")
 		})
 	}
 }
@@ -67,9 +58,7 @@ func pagesOf(t testing.TB, l *ledger.Ledger, f ledger.Filter) map[string][]routi
 	found := map[string][]routine.Job{}
 	for cursor := ""; ; {
 		jobs, next, err := l.Jobs(t.Context(), f, 1, cursor)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if found[cursor] = jobs; next == "" {
 			return found
 		}
@@ -79,8 +68,7 @@ func pagesOf(t testing.TB, l *ledger.Ledger, f ledger.Filter) map[string][]routi
 
 // FuzzCursor asserts that a list takes no cursor but those it has given, for the very filter that it has given them for.
 func FuzzCursor(f *testing.F) {
-	b := newBook(f)
-	b.create(f, newRows(4)...)
+	b := newBook(f, newRows(4)...)
 	filters := []ledger.Filter{{}, {State: routine.Queued}, {Caller: "caller-0"}, {Name: "pr-1"}}
 	var given []map[string][]routine.Job
 	for i, filter := range filters {
@@ -96,13 +84,10 @@ func FuzzCursor(f *testing.F) {
 		got, _, err := b.Jobs(t.Context(), filters[i], 1, cursor)
 		want, known := given[i][cursor]
 		if !known {
-			if codeOf(err) != "invalid InvalidCursor" || got != nil {
-				t.Fatalf("%q was not given: got %v, %v", cursor, got, err)
-			}
+			wantCode(t, err, "invalid InvalidCursor")
 			return
 		}
-		if diff := cmp.Diff(want, got); err != nil || diff != "" {
-			t.Fatalf("%v, -want +got:\n%s", err, diff)
-		}
+		must(t, err)
+		same(t, got, want)
 	})
 }

@@ -2,16 +2,11 @@ package ledger_test
 
 import (
 	"context"
-	"crypto/md5"
-	"encoding/base64"
 	"fmt"
-	"strings"
+	"slices"
 	"testing"
 	"time"
 
-	sdk "github.com/aliyun/aliyun-tablestore-go-sdk/tablestore"
-	"github.com/aliyun/aliyun-tablestore-go-sdk/tablestore/otsprotocol"
-	"github.com/golang/protobuf/proto"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
@@ -35,16 +30,16 @@ type book struct {
 	clock  *clock.Manual
 }
 
-// newBook starts a server with the ledger's tables. Nothing was called yet.
-func newBook(t testing.TB) *book {
+// newBook starts a server with the ledger's tables and some jobs. No call is counted yet.
+func newBook(t testing.TB, jobs ...ledger.Row) *book {
 	t.Helper()
 	manual := clock.NewManual(noon)
 	server, url := localtest.OTS(t, manual)
 	b := &book{server: server, url: url, clock: manual}
 	b.Ledger = b.connect(t, nil)
-	if _, err := b.Setup(t.Context(), false); err != nil {
-		t.Fatal(err)
-	}
+	_, err := b.Setup(t.Context(), false)
+	must(t, err)
+	b.create(t, jobs...)
 	server.Faults().Reset()
 	return b
 }
@@ -60,45 +55,44 @@ func (b *book) connect(t testing.TB, change func(*ledger.Config)) *ledger.Ledger
 		change(&cfg)
 	}
 	l, err := ledger.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(l.Close)
 	return l
 }
 
-// before returns a client that runs do before its n-th call, counted from 1.
-func (b *book) before(t testing.TB, n int, do func()) *ledger.Ledger {
+// client returns a client whose n-th call, counted from 1, is made with key(n).
+func (b *book) client(t testing.TB, key func(n int) (id, secret, token string)) *ledger.Ledger {
 	calls := 0
 	return b.connect(t, func(c *ledger.Config) {
-		c.Credentials = func() (string, string, string) {
-			if calls++; calls == n {
-				do()
-			}
-			return localtest.Credentials()
+		c.Credentials = func() (string, string, string) { calls++; return key(calls) }
+	})
+}
+
+// before returns a client that runs do before its n-th call.
+func (b *book) before(t testing.TB, n int, do func()) *ledger.Ledger {
+	return b.client(t, func(call int) (string, string, string) {
+		if call == n {
+			do()
 		}
+		return localtest.Credentials()
 	})
 }
 
 // killed returns a client whose calls take no effect from the n-th on, as those of a process that is killed before it.
 func (b *book) killed(t testing.TB, n int) *ledger.Ledger {
-	calls := 0
-	return b.connect(t, func(c *ledger.Config) {
-		c.Credentials = func() (string, string, string) {
-			if calls++; calls >= n {
-				return localtest.AccessKeyID, "wrong", ""
-			}
-			return localtest.Credentials()
+	return b.client(t, func(call int) (string, string, string) {
+		if call >= n {
+			return localtest.AccessKeyID, "wrong", ""
 		}
+		return localtest.Credentials()
 	})
 }
 
 // breaks makes the server break calls.
 func (b *book) breaks(t testing.TB, rule faults.Rule) {
 	t.Helper()
-	if _, err := b.server.Faults().Add(rule); err != nil {
-		t.Fatal(err)
-	}
+	_, err := b.server.Faults().Add(rule)
+	must(t, err)
 }
 
 // calls are the actions of the calls since the last time, in order.
@@ -113,9 +107,7 @@ func (b *book) calls() (actions []string) {
 // wantCalls checks the actions of the calls since the last time.
 func (b *book) wantCalls(t testing.TB, want ...string) {
 	t.Helper()
-	if diff := cmp.Diff(want, b.calls()); diff != "" {
-		t.Errorf("calls -want +got:\n%s", diff)
-	}
+	same(t, b.calls(), want)
 }
 
 // lost is the loss of so many answers to calls that took effect. A request on a kept connection is sent once more after the first.
@@ -142,10 +134,10 @@ func newRows(n int) []ledger.Row {
 }
 
 // deadRows are jobs that are dead from the first, each as many seconds after noon as its number says.
-func deadRows(n int, code func(n int) string) []ledger.Row {
+func deadRows(n int) []ledger.Row {
 	rows := newRows(n)
-	for i, row := range rows {
-		rows[i] = ledger.Unreadable(row.Job, failureAt(i, code(i)), "it would fail again", ledger.Worker, nil, nil)
+	for i := range rows {
+		_ = dies(i, "Taken")(&rows[i]) // which is never refused
 	}
 	return rows
 }
@@ -155,23 +147,23 @@ func (b *book) create(t testing.TB, rows ...ledger.Row) []ledger.Row {
 	t.Helper()
 	out := make([]ledger.Row, 0, len(rows))
 	for _, made := range b.Create(t.Context(), rows...) {
-		if made.Err != nil || made.Existed {
-			t.Fatalf("existed %t, %v", made.Existed, made.Err)
-		}
+		must(t, made.Err)
+		check(t, made, !made.Existed)
 		out = append(out, made.Row)
 	}
 	return out
 }
 
-// change changes a job, which must work.
-func (b *book) change(t testing.TB, id string, change func(*ledger.Row)) ledger.Row {
+// step is a change of a job that may be refused.
+type step func(*ledger.Row) error
+
+// change makes changes of a job, none of which is refused.
+func (b *book) change(t testing.TB, id string, steps ...step) (row ledger.Row) {
 	t.Helper()
-	row, err := b.Change(t.Context(), id, func(r *ledger.Row) error {
-		change(r)
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
+	for _, step := range steps {
+		var err error
+		row, err = b.Change(t.Context(), id, step)
+		must(t, err)
 	}
 	return row
 }
@@ -184,46 +176,71 @@ func failureAt(seconds int, code string) routine.Attempt {
 	}
 }
 
-// dies is the change by which a job dies some seconds after noon.
-func dies(seconds int, code string) func(*ledger.Row) {
-	return func(r *ledger.Row) {
-		r.Die(failureAt(seconds, code), "it would fail again", ledger.Worker, r.Progress, noon.Add(time.Duration(seconds)*time.Second))
+// dies is the change by which a job dies some seconds after noon, of which somebody may want to be told then.
+func dies(seconds int, code string) step {
+	return func(r *ledger.Row) error {
+		failure := failureAt(seconds, code)
+		r.Die(failure, "it would fail again", ledger.Worker, r.Progress, failure.At)
+		return nil
 	}
 }
 
 // redriven is the change that queues a dead letter again some seconds after noon.
-func redriven(t testing.TB, seconds int) func(*ledger.Row) {
-	return func(r *ledger.Row) {
-		at := noon.Add(time.Duration(seconds) * time.Second)
-		if err := r.Redrive("olga", "quota raised", nil, at, at, at); err != nil {
-			t.Fatal(err)
-		}
-	}
+func redriven(seconds int) step {
+	at := noon.Add(time.Duration(seconds) * time.Second)
+	return func(r *ledger.Row) error { return r.Redrive("olga", "quota raised", nil, at, at, at) }
 }
 
-func succeeds(r *ledger.Row) {
+func begins(r *ledger.Row) error {
+	r.Begin(r.Number, routine.Progress{}, after(1))
+	return nil
+}
+
+// handsOver makes a job due an hour after noon.
+func handsOver(r *ledger.Row) error {
+	r.HandOver(r.Number+1, ledger.HandOver{Failure: failureAt(5, "Busy"), Counted: true}, after(60))
+	return nil
+}
+
+func succeeds(r *ledger.Row) error {
 	r.Succeed(routine.Result{Routine: routine.Created, Record: routine.Created, RecordID: 7}, r.Progress, noon, noon)
+	return nil
+}
+
+func sent(r *ledger.Row) error { return r.Sent(r.Redriven, r.Number, "k1", noon) }
+
+func callbackFailed(r *ledger.Row) error { return r.CallbackFailed(r.Redriven, 8, 500) }
+
+// update is Update with a change that cannot be refused.
+func update(t testing.TB, l *ledger.Ledger, row ledger.Row, change step) (ledger.Row, error) {
+	return l.Update(context.WithoutCancel(t.Context()), row, func(r *ledger.Row) { _ = change(r) })
+}
+
+// jobsPage are the ids of a page of jobs.
+func jobsPage(l *ledger.Ledger, f ledger.Filter, limit int, cursor string) (ids []string, next string, err error) {
+	jobs, next, err := l.Jobs(context.Background(), f, limit, cursor)
+	for _, job := range jobs {
+		ids = append(ids, job.ID)
+	}
+	return ids, next, err
+}
+
+// deadPage are the ids of a page of dead letters.
+func deadPage(l *ledger.Ledger, f ledger.DeadFilter, limit int, cursor string) ([]string, string, error) {
+	rows, next, err := l.DeadLetters(context.Background(), f, limit, cursor)
+	return idsOf(rows), next, err
 }
 
 // listed are the ids of all pages of a list.
-func listed(t rapid.TB, l *ledger.Ledger, f ledger.Filter, page int) []string {
+func listed(t rapid.TB, l *ledger.Ledger, f ledger.Filter, limit int) []string {
 	t.Helper()
-	return pages(t, func(cursor string) (ids []string, next string, err error) {
-		jobs, next, err := l.Jobs(context.Background(), f, page, cursor)
-		for _, job := range jobs {
-			ids = append(ids, job.ID)
-		}
-		return ids, next, err
-	})
+	return pages(t, func(cursor string) ([]string, string, error) { return jobsPage(l, f, limit, cursor) })
 }
 
 // dead are the ids of all pages of a list of dead letters.
-func dead(t rapid.TB, l *ledger.Ledger, f ledger.DeadFilter, page int) []string {
+func dead(t rapid.TB, l *ledger.Ledger, f ledger.DeadFilter, limit int) []string {
 	t.Helper()
-	return pages(t, func(cursor string) ([]string, string, error) {
-		rows, next, err := l.DeadLetters(context.Background(), f, page, cursor)
-		return idsOf(rows), next, err
-	})
+	return pages(t, func(cursor string) ([]string, string, error) { return deadPage(l, f, limit, cursor) })
 }
 
 func pages(t rapid.TB, read func(cursor string) (ids []string, next string, err error)) []string {
@@ -231,9 +248,7 @@ func pages(t rapid.TB, read func(cursor string) (ids []string, next string, err 
 	all := []string{}
 	for cursor := ""; ; {
 		ids, next, err := read(cursor)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		all = append(all, ids...)
 		if cursor = next; next == "" {
 			return all
@@ -256,12 +271,11 @@ var later = noon.AddDate(1, 0, 0)
 func (b *book) wantListed(t rapid.TB, id string) {
 	t.Helper()
 	row, err := b.Row(context.Background(), id)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	want := func(list any, got []string, wanted bool) {
 		t.Helper()
-		if times := strings.Count(" "+strings.Join(got, " ")+" ", " "+id+" "); times > 1 || (times == 1) != wanted {
+		times := len(slices.DeleteFunc(slices.Clone(got), func(other string) bool { return other != id }))
+		if times > 1 || (times == 1) != wanted {
 			t.Errorf("%+v holds a job that is %s, due %s, %d times", list, row.State, row.DueAt, times)
 		}
 	}
@@ -278,13 +292,12 @@ func (b *book) wantListed(t rapid.TB, id string) {
 	} {
 		want(f, dead(t, b.Ledger, f, 100), row.State == routine.DeadLettered)
 	}
-	due, _, dueErr := b.Due(context.Background(), later, 100)
+	due, _, err := b.Due(context.Background(), later, 100)
+	must(t, err)
 	want("due", idsOf(due), !row.DueAt.IsZero())
-	unfinished, _, unfinishedErr := b.Unfinished(context.Background(), later, "", 100)
+	unfinished, _, err := b.Unfinished(context.Background(), later, "", 100)
+	must(t, err)
 	want("unfinished", idsOf(unfinished), row.State == routine.Queued)
-	if dueErr != nil || unfinishedErr != nil {
-		t.Fatal(dueErr, unfinishedErr)
-	}
 }
 
 // codeOf is the kind and code of a fault, empty for none.
@@ -296,80 +309,34 @@ func codeOf(err error) string {
 	return string(f.Kind) + " " + f.Code
 }
 
-// partly is the answer to one BatchWriteRow of so many rows of which one fails with a code, executed or not.
-func partly(t testing.TB, rows, failed int, code string, execute bool) faults.Rule {
+// must ends the test if there is an error.
+func must(t rapid.TB, err error) {
 	t.Helper()
-	table := &otsprotocol.TableInBatchWriteRowResponse{TableName: proto.String("jobs")}
-	for i := range rows {
-		row := &otsprotocol.RowInBatchWriteRowResponse{IsOk: proto.Bool(i != failed)}
-		row.Consumed = &otsprotocol.ConsumedCapacity{CapacityUnit: &otsprotocol.CapacityUnit{Read: proto.Int32(1), Write: proto.Int32(1)}}
-		if i == failed {
-			row.Error = &otsprotocol.Error{Code: proto.String(code), Message: proto.String("refused")}
-		}
-		table.Rows = append(table.Rows, row)
-	}
-	body, err := proto.Marshal(&otsprotocol.BatchWriteRowResponse{Tables: []*otsprotocol.TableInBatchWriteRowResponse{table}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	sum := md5.Sum(body)
-	return faults.Rule{Action: "BatchWriteRow", Fault: faults.Fault{
-		Answer: faults.Document, Body: string(body), Execute: execute,
-		Headers: map[string]string{"x-ots-contentmd5": base64.StdEncoding.EncodeToString(sum[:]), "x-ots-requestid": "R-partly"},
-	}}
 }
 
-// sdkClient is the SDK as it is, for what the ledger does not do.
-func (b *book) sdkClient() *sdk.TableStoreClient {
-	return sdk.NewClient(b.url, localtest.Instance, localtest.AccessKeyID, localtest.AccessKeySecret)
-}
-
-// rowsOfQueued is how many rows a queued job of newRow has: its own, four lists of all jobs, and that of its state.
-const rowsOfQueued = 1 + 4 + 1
-
-// rows are the table of the jobs as it is.
-func (b *book) rows(t testing.TB) []*sdk.Row {
+// wantCode checks the kind and code of a fault.
+func wantCode(t testing.TB, err error, want string) {
 	t.Helper()
-	criteria := &sdk.RangeRowQueryCriteria{
-		TableName: "jobs", MaxVersion: 1, StartPrimaryKey: new(sdk.PrimaryKey), EndPrimaryKey: new(sdk.PrimaryKey),
-	}
-	for _, column := range []string{"p", "s"} {
-		criteria.StartPrimaryKey.AddPrimaryKeyColumnWithMinValue(column)
-		criteria.EndPrimaryKey.AddPrimaryKeyColumnWithMaxValue(column)
-	}
-	res, err := b.sdkClient().GetRange(&sdk.GetRangeRequest{RangeRowQueryCriteria: criteria})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return res.Rows
-}
-
-// isJob reports whether the row is a job's own.
-func isJob(row *sdk.Row) bool { return row.PrimaryKey.PrimaryKeys[1].Value == "job" }
-
-func (b *book) wantRows(t testing.TB, want int) {
-	t.Helper()
-	keys := ""
-	rows := b.rows(t)
-	for _, row := range rows {
-		keys += fmt.Sprintln(row.PrimaryKey.PrimaryKeys[0].Value, row.PrimaryKey.PrimaryKeys[1].Value)
-	}
-	if len(rows) != want {
-		t.Errorf("%d rows, want %d:\n%s", len(rows), want, keys)
+	if codeOf(err) != want {
+		t.Errorf("got %v, want %q", err, want)
 	}
 }
 
-// deleteRows deletes the chosen rows of the jobs, as if they had not been written.
-func (b *book) deleteRows(t testing.TB, chosen func(*sdk.Row) bool) {
+// same checks that what was got is what is wanted.
+func same[T any](t testing.TB, got, want T) {
 	t.Helper()
-	for _, row := range b.rows(t) {
-		if !chosen(row) {
-			continue
-		}
-		change := &sdk.DeleteRowChange{TableName: "jobs", PrimaryKey: row.PrimaryKey}
-		change.SetCondition(sdk.RowExistenceExpectation_IGNORE)
-		if _, err := b.sdkClient().DeleteRow(&sdk.DeleteRowRequest{DeleteRowChange: change}); err != nil {
-			t.Fatal(err)
-		}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// check checks what must hold of what was got.
+func check(t testing.TB, got any, holds bool) {
+	t.Helper()
+	if !holds {
+		t.Errorf("got %+v", got)
 	}
 }

@@ -337,7 +337,7 @@ func (r *Row) CallbackFailed(round, attempts, lastStatus int) error {
 }
 
 // CountUndelivered counts a dead letter of the trigger, by its MNS id, and returns how many there were in this round. One that is seen
-// twice counts once. Beyond maxUndelivered none is kept, and the count is one more: whoever sends a message again and again does not fill the row.
+// twice counts once. Beyond maxUndelivered none is kept, and the count is one more: a message that is sent again and again does not fill the row.
 func (r *Row) CountUndelivered(messageID string) int {
 	switch id := cut(messageID, maxWord); {
 	case slices.Contains(r.Undelivered, id):

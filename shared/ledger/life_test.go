@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,29 +43,26 @@ func succeeded() ledger.Row {
 	return r
 }
 
-func cancelled(t *testing.T) ledger.Row {
-	r := queued()
-	if err := r.Cancel("olga", "a mistake", after(1)); err != nil {
-		t.Fatal(err)
-	}
+// changed is a row after a change that is not refused.
+func changed(t testing.TB, r ledger.Row, change step) ledger.Row {
+	t.Helper()
+	must(t, change(&r))
 	return r
 }
 
+func cancelled(t *testing.T) ledger.Row {
+	return changed(t, queued(), func(r *ledger.Row) error { return r.Cancel("olga", "a mistake", after(1)) })
+}
+
 func dropped(t *testing.T) ledger.Row {
-	r := died()
-	if err := r.Drop("olga", "not needed", after(5)); err != nil {
-		t.Fatal(err)
-	}
-	return r
+	return changed(t, died(), func(r *ledger.Row) error { return r.Drop("olga", "not needed", after(5)) })
 }
 
 // redrivenOnce is a job in round 1.
 func redrivenOnce(t *testing.T) ledger.Row {
-	r := died()
-	if err := r.Redrive("olga", "quota raised", nil, after(10), after(10), after(11)); err != nil {
-		t.Fatal(err)
-	}
-	return r
+	return changed(t, died(), func(r *ledger.Row) error {
+		return r.Redrive("olga", "quota raised", nil, after(10), after(10), after(11))
+	})
 }
 
 func TestStanding(t *testing.T) {
@@ -99,277 +97,189 @@ func TestStanding(t *testing.T) {
 
 func TestBegin(t *testing.T) {
 	t.Run("marks the row and counts how often a delivery is begun", func(t *testing.T) {
-		r := queued()
-		if err := r.Due(noon); err != nil {
-			t.Fatal(err)
-		}
+		r := changed(t, queued(), func(r *ledger.Row) error { return r.Due(noon) })
 		r.Begin(1, routine.Progress{}, after(1))
 		r.Begin(1, routine.Progress{RecordUnknown: true}, after(2))
-		if r.Begins != 2 || !r.Begun.Equal(after(2)) || !r.StartedAt.Equal(after(1)) || r.Waiting != nil || !r.DueAt.IsZero() || !r.Progress.RecordUnknown {
-			t.Errorf("%+v", r)
-		}
+		check(t, r, r.Begins == 2 && r.Begun.Equal(after(2)) && r.StartedAt.Equal(after(1)) && r.Progress.RecordUnknown)
+		check(t, r, r.Waiting == nil && r.DueAt.IsZero())
 	})
 	t.Run("raises the row to a later delivery, and counts that anew", func(t *testing.T) {
 		r := begun()
 		r.Begin(3, r.Progress, after(2))
-		if r.Number != 3 || r.Begins != 1 {
-			t.Errorf("number %d begun %d times", r.Number, r.Begins)
-		}
+		check(t, r, r.Number == 3 && r.Begins == 1)
 	})
-	t.Run("is followed by looks that change nothing but the progress", func(t *testing.T) {
+	t.Run("is followed by looks, which renew it and replace the progress", func(t *testing.T) {
 		r := begun()
-		want := r
 		r.Look(routine.Progress{RoutineRecreated: true}, after(2))
-		want.Progress, want.Begun, want.UpdatedAt = routine.Progress{RoutineRecreated: true}, after(2), after(2)
-		if diff := cmp.Diff(want.Job, r.Job); diff != "" || r.Begins != 1 || !r.Progress.RoutineRecreated {
-			t.Errorf("begun %d times, -want +got:\n%s", r.Begins, diff)
-		}
+		check(t, r, r.Begins == 1 && r.Begun.Equal(after(2)) && r.UpdatedAt.Equal(after(2)) && r.Progress == routine.Progress{RoutineRecreated: true})
 	})
 	t.Run("that was never settled leaves the record in doubt", func(t *testing.T) {
-		was, now := queued(), begun()
-		if was.Known().RecordUnknown || !now.Known().RecordUnknown || now.Progress.RecordUnknown {
-			t.Errorf("before %+v, after %+v", was.Known(), now.Known())
-		}
+		r := begun()
+		check(t, r, r.Known().RecordUnknown && !r.Progress.RecordUnknown)
+		r = queued()
+		check(t, r, !r.Known().RecordUnknown)
 	})
 }
 
 func TestHandOver(t *testing.T) {
 	waiting := routine.Waiting{For: routine.ForBackoff, Since: after(2), Until: after(9)}
-	t.Run("that counts is an attempt", func(t *testing.T) {
+	handedOver := func(h ledger.HandOver) ledger.Row {
 		r := begun()
-		r.HandOver(2, ledger.HandOver{Failure: failureAt(120, "Busy"), Counted: true, Waiting: waiting, Sent: true}, after(2))
-		if r.Number != 2 || r.Attempt != 2 || r.HandedBack != 0 || len(r.Attempts) != 1 || r.Code != "Busy" || *r.Waiting != waiting {
-			t.Errorf("%+v", r)
-		}
-		if !r.Begun.IsZero() || r.Begins != 0 || !r.DueAt.IsZero() || r.State != routine.Queued {
-			t.Errorf("%+v", r)
-		}
+		h.Failure = failureAt(120, "Busy")
+		r.HandOver(2, h, after(2))
+		return r
+	}
+	t.Run("that counts is an attempt", func(t *testing.T) {
+		r := handedOver(ledger.HandOver{Counted: true, Waiting: waiting, Sent: true})
+		check(t, r, r.Number == 2 && r.Attempt == 2 && r.HandedBack == 0 && len(r.Attempts) == 1 && r.Code == "Busy" && *r.Waiting == waiting)
+		check(t, r, r.Begun.IsZero() && r.Begins == 0 && r.DueAt.IsZero() && r.State == routine.Queued)
 	})
 	t.Run("that does not count tells of the failure all the same", func(t *testing.T) {
-		r := begun()
-		r.HandOver(2, ledger.HandOver{Failure: failureAt(120, "Locked"), Waiting: waiting, Sent: true}, after(2))
-		if r.Attempt != 1 || r.HandedBack != 1 || len(r.Attempts) != 0 || r.Code != "Locked" || r.Last.Code != "Locked" {
-			t.Errorf("%+v", r)
-		}
+		r := handedOver(ledger.HandOver{Waiting: waiting, Sent: true})
+		check(t, r, r.Attempt == 1 && r.HandedBack == 1 && len(r.Attempts) == 0 && r.Code == "Busy" && r.Last.Code == "Busy")
 	})
 	t.Run("that was not sent is due when the job's turn is", func(t *testing.T) {
-		r := begun()
-		r.HandOver(2, ledger.HandOver{Failure: failureAt(120, "Busy"), Waiting: waiting}, after(2))
-		if !r.DueAt.Equal(after(9)) {
-			t.Errorf("due %s", r.DueAt)
-		}
-		r.HandOver(3, ledger.HandOver{Failure: failureAt(120, "Busy"), Waiting: routine.Waiting{For: routine.ForTurn}}, after(2))
-		if !r.DueAt.Equal(after(2)) {
-			t.Errorf("due %s", r.DueAt)
-		}
+		r := handedOver(ledger.HandOver{Waiting: waiting})
+		check(t, r, r.DueAt.Equal(after(9)))
+		r = handedOver(ledger.HandOver{Waiting: routine.Waiting{For: routine.ForTurn}})
+		check(t, r, r.DueAt.Equal(after(2)))
+	})
+	t.Run("that was sent makes the first message needless", func(t *testing.T) {
+		r := queued()
+		r.HandOver(2, ledger.HandOver{Failure: failureAt(120, "Busy"), Sent: true}, after(2))
+		check(t, r, fault.HasCode(r.Due(after(5)), ledger.CodeEnded))
 	})
 }
 
 func TestAge(t *testing.T) {
 	r := begun()
-	if r.Age(after(60), 0) != 0 {
-		t.Errorf("age %s before an answer", r.Age(after(60), 0))
-	}
-	r.Answered(after(5), 0)
-	r.Answered(after(50), 0)
-	if r.Age(after(60), 0) != 55*time.Minute {
-		t.Errorf("age %s", r.Age(after(60), 0))
-	}
-	t.Run("begins anew with a redrive", func(t *testing.T) {
-		r.Die(failureAt(0, "X"), "", ledger.Worker, r.Progress, noon)
-		if err := r.Redrive("", "", nil, after(70), after(70), after(70)); err != nil || r.Age(after(80), 0) != 0 {
-			t.Errorf("age %s, %v", r.Age(after(80), 0), err)
-		}
-	})
+	same(t, r.Age(after(60), 0), 0)
+	r.Answered(after(5), 10*time.Minute)
+	r.Answered(after(50), 20*time.Minute) // only the first counts
+	same(t, r.Age(after(60), 10*time.Minute), 55*time.Minute)
+	same(t, r.Age(after(60), 40*time.Minute), 25*time.Minute) // the lane was stopped for thirty minutes since
+	r = changed(t, changed(t, r, dies(0, "X")), redriven(4200))
+	same(t, r.Age(after(80), 0), 0)
 }
 
 func TestEnds(t *testing.T) {
 	t.Run("success leaves no failure and nothing behind", func(t *testing.T) {
 		r := redrivenOnce(t)
 		r.Succeed(routine.Result{Routine: routine.Adopted}, routine.Progress{}, after(12), after(13))
-		if !r.Ready || r.Kind+r.Code+r.Hint+r.Reason+r.By != "" || r.Last != nil || r.Left != nil || r.Result.Routine != routine.Adopted {
-			t.Errorf("%+v", r)
-		}
-		if !r.DueAt.Equal(after(13)) || len(r.Attempts) != 1 {
-			t.Errorf("due %s, %d attempts", r.DueAt, len(r.Attempts))
-		}
+		check(t, r, r.Ready && r.Kind+r.Code+r.Hint+r.Reason+r.By == "" && r.Last == nil && r.Left == nil && r.Result.Routine == routine.Adopted)
+		check(t, r, r.DueAt.Equal(after(13)) && len(r.Attempts) == 1)
 	})
+	routineLeft := routine.Left{Routine: "pr-1", Outcome: routine.Unknown}
+	recordLeft := routine.Left{Routine: "pr-1", SiteID: 7, RecordName: "pr-1.example.com", Outcome: routine.Unknown}
 	t.Run("death tells why and what is left", func(t *testing.T) {
 		r := died()
-		want := []routine.Left{
-			{Routine: "pr-1", Outcome: routine.Created},
-			{Routine: "pr-1", SiteID: 7, RecordName: "pr-1.example.com", Outcome: routine.Unknown},
-		}
-		if diff := cmp.Diff(want, r.Left); diff != "" {
-			t.Errorf("left -want +got:\n%s", diff)
-		}
-		if r.Code != "Taken" || r.Reason != "it would fail again" || r.Origin != ledger.Worker || !r.DiedAt.Equal(after(2)) || !r.DueAt.Equal(after(3)) {
-			t.Errorf("%+v", r)
-		}
+		check(t, r, slices.Equal(r.Left, []routine.Left{{Routine: "pr-1", Outcome: routine.Created}, recordLeft}))
+		check(t, r, r.Code == "Taken" && r.Reason == "it would fail again" && r.Origin == ledger.Worker)
+		check(t, r, r.DiedAt.Equal(after(2)) && r.DueAt.Equal(after(3)))
+	})
+	t.Run("death after a look without an end leaves the routine in doubt", func(t *testing.T) {
+		r := changed(t, begun(), dies(0, "X"))
+		check(t, r, slices.Equal(r.Left, []routine.Left{routineLeft}))
 	})
 	t.Run("nothing is due if nobody wants to be told", func(t *testing.T) {
 		r := queued()
 		r.Request.CallbackURL = ""
-		r.Die(failureAt(0, "X"), "", ledger.Worker, r.Progress, after(3))
-		if !r.DueAt.IsZero() {
-			t.Errorf("due %s", r.DueAt)
-		}
+		r = changed(t, r, dies(0, "X"))
+		check(t, r, r.DueAt.IsZero())
 	})
-	t.Run("a look without an end leaves a routine in doubt", func(t *testing.T) {
-		r := begun()
-		r.Die(failureAt(0, "X"), "", ledger.Worker, r.Progress, after(3))
-		if diff := cmp.Diff([]routine.Left{{Routine: "pr-1", Outcome: routine.Unknown}}, r.Left); diff != "" {
-			t.Errorf("left -want +got:\n%s", diff)
-		}
-	})
-}
-
-func TestCancel(t *testing.T) {
-	t.Run("calls off what waits", func(t *testing.T) {
+	t.Run("cancelling tells by whom and why", func(t *testing.T) {
 		r := cancelled(t)
-		if r.State != routine.Cancelled || r.By != "olga" || r.Reason != "a mistake" || !r.DueAt.IsZero() || r.Left != nil {
-			t.Errorf("%+v", r)
-		}
+		check(t, r, r.State == routine.Cancelled && r.By == "olga" && r.Reason == "a mistake" && r.DueAt.IsZero() && r.Left == nil)
 	})
-	t.Run("is refused for ten minutes after a begin, and says how long", func(t *testing.T) {
+	t.Run("cancelling waits for ten minutes after a begin, and then tells what a worker may have made", func(t *testing.T) {
 		r := begun()
 		err := r.Cancel("olga", "", after(4))
-		if !fault.HasCode(err, ledger.CodeBegun) || fault.From(err).RetryAfter != 7*time.Minute || r.State != routine.Queued {
-			t.Errorf("%s, %v", r.State, err)
-		}
-		if err := r.Cancel("olga", "", after(11)); err != nil {
-			t.Error(err)
-		}
+		check(t, r, fault.HasCode(err, ledger.CodeBegun) && fault.From(err).RetryAfter == 7*time.Minute)
+		r = changed(t, r, func(r *ledger.Row) error { return r.Cancel("olga", "", after(11)) })
+		check(t, r, slices.Equal(r.Left, []routine.Left{routineLeft, recordLeft}))
 	})
-	t.Run("tells what an unsettled begin may have made", func(t *testing.T) {
-		r := begun()
-		if err := r.Cancel("olga", "", after(60)); err != nil {
-			t.Fatal(err)
-		}
-		want := []routine.Left{
-			{Routine: "pr-1", Outcome: routine.Unknown}, {Routine: "pr-1", SiteID: 7, RecordName: "pr-1.example.com", Outcome: routine.Unknown},
-		}
-		if diff := cmp.Diff(want, r.Left); diff != "" {
-			t.Errorf("left -want +got:\n%s", diff)
-		}
-	})
-	for name, r := range map[string]ledger.Row{"succeeded": succeeded(), "died": died(), "was cancelled": cancelled(t), "was dropped": dropped(t)} {
-		t.Run("is refused once the job "+name, func(t *testing.T) {
-			if err := r.Cancel("olga", "", after(60)); !fault.HasCode(err, ledger.CodeEnded) {
-				t.Errorf("got %v", err)
-			}
-		})
-	}
-}
-
-func TestDrop(t *testing.T) {
-	t.Run("leaves a dead letter undone, by whom and why, with the news of its death still owed", func(t *testing.T) {
+	t.Run("dropping tells by whom and why, and keeps the news of the death, which is still to be told", func(t *testing.T) {
 		r := dropped(t)
-		if r.State != routine.Dropped || r.By != "olga" || r.Reason != "not needed" || !r.DueAt.Equal(after(3)) {
-			t.Errorf("%+v", r)
-		}
-		if news := r.News(); news.State != routine.DeadLettered || !news.UpdatedAt.Equal(after(2)) || news.By != "" || news.Request.CallbackURL != "https://ci.example/hook?***" {
-			t.Errorf("news %+v", news)
-		}
+		check(t, r, r.State == routine.Dropped && r.By == "olga" && r.Reason == "not needed" && r.DueAt.Equal(after(3)))
+		news := r.News()
+		check(t, r, news.State == routine.DeadLettered && news.UpdatedAt.Equal(after(2)) && news.By == "" && news.Reason == "it would fail again")
+		check(t, r, news.Request.CallbackURL == "https://ci.example/hook?***")
 	})
-	for name, r := range map[string]ledger.Row{"waits": queued(), "succeeded": succeeded(), "was cancelled": cancelled(t), "was dropped": dropped(t)} {
-		t.Run("is refused if the job "+name, func(t *testing.T) {
-			if err := r.Drop("olga", "", after(60)); !fault.HasCode(err, ledger.CodeNotDead) {
-				t.Errorf("got %v", err)
-			}
-		})
+}
+
+// TestRefusals says which change a job takes in which state, five minutes after noon.
+func TestRefusals(t *testing.T) {
+	states := map[string]func() ledger.Row{
+		"waits": queued, "begun": begun, "succeeded": succeeded, "dead": died,
+		"cancelled": func() ledger.Row { return cancelled(t) }, "dropped": func() ledger.Row { return dropped(t) },
+	}
+	const none, ended, notDead, silent = "", ledger.CodeEnded, ledger.CodeNotDead, ledger.CodeNoCallback
+	for name, test := range map[string]struct {
+		change                                            step
+		waits, begun, succeeded, dead, cancelled, dropped string
+	}{
+		"to be cancelled":      {func(r *ledger.Row) error { return r.Cancel("", "", after(5)) }, none, ledger.CodeBegun, ended, ended, ended, ended},
+		"to be dropped":        {func(r *ledger.Row) error { return r.Drop("", "", after(5)) }, notDead, notDead, notDead, none, notDead, notDead},
+		"to be redriven":       {redriven(300), notDead, notDead, notDead, none, notDead, notDead},
+		"to be due":            {func(r *ledger.Row) error { return r.Due(after(5)) }, none, ended, ended, ended, ended, ended},
+		"to be sent again":     {func(r *ledger.Row) error { return r.SendAgain(after(5)) }, none, none, ended, ended, ended, ended},
+		"that it was sent":     {sent, ended, ended, none, none, ended, none}, // of what has ended: the news of that
+		"to tell again":        {func(r *ledger.Row) error { return r.CallbackDue(after(5)) }, silent, silent, none, none, silent, silent},
+		"that the news failed": {callbackFailed, ended, ended, ended, ended, ended, ended}, // nobody has sent any
+	} {
+		for state, want := range map[string]string{
+			"waits": test.waits, "begun": test.begun, "succeeded": test.succeeded, "dead": test.dead, "cancelled": test.cancelled, "dropped": test.dropped,
+		} {
+			t.Run(state+" "+name, func(t *testing.T) {
+				r := states[state]()
+				was := r
+				err := test.change(&r)
+				if (want == none) != (err == nil) || want != none && !fault.HasCode(err, want) {
+					t.Errorf("got %v, want %q", err, want)
+				}
+				if diff := cmp.Diff(was.Job, r.Job); err != nil && diff != "" {
+					t.Errorf("changed although it was refused, -was +is:\n%s", diff)
+				}
+			})
+		}
 	}
 }
 
-func TestSend(t *testing.T) {
-	t.Run("is due only until a worker has told something", func(t *testing.T) {
-		r := queued()
-		if err := r.Due(after(1)); err != nil || !r.DueAt.Equal(after(1)) {
-			t.Errorf("due %s, %v", r.DueAt, err)
-		}
-		handed := begun()
-		handed.HandOver(2, ledger.HandOver{Failure: failureAt(0, "Busy"), Sent: true}, after(2))
-		for name, r := range map[string]ledger.Row{"begun": begun(), "handed over": handed, "succeeded": succeeded()} {
-			if err := r.Due(after(5)); !fault.HasCode(err, ledger.CodeEnded) {
-				t.Errorf("%s: %v", name, err)
-			}
-		}
-	})
-	t.Run("again is due, begun or not, of what has not ended", func(t *testing.T) {
-		r := begun()
-		if err := r.SendAgain(after(5)); err != nil || !r.DueAt.Equal(after(5)) || r.Begins != 1 {
-			t.Errorf("%+v, %v", r, err)
-		}
-		r = died()
-		if err := r.SendAgain(after(5)); !fault.HasCode(err, ledger.CodeEnded) {
-			t.Errorf("got %v", err)
-		}
-	})
-	t.Run("clears the mark only for what was sent", func(t *testing.T) {
-		r := queued()
-		if err := r.Sent(0, 1, "k1", after(1)); !fault.HasCode(err, ledger.CodeEnded) {
-			t.Errorf("nothing was due: %v", err)
-		}
-		if err := r.Due(after(1)); err != nil {
-			t.Fatal(err)
-		}
+func TestSent(t *testing.T) {
+	t.Run("clears what was due, and nothing of another delivery or round", func(t *testing.T) {
+		r := changed(t, queued(), func(r *ledger.Row) error { return r.Due(after(1)) })
 		for _, other := range [][2]int{{0, 2}, {1, 1}} {
-			if err := r.Sent(other[0], other[1], "k1", after(1)); !fault.HasCode(err, ledger.CodeEnded) || r.DueAt.IsZero() {
-				t.Errorf("round %d, number %d: %v", other[0], other[1], err)
-			}
+			err := r.Sent(other[0], other[1], "k1", after(1))
+			check(t, r, fault.HasCode(err, ledger.CodeEnded) && r.DueAt.Equal(after(1)))
 		}
-		if err := r.Sent(0, 1, "k1", after(2)); err != nil || !r.DueAt.IsZero() || !r.SentAt.Equal(after(2)) || r.Callback != nil {
-			t.Errorf("%+v, %v", r, err)
-		}
+		r = changed(t, r, sent)
+		check(t, r, r.DueAt.IsZero() && r.SentAt.Equal(noon) && r.SealedUnder == "k1" && r.Callback == nil)
+	})
+	t.Run("is due again, begun or not", func(t *testing.T) {
+		r := changed(t, begun(), func(r *ledger.Row) error { return r.SendAgain(after(5)) })
+		check(t, r, r.DueAt.Equal(after(5)) && r.Begins == 1)
 	})
 }
 
 func TestCallback(t *testing.T) {
-	sent := func() ledger.Row {
-		r := died()
-		if err := r.Sent(0, 1, "k1", after(4)); err != nil {
-			t.Fatal(err)
-		}
-		return r
-	}
+	told := changed(t, died(), sent)
 	t.Run("is handed over, fails, and is due again", func(t *testing.T) {
-		r := sent()
-		if diff := cmp.Diff(&routine.CallbackStatus{State: routine.HandedOver}, r.Callback); diff != "" || !r.DueAt.IsZero() {
-			t.Errorf("due %s, -want +got:\n%s", r.DueAt, diff)
-		}
-		if err := r.CallbackFailed(0, 8, 500); err != nil {
-			t.Error(err)
-		}
-		if diff := cmp.Diff(&routine.CallbackStatus{State: routine.CallbackFailed, Attempts: 8, LastStatus: 500}, r.Callback); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
-		}
-		if err := r.CallbackDue(after(9)); err != nil || r.Callback != nil || !r.DueAt.Equal(after(9)) {
-			t.Errorf("%+v, %v", r.Callback, err)
-		}
+		check(t, told, told.DueAt.IsZero() && *told.Callback == routine.CallbackStatus{State: routine.HandedOver})
+		r := changed(t, told, callbackFailed)
+		check(t, r, *r.Callback == routine.CallbackStatus{State: routine.CallbackFailed, Attempts: 8, LastStatus: 500})
+		r = changed(t, r, func(r *ledger.Row) error { return r.CallbackDue(after(9)) })
+		check(t, r, r.Callback == nil && r.DueAt.Equal(after(9)))
 	})
 	t.Run("is not due where nobody is told", func(t *testing.T) {
-		silent := succeeded()
-		silent.Request.CallbackURL = ""
-		for name, r := range map[string]ledger.Row{"no URL": silent, "queued": queued(), "cancelled": cancelled(t), "dropped": dropped(t)} {
-			if err := r.CallbackDue(after(9)); !fault.HasCode(err, ledger.CodeNoCallback) {
-				t.Errorf("%s: %v", name, err)
-			}
-		}
+		r := succeeded()
+		r.Request.CallbackURL = ""
+		check(t, r, fault.HasCode(r.CallbackDue(after(9)), ledger.CodeNoCallback))
 	})
-	t.Run("does not fail for another end, or while it is sent again", func(t *testing.T) {
-		redriven := sent()
-		if err := redriven.Redrive("", "", nil, after(10), after(10), after(10)); err != nil {
-			t.Fatal(err)
-		}
-		for name, r := range map[string]ledger.Row{"still due": died(), "redriven": redriven, "cancelled": cancelled(t)} {
-			if err := r.CallbackFailed(0, 8, 500); !fault.HasCode(err, ledger.CodeEnded) {
-				t.Errorf("%s: %v", name, err)
-			}
-		}
-		r := sent()
-		if err := r.CallbackFailed(1, 8, 500); !fault.HasCode(err, ledger.CodeEnded) {
-			t.Errorf("of another round: %v", err)
-		}
+	t.Run("does not fail for another round, or while it is sent again", func(t *testing.T) {
+		r := told
+		check(t, r, fault.HasCode(r.CallbackFailed(1, 8, 500), ledger.CodeEnded))
+		r = changed(t, r, notify)
+		check(t, r, fault.HasCode(callbackFailed(&r), ledger.CodeEnded))
 	})
 }
 
@@ -379,20 +289,14 @@ func TestUndelivered(t *testing.T) {
 		id   string
 		want int
 	}{{"M1", 1}, {"M1", 1}, {"M2", 2}, {"M1", 2}, {strings.Repeat("x", 300), 3}, {strings.Repeat("x", 300), 3}} {
-		if got := r.CountUndelivered(step.id); got != step.want {
-			t.Errorf("%.5s: %d, want %d", step.id, got, step.want)
-		}
+		same(t, r.CountUndelivered(step.id), step.want)
 	}
 	r.Die(failureAt(0, "Undelivered"), "", ledger.Trigger, r.Progress, noon)
 	for n := range 100 {
-		if got := r.CountUndelivered(fmt.Sprint("more", n)); got > 21 || len(r.Undelivered) > 20 {
-			t.Fatalf("%d, of which %d are kept", got, len(r.Undelivered))
-		}
+		r.CountUndelivered(fmt.Sprint("more", n))
 	}
-	if n := r.CountUndelivered("another"); n != 21 {
-		t.Errorf("%d beyond the last that is kept", n)
-	}
-	if err := r.Redrive("", "", nil, after(10), after(10), after(10)); err != nil || r.CountUndelivered("M1") != 1 {
-		t.Errorf("counted on in the next round, %v", err)
-	}
+	same(t, r.CountUndelivered("another"), 21)
+	same(t, len(r.Undelivered), 20)
+	r = changed(t, r, redriven(600))
+	same(t, r.CountUndelivered("M1"), 1)
 }

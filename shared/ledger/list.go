@@ -75,7 +75,7 @@ func checkWords(words map[string]string) *fault.Error {
 // the first page, then what the page before returned as next; next is empty after the last job. A page can hold fewer jobs than limit, even
 // none, and not be the last: no page but one of a single job takes more than a MiB.
 //
-// A job that is there all the time is listed exactly once over all pages, whatever is written meanwhile, unless a filter by state is given
+// A job that exists all the time is listed exactly once over all pages, whatever is written meanwhile, unless a filter by state is given
 // and its state changes. Invalid faults have the codes InvalidFilter, InvalidLimit and InvalidCursor.
 func (l *Ledger) Jobs(ctx context.Context, f Filter, limit int, cursor string) (jobs []routine.Job, next string, err error) {
 	if err := f.check(); err != nil {
@@ -105,6 +105,21 @@ type query struct {
 	fits func(*Row) bool
 }
 
+// held are the rows of a page so far.
+type held struct {
+	rows  []*Row
+	bytes int
+}
+
+// add adds a row, unless the page would then be longer than maxPageBytes. The first row always has room.
+func (h *held) add(r *Row) bool {
+	if h.bytes += r.listed; h.bytes > maxPageBytes && len(h.rows) > 0 {
+		return false
+	}
+	h.rows = append(h.rows, r)
+	return true
+}
+
 // page reads one page of a list. An index row counts only if the job's row, read after it, would give it exactly that key.
 func (l *Ledger) page(ctx context.Context, q query, limit int, cursor string) (rows []*Row, next string, err error) {
 	if limit < 1 || limit > MaxPage {
@@ -115,36 +130,30 @@ func (l *Ledger) page(ctx context.Context, q query, limit int, cursor string) (r
 			return nil, "", err
 		}
 	}
-	rows = []*Row{}
-	step, size := limit, 0
-	for calls := 0; calls+1+callsFor(limit-len(rows)) <= maxCalls; {
+	var h held
+	step := limit
+	for calls := 0; calls+1+callsFor(limit-len(h.rows)) <= maxCalls; {
 		entries, following, err := l.jobs.scan(ctx, q.span, step)
 		if err != nil {
 			return nil, "", err
 		}
-		calls++
-		wanted, rest := q.choose(entries, limit-len(rows))
+		wanted, rest := q.choose(entries, limit-len(h.rows))
 		found, err := l.readListed(ctx, wanted, listColumns, listedRows)
 		if err != nil {
 			return nil, "", err
 		}
-		calls += callsFor(len(wanted))
+		calls += 1 + callsFor(len(wanted))
 		full := false
 		for _, e := range wanted {
-			r := found[e.id]
-			if r == nil || !r.lists(e.key) || !q.fits(r) {
-				continue
-			}
-			if size += r.listed; size > maxPageBytes && len(rows) > 0 {
+			if r := found[e.id]; r != nil && r.lists(e.key) && q.fits(r) && !h.add(r) {
 				rest, full = e.s, true
 				break
 			}
-			rows = append(rows, r)
 		}
 		if q.span.from = following; rest != "" {
 			q.span.from = rest
 		}
-		if q.span.from == "" || len(rows) == limit || full {
+		if q.span.from == "" || len(h.rows) == limit || full {
 			break
 		}
 		if q.holds != nil {
@@ -152,9 +161,9 @@ func (l *Ledger) page(ctx context.Context, q query, limit int, cursor string) (r
 		}
 	}
 	if q.span.from == "" {
-		return rows, "", nil
+		return h.rows, "", nil
 	}
-	return rows, l.cursor(q, q.span.from), nil
+	return h.rows, l.cursor(q, q.span.from), nil
 }
 
 func invalidLimit(limit int) *fault.Error {

@@ -71,12 +71,12 @@ func (b *book) run(t testing.TB, rt *rapid.T, id string, second int) {
 // sweep reads the lists that sweep.
 func (b *book) sweep(t rapid.TB) {
 	t.Helper()
-	_, _, due := b.Due(context.Background(), later, 100)
-	_, _, unfinished := b.Unfinished(context.Background(), later, "", 100)
-	_, _, dying := b.DeadBefore(context.Background(), noon, later, "", 100)
-	if due != nil || unfinished != nil || dying != nil {
-		t.Fatal(due, unfinished, dying)
-	}
+	_, _, err := b.Due(context.Background(), later, 100)
+	must(t, err)
+	_, _, err = b.Unfinished(context.Background(), later, "", 100)
+	must(t, err)
+	_, _, err = b.DeadBefore(context.Background(), noon, later, "", 100)
+	must(t, err)
 }
 
 func TestLists(t *testing.T) {

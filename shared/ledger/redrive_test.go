@@ -2,10 +2,9 @@ package ledger_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"routinely/shared/fault"
 	"routinely/shared/ledger"
@@ -15,57 +14,52 @@ import (
 func TestRedrive(t *testing.T) {
 	t.Run("begins a round", func(t *testing.T) {
 		r := redrivenOnce(t)
-		if r.State != routine.Queued || r.Redriven != 1 || r.Number != 1 || r.Attempt != 1 || r.Begins != 0 || r.Code != "" || r.Last != nil {
-			t.Errorf("%+v", r)
-		}
-		if !r.DueAt.Equal(after(11)) || r.Waiting.For != routine.ForQueue || !r.DiedAt.IsZero() || !r.StartedAt.IsZero() || r.Origin != "" {
-			t.Errorf("%+v", r)
-		}
-		want := []routine.Redrive{{Number: 1, At: after(10), By: "olga", Reason: "quota raised"}}
-		if diff := cmp.Diff(want, r.Redrives); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
-		}
-		if len(r.Attempts) != 1 || len(r.Left) != 2 || !r.Progress.RecordUnknown {
-			t.Errorf("%d attempts, left %v, progress %+v", len(r.Attempts), r.Left, r.Progress)
-		}
+		check(t, r, r.State == routine.Queued && r.Redriven == 1 && r.Number == 1 && r.Attempt == 1 && r.Begins == 0 && r.Code == "" && r.Last == nil)
+		check(t, r, r.DueAt.Equal(after(11)) && r.Waiting.For == routine.ForQueue && r.DiedAt.IsZero() && r.StartedAt.IsZero() && r.Origin == "")
+		check(t, r, slices.Equal(r.Redrives, []routine.Redrive{{Number: 1, At: after(10), By: "olga", Reason: "quota raised"}}))
+		check(t, r, len(r.Attempts) == 1 && len(r.Left) == 2 && r.Progress.RecordUnknown)
 	})
-	t.Run("does not take what died, or was redriven, since the set was chosen", func(t *testing.T) {
-		r := died()
-		if err := r.Redrive("", "", nil, after(1), after(10), after(10)); !fault.HasCode(err, ledger.CodeNotDead) {
-			t.Errorf("died since: %v", err)
-		}
-		r = redrivenOnce(t) // at minute ten
-		r.Die(failureAt(660, "Again"), "", ledger.Worker, r.Progress, after(12))
-		for minute, want := range map[int]bool{10: false, 11: true} {
-			again := r
-			if err := again.Redrive("", "", nil, after(minute), after(20), after(20)); (err == nil) != want {
-				t.Errorf("as of minute %d: %v", minute, err)
-			}
-		}
-	})
-	for name, r := range map[string]ledger.Row{"waits": redrivenOnce(t), "succeeded": succeeded(), "was cancelled": cancelled(t), "was dropped": dropped(t)} {
-		t.Run("is refused if the job "+name, func(t *testing.T) {
-			if err := r.Redrive("", "", nil, after(60), after(60), after(60)); !fault.HasCode(err, ledger.CodeNotDead) {
+	again := redrivenOnce(t) // at minute ten
+	again.Die(failureAt(660, "Again"), "", ledger.Worker, again.Progress, after(12))
+	for name, test := range map[string]struct {
+		row  ledger.Row
+		asOf int
+		want string
+	}{
+		"does not take what died since the set was chosen":         {died(), 1, ledger.CodeNotDead},
+		"does not take what was redriven since the set was chosen": {again, 10, ledger.CodeNotDead},
+		"takes what was redriven before the set was chosen":        {again, 11, ""},
+		"takes no message that holds no request": {
+			ledger.Unreadable(routine.Job{ID: "x", AcceptedAt: noon}, failureAt(0, "X"), "", ledger.Worker, nil, nil), 60, ledger.CodeNoRequest,
+		},
+		"takes no message whose request is not valid": {
+			ledger.Unreadable(routine.Job{ID: "x", AcceptedAt: noon, Request: request}, failureAt(0, "X"), "", ledger.Worker, []routine.Problem{{Pointer: "/name"}}, nil),
+			60, ledger.CodeNoRequest,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := test.row.Redrive("", "", nil, after(test.asOf), after(60), after(60))
+			if (err == nil) != (test.want == "") || err != nil && !fault.HasCode(err, test.want) {
 				t.Errorf("got %v", err)
 			}
 		})
 	}
-	t.Run("is refused for a message without a valid request", func(t *testing.T) {
-		garbage := ledger.Unreadable(routine.Job{ID: "x", AcceptedAt: noon}, failureAt(0, "UnreadableMessage"), "", ledger.Worker, nil, nil)
-		invalid := ledger.Unreadable(routine.Job{ID: "x", AcceptedAt: noon}, failureAt(0, "InvalidRequest"), "", ledger.Worker,
-			[]routine.Problem{{Pointer: "/name"}}, nil)
-		for _, r := range []ledger.Row{garbage, invalid} {
-			if err := r.Redrive("", "", nil, after(60), after(60), after(60)); !fault.HasCode(err, ledger.CodeNoRequest) {
-				t.Errorf("got %v", err)
-			}
-		}
-		if err := garbage.Redrive("", "", &request, after(60), after(60), after(60)); err != nil || garbage.Request.Name != "pr-1" {
-			t.Errorf("with a request: %v", err)
+	t.Run("takes a message that holds no request, with one", func(t *testing.T) {
+		r := ledger.Unreadable(routine.Job{ID: "x", AcceptedAt: noon}, failureAt(0, "X"), "", ledger.Worker, nil, nil)
+		if err := r.Redrive("", "", &request, after(60), after(60), after(60)); err != nil || r.Request.Name != "pr-1" {
+			t.Errorf("%s, %v", r.Request.Name, err)
 		}
 	})
 }
 
 func TestCorrection(t *testing.T) {
+	corrected := func(t *testing.T, change func(*routine.Request)) ledger.Row {
+		return changed(t, died(), func(r *ledger.Row) error {
+			other := r.Request
+			change(&other)
+			return r.Redrive("", "", &other, after(10), after(10), after(10))
+		})
+	}
 	text := "new"
 	for name, test := range map[string]struct {
 		change                   func(*routine.Request)
@@ -81,46 +75,20 @@ func TestCorrection(t *testing.T) {
 		"what exists":     {func(r *routine.Request) { r.IfExists = routine.Fail }, false, false},
 	} {
 		t.Run("of "+name+" keeps progress only of parts whose input is unchanged", func(t *testing.T) {
-			r := died() // the routine is made, the record is in doubt
-			corrected := r.Request
-			test.change(&corrected)
-			if err := r.Redrive("", "", &corrected, after(10), after(10), after(10)); err != nil {
-				t.Fatal(err)
-			}
-			if keeps := r.Progress.Routine == routine.Created; keeps != test.keepsRoutine || r.Progress.RecordUnknown != test.keepsDoubt {
-				t.Errorf("progress %+v", r.Progress)
-			}
-			if len(r.Left) != 2 || (r.Redrives[0].Was != nil) != (corrected != request) || !r.StandsFor(request) || !r.StandsFor(corrected) {
-				t.Errorf("left %v, redrives %+v", r.Left, r.Redrives)
-			}
+			r := corrected(t, test.change) // the routine is made, the record is in doubt
+			check(t, r, (r.Progress.Routine == routine.Created) == test.keepsRoutine && r.Progress.RecordUnknown == test.keepsDoubt)
+			check(t, r, len(r.Left) == 2 && (r.Redrives[0].Was != nil) == (r.Request != request) && r.StandsFor(request) && r.StandsFor(r.Request))
 		})
 	}
 	t.Run("that succeeds still tells what the earlier request left", func(t *testing.T) {
-		r := died()
-		corrected := r.Request
-		corrected.RecordName = "other.example.com"
-		if err := r.Redrive("", "", &corrected, after(10), after(10), after(10)); err != nil {
-			t.Fatal(err)
-		}
+		r := corrected(t, func(r *routine.Request) { r.RecordName = "other.example.com" })
 		r.Succeed(routine.Result{}, routine.Progress{}, after(12), after(12))
-		want := []routine.Left{{Routine: "pr-1", SiteID: 7, RecordName: "pr-1.example.com", Outcome: routine.Unknown}}
-		if diff := cmp.Diff(want, r.Left); diff != "" {
-			t.Errorf("left -want +got:\n%s", diff)
-		}
+		check(t, r, slices.Equal(r.Left, []routine.Left{{Routine: "pr-1", SiteID: 7, RecordName: "pr-1.example.com", Outcome: routine.Unknown}}))
 	})
-	t.Run("shows the earlier request without the query of its callback URL", func(t *testing.T) {
-		r := died()
-		corrected := r.Request
-		corrected.Name = "other"
-		if err := r.Redrive("", "", &corrected, after(10), after(10), after(10)); err != nil {
-			t.Fatal(err)
-		}
-		if was := r.Shown().Redrives[0].Was; was.Name != "pr-1" || strings.Contains(was.CallbackURL, "secret") {
-			t.Errorf("was %+v", was)
-		}
-		if was := r.Redrives[0].Was; !strings.Contains(was.CallbackURL, "secret") {
-			t.Errorf("the row itself was altered: %+v", was)
-		}
+	t.Run("shows the earlier request without the query of its callback URL, and keeps it", func(t *testing.T) {
+		r := corrected(t, func(r *routine.Request) { r.Name = "other" })
+		check(t, r, r.Shown().Redrives[0].Was.Name == "pr-1" && !strings.Contains(r.Shown().Redrives[0].Was.CallbackURL, "secret"))
+		check(t, r, strings.Contains(r.Redrives[0].Was.CallbackURL, "secret"))
 	})
 }
 
@@ -133,22 +101,13 @@ func TestBounds(t *testing.T) {
 		r.Die(failure, long, ledger.Worker, routine.Progress{Routine: routine.Created, RecordUnknown: true}, noon)
 		corrected := r.Request
 		corrected.Name, corrected.Description = fmt.Sprintf("pr-%d", round), &long
-		if err := r.Redrive(long, long, &corrected, after(60*round), after(60*round), noon); err != nil {
-			t.Fatal(err)
-		}
+		must(t, r.Redrive(long, long, &corrected, after(60*round), after(60*round), noon))
 	}
-	if len(r.Attempts) != 12 || r.Attempts[0].Number != 0 || r.Attempts[11].Number != 29 {
-		t.Errorf("%d attempts, the first is %d", len(r.Attempts), r.Attempts[0].Number)
-	}
-	if len(r.Redrives) != 5 || r.Redrives[4].Number != 30 || len(*r.Redrives[4].Was.Description) > 400 {
-		t.Errorf("%d redrives", len(r.Redrives))
-	}
-	if len(r.Left) != 20 || len(r.Hashes) != 20 || !r.StandsFor(r.Request) {
-		t.Errorf("%d left, %d hashes", len(r.Left), len(r.Hashes))
-	}
-	if a := r.Attempts[3]; len(a.Message) > 400 || len(a.Hint) > 400 || len(a.Code) > 255 || len(a.RequestID) > 255 || len(r.Reason) > 400 || len(r.By) > 255 {
-		t.Errorf("%d, %d, %d, %d, %d, %d bytes", len(a.Message), len(a.Hint), len(a.Code), len(a.RequestID), len(r.Reason), len(r.By))
-	}
+	check(t, r, len(r.Attempts) == 12 && r.Attempts[0].Number == 0 && r.Attempts[11].Number == 29)
+	check(t, r, len(r.Redrives) == 5 && r.Redrives[4].Number == 30 && len(*r.Redrives[4].Was.Description) <= 400)
+	check(t, r, len(r.Left) == 20 && len(r.Hashes) == 20 && r.StandsFor(r.Request))
+	a := r.Attempts[3]
+	check(t, r, len(a.Message) <= 400 && len(a.Hint) <= 400 && len(a.Code) <= 255 && len(a.RequestID) <= 255 && len(r.Reason) <= 400 && len(r.By) <= 255)
 	t.Run("texts hold no bytes that are none, and no control characters", func(t *testing.T) {
 		r := queued()
 		failure := failureAt(0, "X")

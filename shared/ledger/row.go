@@ -19,7 +19,7 @@ import (
 type Row struct {
 	// Job is the job with its whole request, the callback URL included: show Shown to readers.
 	routine.Job
-	// Limits are what the job's caller may name and bind, as of the acceptance or the latest redrive.
+	// Limits are what the job's caller may name and bind, by the rules at the acceptance or the latest redrive.
 	Limits routine.Limits `json:"limits,omitzero"`
 	// Number is that of the delivery that is on its way or with a worker. It counts from 1 in each round (Job.Redriven).
 	Number int `json:"number"`

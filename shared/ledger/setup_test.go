@@ -4,9 +4,6 @@ import (
 	"testing"
 	"time"
 
-	sdk "github.com/aliyun/aliyun-tablestore-go-sdk/tablestore"
-	"github.com/google/go-cmp/cmp"
-
 	"routinely/deploy/local/clock"
 	"routinely/deploy/local/faults"
 	"routinely/deploy/local/localtest"
@@ -23,13 +20,10 @@ func TestSetup(t *testing.T) {
 		t.Helper()
 		server.Faults().Reset()
 		got, err := l.Setup(t.Context(), dryRun)
-		if diff := cmp.Diff(want, got); diff != "" || err != nil {
-			t.Errorf("%v, -want +got:\n%s", err, diff)
-		}
+		must(t, err)
+		same(t, got, want)
 		changes := server.Faults().Count("CreateTable") + server.Faults().Count("UpdateTable")
-		if dryRun && changes > 0 || !dryRun && changes != len(want) {
-			t.Errorf("%d calls that change something, for %q", changes, want)
-		}
+		check(t, changes, dryRun && changes == 0 || !dryRun && changes == len(want))
 	}
 	jobs, state := "create table jobs, rows are kept for 720h0m0s", "create table state, rows are kept for ever"
 	t.Run("says what it would make", func(t *testing.T) {
@@ -49,87 +43,61 @@ func TestSetup(t *testing.T) {
 		setup(t, other, false)
 	})
 	t.Run("refuses a table with other keys", func(t *testing.T) {
-		b.makeTable(t, "foreign", "sort")
+		must(t, server.CreateTable("foreign", "p", "sort"))
 		other := b.connect(t, func(c *ledger.Config) { c.Table = "foreign" })
-		if _, err := other.Setup(t.Context(), false); codeOf(err) != "account ForeignTable" {
-			t.Error(err)
-		}
+		_, err := other.Setup(t.Context(), false)
+		wantCode(t, err, "account ForeignTable")
 	})
 	t.Run("finds a table that somebody else made meanwhile", func(t *testing.T) {
-		calls := 0
+		server.Faults().Reset()
 		racing := b.connect(t, func(c *ledger.Config) {
 			c.Table = "race"
 			c.Credentials = func() (string, string, string) {
-				if calls++; calls == 2 {
-					b.makeTable(t, "race", "s")
+				if server.Faults().Count("DescribeTable") == 1 { // it has looked, and makes the table next
+					must(t, server.CreateTable("race", "p", "s"))
 				}
 				return localtest.Credentials()
 			}
 		})
 		got, err := racing.Setup(t.Context(), false)
-		want := []string{"keep the rows of table race for 720h0m0s instead of for ever"}
-		if diff := cmp.Diff(want, got); diff != "" || err != nil {
-			t.Errorf("error %v, -want +got:\n%s", err, diff)
-		}
+		must(t, err)
+		same(t, got, []string{"keep the rows of table race for 720h0m0s instead of for ever"})
 	})
 	t.Run("passes on that the service is busy", func(t *testing.T) {
 		b.breaks(t, faults.Rule{Action: "DescribeTable", Fault: faults.Fault{Answer: faults.Error, Status: 503, Code: "OTSServerBusy"}})
-		if _, err := l.Setup(t.Context(), false); codeOf(err) != "unavailable OTSServerBusy" {
-			t.Error(err)
-		}
+		_, err := l.Setup(t.Context(), false)
+		wantCode(t, err, "unavailable OTSServerBusy")
 	})
-}
-
-func (b *book) makeTable(t *testing.T, name, order string) {
-	t.Helper()
-	meta := &sdk.TableMeta{TableName: name}
-	meta.AddPrimaryKeyColumn("p", sdk.PrimaryKeyType_STRING)
-	meta.AddPrimaryKeyColumn(order, sdk.PrimaryKeyType_STRING)
-	_, err := b.sdkClient().CreateTable(&sdk.CreateTableRequest{
-		TableMeta: meta, TableOption: sdk.NewTableOption(-1, 1), ReservedThroughput: &sdk.ReservedThroughput{},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 func TestRetention(t *testing.T) {
 	const day = 24 * time.Hour
-	b := newBook(t)
-	b.create(t, newRows(4)...)
+	b := newBook(t, newRows(3)...)
 	b.change(t, newRow(2).ID, dies(60, "Taken"))
-	handOver := func(n, number int) {
-		b.change(t, newRow(n).ID, func(r *ledger.Row) {
-			r.HandOver(number, ledger.HandOver{Failure: failureAt(5, "Locked"), Sent: true}, b.clock.Now())
-		})
+	waits := func(r *ledger.Row) error { // for weeks
+		r.HandOver(r.Number+1, ledger.HandOver{Failure: failureAt(5, "Locked"), Sent: true}, b.clock.Now())
+		return nil
 	}
 	b.clock.Advance(20 * day)
-	handOver(1, 2) // a job that is under way for weeks
-	b.change(t, newRow(2).ID, redriven(t, 20*86400))
+	b.change(t, newRow(1).ID, waits)
+	b.change(t, newRow(2).ID, redriven(20*86400))
 	b.clock.Advance(20 * day)
-	t.Run("forgets a job whose retention has passed since its last change", func(t *testing.T) {
-		if _, err := b.Row(t.Context(), newRow(0).ID); codeOf(err) != "not-found UnknownJob" {
-			t.Error(err)
-		}
-		if got := listed(t, b.Ledger, ledger.Filter{}, 100); !cmp.Equal(got, newestFirst(1, 2)) {
-			t.Errorf("listed %v", got)
-		}
+	t.Run("forgets a job whose retention has passed since its last change, and keeps the others", func(t *testing.T) {
+		_, err := b.Row(t.Context(), newRow(0).ID)
+		wantCode(t, err, "not-found UnknownJob")
+		same(t, listed(t, b.Ledger, ledger.Filter{}, 100), newestFirst(1, 2))
 	})
 	t.Run("keeps a job that is handed over for weeks, whole and listed", func(t *testing.T) {
-		handOver(1, 3)
+		b.change(t, newRow(1).ID, waits)
 		b.clock.Advance(20 * day)
 		row, err := b.Row(t.Context(), newRow(1).ID)
-		if err != nil || row.Request != newRow(1).Request || row.Number != 3 {
-			t.Errorf("%+v, %v", row, err)
-		}
+		must(t, err)
+		check(t, row, row.Request == newRow(1).Request && row.Number == 3)
 		b.wantListed(t, newRow(1).ID)
-		b.clock.Advance(day)
 	})
 	t.Run("creates a job anew that was forgotten", func(t *testing.T) {
 		made := b.Create(t.Context(), newRow(0))[0]
-		if made.Err != nil || made.Existed || made.Row.State != routine.Queued {
-			t.Errorf("%+v", made)
-		}
+		check(t, made, made.Err == nil && !made.Existed && made.Row.State == routine.Queued)
 	})
 }
 
@@ -137,9 +105,8 @@ func TestConfig(t *testing.T) {
 	good := ledger.Config{
 		Endpoint: "http://127.0.0.1:1", Instance: "routinely", Table: "jobs", StateTable: "state", Credentials: localtest.Credentials, Timeout: time.Second,
 	}
-	if _, err := ledger.New(good); err != nil {
-		t.Fatal(err)
-	}
+	_, err := ledger.New(good)
+	must(t, err)
 	for name, change := range map[string]func(*ledger.Config){
 		"no endpoint":                     func(c *ledger.Config) { c.Endpoint = "" },
 		"an endpoint with a path":         func(c *ledger.Config) { c.Endpoint = "https://x/y" },
@@ -155,12 +122,10 @@ func TestConfig(t *testing.T) {
 		"a short retention":               func(c *ledger.Config) { c.Retention = ledger.MinRetention - time.Second },
 		"a retention too long":            func(c *ledger.Config) { c.Retention = 100 * 366 * 24 * time.Hour },
 	} {
-		t.Run("refuses "+name, func(t *testing.T) {
-			bad := good
-			change(&bad)
-			if _, err := ledger.New(bad); err == nil {
-				t.Error("accepted")
-			}
-		})
+		bad := good
+		change(&bad)
+		if _, err := ledger.New(bad); err == nil {
+			t.Errorf("takes %s", name)
+		}
 	}
 }

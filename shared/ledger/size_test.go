@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,13 +21,10 @@ func largest(t testing.TB) ledger.Row {
 	e := queue.Envelope{JobID: newRow(0).ID, Caller: strings.Repeat("c", 255), AcceptedAt: noon, Number: 1, Request: newRow(0).Request}
 	e.Request.Description, e.Request.CallbackURL = &description, "https://ci.example/"+strings.Repeat("x", routine.MaxCallbackURL-19)
 	empty, err := sim.Keys(t, strings.Repeat("k", 32)).Seal(e)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	description = strings.Repeat("\u2028", (queue.MaxEnvelopeBytes-len(empty))/6)
-	if _, err := sim.Keys(t, sim.Key).Seal(e); err != nil {
-		t.Fatal(err)
-	}
+	_, err = sim.Keys(t, sim.Key).Seal(e)
+	must(t, err)
 	body := strings.Repeat("\"\n", queue.MaxMessageBytes/2) // each is two bytes as JSON
 	received := queue.Delivery{MessageID: strings.Repeat("m", 64), Body: []byte(body)}.Received()
 	text := strings.Repeat("\"\x00", 1000)
@@ -36,9 +34,7 @@ func largest(t testing.TB) ledger.Row {
 	for round := range 25 {
 		corrected := row.Request
 		corrected.Name = fmt.Sprintf("%063d", round)
-		if err := row.Redrive(text, text, &corrected, after(round), after(round), noon); err != nil {
-			t.Fatal(err)
-		}
+		must(t, row.Redrive(text, text, &corrected, after(round), after(round), noon))
 		for n := range 500 {
 			row.CountUndelivered(fmt.Sprint(n, strings.Repeat("m", 300)))
 		}
@@ -49,50 +45,28 @@ func largest(t testing.TB) ledger.Row {
 
 func TestLargestRows(t *testing.T) {
 	const wholeRows = 16
-	b := newBook(t)
-	var ids []string
-	row := largest(t)
-	for n := range wholeRows {
-		row.ID = newRow(n).ID
-		b.create(t, row)
-		ids = append(ids, row.ID)
+	rows := newRows(wholeRows)
+	for n, long := 0, largest(t); n < wholeRows; n++ {
+		long.ID = rows[n].ID
+		rows[n] = long
 	}
+	b := newBook(t, rows...)
 	t.Run("are smaller than row.go says", func(t *testing.T) {
 		for _, row := range b.rows(t)[:20] {
 			size := 0
 			for _, column := range row.Columns {
-				if text, is := column.Value.(string); is {
-					size += len(text)
-				}
+				text, _ := column.Value.(string)
+				size += len(text)
 			}
-			if size > 240<<10 {
-				t.Errorf("%d bytes", size)
-			}
+			check(t, size, size <= 240<<10)
 		}
 	})
 	t.Run("are changed so many at a time, in one read", func(t *testing.T) {
 		b.calls()
-		for _, done := range b.ChangeAll(t.Context(), ids, func(r *ledger.Row) error {
-			return r.Redrive("", "", nil, after(60), after(60), after(60))
-		}) {
-			if done.Err != nil {
-				t.Fatal(done.Err)
-			}
+		for _, done := range b.ChangeAll(t.Context(), idsOf(rows), redriven(3600)) {
+			must(t, done.Err)
 		}
-		reads := 0
-		for _, call := range b.calls() {
-			if call == "BatchGetRow" {
-				reads++
-			}
-		}
-		if reads != 1 {
-			t.Errorf("%d reads", reads)
-		}
-	})
-	t.Run("are listed a page at a time", func(t *testing.T) {
-		if got := listed(t, b.Ledger, ledger.Filter{}, 100); len(got) != wholeRows {
-			t.Errorf("%d jobs", len(got))
-		}
+		same(t, slices.DeleteFunc(b.calls(), func(action string) bool { return action != "BatchGetRow" }), []string{"BatchGetRow"})
 	})
 }
 
@@ -103,34 +77,23 @@ func TestUnreadable(t *testing.T) {
 	}
 	t.Run("keeps every message that MNS takes whole", func(t *testing.T) {
 		body := strings.Repeat("x", 4*queue.MaxMessageBytes/3)
-		if r := garbage(body, routine.Request{}); r.Received.Body != body {
-			t.Errorf("%d bytes of %d", len(r.Received.Body), len(body))
-		}
+		same(t, garbage(body, routine.Request{}).Received.Body, body)
 	})
 	t.Run("cuts what no queue can hold", func(t *testing.T) {
 		r := garbage(strings.Repeat("漢", 1<<20), routine.Request{})
-		if len(r.Received.Body) > 90_112 || strings.Contains(r.Received.Body, "\uFFFD") {
-			t.Errorf("%d bytes", len(r.Received.Body))
-		}
+		check(t, len(r.Received.Body), len(r.Received.Body) <= 90_112 && !strings.Contains(r.Received.Body, "\uFFFD"))
 	})
 	t.Run("keeps a request that no message could hold without its description", func(t *testing.T) {
 		huge := strings.Repeat("x", 1<<20)
-		request := routine.Request{Name: "pr-1", Description: &huge}
-		if r := garbage("x", request); r.Request.Description != nil || r.Request.Name != "pr-1" {
-			t.Errorf("%+.50v", r.Request)
-		}
+		same(t, garbage("x", routine.Request{Name: "pr-1", Description: &huge}).Request, routine.Request{Name: "pr-1"})
 	})
 	t.Run("lists names of any length by their beginning, and keeps index rows small", func(t *testing.T) {
-		b := newBook(t)
-		r := garbage("x", routine.Request{Name: strings.Repeat("n", 30_000), RecordName: "pr.example.com"})
-		b.create(t, r)
-		if got := dead(t, b.Ledger, ledger.DeadFilter{RecordName: "pr.example.com"}, 10); len(got) != 1 {
-			t.Errorf("listed %v", got)
-		}
+		b := newBook(t, garbage("x", routine.Request{Name: strings.Repeat("n", 30_000), RecordName: "pr.example.com"}))
+		same(t, dead(t, b.Ledger, ledger.DeadFilter{RecordName: "pr.example.com"}, 10), []string{"x"})
 		for _, row := range b.rows(t) {
-			if text, _ := json.Marshal(row.Columns); row.PrimaryKey.PrimaryKeys[1].Value != "job" && len(text) > 2000 {
-				t.Errorf("an index row of %d bytes", len(text))
-			}
+			text, err := json.Marshal(row.Columns)
+			must(t, err)
+			check(t, len(text), isJob(row) || len(text) <= 2000)
 		}
 	})
 }

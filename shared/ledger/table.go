@@ -109,7 +109,7 @@ func (t *table) rowChange(was, next *Row) sdk.RowChange {
 	return change
 }
 
-// equals is the condition that a column is there and has the value.
+// equals is the condition that a column exists and has the value.
 func equals(column string, value any) sdk.ColumnFilter {
 	condition := sdk.NewSingleColumnCondition(column, sdk.CT_EQUAL, value)
 	condition.FilterIfMissing = true

@@ -34,7 +34,7 @@ func newTransport() *http.Transport {
 		Proxy:               http.ProxyFromEnvironment,
 		DialContext:         (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		TLSHandshakeTimeout: 5 * time.Second,
-		// More than a process has calls under way, so that none dials anew.
+		// More than a process has calls under way, so that none needs a new connection.
 		MaxIdleConnsPerHost: 64,
 		// The SDK's own value for this service.
 		IdleConnTimeout: 25 * time.Second,
@@ -108,7 +108,7 @@ func (t *table) call(ctx context.Context, action string, do func(*sdk.TableStore
 		w := &wire{ctx: ctx, transport: t.transport}
 		id, secret, token := t.key()
 		client := sdk.NewClientWithConfig(t.endpoint, t.instance, id, secret, token, &sdk.TableStoreConfig{
-			RetryTimes: 0, // whoever calls decides whether to try again
+			RetryTimes: 0, // the caller decides whether to try again
 			Transport:  w,
 		})
 		err := guarded(client, do)

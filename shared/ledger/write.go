@@ -24,7 +24,7 @@ const (
 	listedRows      = 50
 )
 
-// maxTries bounds how often a change begins anew because another writer was faster. A job has few writers with little to say.
+// maxTries bounds how often a change starts again because another writer was faster. A job has few writers with little to say.
 const maxTries = 20
 
 // Changed is what became of the change of one job.
@@ -35,7 +35,7 @@ type Changed struct {
 	Err error
 }
 
-// Change reads a job, lets change alter it, and writes it, on condition that nobody else wrote it meanwhile: then all begins anew. An error of
+// Change reads a job, lets change alter it, and writes it, on condition that nobody else wrote it meanwhile; otherwise it starts again. An error of
 // change ends it, with nothing written. A job that is not recorded is a fault of kind NotFound with CodeUnknownJob.
 func (l *Ledger) Change(ctx context.Context, id string, change func(*Row) error) (Row, error) {
 	done := l.ChangeAll(ctx, []string{id}, change)[0]
