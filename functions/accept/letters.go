@@ -15,11 +15,6 @@ import (
 	"routinely/shared/routine"
 )
 
-// steps are those at which a job can fail: the two that do the work, and those that read back what is there.
-func steps() []routine.Step {
-	return []routine.Step{routine.CreateRoutine, routine.CreateRoutineRelatedRecord, "GetRoutine", "ListRoutineRelatedRecords"}
-}
-
 func kinds() []fault.Kind {
 	return []fault.Kind{
 		fault.Invalid, fault.Unauthenticated, fault.Denied, fault.NotFound, fault.Conflict, fault.Account, fault.Quota, fault.Locked, fault.Throttled,
@@ -30,7 +25,7 @@ func kinds() []fault.Kind {
 // readFilter takes the parameters that choose dead letters.
 func readFilter(q *query) api.DeadLetterFilter {
 	f := api.DeadLetterFilter{
-		Kind: string(choice(q, "kind", kinds()...)), Code: q.word("code"), Step: choice(q, "step", steps()...),
+		Kind: string(choice(q, "kind", kinds()...)), Code: q.word("code"), Step: choice(q, "step", routine.Steps()...),
 		Origin: choice(q, "origin", api.Worker, api.Trigger), Name: q.name("name"), RecordName: q.recordName("record"),
 		SiteID: q.id("siteId"), Caller: q.word("caller"), KeyPrefix: q.word("keyPrefix"),
 		Since: q.time("since"), Until: q.time("until"),
@@ -64,7 +59,7 @@ func checkFilter(f *api.DeadLetterFilter) (problems []routine.Problem) {
 	}
 	check("ids", checkIDs(f.IDs))
 	check("kind", oneOf(fault.Kind(f.Kind), kinds()))
-	check("step", oneOf(f.Step, steps()))
+	check("step", oneOf(f.Step, routine.Steps()))
 	check("origin", oneOf(f.Origin, []api.Origin{api.Worker, api.Trigger}))
 	if f.Name != "" {
 		check("name", routine.CheckName(f.Name))

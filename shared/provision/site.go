@@ -38,7 +38,7 @@ func (r *run) checkSite(ctx context.Context) error {
 		}
 		if site, found = find(all, r.req.SiteID); !found {
 			return r.badSite(fault.NotFound, esa.CodeSiteParameterNotMatch, "is not a site of this account",
-				"Check siteId: the ESA console and `aliyun esa ListSites` show the sites' ids. Then correct and redrive.")
+				"Correct siteId: the ESA console shows the sites' ids. Then redrive.")
 		}
 	}
 	switch {

@@ -5,13 +5,20 @@ import "time"
 // Step is a thing that a job does, named by its ESA action.
 type Step string
 
-// The steps, in their order.
+// The steps at which a job can fail. CreateRoutine and CreateRoutineRelatedRecord do the work; the others look before and after.
 const (
 	// ListSites looks the site up before anything is made.
 	ListSites                  Step = "ListSites"
+	GetRoutine                 Step = "GetRoutine"
 	CreateRoutine              Step = "CreateRoutine"
 	CreateRoutineRelatedRecord Step = "CreateRoutineRelatedRecord"
+	ListRoutineRelatedRecords  Step = "ListRoutineRelatedRecords"
 )
+
+// Steps lists all steps.
+func Steps() []Step {
+	return []Step{ListSites, GetRoutine, CreateRoutine, CreateRoutineRelatedRecord, ListRoutineRelatedRecords}
+}
 
 // State is where a job is in its life.
 type State string

@@ -34,18 +34,13 @@ type filterFlags struct {
 	cmd          *cobra.Command
 }
 
-// steps are those at which a job can fail: the look at its site, the two that do the work, and those that read back what is there.
-func steps() []routine.Step {
-	return []routine.Step{routine.ListSites, routine.CreateRoutine, routine.CreateRoutineRelatedRecord, "GetRoutine", "ListRoutineRelatedRecords"}
-}
-
 func (f *filterFlags) add(a verbs, cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringSliceVar(&f.IDs, "id", nil, "only these `ids`")
 	cli.Choice(cmd, (*fault.Kind)(&f.Kind), "kind", "only those of this `kind` of fault", cli.Kinds()...)
 	flags.StringVar(&f.Code, "code", "", "only those with this `code`, such as SiteParameterNotMatch")
 	_ = cmd.RegisterFlagCompletionFunc("code", a.completeCodes())
-	cli.Choice(cmd, &f.Step, "step", "only those that failed at this `step`", steps()...)
+	cli.Choice(cmd, &f.Step, "step", "only those that failed at this `step`", routine.Steps()...)
 	cli.Choice(cmd, &f.Origin, "origin", "only those that this `side` gave up", api.Worker, api.Trigger)
 	flags.StringVar(&f.Name, "name", "", "only those about the routine of this `name`")
 	flags.StringVar(&f.RecordName, "record", "", "only those about this host `name`, in any of its forms")
