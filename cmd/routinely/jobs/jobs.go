@@ -20,7 +20,7 @@ type verbs struct{ *cli.App }
 // Command returns the command jobs.
 func Command(app *cli.App) *cobra.Command {
 	a := verbs{app}
-	return cli.Group("jobs", "List, show, watch and cancel jobs, tell of their ends again", a.list(), a.get(), a.watch(), a.cancel(), a.notify())
+	return cli.Group("jobs", "List, show, watch and cancel jobs, send their callbacks again", a.list(), a.get(), a.watch(), a.cancel(), a.notify())
 }
 
 // jobID is what the commands about one job want.
@@ -187,7 +187,7 @@ func (a verbs) showChange(job routine.Job) error {
 
 func (a verbs) notify() *cobra.Command {
 	return &cobra.Command{
-		Use: "notify ID", Short: "Tell of a job's end once more", Args: cli.One(jobID), ValidArgsFunction: a.completeIDs("", false),
+		Use: "notify ID", Short: "Send the callback of an ended job again", Args: cli.One(jobID), ValidArgsFunction: a.completeIDs("", false),
 		RunE: a.Call(func(ctx context.Context, c *client.Client, args []string) error {
 			job, err := c.Notify(ctx, args[0])
 			if err != nil {
@@ -202,7 +202,7 @@ func (a verbs) cancel() *cobra.Command {
 	reason := ""
 	cmd := &cobra.Command{
 		Use: "cancel ID...", Short: "Call off jobs that no worker is at work on", Args: cli.Some(jobID), ValidArgsFunction: a.completeIDs(routine.Queued, true),
-		Long: `Call off jobs that no worker is at work on. They cannot be queued again: ask anew, under another idempotency key. What a job has made in
+		Long: `Call off jobs that no worker is at work on. They cannot be queued again: ask again, under another idempotency key. What a job has made in
 ESA stays, and the job says what that is. See with routinely jobs list --state queued first which there are.`,
 		Example: `  routinely jobs list --state queued --name preview-41
   routinely jobs cancel 039b9339-ba36-59da-bb27-93ba244291bb --reason closed`,
