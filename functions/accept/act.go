@@ -41,7 +41,6 @@ func (s *Service) cancelJob(r *http.Request) (reply, error) {
 	if err != nil && !errors.Is(err, errAsWished) {
 		return reply{}, notCancelled(err)
 	}
-	s.tidy(r.Context())
 	return reply{status: http.StatusOK, body: visible(r, row.Shown())}, nil
 }
 
@@ -81,14 +80,6 @@ func (s *Service) notifyJob(r *http.Request) (reply, error) {
 		return reply{}, ledgerFailed(err)
 	}
 	done := s.dispatch.Send(ctx, []ledger.Row{row})[0]
-	s.tidy(ctx)
 	logging.From(ctx).WithField(logging.Job, row.ID).WithField("sent", done.Err == nil).Info("callback sent again")
 	return reply{status: http.StatusOK, body: visible(r, done.Row.Shown())}, nil
-}
-
-// tidy deletes the index rows that the work at hand has left behind. They do no harm, so a failure is not the caller's.
-func (s *Service) tidy(ctx context.Context) {
-	if err := s.Ledger.Tidy(context.WithoutCancel(ctx)); err != nil {
-		logging.From(ctx).WithField(logging.Error, err.Error()).Warn("index rows that do not count are left for later")
-	}
 }

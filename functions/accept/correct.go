@@ -119,7 +119,6 @@ func (s *Service) finish(ctx context.Context, row ledger.Row, verb string) {
 	if row.State == routine.Queued {
 		s.dispatch.Send(ctx, []ledger.Row{row})
 	}
-	s.tidy(ctx)
 	logging.From(ctx).WithField(logging.Job, row.ID).Info("dead letter " + verb)
 }
 

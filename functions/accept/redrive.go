@@ -218,7 +218,6 @@ func (w *work) do(rows []ledger.Row) error {
 	for _, row := range rows {
 		ids = append(ids, row.ID)
 	}
-	defer w.tidy(w.ctx) // chunk by chunk: the ledger keeps in mind only so many index rows that are to be deleted
 	var changed []ledger.Row
 	var down error
 	for i, done := range w.Ledger.ChangeAll(w.ctx, ids, func(row *ledger.Row) error { return w.change(row, w.from.AsOf) }) {

@@ -43,12 +43,9 @@ func (r *run) sendDue(ctx context.Context) error {
 	return failed
 }
 
-// due reads a page of what is due and was not tried in this run. The index rows of what was sent are deleted before, or they would be the page.
+// due reads a page of what is due and was not tried in this run. A page can be all index rows that do not count: the next is read then.
 func (r *run) due(ctx context.Context, tried map[string]bool) (rows []ledger.Row, more bool, err error) {
 	for range 2 {
-		if err := r.Ledger.Tidy(ctx); err != nil {
-			return nil, false, err
-		}
 		rows, more, err = r.Ledger.Due(ctx, r.Now(), ledger.MaxPage)
 		if err != nil || len(rows) > 0 {
 			break

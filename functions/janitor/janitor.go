@@ -100,7 +100,7 @@ func (r *run) tasks() []task {
 	if r.Retention > 0 {
 		tasks = append(tasks, task{"tell of dead letters", r.tellDead}, task{"tell of unfinished jobs", r.tellUnfinished})
 	}
-	return append(tasks, task{"tidy the ledger", r.Ledger.Tidy})
+	return tasks
 }
 
 // down reports whether a failure is one that every other call would come to as well.

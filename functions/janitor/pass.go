@@ -24,9 +24,9 @@ const (
 	maxPages = 50
 )
 
-// pass goes on with the pass of a task, or begins one. page does one page and returns where the next one begins, empty at the end. A page that
-// failed is done again by the next run.
-func (r *run) pass(ctx context.Context, task string, page func(context.Context, pass) (next string, err error)) error {
+// pass goes on with the pass of a task, or begins one: an hour after the one before began, or at once if that was before anew. page does one page
+// and returns where the next one begins, empty at the end. A page that failed is done again by the next run.
+func (r *run) pass(ctx context.Context, task string, anew time.Time, page func(context.Context, pass) (next string, err error)) error {
 	text, err := r.Ledger.Mark(ctx, task)
 	if err != nil {
 		return err
@@ -36,7 +36,7 @@ func (r *run) pass(ctx context.Context, task string, page func(context.Context, 
 		p = pass{} // there is none yet, or one that nobody can read: all begins anew
 	}
 	if p.From == "" {
-		if r.Now().Sub(p.At) < passEvery {
+		if r.Now().Sub(p.At) < passEvery && !p.At.Before(anew) {
 			return nil
 		}
 		p.Since, p.At = p.At, r.Now().UTC()

@@ -17,7 +17,7 @@ const (
 
 // tellDead tells once of each dead letter that is forgotten within a week.
 func (r *run) tellDead(ctx context.Context) error {
-	return r.pass(ctx, "tell-dead", func(ctx context.Context, p pass) (string, error) {
+	return r.pass(ctx, "tell-dead", time.Time{}, func(ctx context.Context, p pass) (string, error) {
 		age := r.Retention - tellDeadAhead
 		var since time.Time
 		if !p.Since.IsZero() {
@@ -36,7 +36,7 @@ func (r *run) tellDead(ctx context.Context) error {
 
 // tellUnfinished tells of an unfinished job ten days before it is forgotten if nobody writes it, once after each of its news.
 func (r *run) tellUnfinished(ctx context.Context) error {
-	return r.pass(ctx, "tell-unfinished", func(ctx context.Context, p pass) (string, error) {
+	return r.pass(ctx, "tell-unfinished", time.Time{}, func(ctx context.Context, p pass) (string, error) {
 		age := r.Retention - tellUnfinishedAhead
 		rows, next, err := r.Ledger.Unfinished(ctx, p.At.Add(-age), p.From, ledger.MaxPage)
 		for _, row := range rows {

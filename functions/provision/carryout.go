@@ -1,7 +1,6 @@
 package provision
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -17,65 +16,58 @@ import (
 // callbackGrace is how long the janitor leaves a callback to the worker that is about to send it.
 const callbackGrace = 30 * time.Second
 
-// carryOut decides about a run and carries that out.
-func (t *task) carryOut(ctx context.Context, result routine.Result, err error) (entry, error) {
-	failure := fault.From(err)
-	t.answered(failure)
-	switch d := decide(t.Policy, failure, t.row.Attempt, t.row.Age(t.Now()), t.Draw()); d.do {
+// carryOut decides about an attempt and carries that out.
+func (t *task) carryOut(result routine.Result, a attempt) (entry, error) {
+	now := t.Now()
+	a.number, a.age = t.row.Attempt, t.row.Age(now, t.account.StoppedFor(now))
+	switch d := decide(t.Policy, a, t.Draw()); d.do {
 	case succeed:
 		t.line.Outcome, t.line.Result = succeeded, &result
 		progress := t.row.Progress
-		return t.end(ctx, anybodys, func(r *ledger.Row) { r.Succeed(result, progress, t.Now(), t.callbackDue()) })
+		return t.end(anybodys, func(r *ledger.Row) { r.Succeed(result, progress, t.Now(), t.callbackDue()) })
 	case giveUp:
-		return t.giveUp(ctx, failure, d.reason)
+		return t.giveUp(a.failure, d.reason)
 	default:
-		return t.handOver(ctx, failure, d)
-	}
-}
-
-// answered remembers when ESA first answered in this round.
-func (t *task) answered(failure *fault.Error) {
-	if failure == nil || failure.RequestID != "" {
-		t.row.Answered(t.Now())
+		return t.handOver(a.failure, d)
 	}
 }
 
 func (t *task) callbackDue() time.Time { return t.Now().Add(callbackGrace) }
 
 // giveUp makes a dead letter of the job.
-func (t *task) giveUp(ctx context.Context, failure *fault.Error, reason string) (entry, error) {
+func (t *task) giveUp(failure *fault.Error, reason string) (entry, error) {
 	last := ledger.NewAttempt(t.row.Attempt, t.Now(), failure)
 	t.line.blame(last)
 	t.line.Outcome = deadLettered
 	progress := t.row.Progress
-	return t.end(ctx, mine, func(r *ledger.Row) { r.Die(last, reason, ledger.Worker, progress, t.callbackDue()) })
+	return t.end(mine, func(r *ledger.Row) { r.Die(last, reason, ledger.Worker, progress, t.callbackDue()) })
 }
 
 // end writes the job's end and tells whoever wants to know.
-func (t *task) end(ctx context.Context, whose owner, change func(*ledger.Row)) (entry, error) {
-	err := t.settle(ctx, whose, change)
+func (t *task) end(whose owner, change func(*ledger.Row)) (entry, error) {
+	err := t.settle(whose, change)
 	switch {
 	case errors.Is(err, errPassed):
-		return t.repeat(ctx)
+		return t.repeat()
 	case err != nil:
 		return t.line, err
 	}
-	t.sendDue(ctx)
+	t.sendDue()
 	return t.line, nil
 }
 
 // sendDue sends the callback that an end has made due. If that fails the janitor does it.
-func (t *task) sendDue(ctx context.Context) {
+func (t *task) sendDue() {
 	if t.row.DueAt.IsZero() {
 		return
 	}
-	if sent := t.dispatch.Send(context.WithoutCancel(ctx), []ledger.Row{t.row})[0]; sent.Err != nil {
-		logging.From(ctx).WithFields(logging.Fields{logging.Job: t.row.ID, logging.Error: sent.Err.Error()}).Warn("the callback is sent later")
+	if sent := t.dispatch.Send(t.reserve, []ledger.Row{t.row})[0]; sent.Err != nil {
+		logging.From(t.reserve).WithFields(logging.Fields{logging.Job: t.row.ID, logging.Error: sent.Err.Error()}).Warn("the callback is sent later")
 	}
 }
 
 // handOver sends the job's next delivery, then writes that down. If MNS does not confirm it, the row says that it is due.
-func (t *task) handOver(ctx context.Context, failure *fault.Error, d decision) (entry, error) {
+func (t *task) handOver(failure *fault.Error, d decision) (entry, error) {
 	now := t.Now()
 	last := ledger.NewAttempt(t.row.Attempt, now, failure)
 	t.line.blame(last)
@@ -86,49 +78,42 @@ func (t *task) handOver(ctx context.Context, failure *fault.Error, d decision) (
 	last.Hint = d.hint
 	next := dispatch.Envelope(t.row)
 	next.Number = t.d.Envelope.Number + 1
-	// The job's own time may be over; handing it over has the reserve.
-	sent := t.Queue.Send(context.WithoutCancel(ctx), next, d.delay)
+	sent := t.Queue.Send(t.reserve, next, d.delay)
 	if sent != nil {
-		logging.From(ctx).WithFields(logging.Fields{logging.Job: t.row.ID, logging.Error: sent.Error()}).Warn("the next delivery is sent later")
+		logging.From(t.reserve).WithFields(logging.Fields{logging.Job: t.row.ID, logging.Error: sent.Error()}).Warn("the next delivery is sent later")
 	}
 	progress := t.row.Progress
-	err := t.settle(ctx, mine, func(r *ledger.Row) {
+	err := t.settle(mine, func(r *ledger.Row) {
 		r.HandOver(next.Number, ledger.HandOver{
 			Failure: last, Counted: d.do == tryAgain, Progress: progress, Sent: sent == nil, SealedUnder: t.Queue.Keys().Sealing(),
 			Waiting: routine.Waiting{For: d.waiting, Since: now, Until: now.Add(d.delay)},
 		}, now)
 	})
 	if errors.Is(err, errPassed) {
-		return t.repeat(ctx)
+		return t.repeat()
 	}
 	return t.line, err
 }
 
 // repeat deals with a delivery that has nothing to do any more. If its job has ended and somebody is still to be told, that is done now.
-func (t *task) repeat(ctx context.Context) (entry, error) {
-	t.line = entry{JobID: t.d.Envelope.JobID, MessageID: t.d.MessageID, Attempt: t.row.Attempt, Outcome: duplicate}
+func (t *task) repeat() (entry, error) {
+	t.line = newEntry(t.d)
+	t.line.Attempt, t.line.Outcome = t.row.Attempt, duplicate
 	if t.row.State == routine.Cancelled {
 		t.line.Outcome = cancelled
 	}
 	if t.row.State.Final() && t.row.Redriven == t.d.Envelope.Round {
-		t.sendDue(ctx)
+		t.sendDue()
 	}
 	return t.line, nil
 }
 
 // file makes a dead letter of a message that cannot be carried out.
-func (t *task) file(ctx context.Context, id string, failure *fault.Error, reason string) (entry, error) {
+func (t *task) file(id string, failure *fault.Error, reason string) (entry, error) {
 	row := dispatch.DeadLetter(id, t.d, failure, reason, ledger.Worker, t.Now().UTC())
 	t.line.JobID, t.line.Outcome = id, deadLettered
 	t.line.blame(*row.Last)
-	return t.line, t.patiently(ctx, func() error { return t.Ledger.Create(context.WithoutCancel(ctx), row)[0].Err })
-}
-
-// tidy deletes what the event's jobs have left behind in the indexes.
-func (w *Worker) tidy(ctx context.Context) {
-	if err := w.Ledger.Tidy(context.WithoutCancel(ctx)); err != nil {
-		logging.From(ctx).WithField(logging.Error, err.Error()).Debug("the ledger keeps index rows it no longer needs; they do no harm")
-	}
+	return t.line, t.patiently(t.reserve, func() error { return t.Ledger.Create(t.reserve, row)[0].Err })
 }
 
 // unreadable is why a message of the job queue holds no job that can be run; nil if it does.

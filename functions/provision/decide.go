@@ -13,15 +13,27 @@ import (
 type action int
 
 const (
-	// succeed: both steps are done.
+	// succeed: all steps are done.
 	succeed action = iota
 	// tryAgain: the attempt has failed, and another one follows.
 	tryAgain
-	// handBack: nothing was tried, or the lane was taken: the job comes again, and no attempt counts.
+	// handBack: nothing was tried, or the lane was taken or stopped: the job comes again, and no attempt counts.
 	handBack
 	// giveUp: the job becomes a dead letter.
 	giveUp
 )
+
+// attempt is what became of a delivery.
+type attempt struct {
+	// failure is why the job did not succeed; nil if it did.
+	failure *fault.Error
+	// number counts the job's attempts from 1, and age is how long ago ESA first answered, without the time in which the lane was stopped.
+	number int
+	age    time.Duration
+	// lane is the state of the lane now. found says that the delivery found it so: it did not stop the lane itself.
+	lane  routine.Lane
+	found bool
+}
 
 // decision is what becomes of a job.
 type decision struct {
@@ -35,32 +47,45 @@ type decision struct {
 	reason string
 }
 
-// decide decides about a job whose attempt (counted from 1) came to a failure, nil if it succeeded, age after ESA first answered. draw is a
-// random number in [0, 1). This is the only place where a job is tried again.
+// decide decides about a job after an attempt. draw is a random number in [0, 1). This is the only place where a job is tried again.
 //
 //	kind                                        decision
 //	(none)                                      succeed
-//	Invalid NotFound Conflict Denied            give up: this request cannot work
-//	Unauthenticated Account Quota               give up: somebody has to act first
+//	Invalid NotFound Conflict Denied Quota      give up: this request cannot work, or somebody has to act first
+//	Account                                     the lane is parked: hand back; only the attempt that parked it counts
 //	Locked                                      hand back until the job is too old
-//	Throttled Unavailable Internal              try again until attempts or age are spent
-func decide(policy retry.Policy, failure *fault.Error, attempt int, age time.Duration, draw float64) decision {
-	if failure == nil {
+//	Throttled Unavailable Internal              try again until attempts or age are spent; while the lane is parked as for Account
+func decide(policy retry.Policy, a attempt, draw float64) decision {
+	if a.failure == nil {
 		return decision{do: succeed}
 	}
-	next := policy.Next(failure, attempt, age, draw)
-	d := decision{do: tryAgain, delay: next.Delay, waiting: routine.ForBackoff, hint: hintBackoff}
+	next := policy.Next(a.failure, a.number, a.age, draw)
+	stopped := a.lane != routine.Running
 	switch {
+	case a.failure.Code == provision.CodeNoTime && next.Again:
+		return decision{do: handBack, delay: next.Delay, waiting: routine.ForTurn, hint: hintTurn}
+	case stopped && a.found && (a.failure.Kind.Retryable() || a.failure.Kind == fault.Account):
+		return decision{do: handBack, delay: policy.Stopped(draw), waiting: waitingFor(a.lane), hint: a.failure.Hint}
+	case stopped && (next.Again || a.failure.Kind == fault.Account):
+		return decision{do: tryAgain, delay: policy.Stopped(draw), waiting: waitingFor(a.lane), hint: a.failure.Hint}
 	case !next.Again:
 		return decision{do: giveUp, reason: next.Reason}
-	case failure.Code == provision.CodeNoTime:
-		d.do, d.waiting, d.hint = handBack, routine.ForTurn, hintTurn
-	case failure.Kind == fault.Locked:
+	}
+	d := decision{do: tryAgain, delay: next.Delay, waiting: routine.ForBackoff, hint: hintBackoff}
+	switch a.failure.Kind {
+	case fault.Locked:
 		d.do, d.waiting, d.hint = handBack, routine.ForAccountLock, hintLock
-	case failure.Kind == fault.Throttled:
+	case fault.Throttled:
 		d.waiting, d.hint = routine.ForThrottle, hintThrottle
 	}
 	return d
+}
+
+func waitingFor(lane routine.Lane) routine.WaitingFor {
+	if lane == routine.Paused {
+		return routine.ForPause
+	}
+	return routine.ForPark
 }
 
 // Hints for jobs that are tried again.

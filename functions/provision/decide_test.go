@@ -13,7 +13,7 @@ import (
 )
 
 func TestDecide(t *testing.T) {
-	policy := retry.Policy{Base: 2 * time.Second, Cap: time.Minute, MaxAttempts: 5, MaxInternalAttempts: 3, MaxAge: time.Hour}
+	policy := retry.Policy{Base: 2 * time.Second, Cap: time.Minute, MaxAttempts: 5, MaxInternalAttempts: 3, MaxAge: time.Hour, StoppedMin: time.Minute, StoppedMax: time.Minute}
 	const backoff, lock, throttle, none = routine.ForBackoff, routine.ForAccountLock, routine.ForThrottle, routine.WaitingFor("")
 	for _, row := range []struct {
 		kind fault.Kind
@@ -37,7 +37,9 @@ func TestDecide(t *testing.T) {
 		if row.kind != "" {
 			failure = &fault.Error{Kind: row.kind}
 		}
-		at := func(attempt int, age time.Duration) decision { return decide(policy, failure, attempt, age, 0.5) }
+		at := func(number int, age time.Duration) decision {
+			return decide(policy, attempt{failure: failure, number: number, age: age, lane: routine.Running}, 0.5)
+		}
 		first, old := at(1, 0), at(1, time.Hour)
 		got := []action{first.do, at(3, 0).do, at(5, 0).do, old.do}
 		if diff := cmp.Diff([]action{row.first, row.third, row.fifth, row.old}, got); diff != "" || first.waiting != row.waiting {
@@ -51,9 +53,32 @@ func TestDecide(t *testing.T) {
 		}
 	}
 	t.Run("a job for which there was no time waits for its turn", func(t *testing.T) {
-		d := decide(policy, &fault.Error{Kind: fault.Locked, Code: provision.CodeNoTime}, 5, 0, 0)
+		d := decide(policy, attempt{failure: provision.NoTime(""), number: 5, lane: routine.Running}, 0)
 		if d.do != handBack || d.waiting != routine.ForTurn || d.hint == "" {
 			t.Errorf("%+v", d)
 		}
 	})
+	for name, row := range map[string]struct {
+		kind   fault.Kind
+		number int
+		lane   routine.Lane
+		found  bool
+		want   action
+	}{
+		"the attempt that parks the lane for the account counts":                 {fault.Account, 5, routine.Parked, false, tryAgain},
+		"the attempt that parks the lane for an outage counts":                   {fault.Unavailable, 4, routine.Parked, false, tryAgain},
+		"the last attempt of a job is its last also if it parks the lane":        {fault.Unavailable, 5, routine.Parked, false, giveUp},
+		"an attempt that finds the lane parked and the account at fault is free": {fault.Account, 5, routine.Parked, true, handBack},
+		"an attempt that finds the lane parked and ESA away is free":             {fault.Unavailable, 5, routine.Parked, true, handBack},
+		"a job that finds the lane paused waits":                                 {fault.Account, 5, routine.Paused, true, handBack},
+		"a parked lane saves no request that cannot work":                        {fault.Invalid, 1, routine.Parked, true, giveUp},
+	} {
+		t.Run(name, func(t *testing.T) {
+			failure := &fault.Error{Kind: row.kind, Hint: "mend it"}
+			d := decide(policy, attempt{failure: failure, number: row.number, lane: row.lane, found: row.found}, 0.5)
+			if d.do != row.want || d.do != giveUp && (d.delay != time.Minute || d.hint != "mend it" || string(d.waiting) != string(row.lane)) {
+				t.Errorf("%+v", d)
+			}
+		})
+	}
 }

@@ -21,9 +21,9 @@ func TestBatch(t *testing.T) {
 		for n := range 10 {
 			batch = append(batch, message(t, l.accept(t, n)))
 		}
-		// A job takes three writes: its begin, the index rows of its end, its end.
+		// A job takes four writes: its begin, the index rows of its end, its end, and the delete of index rows.
 		inject(t, l.ots.Faults(), faults.Rule{
-			Action: writeRows, Skip: 6*3 + 2, Fault: faults.Fault{Answer: faults.Error, Code: "OTSParameterInvalid"},
+			Action: writeRows, Skip: 6*4 + 2, Fault: faults.Fault{Answer: faults.Error, Code: "OTSParameterInvalid"},
 		})
 		report, err := l.handle(t, batch...)
 		if err == nil {

@@ -52,13 +52,21 @@ func start(t *testing.T) *lane {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
+	workflow, err := provision.New(provision.Config{ESA: client, StepTime: time.Second, Timeout: 10 * time.Second, Now: manual.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
 	sender := sim.Queue(t, queue.Config{Endpoint: mnsURL})
 	return &lane{
 		mns: mns, esa: account, ots: ots, queues: localtest.MNSClient(t, mnsURL), ledger: jobs, clock: manual,
 		dispatch: dispatch.Dispatcher{Queue: sender, Ledger: jobs, Now: manual.Now},
 		cfg: worker.Config{
-			Queue: sender, Ledger: jobs, Workflow: provision.Workflow{ESA: client, StepTime: time.Second, Timeout: 10 * time.Second},
-			Policy:      retry.Policy{Base: 2 * time.Second, Cap: 15 * time.Minute, MaxAttempts: 10, MaxInternalAttempts: 3, MaxAge: 24 * time.Hour},
+			Queue: sender, Ledger: jobs, Workflow: workflow,
+			Policy: retry.Policy{
+				Base: 2 * time.Second, Cap: 15 * time.Minute, MaxAttempts: 10, MaxInternalAttempts: 3, MaxAge: 24 * time.Hour,
+				StoppedMin: time.Minute, StoppedMax: 5 * time.Minute,
+			},
+			ParkWait:    time.Minute,
 			LockPollMin: 200 * time.Millisecond, LockPollMax: 3 * time.Second, Reserve: 10 * time.Second,
 			Now: manual.Now, Draw: func() float64 { return 0.999 },
 			Sleep:    func(_ context.Context, d time.Duration) { manual.Advance(d) },

@@ -24,13 +24,13 @@ type life struct {
 	died    string
 	records int
 	// esa and mns are the calls of these two. The ledger's begin with a read for each delivery, then come the write of its begin and those
-	// of what became of it: for a hand-over one; for an end its index rows, the row, the callback's mark, and index rows left behind.
+	// of what became of it: for a hand-over one; for an end its index rows, the row, a delete of index rows, the callback's mark, and a delete.
 	esa, mns, ots []string
 }
 
 func lives() []life {
 	const look, create, bind, list, send, read, write = getRoutine, createRoutine, createRecord, listRecords, sendMessage, readRows, writeRows
-	end := []string{write, write, write, write}
+	end := []string{write, write, write, write, write}
 	unchanged := func(*routine.Job) {}
 	return []life{
 		{

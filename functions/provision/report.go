@@ -3,6 +3,7 @@ package provision
 import (
 	"context"
 
+	"routinely/queue"
 	"routinely/shared/fault"
 	"routinely/shared/logging"
 	"routinely/shared/routine"
@@ -41,6 +42,9 @@ type entry struct {
 	Hint         string          `json:"hint,omitempty"`
 	DelaySeconds float64         `json:"delaySeconds,omitempty"`
 }
+
+// newEntry is that of a delivery of which nothing has become yet.
+func newEntry(d queue.Delivery) entry { return entry{JobID: d.Envelope.JobID, MessageID: d.MessageID} }
 
 func (l *entry) blame(last routine.Attempt) {
 	l.Step, l.Kind, l.Code, l.Error = string(last.Step), fault.Kind(last.Kind), last.Code, last.Message

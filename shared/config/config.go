@@ -222,7 +222,12 @@ type Provision struct {
 
 	LockPollMin time.Duration
 	LockPollMax time.Duration
-	Reserve     time.Duration
+
+	ParkWait     time.Duration
+	ParkDelayMin time.Duration
+	ParkDelayMax time.Duration
+
+	Reserve time.Duration
 }
 
 func (p *Provision) declare(s *settings) {
@@ -238,7 +243,10 @@ func (p *Provision) declare(s *settings) {
 	s.duration(&p.RetryMaxAge, Variable{Name: "ROUTINELY_RETRY_MAX_AGE", Default: "24h", Doc: "Age, from the first answer of ESA in its round, at which a job is dead-lettered, waiting for the account lock included"})
 	s.duration(&p.LockPollMin, Variable{Name: "ROUTINELY_LOCK_POLL_MIN", Default: "200ms", Doc: "First pause before asking again for the account lock"})
 	s.duration(&p.LockPollMax, Variable{Name: "ROUTINELY_LOCK_POLL_MAX", Default: "3s", Doc: "Longest pause between two tries for the account lock"})
-	s.duration(&p.Reserve, Variable{Name: "ROUTINELY_RESERVE", Default: "15s", Doc: "Time kept back before the function's deadline for handing work back"})
+	s.duration(&p.ParkWait, Variable{Name: "ROUTINELY_PARK_WAIT", Default: "60s", Doc: "Longest time that an invocation waits in place while the lane is parked"})
+	s.duration(&p.ParkDelayMin, Variable{Name: "ROUTINELY_PARK_DELAY_MIN", Default: "1m", Doc: "Shortest delay of a job that finds the lane parked or paused"})
+	s.duration(&p.ParkDelayMax, Variable{Name: "ROUTINELY_PARK_DELAY_MAX", Default: "5m", Doc: "Longest delay of a job that finds the lane parked or paused"})
+	s.duration(&p.Reserve, Variable{Name: "ROUTINELY_RESERVE", Default: "20s", Doc: "Time kept back before the function's deadline for handing work back"})
 }
 
 // LoadAccept reads the configuration of accept from the environment, given as NAME=value pairs. The error names every

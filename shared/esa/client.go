@@ -195,11 +195,7 @@ func (c *Client) FindRelatedRecord(ctx context.Context, name string, siteID int6
 			return 0, false, nil
 		}
 	}
-	return 0, false, &fault.Error{
-		Kind: fault.Internal, Step: "ListRoutineRelatedRecords", Code: "TooManyPages",
-		Message: fmt.Sprintf("more than %d pages of records", maxPages),
-		Hint:    "Look the record up in the ESA console and report this.",
-	}
+	return 0, false, tooManyPages("ListRoutineRelatedRecords", maxPages, "records")
 }
 
 type relatedRecord = sdk.ListRoutineRelatedRecordsResponseBodyRelatedRecords

@@ -16,6 +16,14 @@ const (
 	CodeParameterAlreadyExist = "ParameterAlreadyExist"
 	// CodeRoutineNotExist answers every action on a routine ESA does not know.
 	CodeRoutineNotExist = "RoutineNotExist"
+	// CodeSiteParameterNotMatch answers CreateRoutineRelatedRecord for a site that is not the account's, or a record name outside of its zone.
+	CodeSiteParameterNotMatch = "SiteParameterNotMatch"
+	// CodeServiceNotOpen says that edge routines are not activated for the account, and CodeServiceHalt that its payments are overdue. No
+	// request of a caller can bring about either.
+	CodeServiceNotOpen = "ServiceNotOpen"
+	CodeServiceHalt    = "RoutineUserServiceStatusHalt"
+	// CodeRoutineQuota says that the account has as many routines as it may.
+	CodeRoutineQuota = "RoutineNumberExceedQuotaLimit"
 )
 
 // What to do next, for the operator who reads a dead letter.
@@ -27,17 +35,17 @@ const (
 	hintHeldName      = "ESA says that others depend on it. An ordinary DNS record of the site may hold the record name: remove it or choose another record name. Otherwise redrive later; if it persists, open a ticket with the ESA request id."
 	hintParameter     = "ESA refused a value of the request. Correct the request and submit it again."
 	hintNothingSuch   = "ESA says that something the request refers to does not exist. Check the request and submit it again."
-	hintActivate      = "Activate Edge Routine for the account (console, or OpenErService), then redrive."
+	hintActivate      = "Activate Edge Routine for the account (console, or OpenErService). The jobs then go on by themselves."
 	hintRoutineQuota  = "The account's routine quota is used up: 20 on the free plan, 100 on the paid one. Delete unused routines or change the plan, then redrive."
 	hintRecordQuota   = "The routine's quota is used up: 20 bound sites on the free plan, 100 on the paid one. Remove records or change the plan, then redrive."
-	hintOverdue       = "The account has overdue payments and is halted. Pay the bill, then redrive."
+	hintOverdue       = "The account has overdue payments and is halted. Pay the bill. The jobs then go on by themselves."
 	hintRoutineGone   = "ESA does not know the routine, though it was created. Was it deleted meanwhile? Redrive to create it again."
 	hintSite          = "Check that siteId is a site of this account and that recordName lies in that site's zone, then redrive or resubmit."
 	hintLocked        = "Another routine operation of the account was running all the time. Find out who holds it, then redrive."
 	hintThrottled     = "The account calls ESA too often. Redrive at a slower rate, or raise the API quota."
-	hintCredentials   = "ESA refused the function's credentials. Check the function's role and its RAM policy (deploy/ram), then redrive."
+	hintCredentials   = "ESA refused the function's credentials. Check the function's role and its RAM policy (deploy/ram)."
 	hintDenied        = "The function's role may not do this. Allow the action, on the resource that the message names, in its RAM policy (deploy/ram), then redrive."
-	hintClock         = "ESA refused the request's timestamp. Check the clock of the machine, then redrive."
+	hintClock         = "ESA refused the request's timestamp. Check the clock of the machine."
 	hintUnlistedCode  = "ESA answered with a code its page does not list. Look it up in Alibaba Cloud's error center, then redrive."
 	hintEndpoint      = "ESA does not know the API called. Check ROUTINELY_ESA_ENDPOINT."
 	hintAnotherUpdate = "Another change of the same object was running. Redrive."
@@ -57,10 +65,10 @@ var createRoutineRows = []row{
 	{CodeRoutineAlreadyExist, fault.Conflict, false, hintNameTaken},
 	{"InternalOperationError", fault.Unavailable, true, hintSupport},
 	{"ParameterNotExist", fault.Invalid, false, hintNothingSuch},
-	{"ServiceNotOpen", fault.Account, false, hintActivate},
-	{"RoutineNumberExceedQuotaLimit", fault.Quota, false, hintRoutineQuota},
+	{CodeServiceNotOpen, fault.Account, false, hintActivate},
+	{CodeRoutineQuota, fault.Quota, false, hintRoutineQuota},
 	{"DependedByOthers", fault.Internal, true, hintSupport},
-	{"RoutineUserServiceStatusHalt", fault.Account, false, hintOverdue},
+	{CodeServiceHalt, fault.Account, false, hintOverdue},
 	{"InternalException", fault.Unavailable, true, hintSupport},
 	{"InvalidParameter", fault.Invalid, false, hintParameter},
 	{"UserOperationStatusIsLocked", fault.Locked, false, hintLocked},
@@ -73,11 +81,11 @@ var createRelatedRecordRows = []row{
 	{"InvalidParameter", fault.Invalid, false, hintParameter},
 	{CodeRoutineNotExist, fault.NotFound, false, hintRoutineGone},
 	{"DependedByOthers", fault.Internal, true, hintHeldName},
-	{"SiteParameterNotMatch", fault.NotFound, false, hintSite},
+	{CodeSiteParameterNotMatch, fault.NotFound, false, hintSite},
 	{"InternalOperationError", fault.Unavailable, true, hintSupport},
 	{CodeParameterAlreadyExist, fault.Conflict, false, hintRecordTaken},
 	{"RelatedRecordNumberExceedQuotaLimit", fault.Quota, false, hintRecordQuota},
-	{"RoutineUserServiceStatusHalt", fault.Account, false, hintOverdue},
+	{CodeServiceHalt, fault.Account, false, hintOverdue},
 	{"UserOperationStatusIsLocked", fault.Locked, false, hintLocked},
 }
 
@@ -87,6 +95,8 @@ var createRelatedRecordRows = []row{
 var commonRows = []row{
 	{"RoutineNameAlreadyExist*", fault.Conflict, false, hintNameTaken}, // two spellings that clients of CreateRoutine look for
 	{CodeRoutineNotExist, fault.NotFound, false, hintRoutineGone},
+	{CodeServiceNotOpen, fault.Account, false, hintActivate},
+	{CodeServiceHalt, fault.Account, false, hintOverdue},
 	{"LockFailed", fault.Locked, false, hintAnotherUpdate},
 	{"Site.ServiceBusy", fault.Locked, false, hintAnotherUpdate},
 	{"Record.ServiceBusy", fault.Locked, false, hintAnotherUpdate},
@@ -109,8 +119,8 @@ var commonRows = []row{
 	{"InvalidVersion*", fault.Account, false, hintEndpoint},
 }
 
-// rowsOf returns the table of an action's own page. The actions that only read have none: whatever they fail with is
-// answered by the common rows or by the HTTP status.
+// rowsOf returns the table of an action's own page. The actions that only read have none: the common rows or the HTTP status classify their
+// failures.
 func rowsOf(action string) []row {
 	switch action {
 	case "CreateRoutine":

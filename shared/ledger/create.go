@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"slices"
@@ -96,7 +97,7 @@ func (c *creating) finish(n *newRow, what Created) {
 	}
 }
 
-// put writes the rows of a pack with their index rows, and finds out about those that were there.
+// put writes the rows of a pack with their index rows, and finds out about those that existed and those without an answer.
 func (c *creating) put(ctx context.Context, pack []*newRow) {
 	if c.down != nil {
 		for _, n := range pack {
@@ -105,24 +106,19 @@ func (c *creating) put(ctx context.Context, pack []*newRow) {
 		return
 	}
 	var changes []sdk.RowChange
-	first := make([]int, len(pack))
-	for i, n := range pack {
-		first[i] = len(changes)
+	for _, n := range pack {
 		changes = append(changes, c.jobs.rowChange(&Row{}, n.row))
-		for _, e := range n.entries {
-			changes = append(changes, c.jobs.indexPut(e))
-		}
+		changes = append(changes, c.puts(n.entries)...)
 	}
 	errs, err := c.jobs.write(ctx, changes)
 	if err != nil && !fault.From(err).OutcomeUnknown {
 		c.down = err
 	}
 	var unclear []*newRow
-	for i, n := range pack {
+	for _, n := range pack {
 		var listed []error
 		if n.err = err; err == nil {
-			own := errs[first[i]:]
-			n.err, listed = own[0], own[1:1+len(n.entries)]
+			n.err, listed, errs = errs[0], errs[1:1+len(n.entries)], errs[1+len(n.entries):]
 		}
 		switch {
 		case n.err == nil:
@@ -136,6 +132,14 @@ func (c *creating) put(ctx context.Context, pack []*newRow) {
 	c.lookUp(ctx, unclear)
 }
 
+func (c *creating) puts(entries []entry) []sdk.RowChange {
+	puts := make([]sdk.RowChange, 0, len(entries))
+	for _, e := range entries {
+		puts = append(puts, c.jobs.indexPut(e))
+	}
+	return puts
+}
+
 // missing are the index rows that were not confirmed.
 func missing(entries []entry, errs []error) []entry {
 	var out []entry
@@ -147,44 +151,33 @@ func missing(entries []entry, errs []error) []entry {
 	return out
 }
 
-// confirm puts those index rows of a job again that are not known to be there.
+// confirm puts those index rows of a job again that are not known to exist. If that fails, the job itself exists all the same.
 func (c *creating) confirm(ctx context.Context, n *newRow, made Created, unconfirmed []entry) {
 	if len(unconfirmed) > 0 {
-		puts := make([]sdk.RowChange, 0, len(unconfirmed))
-		for _, e := range unconfirmed {
-			puts = append(puts, c.jobs.indexPut(e))
-		}
-		again, err := c.jobs.write(ctx, puts)
-		for _, failed := range append([]error{err}, again...) {
-			if failed != nil {
-				unknown := *fault.From(failed)
-				unknown.OutcomeUnknown = true // the row itself is there
-				c.finish(n, Created{Err: &unknown})
-				return
-			}
+		errs, err := c.jobs.write(ctx, c.puts(unconfirmed))
+		if err = cmp.Or(append(errs, err)...); err != nil {
+			made = Created{Err: outcomeUnknown(err)}
 		}
 	}
 	c.finish(n, made)
 }
 
-// lookUp reads the rows that are there before, or whose put had no answer.
+// lookUp reads the rows that existed before, or whose put had no answer.
 func (c *creating) lookUp(ctx context.Context, unclear []*newRow) {
-	var rows []outcome
 	for chunk := range slices.Chunk(unclear, wholeRows) {
 		ids := make([]string, 0, len(chunk))
 		for _, n := range chunk {
 			ids = append(ids, n.row.ID)
 		}
-		err := c.down
-		if err == nil {
-			rows, err = c.jobs.read(ctx, ids, nil)
-			c.down = err
+		var rows []outcome
+		if c.down == nil {
+			rows, c.down = c.jobs.read(ctx, ids, nil)
 		}
 		for i, n := range chunk {
 			switch {
-			case err != nil && lost(n.err):
-				c.finish(n, Created{Err: err})
-			case err != nil:
+			case c.down != nil && lost(n.err):
+				c.finish(n, Created{Err: outcomeUnknown(c.down)})
+			case c.down != nil: // the fault of the put says that its outcome is unknown
 				c.finish(n, Created{Err: n.err})
 			case rows[i].err != nil:
 				c.finish(n, Created{Err: rows[i].err})

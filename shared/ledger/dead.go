@@ -136,20 +136,13 @@ func (l *Ledger) DeadLetters(ctx context.Context, f DeadFilter, limit int, curso
 	return rows, next, err
 }
 
-// ids are the ids of the filter that a job can have, each once, in their order.
-func (f DeadFilter) ids() []string {
-	ids := slices.DeleteFunc(slices.Clone(f.IDs), func(id string) bool { return !validID(id) })
-	slices.Sort(ids)
-	return slices.Compact(ids)
-}
-
 // chosen reads a page of the jobs that the filter names, without a look at the indexes.
 func (l *Ledger) chosen(f DeadFilter) func(context.Context, query, int, string) ([]*Row, string, error) {
 	return func(ctx context.Context, q query, limit int, cursor string) (rows []*Row, next string, err error) {
 		if limit < 1 || limit > MaxPage {
 			return nil, "", invalidLimit(limit)
 		}
-		ids := f.ids()
+		ids := distinct(f.IDs)
 		if cursor != "" {
 			from, err := l.openCursor(q, cursor)
 			if err != nil {
@@ -193,7 +186,8 @@ const (
 )
 
 // CountDead counts the dead letters that fit, in all and by code, the most frequent first, from their index rows alone: it can count one that
-// left a moment ago. With IDs it reads the jobs. complete is false if there are more than were looked at: some 100,000, or 1,000 with IDs.
+// left a moment ago, or whose index rows could not be deleted then. With IDs it reads the jobs. complete is false if there are more than were
+// looked at: some 100,000, or 1,000 with IDs.
 func (l *Ledger) CountDead(ctx context.Context, f DeadFilter) (total int, codes []CodeCount, complete bool, err error) {
 	q, err := f.query()
 	if err != nil {
@@ -215,7 +209,7 @@ func (l *Ledger) CountDead(ctx context.Context, f DeadFilter) (total int, codes 
 type kindCode struct{ kind, code string }
 
 func (l *Ledger) countChosen(ctx context.Context, f DeadFilter, counts map[kindCode]int) (complete bool, err error) {
-	ids := f.ids()
+	ids := distinct(f.IDs)
 	most := min(len(ids), maxCountCalls*listedRows)
 	found, err := l.readJobs(ctx, ids[:most], listColumns, listedRows)
 	for _, r := range found {

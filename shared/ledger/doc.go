@@ -16,39 +16,50 @@
 // The first is the job's row: what lists show, the request, what lists do not show, and the number of its writes. The hex digits are from a
 // hash of the id and spread jobs over the service's partitions. All others are index rows, which hold no truth. Jobs are listed by all, name,
 // record and caller, and by state; dead letters by all, code, name, record, site and caller, with what other filters and counts look at in
-// dead. Other combinations are looked for in the shortest of these lists. Times are written so that their texts sort. dues counts how often
-// something was made due. A queued job has six rows; one that is dead and whose callback is due has thirteen.
+// dead. A list by several values reads the shortest of these. Times are written so that their texts sort. dues counts how often something was
+// made due. A queued job has six rows; one that is dead and whose callback is due has thirteen.
 //
-// The table of state has one row for each task of the janitor, p "janitor", s the task: where it left off. It does not expire.
+// The table of state does not expire. It has one row for each task of the janitor, p "janitor", s the task: where it left off; and the account's
+// row, p and s "account": whether its lane is parked or paused, for how long it was stopped in all, and its quota. Its columns are mark (JSON)
+// and seq.
+//
+// # Why index rows of our own
+//
+// A global secondary index is updated some time after the row, without a bound, so a list could miss a job that was just accepted. A local one
+// is updated with the row, but keeps all jobs in one partition. A table has five at most, which is fewer than the lists above, and either
+// kind bills each write of a row for every index. A search index is seconds late and has a fixed price.
 //
 // # Order of writes
 //
-// A new job is one BatchWriteRow: the row on condition that there is none, and its index rows. The service writes rows one by one, so what
-// was not confirmed is put again before Create answers, and whoever finds a job that nobody has written since puts its index rows again: its
-// creator may have been killed. Nobody sends a job before that.
+// A new job is one BatchWriteRow: the row on condition that none exists, and its index rows. The service writes rows one by one, so Create
+// puts again what was not confirmed before it answers. A Create that finds a job which has not been written since puts its index rows again:
+// the process that created it may have been killed. Nobody sends a job before that.
 //
 // A change is
 //
 //  1. BatchGetRow of the row, unless the caller has it.
 //  2. BatchWriteRow of the index rows that the job will have and has not yet.
 //  3. BatchWriteRow of the row, whole, on condition that seq is what was read. Otherwise all begins anew, or the caller is told.
-//  4. Tidy, some time later: the index rows that the job no longer has are deleted.
+//  4. BatchWriteRow that deletes the index rows which the job no longer has. If it fails, they stay.
 //
-// After a crash behind 2 there are index rows for something that did not happen, behind 3 some of what is over. Readers do not mind: an index
-// row counts only if the row, read after it, would give it exactly that key. So every job is listed once, under its true state, at every
-// moment; since 2 comes before 3 no list misses one.
+// Calls 2 and 4 are left out if they have nothing to do.
+//
+// After a crash between 2 and 3 some index rows are about a change that did not happen, and after one between 3 and 4 some are out of date.
+// Readers pass over both: an index row counts only if the row, read after it, would give it exactly that key. So every job is listed once, under
+// its true state, at every moment; since 2 comes before 3 no list misses one.
 //
 // Each row carries the token of its latest write. A writer whose answer was lost reads the row and looks for its own token.
 //
 // # Deleting index rows
 //
-// A process deletes what its own changes left behind. The lists that the janitor reads from their old end (due, queued, dead) would fill up
-// with what killed processes left, so these sweep: what does not count is deleted too. Two rules keep that from hurting a row that counts,
-// or is about to:
+// What a crash leaves does no harm to most lists. But the janitor reads three from their old end (due, queued, dead), and they would fill up. So
+// these reads sweep: they also delete the index rows that do not count. What is left in other lists stays until it is forgotten; only
+// CountDead, which does not read jobs, counts it. Two rules keep both kinds of delete from taking a row that counts, or is about to:
 //
-//   - No key is used for two facts, by its times, rounds and dues. Only those with "any" can be left by one correction and taken up by
-//     another: they are never deleted. A sweep deletes only if the token of the index row is still the one it read.
-//   - A sweep leaves index rows alone that were put less than a minute ago: their writer may be between 2 and 3, which takes seconds at most.
+//   - No key is used for two facts: times, rounds and dues are part of it. So a delete that comes late takes nothing new. The exception are keys
+//     with "any": one correction can leave such a key and another take it up again. They are never deleted by a change, and no sweep reads them.
+//   - A change can put the index row that a sweep has read. So a sweep deletes only what was put more than a minute ago, as the writer may be
+//     between 2 and 3, which takes seconds; and only if the index row's token is still the one it read.
 //
 // # Cost
 //
@@ -56,10 +67,10 @@
 //
 //	accept                             BatchWriteRow                                      1 R  6 W
 //	begin, hand over                   BatchWriteRow                                      1 R  1 W
-//	succeed                            2 BatchWriteRow                                    1 R  2 W
-//	die                                2 BatchWriteRow                                    1 R  8 W
-//	redrive                            BatchGetRow, 2 BatchWriteRow                       2 R  7 W
-//	tidy after success                 BatchWriteRow                                           1 W
+//	succeed                            3 BatchWriteRow                                    1 R  3 W
+//	die                                3 BatchWriteRow                                    1 R  9 W
+//	redrive                            BatchGetRow, 3 BatchWriteRow                       2 R 14 W
+//	begin after a redrive              2 BatchWriteRow                                    1 R  2 W
 //	page of 50                         GetRange, BatchGetRow
 //	count of dead letters              GetRange for each 5,000, or 4 MB
 //

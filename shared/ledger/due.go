@@ -2,14 +2,8 @@ package ledger
 
 import (
 	"context"
-	"maps"
-	"slices"
-	"sync"
 	"time"
 
-	sdk "github.com/aliyun/aliyun-tablestore-go-sdk/tablestore"
-
-	"routinely/shared/fault"
 	"routinely/shared/routine"
 )
 
@@ -50,75 +44,19 @@ func (l *Ledger) sweep(ctx context.Context, s span, limit int) (rows []Row, next
 	if err != nil {
 		return nil, "", err
 	}
+	var over []entry
 	for _, e := range entries {
-		r := found[e.id]
-		switch {
+		switch r := found[e.id]; {
 		case r != nil && r.lists(e.key):
 			rows = append(rows, *r)
 		case l.cfg.Now().Sub(e.at) > settleTime:
-			l.stale.add([]entry{e})
+			over = append(over, e)
 		}
 	}
+	l.deleteEntries(ctx, over)
 	return rows, next, nil
 }
 
 // settleTime is how long an index row that does not count is left alone after it was put: whoever put it may be about to write the job's row.
 // It is many times the time limit of a call.
 const settleTime = time.Minute
-
-// stale are index rows that do not count any more and are still to be deleted. Its zero value has none.
-type stale struct {
-	mu      sync.Mutex
-	entries map[key]entry
-}
-
-// maxStale bounds the memory; what is beyond it stays as dead weight until its time to live ends.
-const maxStale = 2000
-
-// add remembers index rows, each once: the service refuses a batch that deletes one twice.
-func (s *stale) add(entries []entry) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.entries == nil {
-		s.entries = map[key]entry{}
-	}
-	for _, e := range entries {
-		if _, known := s.entries[e.key]; known || len(s.entries) < maxStale {
-			s.entries[e.key] = e
-		}
-	}
-}
-
-func (s *stale) take() []entry {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	taken := slices.Collect(maps.Values(s.entries))
-	s.entries = nil
-	return taken
-}
-
-// Tidy deletes the index rows that the writes so far have left behind. They do no harm: lists pass over them. Call it when the work at hand
-// is done. What could not be deleted is tried again the next time, and the error tells of it.
-func (l *Ledger) Tidy(ctx context.Context) error {
-	entries := l.stale.take()
-	for len(entries) > 0 {
-		chunk := entries[:min(maxWrites, len(entries))]
-		changes := make([]sdk.RowChange, 0, len(chunk))
-		for _, e := range chunk {
-			changes = append(changes, l.jobs.indexDelete(e))
-		}
-		errs, err := l.jobs.write(ctx, changes)
-		if err != nil {
-			l.stale.add(entries)
-			return err
-		}
-		entries = entries[len(chunk):]
-		for i, e := range chunk {
-			if errs[i] != nil && !fault.HasCode(errs[i], codeConditionFailed) { // by that code it was put again: it may count
-				l.stale.add(append([]entry{e}, entries...))
-				return errs[i]
-			}
-		}
-	}
-	return nil
-}

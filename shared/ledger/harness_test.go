@@ -5,12 +5,15 @@ import (
 	"crypto/md5"
 	"encoding/base64"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	sdk "github.com/aliyun/aliyun-tablestore-go-sdk/tablestore"
 	"github.com/aliyun/aliyun-tablestore-go-sdk/tablestore/otsprotocol"
 	"github.com/golang/protobuf/proto"
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"routinely/deploy/local/clock"
 	"routinely/deploy/local/faults"
@@ -98,7 +101,7 @@ func (b *book) breaks(t testing.TB, rule faults.Rule) {
 	}
 }
 
-// calls are the calls since the last time, by their actions in order.
+// calls are the actions of the calls since the last time, in order.
 func (b *book) calls() (actions []string) {
 	for _, call := range b.server.Faults().Calls() {
 		actions = append(actions, call.Action)
@@ -107,9 +110,17 @@ func (b *book) calls() (actions []string) {
 	return actions
 }
 
-// lost is an answer that is lost although the call took effect. It comes twice, since a request on a kept connection is sent once more.
-func lost(action string, skip int) faults.Rule {
-	return faults.Rule{Action: action, Skip: skip, Times: 2, Fault: faults.Fault{Answer: faults.Reset, Execute: true}}
+// wantCalls checks the actions of the calls since the last time.
+func (b *book) wantCalls(t testing.TB, want ...string) {
+	t.Helper()
+	if diff := cmp.Diff(want, b.calls()); diff != "" {
+		t.Errorf("calls -want +got:\n%s", diff)
+	}
+}
+
+// lost is the loss of so many answers to calls that took effect. A request on a kept connection is sent once more after the first.
+func lost(action string, skip, times int) faults.Rule {
+	return faults.Rule{Action: action, Skip: skip, Times: times, Fault: faults.Fault{Answer: faults.Reset, Execute: true}}
 }
 
 // newRow is the n-th job, accepted n seconds after noon.
@@ -180,7 +191,7 @@ func dies(seconds int, code string) func(*ledger.Row) {
 	}
 }
 
-// redriven is the change that queues a dead letter again.
+// redriven is the change that queues a dead letter again some seconds after noon.
 func redriven(t testing.TB, seconds int) func(*ledger.Row) {
 	return func(r *ledger.Row) {
 		at := noon.Add(time.Duration(seconds) * time.Second)
@@ -195,11 +206,10 @@ func succeeds(r *ledger.Row) {
 }
 
 // listed are the ids of all pages of a list.
-func listed(t testing.TB, l *ledger.Ledger, f ledger.Filter, page int) []string {
+func listed(t rapid.TB, l *ledger.Ledger, f ledger.Filter, page int) []string {
 	t.Helper()
-	return pages(t, func(cursor string) ([]string, string, error) {
-		jobs, next, err := l.Jobs(t.Context(), f, page, cursor)
-		var ids []string
+	return pages(t, func(cursor string) (ids []string, next string, err error) {
+		jobs, next, err := l.Jobs(context.Background(), f, page, cursor)
 		for _, job := range jobs {
 			ids = append(ids, job.ID)
 		}
@@ -208,15 +218,15 @@ func listed(t testing.TB, l *ledger.Ledger, f ledger.Filter, page int) []string 
 }
 
 // dead are the ids of all pages of a list of dead letters.
-func dead(t testing.TB, l *ledger.Ledger, f ledger.DeadFilter, page int) []string {
+func dead(t rapid.TB, l *ledger.Ledger, f ledger.DeadFilter, page int) []string {
 	t.Helper()
 	return pages(t, func(cursor string) ([]string, string, error) {
-		rows, next, err := l.DeadLetters(t.Context(), f, page, cursor)
+		rows, next, err := l.DeadLetters(context.Background(), f, page, cursor)
 		return idsOf(rows), next, err
 	})
 }
 
-func pages(t testing.TB, read func(cursor string) (ids []string, next string, err error)) []string {
+func pages(t rapid.TB, read func(cursor string) (ids []string, next string, err error)) []string {
 	t.Helper()
 	all := []string{}
 	for cursor := ""; ; {
@@ -239,57 +249,42 @@ func idsOf(rows []ledger.Row) []string {
 	return ids
 }
 
-// wantListed checks that the job is listed exactly once in every list that it belongs to, and in no other.
-func (b *book) wantListed(t testing.TB, id string) {
-	t.Helper()
-	for _, wrong := range b.wrongLists(t, id) {
-		t.Error(wrong)
-	}
-}
+// later is after everything that tests make due.
+var later = noon.AddDate(1, 0, 0)
 
-// wrongLists tells which lists do not hold a job as they should.
-func (b *book) wrongLists(t testing.TB, id string) (wrong []string) {
+// wantListed checks that a job is listed exactly once in every list that it belongs to, and in no other. At last it reads those that sweep.
+func (b *book) wantListed(t rapid.TB, id string) {
 	t.Helper()
-	l := b.connect(t, nil) // one that deletes nothing
-	row, err := l.Row(context.WithoutCancel(t.Context()), id)
+	row, err := b.Row(context.Background(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := func(list string, got []string, wanted bool) {
-		times := 0
-		for _, each := range got {
-			if each == id {
-				times++
-			}
-		}
-		if times > 1 || (times == 1) != wanted {
-			wrong = append(wrong, fmt.Sprintf("%s of a job that is %s, due %s: %d times", list, row.State, row.DueAt, times))
+	want := func(list any, got []string, wanted bool) {
+		t.Helper()
+		if times := strings.Count(" "+strings.Join(got, " ")+" ", " "+id+" "); times > 1 || (times == 1) != wanted {
+			t.Errorf("%+v holds a job that is %s, due %s, %d times", list, row.State, row.DueAt, times)
 		}
 	}
 	for _, state := range append(routine.States(), "") {
 		for _, f := range []ledger.Filter{{}, {Name: row.Request.Name}, {RecordName: row.Request.RecordName}, {Caller: row.Caller}} {
 			f.State = state
-			want(fmt.Sprintf("list %+v", f), listed(t, l, f, 100), state == "" || state == row.State)
+			want(f, listed(t, b.Ledger, f, 100), state == "" || state == row.State)
 		}
 	}
-	failed := row.Callback != nil && row.Callback.State == routine.CallbackFailed
-	want("list of failed callbacks", listed(t, l, ledger.Filter{CallbackFailed: true}, 100), failed)
+	failed := ledger.Filter{CallbackFailed: true}
+	want(failed, listed(t, b.Ledger, failed, 100), row.Callback != nil && row.Callback.State == routine.CallbackFailed)
 	for _, f := range []ledger.DeadFilter{
 		{}, {Code: row.Code}, {Name: row.Request.Name}, {RecordName: row.Request.RecordName}, {SiteID: row.Request.SiteID}, {Caller: row.Caller}, {IDs: []string{id}},
 	} {
-		want(fmt.Sprintf("dead letters %+v", f), dead(t, l, f, 100), row.State == routine.DeadLettered)
+		want(f, dead(t, b.Ledger, f, 100), row.State == routine.DeadLettered)
 	}
-	due, _, err := l.Due(t.Context(), noon.AddDate(1, 0, 0), 100)
-	if err != nil {
-		t.Fatal(err)
-	}
+	due, _, dueErr := b.Due(context.Background(), later, 100)
 	want("due", idsOf(due), !row.DueAt.IsZero())
-	unfinished, _, err := l.Unfinished(t.Context(), noon.AddDate(1, 0, 0), "", 100)
-	if err != nil {
-		t.Fatal(err)
-	}
+	unfinished, _, unfinishedErr := b.Unfinished(context.Background(), later, "", 100)
 	want("unfinished", idsOf(unfinished), row.State == routine.Queued)
-	return wrong
+	if dueErr != nil || unfinishedErr != nil {
+		t.Fatal(dueErr, unfinishedErr)
+	}
 }
 
 // codeOf is the kind and code of a fault, empty for none.
@@ -329,7 +324,10 @@ func (b *book) sdkClient() *sdk.TableStoreClient {
 	return sdk.NewClient(b.url, localtest.Instance, localtest.AccessKeyID, localtest.AccessKeySecret)
 }
 
-// rows reads the table of the jobs as it is.
+// rowsOfQueued is how many rows a queued job of newRow has: its own, four lists of all jobs, and that of its state.
+const rowsOfQueued = 1 + 4 + 1
+
+// rows are the table of the jobs as it is.
 func (b *book) rows(t testing.TB) []*sdk.Row {
 	t.Helper()
 	criteria := &sdk.RangeRowQueryCriteria{
@@ -346,11 +344,32 @@ func (b *book) rows(t testing.TB) []*sdk.Row {
 	return res.Rows
 }
 
-func (b *book) deleteRow(t testing.TB, row *sdk.Row) {
+// isJob reports whether the row is a job's own.
+func isJob(row *sdk.Row) bool { return row.PrimaryKey.PrimaryKeys[1].Value == "job" }
+
+func (b *book) wantRows(t testing.TB, want int) {
 	t.Helper()
-	change := &sdk.DeleteRowChange{TableName: "jobs", PrimaryKey: row.PrimaryKey}
-	change.SetCondition(sdk.RowExistenceExpectation_IGNORE)
-	if _, err := b.sdkClient().DeleteRow(&sdk.DeleteRowRequest{DeleteRowChange: change}); err != nil {
-		t.Fatal(err)
+	keys := ""
+	rows := b.rows(t)
+	for _, row := range rows {
+		keys += fmt.Sprintln(row.PrimaryKey.PrimaryKeys[0].Value, row.PrimaryKey.PrimaryKeys[1].Value)
+	}
+	if len(rows) != want {
+		t.Errorf("%d rows, want %d:\n%s", len(rows), want, keys)
+	}
+}
+
+// deleteRows deletes the chosen rows of the jobs, as if they had not been written.
+func (b *book) deleteRows(t testing.TB, chosen func(*sdk.Row) bool) {
+	t.Helper()
+	for _, row := range b.rows(t) {
+		if !chosen(row) {
+			continue
+		}
+		change := &sdk.DeleteRowChange{TableName: "jobs", PrimaryKey: row.PrimaryKey}
+		change.SetCondition(sdk.RowExistenceExpectation_IGNORE)
+		if _, err := b.sdkClient().DeleteRow(&sdk.DeleteRowRequest{DeleteRowChange: change}); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -34,16 +34,17 @@ const anyState = "any"
 
 // Partitions of the indexes that have but one.
 const (
-	partitionDue    = "due"
-	partitionFailed = "callback/failed"
-	prefixDead      = "dead"
-	familyAll       = "all"
-	familyCode      = "code"
-	familyName      = "name"
-	familyRecord    = "record"
-	familySite      = "site"
-	familyCaller    = "caller"
-	partitionMarks  = "janitor"
+	partitionDue     = "due"
+	partitionFailed  = "callback/failed"
+	prefixDead       = "dead"
+	familyAll        = "all"
+	familyCode       = "code"
+	familyName       = "name"
+	familyRecord     = "record"
+	familySite       = "site"
+	familyCaller     = "caller"
+	partitionMarks   = "janitor"
+	partitionAccount = "account"
 )
 
 // jobKey is the key of a job's row.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,7 +40,6 @@ type Config struct {
 type Ledger struct {
 	cfg         Config
 	jobs, state *table
-	stale       stale
 }
 
 // Open returns the ledger of a deployment. It makes no call; the error says which setting is wrong.
@@ -98,19 +98,49 @@ func (l *Ledger) Close() { l.jobs.transport.CloseIdleConnections() }
 
 // Row returns all that is kept of a job. A job that the ledger does not know is a fault of kind NotFound with CodeUnknownJob.
 func (l *Ledger) Row(ctx context.Context, id string) (Row, error) {
-	if !validID(id) {
-		return Row{}, UnknownJob(cut(id, maxWord))
-	}
-	rows, err := l.jobs.read(ctx, []string{id}, nil)
-	switch {
-	case err != nil:
+	found, err := l.Rows(ctx, []string{id})
+	if err != nil {
 		return Row{}, err
-	case rows[0].err != nil:
-		return Row{}, rows[0].err
-	case rows[0].row == nil:
-		return Row{}, UnknownJob(id)
 	}
-	return *rows[0].row, nil
+	return found[0].Row, found[0].Err
+}
+
+// Found is what is known of one job.
+type Found struct {
+	// Row is the job, whole.
+	Row Row
+	// Err is a *fault.Error if the job is unknown, of kind NotFound with CodeUnknownJob, or its row cannot be read.
+	Err error
+}
+
+// Rows is Row for many jobs, in few calls, and answers in their order. An id may be there twice. The error is that of a call.
+func (l *Ledger) Rows(ctx context.Context, ids []string) ([]Found, error) {
+	found := make(map[string]Found, len(ids))
+	for chunk := range slices.Chunk(distinct(ids), wholeRows) {
+		rows, err := l.jobs.read(ctx, chunk, nil)
+		if err != nil {
+			return nil, err
+		}
+		for i, id := range chunk {
+			if found[id] = (Found{Err: rows[i].err}); rows[i].row != nil {
+				found[id] = Found{Row: *rows[i].row}
+			}
+		}
+	}
+	out := make([]Found, len(ids))
+	for i, id := range ids {
+		if out[i] = found[id]; out[i].Err == nil && out[i].Row.seq == 0 {
+			out[i].Err = UnknownJob(cut(id, maxWord))
+		}
+	}
+	return out, nil
+}
+
+// distinct are the ids that a job can have, each once, in their order.
+func distinct(ids []string) []string {
+	ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !validID(id) })
+	slices.Sort(ids)
+	return slices.Compact(ids)
 }
 
 // Job returns a job as its readers may see it. Unknown jobs are as for Row.

@@ -173,19 +173,20 @@ func (r *Row) due(at time.Time) {
 	r.Dues++
 }
 
-// Answered marks that ESA has answered, unless it has before in this round.
-func (r *Row) Answered(at time.Time) {
+// Answered marks that ESA has answered, unless it has before in this round. stopped is how long the lane was stopped in all by then.
+func (r *Row) Answered(at time.Time, stopped time.Duration) {
 	if r.AnsweredAt.IsZero() {
-		r.AnsweredAt = stored(at)
+		r.AnsweredAt, r.AnsweredStopped = stored(at), stopped
 	}
 }
 
-// Age is how long ago ESA first answered in this round; 0 if it has not.
-func (r *Row) Age(now time.Time) time.Duration {
+// Age is how long ago ESA first answered in this round, without the time in which the lane was stopped; 0 if ESA has not answered. stopped is
+// how long the lane was stopped in all by now.
+func (r *Row) Age(now time.Time, stopped time.Duration) time.Duration {
 	if r.AnsweredAt.IsZero() {
 		return 0
 	}
-	return now.Sub(r.AnsweredAt)
+	return now.Sub(r.AnsweredAt) - max(0, stopped-r.AnsweredStopped)
 }
 
 // Succeed ends the job. If somebody wants to be told, the callback is due at callbackDue.

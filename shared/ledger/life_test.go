@@ -167,18 +167,18 @@ func TestHandOver(t *testing.T) {
 
 func TestAge(t *testing.T) {
 	r := begun()
-	if r.Age(after(60)) != 0 {
-		t.Errorf("age %s before an answer", r.Age(after(60)))
+	if r.Age(after(60), 0) != 0 {
+		t.Errorf("age %s before an answer", r.Age(after(60), 0))
 	}
-	r.Answered(after(5))
-	r.Answered(after(50))
-	if r.Age(after(60)) != 55*time.Minute {
-		t.Errorf("age %s", r.Age(after(60)))
+	r.Answered(after(5), 0)
+	r.Answered(after(50), 0)
+	if r.Age(after(60), 0) != 55*time.Minute {
+		t.Errorf("age %s", r.Age(after(60), 0))
 	}
 	t.Run("begins anew with a redrive", func(t *testing.T) {
 		r.Die(failureAt(0, "X"), "", ledger.Worker, r.Progress, noon)
-		if err := r.Redrive("", "", nil, after(70), after(70), after(70)); err != nil || r.Age(after(80)) != 0 {
-			t.Errorf("age %s, %v", r.Age(after(80)), err)
+		if err := r.Redrive("", "", nil, after(70), after(70), after(70)); err != nil || r.Age(after(80), 0) != 0 {
+			t.Errorf("age %s, %v", r.Age(after(80), 0), err)
 		}
 	})
 }

@@ -187,8 +187,7 @@ func (l *Ledger) readListed(ctx context.Context, entries []entry, columns []stri
 	for _, e := range entries {
 		ids = append(ids, e.id)
 	}
-	slices.Sort(ids)
-	return l.readJobs(ctx, slices.Compact(ids), columns, size)
+	return l.readJobs(ctx, distinct(ids), columns, size)
 }
 
 func (l *Ledger) readJobs(ctx context.Context, ids, columns []string, size int) (map[string]*Row, error) {

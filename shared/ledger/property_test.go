@@ -3,7 +3,8 @@ package ledger_test
 import (
 	"context"
 	"fmt"
-	"strings"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -14,104 +15,67 @@ import (
 	"routinely/shared/routine"
 )
 
-// step is one thing that a process does to a job; it may be refused.
-type step struct {
-	name string
-	do   func(r *ledger.Row, now time.Time, second int) error
+// ours makes a step of what only the worker with the present delivery does.
+func ours(do func(r *ledger.Row, now time.Time, second int)) func(*ledger.Row, time.Time, int) error {
+	return func(r *ledger.Row, now time.Time, second int) error {
+		if r.Standing(r.Redriven, r.Number) != ledger.Ours {
+			return errRefused
+		}
+		do(r, now, second)
+		return nil
+	}
 }
 
-// steps are all that a job can go through.
-var steps = []step{
-	{"begin", func(r *ledger.Row, now time.Time, _ int) error {
-		if r.Standing(r.Redriven, r.Number) != ledger.Ours {
-			return errRefused
-		}
-		r.Begin(r.Number, routine.Progress{}, now)
-		return nil
-	}},
-	{"hand over", func(r *ledger.Row, now time.Time, second int) error {
-		if r.Standing(r.Redriven, r.Number) != ledger.Ours {
-			return errRefused
-		}
+// allSteps are all that a job can go through. Each may be refused.
+var allSteps = map[string]func(r *ledger.Row, now time.Time, second int) error{
+	"begin": ours(func(r *ledger.Row, now time.Time, _ int) { r.Begin(r.Number, routine.Progress{}, now) }),
+	"hand over": ours(func(r *ledger.Row, now time.Time, second int) {
 		r.HandOver(r.Number+1, ledger.HandOver{Failure: failureAt(second, "Busy"), Sent: second%2 == 0}, now)
-		return nil
-	}},
-	{"succeed", func(r *ledger.Row, now time.Time, _ int) error {
-		if r.Standing(r.Redriven, r.Number) != ledger.Ours {
-			return errRefused
-		}
-		r.Succeed(routine.Result{}, r.Progress, now, now)
-		return nil
-	}},
-	{"die", func(r *ledger.Row, now time.Time, second int) error {
-		if r.Standing(r.Redriven, r.Number) != ledger.Ours {
-			return errRefused
-		}
+	}),
+	"succeed": ours(func(r *ledger.Row, now time.Time, _ int) { r.Succeed(routine.Result{}, r.Progress, now, now) }),
+	"die": ours(func(r *ledger.Row, now time.Time, second int) {
 		failure := failureAt(0, fmt.Sprintf("Code%d", second%3))
 		failure.At = now
 		r.Die(failure, "", ledger.Worker, r.Progress, now)
-		return nil
-	}},
-	{"redrive", func(r *ledger.Row, now time.Time, _ int) error { return r.Redrive("olga", "", nil, now, now, now) }},
-	{"correct", func(r *ledger.Row, now time.Time, second int) error {
+	}),
+	"redrive": func(r *ledger.Row, now time.Time, _ int) error { return r.Redrive("olga", "", nil, now, now, now) },
+	"correct": func(r *ledger.Row, now time.Time, second int) error {
 		corrected := r.Request
 		corrected.Name = fmt.Sprintf("%s-%d", r.Caller, second%2)
 		return r.Redrive("olga", "", &corrected, now, now, now)
-	}},
-	{"cancel", func(r *ledger.Row, now time.Time, _ int) error { return r.Cancel("olga", "", now) }},
-	{"drop", func(r *ledger.Row, now time.Time, _ int) error { return r.Drop("olga", "", now) }},
-	{"make due", func(r *ledger.Row, now time.Time, _ int) error { return r.Due(now) }},
-	{"send again", func(r *ledger.Row, now time.Time, _ int) error { return r.SendAgain(now) }},
-	{"sent", func(r *ledger.Row, now time.Time, _ int) error { return r.Sent(r.Redriven, r.Number, "k1", now) }},
-	{"callback due", func(r *ledger.Row, now time.Time, _ int) error { return r.CallbackDue(now) }},
-	{"callback failed", func(r *ledger.Row, _ time.Time, _ int) error { return r.CallbackFailed(r.Redriven, 8, 500) }},
+	},
+	"cancel":          func(r *ledger.Row, now time.Time, _ int) error { return r.Cancel("olga", "", now) },
+	"drop":            func(r *ledger.Row, now time.Time, _ int) error { return r.Drop("olga", "", now) },
+	"make due":        func(r *ledger.Row, now time.Time, _ int) error { return r.Due(now) },
+	"send again":      func(r *ledger.Row, now time.Time, _ int) error { return r.SendAgain(now) },
+	"sent":            func(r *ledger.Row, _ time.Time, _ int) error { return sent(r) },
+	"callback due":    func(r *ledger.Row, now time.Time, _ int) error { return r.CallbackDue(now) },
+	"callback failed": func(r *ledger.Row, _ time.Time, _ int) error { return callbackFailed(r) },
 }
 
-var errRefused = context.Canceled
-
-// life is a job with the processes that work on it.
-type life struct {
-	*book
-	t  testing.TB
-	id string
-	// processes live on; what they have to tidy grows.
-	processes []*ledger.Ledger
-}
-
-func (f *life) process(t *rapid.T) *ledger.Ledger {
-	return f.processes[rapid.IntRange(0, len(f.processes)-1).Draw(t, "process")]
-}
-
-// run lets a process do a step, and kills it before one of its calls or after one without its answer.
-func (f *life) run(t *rapid.T, s step, second int) {
-	end := rapid.SampledFrom([]string{"", "", "", "killed", "lost"}).Draw(t, "end")
-	process := f.process(t)
-	switch call := rapid.IntRange(2, 3).Draw(t, "call"); end {
+// run lets a process do a step to a job, and kills it before one of its calls, or loses an answer.
+func (b *book) run(t testing.TB, rt *rapid.T, id string, second int) {
+	name := rapid.SampledFrom(slices.Sorted(maps.Keys(allSteps))).Draw(rt, "step")
+	process, end := b.Ledger, rapid.SampledFrom([]string{"", "", "", "killed", "lost"}).Draw(rt, "end")
+	switch call := rapid.IntRange(2, 4).Draw(rt, "call"); end {
 	case "killed":
-		process = f.killed(f.t, call)
+		process = b.killed(t, call)
 	case "lost":
-		f.breaks(f.t, lost("BatchWriteRow", call-2))
+		b.breaks(t, lost("BatchWriteRow", call-2, 2))
 	}
-	done := process.ChangeAll(context.Background(), []string{f.id}, func(r *ledger.Row) error { return s.do(r, f.clock.Now(), second) })
-	f.server.Faults().Clear()
-	t.Logf("%s (%s): %s, %v", s.name, end, done[0].Row.State, done[0].Err)
+	row, err := process.Change(context.Background(), id, func(r *ledger.Row) error { return allSteps[name](r, b.clock.Now(), second) })
+	b.server.Faults().Clear()
+	rt.Logf("%s (%s): %s, %v", name, end, row.State, err)
 }
 
-// sweep lets a process look for what is due and lost, and delete what it found not to count.
-func (f *life) sweep(t *rapid.T) {
-	process := f.process(t)
-	later := noon.AddDate(1, 0, 0)
-	_, _, due := process.Due(context.Background(), later, 100)
-	_, _, unfinished := process.Unfinished(context.Background(), later, "", 100)
-	_, _, dying := process.DeadBefore(context.Background(), noon, later, "", 100)
+// sweep reads the lists that sweep.
+func (b *book) sweep(t rapid.TB) {
+	t.Helper()
+	_, _, due := b.Due(context.Background(), later, 100)
+	_, _, unfinished := b.Unfinished(context.Background(), later, "", 100)
+	_, _, dying := b.DeadBefore(context.Background(), noon, later, "", 100)
 	if due != nil || unfinished != nil || dying != nil {
 		t.Fatal(due, unfinished, dying)
-	}
-}
-
-func (f *life) tidy(t *rapid.T) {
-	if err := f.process(t).Tidy(context.Background()); err != nil {
-		t.Fatal(err)
 	}
 }
 
@@ -125,31 +89,22 @@ func TestLists(t *testing.T) {
 		if next++; next%50 == 0 { // lists of what is due are not read beyond a page
 			b = newBook(t)
 		}
-		f := &life{book: b, t: t, id: fmt.Sprintf("job-%d", next), processes: []*ledger.Ledger{b.connect(t, nil), b.connect(t, nil)}}
+		id := fmt.Sprintf("job-%d", next)
 		caller := fmt.Sprintf("caller-%d", next)
-		row := ledger.NewRow(routine.Job{ID: f.id, Caller: caller, AcceptedAt: b.clock.Now(), Request: routine.Request{
+		row := ledger.NewRow(routine.Job{ID: id, Caller: caller, AcceptedAt: b.clock.Now(), Request: routine.Request{
 			Name: caller + "-0", SiteID: localtest.SiteID, RecordName: caller + ".example.com", CallbackURL: "https://ci.example/hook",
 		}})
 		b.create(t, row)
 		for second := range rapid.IntRange(1, 12).Draw(rt, "steps") {
 			switch rapid.IntRange(0, 9).Draw(rt, "what") {
 			case 0:
-				f.sweep(rt)
+				b.sweep(rt)
 			case 1:
-				f.tidy(rt)
-			case 2:
 				b.clock.Advance(time.Duration(rapid.IntRange(1, 100_000).Draw(rt, "seconds")) * time.Second)
 			default:
-				f.run(rt, steps[rapid.IntRange(0, len(steps)-1).Draw(rt, "step")], second)
+				b.run(t, rt, id, second)
 			}
 		}
-		for _, process := range f.processes {
-			if err := process.Tidy(context.Background()); err != nil {
-				rt.Fatal(err)
-			}
-		}
-		if wrong := b.wrongLists(t, f.id); len(wrong) > 0 {
-			rt.Fatal(strings.Join(wrong, "\n"))
-		}
+		b.wantListed(rt, id)
 	}))
 }

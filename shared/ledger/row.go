@@ -35,6 +35,10 @@ type Row struct {
 	SentAt time.Time `json:"sentAt,omitzero"`
 	// AnsweredAt is when ESA first answered in this round: the job's age counts from there.
 	AnsweredAt time.Time `json:"answeredAt,omitzero"`
+	// AnsweredStopped is how long the account's lane was stopped in all by then: what comes on top of it does not count as age.
+	AnsweredStopped time.Duration `json:"answeredStopped,omitempty"`
+	// Bulk says that the job came in a batch: its messages give way to those of single requests.
+	Bulk bool `json:"bulk,omitempty"`
 	// DiedAt is when the job was dead-lettered; zero unless it is, or was until it was dropped.
 	DiedAt time.Time `json:"diedAt,omitzero"`
 	// DiedOf is why a job was given up that was dropped, whose Reason is that of the drop.

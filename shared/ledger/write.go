@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -44,92 +45,71 @@ func (l *Ledger) Change(ctx context.Context, id string, change func(*Row) error)
 // ChangeAll is Change for many jobs, in few calls, and answers in their order. A job that is named twice is changed once. After a call that failed
 // as Unavailable only the outcome of that call is asked for: a ledger that is down costs two time limits.
 func (l *Ledger) ChangeAll(ctx context.Context, ids []string, change func(*Row) error) []Changed {
-	out := make(map[string]Changed, len(ids))
-	var unique []string
-	for _, id := range ids {
-		if _, twice := out[id]; twice {
+	done := make(map[string]Changed, len(ids))
+	var down error
+	for chunk := range slices.Chunk(distinct(ids), wholeRows) {
+		if down == nil {
+			down = l.changeChunk(ctx, chunk, change, done)
 			continue
 		}
-		if out[id] = (Changed{Err: UnknownJob(cut(id, maxWord))}); validID(id) {
-			unique = append(unique, id)
+		for _, id := range chunk {
+			done[id] = Changed{Err: down}
 		}
 	}
-	var down error
-	for chunk := range slices.Chunk(unique, wholeRows) {
-		done := make([]Changed, len(chunk))
-		if down == nil {
-			down = l.changeChunk(ctx, chunk, done, change)
-		}
-		for i, id := range chunk {
-			if out[id] = done[i]; down != nil && done[i].Err == nil && done[i].Row.seq == 0 {
-				out[id] = Changed{Err: down}
-			}
+	out := make([]Changed, len(ids))
+	for i, id := range ids {
+		var possible bool
+		if out[i], possible = done[id]; !possible {
+			out[i].Err = UnknownJob(cut(id, maxWord))
 		}
 	}
-	inOrder := make([]Changed, 0, len(ids))
-	for _, id := range ids {
-		inOrder = append(inOrder, out[id])
-	}
-	return inOrder
+	return out
 }
 
-// changeChunk changes jobs whose rows fit into one answer. It returns the error after which no call is to be made.
-func (l *Ledger) changeChunk(ctx context.Context, ids []string, done []Changed, change func(*Row) error) error {
-	open := make([]int, len(ids))
-	for i := range open {
-		open[i] = i
-	}
+// changeChunk changes jobs whose rows fit into one answer. It returns the fault after which no call is to be made.
+func (l *Ledger) changeChunk(ctx context.Context, ids []string, change func(*Row) error, done map[string]Changed) (down error) {
 	for range maxTries {
-		works, err := l.prepare(ctx, ids, open, done, change)
+		works, err := l.prepare(ctx, ids, change, done)
 		if err != nil {
-			for _, at := range open {
-				done[at].Err = err
+			for _, id := range ids {
+				done[id] = Changed{Err: err}
 			}
 			return err
 		}
-		down := l.write(ctx, works)
-		open = open[:0]
+		down = l.write(ctx, works)
+		ids = nil
 		for _, w := range works {
-			done[w.at] = Changed{*w.next, w.err}
-			if w.err != nil {
-				done[w.at].Row = *w.was
-			}
+			done[w.was.ID] = w.outcome()
 			if fault.HasCode(w.err, CodeChanged) {
-				open = append(open, w.at)
+				ids = append(ids, w.was.ID)
 			}
 		}
-		if len(open) == 0 || down != nil {
+		if len(ids) == 0 || down != nil {
 			return down
 		}
 	}
 	return nil
 }
 
-// prepare reads the rows of the open ones and changes them in memory.
-func (l *Ledger) prepare(ctx context.Context, ids []string, open []int, done []Changed, change func(*Row) error) ([]*work, error) {
-	wanted := make([]string, 0, len(open))
-	for _, at := range open {
-		wanted = append(wanted, ids[at])
-	}
-	rows, err := l.jobs.read(ctx, wanted, nil)
+// prepare reads rows and changes them in memory. Those that are not to be written are done.
+func (l *Ledger) prepare(ctx context.Context, ids []string, change func(*Row) error, done map[string]Changed) ([]*work, error) {
+	rows, err := l.jobs.read(ctx, ids, nil)
 	if err != nil {
 		return nil, err
 	}
 	var works []*work
-	for i, at := range open {
-		switch row := rows[i].row; {
-		case rows[i].err != nil:
-			done[at] = Changed{Err: rows[i].err}
-		case row == nil:
-			done[at] = Changed{Err: UnknownJob(ids[at])}
-		default:
-			w := l.work(at, row)
-			if err := change(w.next); err != nil {
-				done[at] = Changed{*row, err}
-				continue
-			}
-			works = append(works, w)
+	for i, id := range ids {
+		row := rows[i].row
+		if row == nil {
+			done[id] = Changed{Err: cmp.Or(rows[i].err, UnknownJob(id))}
+			continue
 		}
+		w := l.work(row)
+		if w.err = change(w.next); w.err != nil {
+			done[id] = w.outcome()
+			continue
+		}
+		works = append(works, w)
 	}
 	return works, nil
 }
@@ -147,55 +127,61 @@ func (l *Ledger) Update(ctx context.Context, row Row, change func(*Row)) (Row, e
 // UpdateAll is Update for many rows, each of another job, in few calls, and answers in their order. A row for which change returns an error
 // is not written, and neither is one from DeadLetters, which is not whole. What is said of a ledger that is down for ChangeAll holds here.
 func (l *Ledger) UpdateAll(ctx context.Context, rows []Row, change func(*Row) error) []Changed {
-	out := make([]Changed, len(rows))
-	works := make([]*work, 0, len(rows))
+	works := make([]*work, len(rows))
 	for i := range rows {
-		if rows[i].partial {
-			out[i] = Changed{rows[i], partialRow(rows[i].ID)}
-			continue
+		w := l.work(&rows[i])
+		if w.err = partialRow(&rows[i]); w.err == nil {
+			w.err = change(w.next)
 		}
-		w := l.work(i, &rows[i])
-		if out[i] = (Changed{rows[i], change(w.next)}); out[i].Err == nil {
-			works = append(works, w)
-		}
+		works[i] = w
 	}
-	l.write(ctx, works)
-	for _, w := range works {
-		if out[w.at].Err = w.err; w.err == nil {
-			out[w.at].Row = *w.next
-		}
+	l.write(ctx, unfailed(works))
+	out := make([]Changed, len(rows))
+	for i, w := range works {
+		out[i] = w.outcome()
 	}
 	return out
 }
 
 // work is one row on its way from what it was to what it is to be.
 type work struct {
-	at        int
 	was, next *Row
 	err       error
-	// listAgain means that all index rows are put, and not only those that the row did not have.
-	listAgain bool
-	// unknown means that a write may have taken effect without saying so.
-	unknown bool
+	// all means that all index rows are put, and not only those that the row did not have.
+	all bool
 }
 
-// listAgain is how old index rows may be, compared with their job's row, before all are put again. They live as long as the row, but for this
+// renewAfter is how old index rows may be, compared with their job's row, before all are put again. They live as long as the row, but for this
 // time.
-const listAgain = 24 * time.Hour
+const renewAfter = 24 * time.Hour
 
 // work prepares the next state of a row. Changes replace slices and pointers and never write through them.
-func (l *Ledger) work(at int, was *Row) *work {
+func (l *Ledger) work(was *Row) *work {
 	next, now := *was, stored(l.cfg.Now())
 	next.seq, next.Write = was.seq+1, rand.Text()
-	w := &work{at: at, was: was, next: &next}
-	if w.listAgain = now.Sub(was.ListedAt) > listAgain; w.listAgain {
+	w := &work{was: was, next: &next}
+	if w.all = now.Sub(was.ListedAt) > renewAfter; w.all {
 		next.ListedAt = now
 	}
 	return w
 }
 
-// write writes rows in the order that the package's comment describes: index rows, then the rows themselves. It returns the fault after which
-// nothing more was tried.
+// outcome is the row as it is next, or as it was if it was not written.
+func (w *work) outcome() Changed {
+	if w.err != nil {
+		return Changed{*w.was, w.err}
+	}
+	return Changed{Row: *w.next}
+}
+
+// inDoubt reports whether the row may have been written although the write failed. One whose condition failed is in doubt too: if the transport
+// sent the write twice and the first took effect, the second failed its condition.
+func (w *work) inDoubt() bool {
+	return w.err != nil && (lost(w.err) || fault.From(w.err).OutcomeUnknown)
+}
+
+// write writes rows in the order that the package's comment describes: index rows, then the rows themselves; then it deletes the index rows
+// that were left. It returns the fault after which nothing more was tried.
 func (l *Ledger) write(ctx context.Context, works []*work) (down error) {
 	down = l.putEntries(ctx, works)
 	for pack := range packs(unfailed(works), maxWrites, maxRequestBytes, func(w *work) int { return w.next.size() }) {
@@ -206,12 +192,15 @@ func (l *Ledger) write(ctx context.Context, works []*work) (down error) {
 		l.putRows(ctx, pack)
 		down = l.settle(ctx, pack)
 	}
-	for _, w := range works {
-		if w.err == nil {
-			l.stale.add(left(w.was, w.next))
-		}
+	if down != nil {
+		return down
 	}
-	return down
+	var over []entry
+	for _, w := range unfailed(works) {
+		over = append(over, left(w.was, w.next)...)
+	}
+	l.deleteEntries(ctx, over)
+	return nil
 }
 
 func fail(works []*work, err error) {
@@ -230,31 +219,38 @@ func (l *Ledger) putRows(ctx context.Context, works []*work) {
 		if w.err = err; err == nil {
 			w.err = errs[i]
 		}
-		w.unknown = w.err != nil && fault.From(w.err).OutcomeUnknown
 	}
 }
 
-// settle finds out what became of writes without an answer, and of those whose condition failed: of two that the transport sent for one, it is
-// the first that fails the condition of the second. It returns the fault of the read, after which nothing more is to be tried and each of
+// settle finds out what became of the rows in doubt. It returns the fault of the read, after which nothing more is to be tried and each of
 // these stays in doubt.
 func (l *Ledger) settle(ctx context.Context, works []*work) (down error) {
-	doubtful := slices.DeleteFunc(slices.Clone(works), func(w *work) bool { return !w.unknown && !lost(w.err) })
+	doubtful := slices.DeleteFunc(slices.Clone(works), func(w *work) bool { return !w.inDoubt() })
 	for chunk := range slices.Chunk(doubtful, listedRows) {
-		rows, err := l.jobs.read(ctx, idsOf(chunk), listColumns)
-		if err != nil {
-			fail(slices.DeleteFunc(doubtful, func(w *work) bool { return !lost(w.err) }), err)
-			return err
+		var rows []outcome
+		if down == nil {
+			rows, down = l.jobs.read(ctx, idsOf(chunk), listColumns)
 		}
 		for i, w := range chunk {
-			switch row := rows[i].row; {
-			case row != nil && row.Write == w.next.Write:
+			switch {
+			case down != nil && lost(w.err):
+				w.err = outcomeUnknown(down)
+			case down != nil: // the fault of the write says that its outcome is unknown
+			case rows[i].row != nil && rows[i].row.Write == w.next.Write:
 				w.err = nil
-			case lost(w.err), row != nil && row.seq != w.was.seq:
+			case lost(w.err), rows[i].row != nil && rows[i].row.seq != w.was.seq:
 				w.err = changed(w.next.ID)
 			}
 		}
 	}
-	return nil
+	return down
+}
+
+// outcomeUnknown is a fault of a read that was to find out what became of a write.
+func outcomeUnknown(err error) *fault.Error {
+	unknown := *fault.From(err)
+	unknown.OutcomeUnknown = true
+	return &unknown
 }
 
 // putEntries puts the index rows that the works need and do not have yet. It returns the fault after which nothing more was tried.
@@ -285,9 +281,23 @@ func (l *Ledger) putEntries(ctx context.Context, works []*work) (down error) {
 	return nil
 }
 
+// deleteEntries deletes index rows that do not count. It is no failure if some stay, since lists pass over them, and no reason to stop if the
+// caller goes away. An index row whose condition fails was put again and may count.
+func (l *Ledger) deleteEntries(ctx context.Context, entries []entry) {
+	for chunk := range slices.Chunk(entries, maxWrites) {
+		deletes := make([]sdk.RowChange, 0, len(chunk))
+		for _, e := range chunk {
+			deletes = append(deletes, l.jobs.indexDelete(e))
+		}
+		if _, err := l.jobs.write(context.WithoutCancel(ctx), deletes); err != nil {
+			return
+		}
+	}
+}
+
 // entries are the index rows to put before the row.
 func (w *work) entries() []entry {
-	if w.listAgain || w.was.Redriven != w.next.Redriven {
+	if w.all || w.was.Redriven != w.next.Redriven {
 		return w.next.entries()
 	}
 	return without(w.next.entries(), w.was.entries())
@@ -331,9 +341,12 @@ func packs[T any](items []T, count, room int, weigh func(T) int) iter.Seq[[]T] {
 }
 
 // partialRow refuses to write a row that would erase what was not read of it.
-func partialRow(id string) *fault.Error {
+func partialRow(r *Row) error {
+	if !r.partial {
+		return nil
+	}
 	return &fault.Error{
-		Kind: fault.Internal, Step: "ledger", Code: "PartialRow", Message: fmt.Sprintf("job %q was read without its history", id), Hint: hintOurs,
+		Kind: fault.Internal, Step: "ledger", Code: "PartialRow", Message: fmt.Sprintf("job %q was read without its history", r.ID), Hint: hintOurs,
 	}
 }
 

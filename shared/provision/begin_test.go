@@ -15,7 +15,7 @@ func TestBegin(t *testing.T) {
 	t.Run("is called between the look and CreateRoutine, with the look", func(t *testing.T) {
 		a := start(t)
 		var begun []routine.Progress
-		_, err := a.workflow.Run(t.Context(), wish(), &routine.Progress{}, func(_ context.Context, p routine.Progress) error {
+		_, err := a.attempt(t.Context(), wish(), &routine.Progress{}, func(_ context.Context, p routine.Progress) error {
 			begun = append(begun, p)
 			same(t, "calls before", a.calls(), []string{get})
 			return nil
@@ -32,7 +32,7 @@ func TestBegin(t *testing.T) {
 		var begun []routine.Progress
 		done := routine.Progress{Routine: routine.Created}
 		progress := done
-		_, err := a.workflow.Run(t.Context(), wish(), &progress, func(_ context.Context, p routine.Progress) error {
+		_, err := a.attempt(t.Context(), wish(), &progress, func(_ context.Context, p routine.Progress) error {
 			begun = append(begun, p)
 			same(t, "calls before", a.calls(), nil)
 			return nil
@@ -46,11 +46,11 @@ func TestBegin(t *testing.T) {
 		refused := errors.New("the ledger does not answer")
 		for _, progress := range []routine.Progress{{}, {Routine: routine.Created}, {Look: &routine.Look{}}} {
 			a, before := start(t), progress
-			_, err := a.workflow.Run(t.Context(), wish(), &progress, func(context.Context, routine.Progress) error { return refused })
+			_, err := a.attempt(t.Context(), wish(), &progress, func(context.Context, routine.Progress) error { return refused })
 			if err != refused {
 				t.Errorf("got %v", err)
 			}
-			if n := a.Faults().Count(create) + a.Faults().Count(bind); n != 0 {
+			if n := a.Faults().Count(create) + a.Faults().Count(record); n != 0 {
 				t.Errorf("%d calls that write", n)
 			}
 			same(t, "progress", progress, before)
@@ -66,13 +66,13 @@ func TestBegin(t *testing.T) {
 		}
 		progress := &routine.Progress{}
 		first := a.clock.Now()
-		if _, err := a.workflow.Run(t.Context(), wish(), progress, begin); !fault.HasKind(err, fault.Locked) {
+		if _, err := a.attempt(t.Context(), wish(), progress, begin); !fault.HasKind(err, fault.Locked) {
 			t.Fatal(err)
 		}
 		same(t, "no call is open after a refusal", *progress, routine.Progress{})
 		a.clock.Advance(3 * time.Second)
 		second := a.clock.Now()
-		if _, err := a.workflow.Run(t.Context(), wish(), progress, begin); err != nil {
+		if _, err := a.attempt(t.Context(), wish(), progress, begin); err != nil {
 			t.Fatal(err)
 		}
 		same(t, "begun", begun, []routine.Progress{

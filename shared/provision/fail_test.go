@@ -55,7 +55,7 @@ func TestIfExistsFail(t *testing.T) {
 	t.Run("does not take the record of a lost call on a routine that was there before", func(t *testing.T) {
 		a := start(t)
 		a.plant(t, 0)
-		a.inject(t, faults.Rule{Action: bind, Fault: faults.Fault{Answer: faults.Reset, Execute: true}})
+		a.inject(t, faults.Rule{Action: record, Fault: faults.Fault{Answer: faults.Reset, Execute: true}})
 		progress := &routine.Progress{Routine: routine.Adopted}
 		if failure := a.fail(t, strict(), progress); !failure.OutcomeUnknown || !progress.RecordUnknown {
 			t.Errorf("got %+v", failure)
@@ -72,7 +72,7 @@ func TestMadeBetweenLookAndCall(t *testing.T) {
 	}
 	t.Run("fail is refused, without another read", func(t *testing.T) {
 		a, progress := start(t), routine.Progress{}
-		_, err := a.workflow.Run(t.Context(), strict(), &progress, meanwhile(t, a, ""))
+		_, err := a.attempt(t.Context(), strict(), &progress, meanwhile(t, a, ""))
 		if !fault.HasKind(err, fault.Conflict) || !fault.HasCode(err, esa.CodeRoutineAlreadyExist) {
 			t.Errorf("got %v", err)
 		}
@@ -82,7 +82,7 @@ func TestMadeBetweenLookAndCall(t *testing.T) {
 	t.Run("fail is refused also when the answer to its own call is lost: ESA shows one that is older", func(t *testing.T) {
 		a, progress := start(t), routine.Progress{}
 		a.inject(t, faults.Rule{Action: create, Fault: faults.Fault{Answer: faults.Reset}})
-		_, err := a.workflow.Run(t.Context(), strict(), &progress, func(context.Context, routine.Progress) error {
+		_, err := a.attempt(t.Context(), strict(), &progress, func(context.Context, routine.Progress) error {
 			a.plant(t, -time.Minute)
 			return nil
 		})
@@ -92,7 +92,7 @@ func TestMadeBetweenLookAndCall(t *testing.T) {
 	})
 	t.Run("adopt uses it", func(t *testing.T) {
 		a, progress := start(t), routine.Progress{}
-		result, err := a.workflow.Run(t.Context(), wish(), &progress, meanwhile(t, a, ""))
+		result, err := a.attempt(t.Context(), wish(), &progress, meanwhile(t, a, ""))
 		if err != nil || result.Routine != routine.Adopted {
 			t.Errorf("got %+v, %v", result, err)
 		}
@@ -101,7 +101,7 @@ func TestMadeBetweenLookAndCall(t *testing.T) {
 		a, progress, req := start(t), routine.Progress{}, wish()
 		req.Description = ptr("ours")
 		a.inject(t, faults.Rule{Action: get, Skip: 1, Fault: faults.Fault{Answer: faults.Slow, Headers: map[string]string{"x-acs-request-id": "of the read"}}})
-		_, err := a.workflow.Run(t.Context(), req, &progress, meanwhile(t, a, "theirs"))
+		_, err := a.attempt(t.Context(), req, &progress, meanwhile(t, a, "theirs"))
 		if failure := fault.From(err); failure == nil || failure.Kind != fault.Conflict || failure.RequestID == "" || failure.RequestID == "of the read" {
 			t.Errorf("got %+v", failure)
 		}

@@ -12,7 +12,7 @@ import (
 )
 
 func TestRoutineThatIsNotThere(t *testing.T) {
-	notThere := faults.Rule{Action: bind, Fault: faults.Fault{Answer: faults.Error, Code: "RoutineNotExist"}}
+	notThere := faults.Rule{Action: record, Fault: faults.Fault{Answer: faults.Error, Code: "RoutineNotExist"}}
 	t.Run("right after creating it is a delay", func(t *testing.T) {
 		a := start(t)
 		a.inject(t, notThere)
@@ -26,21 +26,21 @@ func TestRoutineThatIsNotThere(t *testing.T) {
 		a := start(t)
 		progress := &routine.Progress{Routine: routine.Adopted, RoutineCreated: a.clock.Now().Add(-time.Hour)}
 		var begun []routine.Progress
-		result, err := a.workflow.Run(t.Context(), strict(), progress, func(_ context.Context, p routine.Progress) error {
+		result, err := a.attempt(t.Context(), strict(), progress, func(_ context.Context, p routine.Progress) error {
 			begun = append(begun, p)
 			return nil
 		})
 		if err != nil || result.Routine != routine.Created {
 			t.Fatalf("%+v, %v", result, err)
 		}
-		same(t, "calls", a.calls(), []string{bind, get, create, bind})
+		same(t, "calls", a.calls(), []string{record, get, create, record})
 		now := a.clock.Now()
 		same(t, "begun last", begun[len(begun)-1], routine.Progress{RoutineRecreated: true, Look: &routine.Look{At: now, Until: now.Add(timeout)}})
 		same(t, "progress", *progress, routine.Progress{Routine: routine.Created, RoutineRecreated: true})
 	})
 	t.Run("the new one is not shown at once either: that is a delay", func(t *testing.T) {
 		a := start(t)
-		a.inject(t, faults.Rule{Action: bind, Times: 2, Fault: notThere.Fault})
+		a.inject(t, faults.Rule{Action: record, Times: 2, Fault: notThere.Fault})
 		progress := &routine.Progress{Routine: routine.Created}
 		if failure := a.fail(t, wish(), progress); failure.Kind != fault.Unavailable || failure.Code != "RoutineNotExist" {
 			t.Errorf("got %+v", failure)
@@ -60,7 +60,7 @@ func TestRoutineThatIsNotThere(t *testing.T) {
 	t.Run("one that somebody else made instead is a conflict for fail, and adopted otherwise", func(t *testing.T) {
 		a := start(t)
 		a.plant(t, 0)
-		a.inject(t, faults.Rule{Action: bind, Times: 2, Fault: notThere.Fault})
+		a.inject(t, faults.Rule{Action: record, Times: 2, Fault: notThere.Fault})
 		earlier := routine.Progress{Routine: routine.Created, RoutineCreated: a.clock.Now().Add(-time.Second)}
 		progress := earlier
 		a.conflicts(t, strict(), &progress)
@@ -87,14 +87,14 @@ func TestRoutineThatIsNotThere(t *testing.T) {
 		a := start(t)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		_, err := a.workflow.Run(ctx, wish(), &routine.Progress{Routine: routine.Created}, func(context.Context, routine.Progress) error {
+		_, err := a.attempt(ctx, wish(), &routine.Progress{Routine: routine.Created}, func(context.Context, routine.Progress) error {
 			a.workflow.StepTime = time.Hour
 			return nil
 		})
 		if !fault.HasCode(err, provision.CodeNoTime) {
 			t.Errorf("got %v", err)
 		}
-		same(t, "calls", a.calls(), []string{bind})
+		same(t, "calls", a.calls(), []string{record})
 	})
 	t.Run("and not a third time", func(t *testing.T) {
 		a := start(t)

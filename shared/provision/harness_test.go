@@ -36,7 +36,7 @@ const timeout = 10 * time.Second
 type account struct {
 	*esaemu.Server
 	clock    *clock.Manual
-	workflow provision.Workflow
+	workflow *provision.Workflow
 }
 
 func start(t *testing.T) account {
@@ -48,7 +48,11 @@ func start(t *testing.T) account {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	return account{server, manual, provision.Workflow{ESA: client, Timeout: timeout}}
+	workflow, err := provision.New(provision.Config{ESA: client, StepTime: time.Millisecond, Timeout: timeout, Now: manual.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return account{server, manual, workflow}
 }
 
 // plant makes a routine of the wish's name as another program would, with its CreateTime so much after now.
@@ -68,11 +72,13 @@ func (a account) inject(t *testing.T, rules ...faults.Rule) {
 	}
 }
 
-// calls lists the actions ESA was called with, in their order.
+// calls lists the actions on routines that ESA was called with, in their order.
 func (a account) calls() []string {
 	var out []string
 	for _, call := range a.Faults().Calls() {
-		out = append(out, call.Action)
+		if call.Action != sites {
+			out = append(out, call.Action)
+		}
 	}
 	return out
 }
@@ -98,9 +104,10 @@ var complete = []string{"pr-1", "pr-1 pr-1.example.com"}
 
 const (
 	create = "CreateRoutine"
-	bind   = "CreateRoutineRelatedRecord"
+	record = "CreateRoutineRelatedRecord"
 	get    = "GetRoutine"
 	list   = "ListRoutineRelatedRecords"
+	sites  = "ListSites"
 )
 
 // recorded is a begin that succeeds.
@@ -132,7 +139,7 @@ type outcome struct{ Routine, Record routine.Outcome }
 // run expects success and checks that the record's id is ESA's.
 func (a account) run(t *testing.T, req routine.Request, progress *routine.Progress) outcome {
 	t.Helper()
-	result, err := a.workflow.Run(t.Context(), req, progress, recorded)
+	result, err := a.attempt(t.Context(), req, progress, recorded)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,9 +152,14 @@ func (a account) run(t *testing.T, req routine.Request, progress *routine.Progre
 
 func (a account) fail(t *testing.T, req routine.Request, progress *routine.Progress) *fault.Error {
 	t.Helper()
-	result, err := a.workflow.Run(t.Context(), req, progress, recorded)
+	result, err := a.attempt(t.Context(), req, progress, recorded)
 	if err == nil {
 		t.Fatalf("got %+v, want a failure", result)
 	}
 	return fault.From(err)
+}
+
+// attempt is a run in an invocation of its own.
+func (a account) attempt(ctx context.Context, req routine.Request, progress *routine.Progress, begin provision.Begin) (routine.Result, error) {
+	return a.workflow.Run(ctx, req, progress, &provision.Known{}, begin)
 }

@@ -18,7 +18,7 @@ func (a account) crash(t *testing.T, progress routine.Progress) *routine.Progres
 	t.Helper()
 	var row []byte
 	killed := errors.New("the process was killed")
-	_, err := a.workflow.Run(t.Context(), strict(), &progress, func(_ context.Context, p routine.Progress) (err error) {
+	_, err := a.attempt(t.Context(), strict(), &progress, func(_ context.Context, p routine.Progress) (err error) {
 		row, err = json.Marshal(p)
 		return errors.Join(killed, err)
 	})
@@ -53,7 +53,7 @@ func TestProof(t *testing.T) {
 			adopting := *progress
 			if test.owned {
 				same(t, "fail", a.run(t, strict(), progress), outcome{routine.Created, routine.Created})
-				same(t, "calls", a.calls()[:2], []string{get, bind})
+				same(t, "calls", a.calls()[:2], []string{get, record})
 				same(t, "progress", *progress, routine.Progress{Routine: routine.Created, RoutineCreated: look.Add(test.after)})
 				return
 			}
@@ -144,13 +144,13 @@ func TestOpenCall(t *testing.T) {
 		a.plant(t, 3*time.Second)
 		a.inject(t, faults.Rule{Action: get, Fault: faults.Fault{Answer: faults.Error, Code: "RoutineNotExist"}})
 		same(t, "outcome", a.run(t, strict(), progress), outcome{routine.Created, routine.Created})
-		same(t, "calls", a.calls()[:5], []string{get, get, create, get, bind})
+		same(t, "calls", a.calls()[:5], []string{get, get, create, get, record})
 	})
 	t.Run("what came after its end is not, though a later call was under way: that one was refused", func(t *testing.T) {
 		a := start(t)
 		progress := a.crash(t, routine.Progress{})
 		a.clock.Advance(5 * time.Second)
-		_, err := a.workflow.Run(t.Context(), strict(), progress, func(context.Context, routine.Progress) error {
+		_, err := a.attempt(t.Context(), strict(), progress, func(context.Context, routine.Progress) error {
 			a.plant(t, 7*time.Second) // 12 s after the first look
 			return nil
 		})
@@ -200,7 +200,7 @@ func (a account) giveUp(t *testing.T) *routine.Progress {
 		cancel()
 	}()
 	progress := &routine.Progress{}
-	if _, err := a.workflow.Run(ctx, strict(), progress, recorded); err == nil || progress.Look == nil {
+	if _, err := a.attempt(ctx, strict(), progress, recorded); err == nil || progress.Look == nil {
 		t.Fatalf("got %v, progress %+v", err, progress)
 	}
 	return progress

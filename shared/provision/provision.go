@@ -1,4 +1,4 @@
-// Package provision is the two-step workflow of the product: CreateRoutine, then CreateRoutineRelatedRecord, so that running
+// Package provision is the workflow of the product: look the site up, CreateRoutine, then CreateRoutineRelatedRecord, so that running
 // it again is always safe.
 //
 // Step 1 looks before it acts, and what was there before is adopted only if the request allows it and it is what was asked for.
@@ -9,6 +9,7 @@ package provision
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"routinely/shared/esa"
@@ -20,15 +21,44 @@ import (
 // was tried, so it is reported as Locked and costs no attempt.
 const CodeNoTime = "NoTimeLeft"
 
-// Workflow runs requests against one ESA account. It keeps nothing between runs.
-type Workflow struct {
-	// ESA is the account. Required.
+// Config is what a Workflow needs. Every field is required.
+type Config struct {
+	// ESA is the account.
 	ESA *esa.Client
 	// StepTime is how much time must be left before the context's deadline for a step to be started.
 	StepTime time.Duration
-	// Timeout is the ESA client's time limit of one call. Required: a CreateRoutine call has ended at the latest when so much time
-	// has passed since the look before it, so that a later run knows when it ended even if this one does not live to see it.
+	// Timeout is the ESA client's time limit of one call: a CreateRoutine call has ended at the latest when so much time has passed since the
+	// look before it, so that a later run knows when it ended even if this one does not live to see it.
 	Timeout time.Duration
+	// Now is the clock by which sites are remembered.
+	Now func() time.Time
+}
+
+// Workflow runs requests against one ESA account, one after the other. Between runs it remembers which sites are active, for minutes; what a
+// run learns of routines is in Known.
+type Workflow struct {
+	Config
+	sites sites
+}
+
+// New checks the configuration and returns a workflow. It makes no call.
+func New(cfg Config) (*Workflow, error) {
+	if cfg.ESA == nil || cfg.StepTime <= 0 || cfg.Timeout <= 0 || cfg.Now == nil {
+		return nil, errors.New("provision: an ESA client, the times of a step and of a call, and a clock are required")
+	}
+	return &Workflow{Config: cfg}, nil
+}
+
+// Known is what one invocation has learned of the account: within it, what is known is not asked again. The zero Known knows nothing.
+type Known struct {
+	// routines are those that ESA has shown, or has made for a job of this invocation.
+	routines map[string]esa.Routine
+	// noSites is why the sites could not be listed.
+	noSites error
+	// Written is set once ESA has answered a write: it works for the account. Whoever wants to see the next answer takes it back.
+	Written bool
+	// Created is set once a routine was made.
+	Created bool
 }
 
 // Begin records the progress of a job before a write to ESA.
@@ -38,8 +68,8 @@ type Begin = func(context.Context, routine.Progress) error
 // resumes. begin is called with the progress as it is to be recorded: before the first write of the run, and right before every
 // CreateRoutine call, whose look is in the progress. If begin fails, Run makes no further call and returns that error as it is;
 // every other error is a *fault.Error.
-func (w *Workflow) Run(ctx context.Context, req routine.Request, progress *routine.Progress, begin Begin) (routine.Result, error) {
-	r := run{Workflow: w, req: req, progress: progress, onBegin: begin}
+func (w *Workflow) Run(ctx context.Context, req routine.Request, progress *routine.Progress, known *Known, begin Begin) (routine.Result, error) {
+	r := run{Workflow: w, req: req, progress: progress, known: known, onBegin: begin}
 	return r.steps(ctx)
 }
 
@@ -48,23 +78,32 @@ type run struct {
 	*Workflow
 	req      routine.Request
 	progress *routine.Progress
+	known    *Known
 	onBegin  Begin
 	// begun is set once onBegin was called.
 	begun bool
-	// fresh is set once this run ended step 1.
-	fresh bool
+	// fresh is set once this run ended step 1, and remembered if it did so without asking ESA.
+	fresh, remembered bool
 }
 
 func (r *run) steps(ctx context.Context) (routine.Result, error) {
 	if r.progress.Routine == "" {
+		if err := r.checkSite(ctx); err != nil {
+			return routine.Result{}, err
+		}
 		if err := r.createRoutine(ctx); err != nil {
 			return routine.Result{}, err
 		}
 	}
 	result, err := r.createRecord(ctx)
-	switch {
-	case !fault.HasCode(err, esa.CodeRoutineNotExist):
+	if !fault.HasCode(err, esa.CodeRoutineNotExist) {
 		return result, err
+	}
+	delete(r.known.routines, r.req.Name)
+	switch {
+	case r.remembered: // it was there a moment ago, for another job: ESA is asked now
+		r.progress.Routine, r.remembered = "", false
+		return r.steps(ctx)
 	case r.fresh:
 		return routine.Result{}, notVisible(err)
 	case r.progress.RoutineRecreated:
@@ -83,6 +122,13 @@ func (r *run) begin(ctx context.Context) error {
 	return r.onBegin(ctx, *r.progress)
 }
 
+// written notes whether ESA answered a write: it did not if the account is at fault or nobody knows.
+func (r *run) written(failure *fault.Error) {
+	if failure == nil || failure.RequestID != "" && failure.Kind != fault.Account && failure.Kind != fault.Unavailable {
+		r.known.Written = true
+	}
+}
+
 // notVisible makes a retryable fault of RoutineNotExist about a routine that is there: ESA promises no read-after-write.
 func notVisible(err error) error {
 	failure := *fault.From(err)
@@ -93,10 +139,15 @@ func notVisible(err error) error {
 
 func (r *run) enoughTime(ctx context.Context, step routine.Step) error {
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < r.StepTime {
-		return &fault.Error{
-			Kind: fault.Locked, Step: string(step), Code: CodeNoTime, Message: "not enough time left in this invocation",
-			Hint: "If no job ever gets through, raise the function's timeout or lower ROUTINELY_ESA_TIMEOUT and ROUTINELY_RESERVE.",
-		}
+		return NoTime(step)
 	}
 	return nil
+}
+
+// NoTime is the fault with CodeNoTime of a step that is not started.
+func NoTime(step routine.Step) *fault.Error {
+	return &fault.Error{
+		Kind: fault.Locked, Step: string(step), Code: CodeNoTime, Message: "not enough time left in this invocation",
+		Hint: "If no job ever gets through, raise the function's timeout or lower ROUTINELY_ESA_TIMEOUT and ROUTINELY_RESERVE.",
+	}
 }

@@ -17,7 +17,7 @@ import (
 func TestFreshRequest(t *testing.T) {
 	a := start(t)
 	same(t, "outcome", a.run(t, wish(), &routine.Progress{}), outcome{routine.Created, routine.Created})
-	same(t, "it looks, then makes the two calls that do the work", a.calls()[:3], []string{get, create, bind})
+	same(t, "it looks, then makes the two calls that do the work", a.calls()[:3], []string{get, create, record})
 	same(t, "ESA holds", a.holds(t), complete)
 }
 
@@ -43,7 +43,7 @@ func TestAdoption(t *testing.T) {
 		a.plant(t, -time.Hour)
 		progress := &routine.Progress{}
 		a.run(t, wish(), progress)
-		same(t, "calls", a.calls()[:2], []string{get, bind})
+		same(t, "calls", a.calls()[:2], []string{get, record})
 		same(t, "progress", *progress, routine.Progress{Routine: routine.Adopted, RoutineCreated: a.clock.Now().Add(-time.Hour)})
 	})
 	for name, test := range map[string]struct {
@@ -109,7 +109,7 @@ func TestTime(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		for _, progress := range []routine.Progress{{}, {Routine: routine.Created}} {
-			_, err := a.workflow.Run(ctx, wish(), &progress, recorded)
+			_, err := a.attempt(ctx, wish(), &progress, recorded)
 			if failure := fault.From(err); failure == nil || failure.Kind != fault.Locked || failure.Code != provision.CodeNoTime {
 				t.Errorf("got %+v", failure)
 			}

@@ -23,7 +23,9 @@ func (r *run) createRecord(ctx context.Context) (routine.Result, error) {
 		}
 	}
 	id, err := r.ESA.CreateRoutineRelatedRecord(ctx, r.req.Name, r.req.SiteID, r.req.RecordName)
-	switch failure := fault.From(err); {
+	failure := fault.From(err)
+	r.written(failure)
+	switch {
 	case err == nil:
 		return routine.Result{Routine: r.progress.Routine, Record: routine.Created, RecordID: id}, nil
 	case failure.Code == esa.CodeParameterAlreadyExist:

@@ -30,6 +30,10 @@ func (r *run) createRoutine(ctx context.Context) error {
 	if err := r.enoughTime(ctx, routine.CreateRoutine); err != nil {
 		return err
 	}
+	if seen, found := r.known.routines[r.req.Name]; found && r.take(esa.Reading{Routine: &seen}) == nil {
+		r.remembered = true
+		return nil
+	} // a refusal is judged by what ESA shows now
 	seen, err := r.look(ctx)
 	if err != nil {
 		return err
@@ -74,9 +78,11 @@ func (r *run) call(ctx context.Context, seen reading, earlier *routine.Look) err
 	err := r.ESA.CreateRoutine(bounded, r.req.Name, r.req.Description, r.req.HasAssets)
 	cancel()
 	failure := fault.From(err)
+	r.written(failure)
 	switch {
 	case err == nil:
-		r.done(routine.Created, time.Time{})
+		r.known.Created = true
+		r.done(routine.Created, r.asked())
 		return nil
 	case failure.OutcomeUnknown:
 		ended := seen.At.Add(time.Since(seen.answered))
@@ -139,7 +145,7 @@ func (r *run) nameTaken(ctx context.Context, taken *fault.Error) error {
 // adopted if the request allows it and it is what was asked for.
 func (r *run) take(seen esa.Reading) error {
 	if proven(r.progress.Look, seen.Routine.CreateTime) {
-		r.done(routine.Created, seen.Routine.CreateTime)
+		r.done(routine.Created, *seen.Routine)
 		return nil
 	}
 	conflict := fault.Error{
@@ -154,7 +160,7 @@ func (r *run) take(seen esa.Reading) error {
 		conflict.Hint = "Choose another name, or make the existing routine's description and hasAssets equal to the request's, then redrive."
 		return &conflict
 	}
-	r.done(routine.Adopted, seen.Routine.CreateTime)
+	r.done(routine.Adopted, *seen.Routine)
 	return nil
 }
 
@@ -164,10 +170,24 @@ func proven(look *routine.Look, created time.Time) bool {
 	return look != nil && !created.Before(look.At.Add(-tolerance)) && !created.After(look.Until.Add(tolerance))
 }
 
-// done ends step 1. created is zero where it was not read.
-func (r *run) done(outcome routine.Outcome, created time.Time) {
-	r.progress.Routine, r.progress.RoutineCreated, r.progress.Look = outcome, created, nil
+// done ends step 1 with the routine that is there; its CreateTime is zero where it was not read.
+func (r *run) done(outcome routine.Outcome, there esa.Routine) {
+	r.progress.Routine, r.progress.RoutineCreated, r.progress.Look = outcome, there.CreateTime, nil
 	r.fresh = true
+	if r.known.routines == nil {
+		r.known.routines = map[string]esa.Routine{}
+	}
+	r.known.routines[r.req.Name] = there
+}
+
+// asked is the routine that a CreateRoutine call has made: ESA takes over what was asked for.
+func (r *run) asked() esa.Routine {
+	var made esa.Routine
+	if r.req.Description != nil {
+		made.Description = *r.req.Description
+	}
+	made.HasAssets = r.req.HasAssets != nil && *r.req.HasAssets
+	return made
 }
 
 // compare names the first difference between the wish and the routine; what the request leaves open is not compared.

@@ -21,13 +21,13 @@ func TestUnknownOutcome(t *testing.T) {
 		"an unlisted code": {Answer: faults.Error, Code: "NobodyKnows"},
 	}
 	for name, injected := range broken {
-		for _, action := range []string{create, bind} {
-			readBack := map[string]string{create: get, bind: list}[action]
+		for _, action := range []string{create, record} {
+			readBack := map[string]string{create: get, record: list}[action]
 			t.Run(fmt.Sprintf("%s of %s that took effect is settled by reading back", name, action), func(t *testing.T) {
 				a, effective := start(t), injected
 				effective.Execute = true
 				a.inject(t, faults.Rule{Action: action, Fault: effective})
-				want := map[string]outcome{create: {routine.Created, routine.Created}, bind: {routine.Created, routine.Adopted}}[action]
+				want := map[string]outcome{create: {routine.Created, routine.Created}, record: {routine.Created, routine.Adopted}}[action]
 				same(t, "outcome", a.run(t, strict(), &routine.Progress{}), want)
 				if n := a.Faults().Count(action); n != 1 {
 					t.Errorf("%d calls of %s, want 1", n, action)

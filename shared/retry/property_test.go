@@ -25,7 +25,9 @@ func anyPolicy(t *rapid.T) retry.Policy {
 		MaxAttempts:         rapid.IntRange(1, 60).Draw(t, "attempts"),
 		MaxInternalAttempts: rapid.IntRange(1, 60).Draw(t, "internal attempts"),
 		MaxAge:              anyDuration(t, "age", 1, eon),
+		StoppedMin:          anyDuration(t, "shortest delay while stopped", 1, time.Hour),
 	}
+	p.StoppedMax = anyDuration(t, "longest delay while stopped", p.StoppedMin, eon)
 	p.Cap = anyDuration(t, "cap", p.Base, eon)
 	if err := p.Check(); err != nil {
 		t.Fatal(err)
@@ -126,4 +128,13 @@ func TestPolicyProperties(t *testing.T) {
 			}
 		}
 	}))
+}
+
+func TestStoppedProperties(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p, draw := anyPolicy(t), rapid.Float64Range(0, 0.999999).Draw(t, "draw")
+		if delay := p.Stopped(draw); delay < p.StoppedMin || delay > p.StoppedMax {
+			t.Errorf("delay %s, want %s to %s", delay, p.StoppedMin, p.StoppedMax)
+		}
+	})
 }

@@ -22,6 +22,8 @@ type Policy struct {
 	MaxInternalAttempts int
 	// MaxAge is how long after ESA first answered it a job may still be tried.
 	MaxAge time.Duration
+	// StoppedMin and StoppedMax bound the delay of jobs that find the lane parked or paused.
+	StoppedMin, StoppedMax time.Duration
 }
 
 // Check reports what is wrong with the policy.
@@ -33,8 +35,15 @@ func (p Policy) Check() error {
 		return errors.New("retry attempts: want at least 1")
 	case p.MaxAge <= 0:
 		return errors.New("retry age: want more than 0")
+	case p.StoppedMin <= 0 || p.StoppedMax < p.StoppedMin:
+		return fmt.Errorf("delays while the lane is stopped: want 0 < minimum (%s) <= maximum (%s)", p.StoppedMin, p.StoppedMax)
 	}
 	return nil
+}
+
+// Stopped is the delay of a job that finds the lane parked or paused. draw is a random number in [0, 1): the jobs do not come back together.
+func (p Policy) Stopped(draw float64) time.Duration {
+	return p.StoppedMin + time.Duration(draw*float64(p.StoppedMax-p.StoppedMin))
 }
 
 // Decision is what to do with a failed job.

@@ -13,6 +13,7 @@ import (
 
 var policy = retry.Policy{
 	Base: 2 * time.Second, Cap: 15 * time.Minute, MaxAttempts: 10, MaxInternalAttempts: 3, MaxAge: 24 * time.Hour,
+	StoppedMin: time.Minute, StoppedMax: 5 * time.Minute,
 }
 
 func TestNext(t *testing.T) {
@@ -68,6 +69,7 @@ func TestNextProperties(t *testing.T) {
 			MaxAttempts:         rapid.IntRange(1, 1000).Draw(t, "attempts"),
 			MaxInternalAttempts: rapid.IntRange(1, 1000).Draw(t, "internal"),
 			MaxAge:              time.Duration(rapid.Int64Range(1, int64(1000*time.Hour)).Draw(t, "age")),
+			StoppedMin:          1, StoppedMax: 1,
 		}
 		p.Cap = p.Base + time.Duration(rapid.Int64Range(0, int64(24*time.Hour)).Draw(t, "cap"))
 		if err := p.Check(); err != nil {

@@ -2,11 +2,13 @@ package routine
 
 import "time"
 
-// Step is one of the two things a job does, named by its ESA action.
+// Step is a thing that a job does, named by its ESA action.
 type Step string
 
 // The steps, in their order.
 const (
+	// ListSites looks the site up before anything is made.
+	ListSites                  Step = "ListSites"
 	CreateRoutine              Step = "CreateRoutine"
 	CreateRoutineRelatedRecord Step = "CreateRoutineRelatedRecord"
 )
@@ -101,6 +103,10 @@ const (
 	ForBackoff WaitingFor = "backoff"
 	// ForThrottle: ESA asked for a pause.
 	ForThrottle WaitingFor = "throttle"
+	// ForPark: the lane is parked, since ESA works for no job of the account.
+	ForPark WaitingFor = "parked"
+	// ForPause: a person has paused the lane.
+	ForPause WaitingFor = "paused"
 )
 
 // Waiting tells what a queued job waits for.

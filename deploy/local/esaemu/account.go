@@ -1,6 +1,7 @@
 package esaemu
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,8 +11,8 @@ import (
 
 // Standing is what the data file keeps of the account.
 type Standing struct {
-	// Activated is whether Edge Routine is activated.
-	Activated bool `json:"activated"`
+	// ErService is the state of Edge Routine in the account, as GetErService answers it: Running, Creating or NotOpened.
+	ErService string `json:"erService"`
 	// Overdue is whether bills are unpaid.
 	Overdue bool `json:"overdue"`
 	// Plan decides the quotas that were not set apart.
@@ -41,9 +42,9 @@ type Account struct {
 
 // AccountChange is what SetAccount changes; nil leaves a setting as it is.
 type AccountChange struct {
-	// Activated is whether Edge Routine is activated: without it CreateRoutine answers ServiceNotOpen.
-	Activated *bool `json:"activated"`
-	// Overdue makes every write answer RoutineUserServiceStatusHalt.
+	// ErService is Running, Creating or NotOpened: CreateRoutine answers ServiceNotOpen unless it is Running.
+	ErService *string `json:"erService"`
+	// Overdue makes every write of routines, records and routes answer RoutineUserServiceStatusHalt; reads are answered as before.
 	Overdue *bool `json:"overdue"`
 	// Plan gives the account that plan and its quotas, over which those of the same change go.
 	Plan *Plan `json:"plan"`
@@ -66,6 +67,9 @@ func (c AccountChange) check() error {
 	}
 	if codes := takenCodes(); c.TakenCode != nil && !slices.Contains(codes, *c.TakenCode) {
 		return fmt.Errorf("takenCode %q: want one of %s", *c.TakenCode, strings.Join(codes, ", "))
+	}
+	if c.ErService != nil && !slices.Contains(erServiceStates(), *c.ErService) {
+		return fmt.Errorf("erService %q: want one of %s", *c.ErService, strings.Join(erServiceStates(), ", "))
 	}
 	for _, n := range []*int64{c.LatencyMillis, c.ListDelayMillis} {
 		if n != nil && (*n < 0 || *n > maxMillis) {
@@ -94,7 +98,7 @@ func (s *Server) SetAccount(c AccountChange) error {
 				return err
 			}
 		}
-		set(&a.Activated, c.Activated)
+		set(&a.ErService, c.ErService)
 		set(&a.Overdue, c.Overdue)
 		set(&a.RoutineQuota, c.RoutineQuota)
 		set(&a.SiteQuota, c.SiteQuota)
@@ -114,18 +118,38 @@ func (s *Server) SetAccount(c AccountChange) error {
 	return nil
 }
 
+// SetErService sets what GetErService answers: Running, Creating or NotOpened. CreateRoutine answers ServiceNotOpen unless it is Running.
+func (s *Server) SetErService(status string) error {
+	return s.SetAccount(AccountChange{ErService: &status})
+}
+
+// SetOverdue makes every write of routines, records and routes answer RoutineUserServiceStatusHalt, or ends that.
+func (s *Server) SetOverdue(overdue bool) error {
+	return s.SetAccount(AccountChange{Overdue: &overdue})
+}
+
 func set[T any](field, value *T) {
 	if value != nil {
 		*field = *value
 	}
 }
 
-// standing reads the account; that of a new data file is activated, free and has no debts.
+// The states of Edge Routine in an account.
+const (
+	serviceRunning   = "Running"
+	serviceCreating  = "Creating"
+	serviceNotOpened = "NotOpened"
+)
+
+func erServiceStates() []string { return []string{serviceRunning, serviceCreating, serviceNotOpened} }
+
+// standing reads the account; in that of a new data file the service runs, the plan is free, and nothing is overdue.
 func (t tx) standing() (Standing, error) {
 	a, found, err := get[Standing](t, bucketAccount, []byte(accountKey))
 	if !found {
-		a = Standing{Activated: true, TakenCode: codeRoutineAlreadyExist}
+		a.TakenCode = codeRoutineAlreadyExist
 	}
+	a.ErService = cmp.Or(a.ErService, serviceRunning)
 	if err == nil && a.Plan == "" {
 		err = a.subscribe(Free)
 	}
@@ -141,14 +165,15 @@ func (t tx) writable() (Standing, error) {
 	return a, err
 }
 
+// getErService tells an overdue account the same as any other: only writes are halted.
 func (s *Server) getErService(params) (step, error) {
 	return func(t tx) (answer, error) {
 		a, err := t.standing()
-		if err != nil || !a.Activated {
-			return answer{"Status": "NotOpened"}, err
+		if err != nil || a.ErService == serviceNotOpened {
+			return answer{"Status": serviceNotOpened}, err
 		}
 		plan, err := a.Plan.terms()
-		return answer{"Status": "Running", "PlanName": plan.name}, err
+		return answer{"Status": a.ErService, "PlanName": plan.name}, err
 	}, nil
 }
 
@@ -158,10 +183,10 @@ func (s *Server) openErService(params) (step, error) {
 		if err != nil {
 			return nil, err
 		}
-		if a.Activated {
+		if a.ErService != serviceNotOpened {
 			return nil, refusal(codeHasOpened, "")
 		}
-		a.Activated = true
+		a.ErService = serviceRunning
 		return answer{}, t.put(bucketAccount, []byte(accountKey), a)
 	}, nil
 }

@@ -10,26 +10,105 @@ import (
 	"routinely/deploy/local/esaemu"
 )
 
-func TestAccount(t *testing.T) {
-	yes, no := true, false
+// writes are all operations on the routine web that an account can be kept from.
+func (b *bench) writes() map[string]func() error {
+	name, site, record, id := tea.String("web"), tea.Int64(siteID), tea.String("www.example.com"), tea.Int64(1)
+	return map[string]func() error{
+		"CreateRoutine": func() error { return b.createRoutine("api") },
+		"UpdateRoutineConfigDescription": func() error {
+			_, err := b.sdk.UpdateRoutineConfigDescription(&esa.UpdateRoutineConfigDescriptionRequest{Name: name})
+			return err
+		},
+		"DeleteRoutine": func() error {
+			_, err := b.sdk.DeleteRoutine(&esa.DeleteRoutineRequest{Name: name})
+			return err
+		},
+		"CreateRoutineRelatedRecord": func() error {
+			_, err := b.createRecord("web", "a.example.com")
+			return err
+		},
+		"DeleteRoutineRelatedRecord": func() error {
+			_, err := b.sdk.DeleteRoutineRelatedRecord(&esa.DeleteRoutineRelatedRecordRequest{Name: name, SiteId: site, RecordId: id, RecordName: record})
+			return err
+		},
+		"CreateRoutineRoute": func() error {
+			_, err := b.sdk.CreateRoutineRoute(newRoute("web"))
+			return err
+		},
+	}
+}
 
-	t.Run("creates routines only once the service is activated", func(t *testing.T) {
+// reads are all operations that are answered whatever the account's standing.
+func (b *bench) reads() map[string]func() error {
+	name, site := tea.String("web"), tea.Int64(siteID)
+	return map[string]func() error{
+		"GetErService": func() error {
+			_, err := b.sdk.GetErService(&esa.GetErServiceRequest{})
+			return err
+		},
+		"GetRoutine": func() error {
+			_, err := b.sdk.GetRoutine(&esa.GetRoutineRequest{Name: name})
+			return err
+		},
+		"ListUserRoutines": func() error {
+			_, err := b.sdk.ListUserRoutines(&esa.ListUserRoutinesRequest{})
+			return err
+		},
+		"ListRoutineRelatedRecords": func() error {
+			_, err := b.sdk.ListRoutineRelatedRecords(&esa.ListRoutineRelatedRecordsRequest{Name: name})
+			return err
+		},
+		"GetSite": func() error {
+			_, err := b.sdk.GetSite(&esa.GetSiteRequest{SiteId: site})
+			return err
+		},
+		"ListSites": func() error {
+			_, err := b.sdk.ListSites(&esa.ListSitesRequest{})
+			return err
+		},
+	}
+}
+
+func TestAccount(t *testing.T) {
+	serviceOf := func(t *testing.T, b *bench) string {
+		t.Helper()
+		return tea.StringValue(must[*esa.GetErServiceResponse](t)(b.sdk.GetErService(&esa.GetErServiceRequest{})).Body.Status)
+	}
+
+	t.Run("creates routines only while the service runs", func(t *testing.T) {
 		b := start(t)
-		status := func() string {
-			return tea.StringValue(must[*esa.GetErServiceResponse](t)(b.sdk.GetErService(&esa.GetErServiceRequest{})).Body.Status)
+		same(t, "a new account", serviceOf(t, b), "Running")
+		for _, status := range []string{"Creating", "NotOpened"} {
+			do(t, b.SetErService(status))
+			same(t, "GetErService", serviceOf(t, b), status)
+			want(t, status, b.createRoutine("web"), "ServiceNotOpen")
 		}
-		same(t, "a new account", status(), "Running")
-		if err := b.SetAccount(esaemu.AccountChange{Activated: &no}); err != nil {
-			t.Fatal(err)
+		open := func() error {
+			_, err := b.sdk.OpenErService(&esa.OpenErServiceRequest{})
+			return err
 		}
-		same(t, "switched off", status(), "NotOpened")
-		want(t, "create", b.createRoutine("web"), "ServiceNotOpen")
-		_, err := b.sdk.OpenErService(&esa.OpenErServiceRequest{})
-		want(t, "open", err, "")
-		_, err = b.sdk.OpenErService(&esa.OpenErServiceRequest{})
-		want(t, "open again", err, "ErService.HasOpened")
-		same(t, "opened", status(), "Running")
+		want(t, "open", open(), "")
+		want(t, "open again", open(), "ErService.HasOpened")
+		same(t, "opened", serviceOf(t, b), "Running")
 		want(t, "create", b.createRoutine("web"), "")
+		if err := b.SetErService("online"); err == nil {
+			t.Error("a status that ESA does not have was taken")
+		}
+	})
+
+	t.Run("halts every write while it is overdue, and no read", func(t *testing.T) {
+		b := start(t)
+		want(t, "create", b.createRoutine("web"), "")
+		do(t, b.SetOverdue(true))
+		for action, write := range b.writes() {
+			want(t, action, write(), "RoutineUserServiceStatusHalt")
+		}
+		for action, read := range b.reads() {
+			want(t, action, read(), "")
+		}
+		same(t, "GetErService", serviceOf(t, b), "Running")
+		do(t, b.SetOverdue(false))
+		want(t, "paid", b.createRoutine("api"), "")
 	})
 
 	t.Run("has the quotas of its plan, which a script can change", func(t *testing.T) {
@@ -41,7 +120,7 @@ func TestAccount(t *testing.T) {
 		}
 		same(t, "a new account", told(), [3]any{"er_freemode", int64(20), 20})
 		b.wantScript(t, "PUT", "account", `{"plan":"paid"}`, 200,
-			`{"activated":true,"overdue":false,"plan":"paid","routineQuota":100,"siteQuota":100,"recordQuota":0,"takenCode":"RoutineAlreadyExist","latencyMillis":0,"listDelayMillis":0,"locked":false}`)
+			`{"erService":"Running","overdue":false,"plan":"paid","routineQuota":100,"siteQuota":100,"recordQuota":0,"takenCode":"RoutineAlreadyExist","latencyMillis":0,"listDelayMillis":0,"locked":false}`)
 		same(t, "paid", told(), [3]any{"er_paymode", int64(100), 100})
 		free, seven := esaemu.Free, 7
 		if err := b.SetAccount(esaemu.AccountChange{Plan: &free, RoutineQuota: &seven}); err != nil {
@@ -49,48 +128,17 @@ func TestAccount(t *testing.T) {
 		}
 		same(t, "free, with another quota", told(), [3]any{"er_freemode", int64(7), 20})
 		plans := must[*esa.ListEdgeRoutinePlansResponse](t)(b.sdk.ListEdgeRoutinePlans()).Body.PlanInfo
-		plan := func(name, payment, routines, versions, sites string) *esa.ListEdgeRoutinePlansResponseBodyPlanInfo {
-			return &esa.ListEdgeRoutinePlansResponseBodyPlanInfo{
-				PlanName: &name, PaymentMethod: &payment, BillingMode: tea.String("POSTPAY"),
-				ErRoutineQuota: &routines, ErRoutineCodeVersionQuota: &versions, ErRoutineRouteSiteCountQuota: &sites,
-			}
-		}
-		same(t, "plans", plans, []*esa.ListEdgeRoutinePlansResponseBodyPlanInfo{
-			plan("er_freemode", "er_free", "20", "5", "20"), plan("er_paymode", "er_pay", "100", "20", "100"),
-		})
+		same(t, "plans", []string{*plans[0].PlanName, *plans[0].ErRoutineQuota, *plans[1].PlanName, *plans[1].ErRoutineQuota},
+			[]string{"er_freemode", "20", "er_paymode", "100"})
 	})
 
-	t.Run("stops at the plan's number of routines", func(t *testing.T) {
+	t.Run("stops at its number of routines, of which it tells how many there are", func(t *testing.T) {
 		b := start(t)
 		for i := range 20 {
 			want(t, "create", b.createRoutine(fmt.Sprint("web-", i)), "")
 		}
 		want(t, "the 21st", b.createRoutine("web-20"), "RoutineNumberExceedQuotaLimit")
-	})
-
-	t.Run("halts every write of an overdue account and no read", func(t *testing.T) {
-		b := start(t)
-		want(t, "create", b.createRoutine("web"), "")
-		id := must[int64](t)(b.createRecord("web", "www.example.com"))
-		if err := b.SetAccount(esaemu.AccountChange{Overdue: &yes}); err != nil {
-			t.Fatal(err)
-		}
-		const halted = "RoutineUserServiceStatusHalt"
-		name, site := tea.String("web"), tea.Int64(siteID)
-		want(t, "CreateRoutine", b.createRoutine("api"), halted)
-		_, err := b.createRecord("web", "a.example.com")
-		want(t, "CreateRoutineRelatedRecord", err, halted)
-		_, err = b.sdk.DeleteRoutineRelatedRecord(&esa.DeleteRoutineRelatedRecordRequest{
-			Name: name, SiteId: site, RecordId: &id, RecordName: tea.String("www.example.com"),
-		})
-		want(t, "DeleteRoutineRelatedRecord", err, halted)
-		_, err = b.sdk.DeleteRoutine(&esa.DeleteRoutineRequest{Name: name})
-		want(t, "DeleteRoutine", err, halted)
-		_, err = b.sdk.UpdateRoutineConfigDescription(&esa.UpdateRoutineConfigDescriptionRequest{Name: name})
-		want(t, "UpdateRoutineConfigDescription", err, halted)
-		_, err = b.sdk.CreateRoutineRoute(newRoute("web"))
-		want(t, "CreateRoutineRoute", err, halted)
-		_, err = b.sdk.GetRoutine(&esa.GetRoutineRequest{Name: name})
-		want(t, "GetRoutine", err, "")
+		list := must[*esa.ListUserRoutinesResponse](t)(b.sdk.ListUserRoutines(&esa.ListUserRoutinesRequest{PageSize: tea.Int64(1)})).Body
+		same(t, "quota, used", []int64{*list.QuotaRoutineNumber, *list.UsedRoutineNumber}, []int64{20, 20})
 	})
 }

@@ -18,9 +18,10 @@ const usage = `Usage: esa -access-key ID -secret-key SECRET -data DIR [flags]
 A local ESA server (API 2024-09-10) for official SDKs and tools. Scripts set it up and break it under /_local/:
   GET /_local/state, POST /_local/sites, PUT /_local/account, POST|DELETE /_local/lock,
   POST /_local/routines, POST /_local/records, GET|POST|DELETE /_local/faults, GET|DELETE /_local/calls
-A record made by POST /_local/records is an ordinary DNS record: who binds its name is answered DependedByOthers, as a practitioner was,
-and not ParameterAlreadyExist, which a fault rule can answer. PUT /_local/account {"takenCode": "RoutineNameAlreadyExist"} makes
-CreateRoutine answer another code for a name that is taken; POST /_local/sites takes status, accessType (NS or CNAME), coverage and cnameZone.
+PUT /_local/account {"erService": "NotOpened"} (or Creating, Running) sets what GetErService answers: CreateRoutine answers ServiceNotOpen
+unless the service runs; {"overdue": true} halts every write; {"takenCode": "RoutineNameAlreadyExist"} is the code for a name that is taken.
+POST /_local/sites adds a site, or changes one: {"id": 54362329990032, "status": "pending"} (or active, offline, moved).
+A record made by POST /_local/records is an ordinary DNS record: binding its name is answered DependedByOthers, as a practitioner saw it.
 
 Flags:
 `

@@ -109,6 +109,14 @@ func must[T any](t *testing.T) func(T, error) T {
 	}
 }
 
+// do ends the test on an error.
+func do(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // want compares an error's ESA code; "" is success.
 func want(t *testing.T, what string, err error, code string) {
 	t.Helper()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"runtime"
 	"testing"
 	"time"
 
@@ -66,6 +67,37 @@ func TestFaults(t *testing.T) {
 				}
 				same(t, "executed", exists(t, b), c.done)
 			})
+		}
+	})
+
+	t.Run("meet the reads about the account and the site, and the log counts each call", func(t *testing.T) {
+		for _, action := range []string{"GetErService", "GetSite"} {
+			for _, c := range []struct {
+				name  string
+				fault faults.Fault
+				seen  func(error) bool
+			}{
+				{"a code", faults.Fault{Answer: faults.Error, Code: "InternalException"}, func(err error) bool { return codeOf(err) == "InternalException" }},
+				{"503", faults.Fault{Answer: faults.Error, Status: 503, Code: "ServiceUnavailable"}, func(err error) bool { return codeOf(err) == "ServiceUnavailable" }},
+				{"a dropped answer", faults.Fault{Answer: faults.Reset, Execute: true}, func(err error) bool { return errors.Is(err, io.EOF) }},
+				{"a hang", faults.Fault{Answer: faults.Hang}, func(err error) bool { return errors.Is(err, io.EOF) }},
+			} {
+				b := start(t)
+				must[string](t)(b.Faults().Add(faults.Rule{Action: action, Fault: c.fault}))
+				ended := make(chan error, 1)
+				go func() { ended <- b.reads()[action]() }()
+				for c.fault.Answer == faults.Hang && b.Faults().Hanging() == 0 {
+					runtime.Gosched()
+				}
+				if c.fault.Answer == faults.Hang {
+					b.Stop()
+				}
+				if err := <-ended; !c.seen(err) {
+					t.Errorf("%s, %s: the client sees %T %v", action, c.name, err, err)
+				}
+				want(t, "the next "+action, b.reads()[action](), "")
+				same(t, "calls of "+action, b.Faults().Count(action), 2)
+			}
 		}
 	})
 

@@ -48,7 +48,7 @@ func TestScripts(t *testing.T) {
 		b.wantScript(t, "POST", "records", `{"siteId":7,"recordName":"Mail.example.org"}`, 200, `{"recordId":3227405728754049}`)
 		id := must[int64](t)(b.createRecord("foreign", "www.example.com"))
 		b.wantScript(t, "PUT", "account", `{"overdue":true,"recordQuota":3,"latencyMillis":40,"listDelayMillis":50}`, 200,
-			`{"activated":true,"overdue":true,"plan":"free","routineQuota":20,"siteQuota":20,"recordQuota":3,"takenCode":"RoutineAlreadyExist","latencyMillis":40,"listDelayMillis":50,"locked":false}`)
+			`{"erService":"Running","overdue":true,"plan":"free","routineQuota":20,"siteQuota":20,"recordQuota":3,"takenCode":"RoutineAlreadyExist","latencyMillis":40,"listDelayMillis":50,"locked":false}`)
 		_, text := b.script(t, "GET", "state", "")
 		var got esaemu.State
 		if err := json.Unmarshal([]byte(text), &got); err != nil {
@@ -57,7 +57,7 @@ func TestScripts(t *testing.T) {
 		now := b.clock.Now().UTC().Round(0)
 		same(t, "state", got, esaemu.State{
 			Account: esaemu.Account{
-				Standing:      esaemu.Standing{Activated: true, Overdue: true, Plan: esaemu.Free, RoutineQuota: 20, SiteQuota: 20, RecordQuota: 3, TakenCode: "RoutineAlreadyExist"},
+				Standing:      esaemu.Standing{ErService: "Running", Overdue: true, Plan: esaemu.Free, RoutineQuota: 20, SiteQuota: 20, RecordQuota: 3, TakenCode: "RoutineAlreadyExist"},
 				LatencyMillis: 40, ListDelayMillis: 50,
 			},
 			Sites: []esaemu.Site{

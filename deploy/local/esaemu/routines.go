@@ -52,7 +52,7 @@ func (s *Server) createRoutine(p params) (step, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !a.Activated {
+		if a.ErService != serviceRunning {
 			return nil, refusal(codeServiceNotOpen, "")
 		}
 		// A full account still says of a name that it exists: the quota is asked only for a new one.

@@ -127,13 +127,13 @@ func (t tx) addSite(site Site, now time.Time) (Site, error) {
 	if site.ID < 1 {
 		return site, fmt.Errorf("site id %d: want a positive number", site.ID)
 	}
-	if !validHostName(site.Name) {
-		return site, fmt.Errorf("site name %q: want a zone such as example.com", site.Name)
-	}
-	site.Name = strings.ToLower(site.Name)
 	old, found, err := get[Site](t, bucketSites, idKey(site.ID))
 	if err != nil {
 		return site, err
+	}
+	site.Name = cmp.Or(strings.ToLower(site.Name), old.Name)
+	if !validHostName(site.Name) {
+		return site, fmt.Errorf("site name %q: want a zone such as example.com", site.Name)
 	}
 	if found && old.Name != site.Name && len(t.keys(bucketNames, idKey(site.ID))) > 0 {
 		return site, fmt.Errorf("site %d is %s and has records: delete it first", site.ID, old.Name)

@@ -104,9 +104,11 @@ func TestSites(t *testing.T) {
 		b := start(t)
 		want(t, "create", b.createRoutine("web"), "")
 		for _, status := range []string{"pending", "offline", "moved"} {
-			if err := b.AddSite(esaemu.Site{ID: siteID, Name: "example.com", Status: status}); err != nil {
+			if err := b.AddSite(esaemu.Site{ID: siteID, Status: status}); err != nil {
 				t.Fatal(err)
 			}
+			site := must[*esa.GetSiteResponse](t)(b.sdk.GetSite(&esa.GetSiteRequest{SiteId: tea.Int64(siteID)})).Body.SiteModel
+			same(t, "GetSite", []any{*site.SiteId, *site.SiteName, *site.Status, *site.AccessType}, []any{int64(siteID), "example.com", status, "NS"})
 			_, err := b.createRecord("web", "www.example.com")
 			want(t, status, err, "SiteParameterNotMatch")
 			_, err = b.rpc(t, signed{"Action": "GetMatchSite", "RecordName": "www.example.com"})

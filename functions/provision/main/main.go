@@ -50,14 +50,19 @@ func run(process invocation.Process, environ []string, stdout io.Writer) error {
 			return fmt.Errorf("ROUTINELY_QUEUE_LIMITS: %w", err)
 		}
 	}
+	workflow, err := provision.New(provision.Config{ESA: account, StepTime: cfg.ESATimeout, Timeout: cfg.ESATimeout, Now: time.Now})
+	if err != nil {
+		return err
+	}
 	w, err := worker.New(worker.Config{
 		QueueLimits: limits, Receivers: callback.Policy{AllowHTTP: cfg.Receivers.HTTP, Networks: cfg.Receivers.Networks},
-		Queue: parts.Jobs, Ledger: jobs, Workflow: provision.Workflow{ESA: account, StepTime: cfg.ESATimeout, Timeout: cfg.ESATimeout},
+		Queue: parts.Jobs, Ledger: jobs, Workflow: workflow,
 		Policy: retry.Policy{
 			Base: cfg.RetryBase, Cap: cfg.RetryCap, MaxAttempts: cfg.RetryAttempts,
 			MaxInternalAttempts: cfg.RetryInternalAttempts, MaxAge: cfg.RetryMaxAge,
+			StoppedMin: cfg.ParkDelayMin, StoppedMax: cfg.ParkDelayMax,
 		},
-		LockPollMin: cfg.LockPollMin, LockPollMax: cfg.LockPollMax, Reserve: cfg.Reserve,
+		LockPollMin: cfg.LockPollMin, LockPollMax: cfg.LockPollMax, ParkWait: cfg.ParkWait, Reserve: cfg.Reserve,
 		Now: time.Now, Draw: rand.Float64, Sleep: invocation.Sleep, Stopping: process.Stopping,
 	})
 	if err != nil {

@@ -1,0 +1,351 @@
+package provision_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"routinely/deploy/local/esaemu"
+	"routinely/deploy/local/faults"
+	"routinely/deploy/sim"
+	"routinely/queue"
+	"routinely/shared/fault"
+	"routinely/shared/routine"
+)
+
+// account is the account's row.
+func (l *lane) account(t *testing.T) routine.Account {
+	t.Helper()
+	account, err := l.ledger.Account(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return account
+}
+
+// pause pauses the lane as a person does, or with nil resumes it.
+func (l *lane) pause(t *testing.T, pause *routine.Pause) {
+	t.Helper()
+	if _, err := l.ledger.ChangeAccount(t.Context(), func(a *routine.Account) error {
+		a.Stop(a.Park, pause, l.clock.Now())
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// acceptAll records so many jobs and returns their messages.
+func (l *lane) acceptAll(t *testing.T, count int) (bodies []string) {
+	t.Helper()
+	for n := range count {
+		bodies = append(bodies, message(t, l.accept(t, n)))
+	}
+	return bodies
+}
+
+// overdue makes the account's bill overdue, or paid.
+func (l *lane) overdue(t *testing.T, overdue bool) {
+	t.Helper()
+	if err := l.esa.SetOverdue(overdue); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOverdueBillParksTheLane(t *testing.T) {
+	l := start(t)
+	l.overdue(t, true)
+	began := l.clock.Now()
+	bodies := l.acceptAll(t, 10)
+	want := append([]string{"again"}, times(9, "handed-back")...)
+	same(t, "outcomes", l.invoke(t, bodies...), want)
+	if waited := l.clock.Now().Sub(began); waited > time.Minute {
+		t.Errorf("waited %s in place", waited)
+	}
+
+	t.Run("the account tells why and since when", func(t *testing.T) {
+		a := l.account(t)
+		if a.Lane() != routine.Parked || a.Park.Code != "RoutineUserServiceStatusHalt" || a.Park.Kind != "account" || a.Park.RequestID == "" || a.Park.Hint == "" {
+			t.Errorf("%+v", a.Park)
+		}
+		if !a.Park.Since.Equal(began) || a.Park.ToldAt.Before(a.Park.Since) {
+			t.Errorf("parked since %s, told at %s, want %s", a.Park.Since, a.Park.ToldAt, began)
+		}
+	})
+	t.Run("only the attempt that parked it counts", func(t *testing.T) {
+		for n := range 10 {
+			row := l.row(t, fmt.Sprintf("job-%d", n))
+			counted := 1
+			if n == 0 {
+				counted = 2
+			}
+			if row.Attempt != counted || row.Waiting == nil || row.Waiting.For != routine.ForPark || row.Code != "RoutineUserServiceStatusHalt" || row.Hint == "" {
+				t.Errorf("job %d: attempt %d, waiting %+v, %s", n, row.Attempt, row.Waiting, row.Code)
+			}
+			if delay := row.Waiting.Until.Sub(row.Waiting.Since); delay < time.Minute || delay > 5*time.Minute {
+				t.Errorf("job %d comes again after %s", n, delay)
+			}
+		}
+	})
+	t.Run("it is tried with a different job each time", func(t *testing.T) {
+		tried := map[string]bool{}
+		for range 3 {
+			l.clock.Advance(5 * time.Minute)
+			l.esa.Faults().Reset()
+			bodies = l.take(t, sim.JobQueue)
+			same(t, "outcomes", l.invoke(t, bodies...), times(10, "handed-back"))
+			for _, call := range l.esa.Faults().Calls() {
+				if call.Action == createRoutine {
+					tried[call.Params["Name"]] = true
+				}
+			}
+		}
+		if len(tried) < 3 {
+			t.Errorf("tried only %v", tried)
+		}
+	})
+	t.Run("the first answer of ESA lets it run again", func(t *testing.T) {
+		l.overdue(t, false)
+		l.clock.Advance(5 * time.Minute)
+		same(t, "outcomes", l.invoke(t, l.take(t, sim.JobQueue)...), times(10, "succeeded"))
+		a := l.account(t)
+		if a.Lane() != routine.Running || a.ResumedAt.IsZero() || a.StoppedFor(l.clock.Now()) < 20*time.Minute {
+			t.Errorf("%+v", a)
+		}
+	})
+}
+
+// TestTwoDaysOverdue is about many jobs, some of which ESA has answered before, and a bill that is not paid for two days.
+func TestTwoDaysOverdue(t *testing.T) {
+	count := 1000
+	if testing.Short() {
+		count = 60
+	}
+	l := start(t)
+	l.refuses(t, createRoutine, "InternalException", 5)
+	bodies := l.acceptAll(t, count)
+	deliver := func() map[string]int {
+		seen := map[string]int{}
+		for batch := range slices.Chunk(bodies, 10) {
+			for _, outcome := range l.invoke(t, batch...) {
+				seen[outcome]++
+			}
+		}
+		l.clock.Advance(5 * time.Minute)
+		bodies = l.take(t, sim.JobQueue)
+		return seen
+	}
+	l.clock.Advance(time.Second)
+	same(t, "outcomes of the first ten", l.invoke(t, bodies[:10]...), append(times(5, "again"), times(5, "succeeded")...))
+	l.clock.Advance(time.Minute)
+	bodies = append(bodies[10:], l.take(t, sim.JobQueue)...)
+	l.overdue(t, true)
+	for range 4 {
+		if seen := deliver(); seen["dead-lettered"]+seen["succeeded"] > 0 || seen["again"] > 1 {
+			t.Fatalf("outcomes %v", seen)
+		}
+		l.clock.Advance(12 * time.Hour)
+	}
+	l.overdue(t, false)
+	l.refuses(t, createRoutine, locked, 1) // the first answer
+	bodies = append(bodies, l.take(t, sim.JobQueue)...)
+	seen := deliver()
+	same(t, "outcomes", seen, map[string]int{"succeeded": count - 5})
+	l.holds(t, count, count)
+}
+
+func TestFaultsOfTheAccount(t *testing.T) {
+	for name, test := range map[string]struct {
+		action, code string
+		status       int
+		service      string
+	}{
+		"the service is not activated": {code: "ServiceNotOpen", service: "NotOpened"},
+		"the key is not known":         {action: "*", code: "InvalidAccessKeyId.NotFound", status: 404},
+		"the clock is wrong":           {action: "*", code: "InvalidTimeStamp.Expired", status: 400},
+	} {
+		t.Run(name+": the lane is parked, and runs again once that is mended", func(t *testing.T) {
+			l := start(t)
+			body := message(t, l.accept(t, 1))
+			if test.service != "" {
+				if err := l.esa.SetErService(test.service); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if test.action != "" {
+				inject(t, l.esa.Faults(), faults.Rule{Times: forever, Fault: faults.Fault{Answer: faults.Error, Status: test.status, Code: test.code}})
+			}
+			l.expect(t, "again", body)
+			same(t, "code", l.account(t).Park.Code, test.code)
+			for range 12 { // more often than a job has attempts
+				l.clock.Advance(5 * time.Minute)
+				l.expect(t, "handed-back", l.take(t, sim.JobQueue)[0])
+			}
+			same(t, "attempt", l.row(t, "job-1").Attempt, 2)
+			l.heal()
+			if err := l.esa.SetErService("Running"); err != nil {
+				t.Fatal(err)
+			}
+			l.clock.Advance(5 * time.Minute)
+			l.expect(t, "succeeded", l.take(t, sim.JobQueue)[0])
+			same(t, "lane", l.account(t).Lane(), routine.Running)
+		})
+	}
+	t.Run("what ESA refuses to one job alone is that job's fault", func(t *testing.T) {
+		l := start(t)
+		inject(t, l.esa.Faults(), faults.Rule{
+			Action: createRoutine, Times: 3, Fault: faults.Fault{Answer: faults.Error, Status: 400, Code: "SignatureDoesNotMatch"},
+		})
+		same(t, "outcomes", l.drain(t, message(t, l.accept(t, 1))), []string{"again", "again", "dead-lettered"})
+		same(t, "lane", l.account(t).Lane(), routine.Running)
+		if row := l.row(t, "job-1"); row.Code != "SignatureDoesNotMatch" || row.Hint == "" {
+			t.Errorf("row %+v", row)
+		}
+		l.expect(t, "succeeded", message(t, l.accept(t, 2)))
+	})
+	t.Run("a denial of one action is a dead letter of that job", func(t *testing.T) {
+		l := start(t)
+		inject(t, l.esa.Faults(), faults.Rule{Action: createRecord, Fault: faults.Fault{Answer: faults.Error, Status: 403, Code: "Forbidden.RAM"}})
+		same(t, "outcomes", l.invoke(t, l.acceptAll(t, 2)...), []string{"dead-lettered", "succeeded"})
+		same(t, "lane", l.account(t).Lane(), routine.Running)
+	})
+}
+
+func TestOutageParksTheLane(t *testing.T) {
+	down := faults.Rule{Times: forever, Fault: faults.Fault{Answer: faults.Error, Status: 503, Code: "ServiceUnavailable"}}
+	t.Run("when a call without a job fails too", func(t *testing.T) {
+		l := start(t)
+		inject(t, l.esa.Faults(), down)
+		same(t, "outcomes", l.invoke(t, l.acceptAll(t, 3)...), []string{"again", "handed-back", "handed-back"})
+		if park := l.account(t).Park; park == nil || park.Kind != "unavailable" {
+			t.Errorf("%+v", park)
+		}
+		l.clock.Advance(5 * time.Minute)
+		l.esa.Faults().Reset()
+		inject(t, l.esa.Faults(), down)
+		same(t, "outcomes", l.invoke(t, l.take(t, sim.JobQueue)...), times(3, "handed-back"))
+		same(t, "calls", slices.Compact(calls(l.esa.Faults())), []string{"GetErService"})
+		l.heal()
+		l.clock.Advance(5 * time.Minute)
+		same(t, "outcomes", l.invoke(t, l.take(t, sim.JobQueue)...), times(3, "succeeded"))
+		same(t, "lane", l.account(t).Lane(), routine.Running)
+	})
+	t.Run("which ends while the invocation waits in place: its jobs go on", func(t *testing.T) {
+		l := start(t)
+		inject(t, l.esa.Faults(), faults.Rule{Times: 4, Fault: down.Fault}) // the sites, the look, two checks
+		bodies := l.acceptAll(t, 3)
+		same(t, "outcomes", l.invoke(t, bodies...), []string{"again", "succeeded", "succeeded"})
+	})
+	t.Run("not when ESA fails for one job alone", func(t *testing.T) {
+		l := start(t)
+		l.refuses(t, createRoutine, "InternalException", 1)
+		same(t, "outcomes", l.invoke(t, l.acceptAll(t, 2)...), []string{"again", "succeeded"})
+		same(t, "lane", l.account(t).Lane(), routine.Running)
+	})
+	t.Run("not when the invocation's time ends in a call", func(t *testing.T) {
+		l := start(t)
+		l.cfg.Reserve = 10 * time.Second
+		inject(t, l.esa.Faults(), faults.Rule{Action: createRoutine, Times: forever, Fault: faults.Fault{Answer: faults.Hang}})
+		ctx, cancel := context.WithTimeout(t.Context(), l.cfg.Reserve+1200*time.Millisecond)
+		defer cancel()
+		report, err := l.handleWithin(ctx, t, l.acceptAll(t, 1)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, "outcomes", outcomes(report), []string{"again"})
+		same(t, "lane", l.account(t).Lane(), routine.Running)
+	})
+}
+
+func TestPausedLane(t *testing.T) {
+	l := start(t)
+	l.pause(t, &routine.Pause{Since: l.clock.Now(), By: "op", Reason: "moving"})
+	same(t, "outcomes", l.invoke(t, l.acceptAll(t, 3)...), times(3, "handed-back"))
+	same(t, "ESA calls", calls(l.esa.Faults()), nil)
+	row := l.row(t, "job-1")
+	if row.Attempt != 1 || row.Waiting.For != routine.ForPause || !strings.Contains(row.Hint, "account resume") {
+		t.Errorf("%+v, waiting %+v", row, row.Waiting)
+	}
+	l.pause(t, nil)
+	l.clock.Advance(5 * time.Minute)
+	same(t, "outcomes", l.invoke(t, l.take(t, sim.JobQueue)...), times(3, "succeeded"))
+}
+
+// TestHandBackAtOnce lets the queue answer only once all jobs of an invocation are handed back: they are not handed back one after the other.
+func TestHandBackAtOnce(t *testing.T) {
+	l := start(t)
+	bodies := l.acceptAll(t, 10)
+	var sends atomic.Int32
+	all := make(chan struct{})
+	gate := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if sends.Add(1) == 10 {
+			close(all)
+		}
+		select {
+		case <-all:
+			l.mns.ServeHTTP(w, r)
+		case <-r.Context().Done():
+		}
+	}))
+	t.Cleanup(gate.Close)
+	l.cfg.Queue = sim.Queue(t, queue.Config{Endpoint: gate.URL})
+	ctx, cancel := context.WithTimeout(t.Context(), l.cfg.Reserve)
+	defer cancel()
+	report, err := l.handleWithin(ctx, t, bodies...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "outcomes", outcomes(report), times(10, "handed-back"))
+	for n := range 10 {
+		if row := l.row(t, fmt.Sprintf("job-%d", n)); !row.DueAt.IsZero() {
+			t.Errorf("MNS did not confirm job %d", n)
+		}
+	}
+}
+
+func TestQuotaIsRead(t *testing.T) {
+	l := start(t)
+	l.expect(t, "succeeded", message(t, l.accept(t, 1)))
+	if q := l.account(t).Quota; q == nil || q.Used != 1 || q.Limit == 0 || !q.ReadAt.Equal(l.clock.Now()) {
+		t.Errorf("%+v", q)
+	}
+	quota := 2
+	if err := l.esa.SetAccount(esaemu.AccountChange{RoutineQuota: &quota}); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "outcomes", l.invoke(t, message(t, l.accept(t, 2)), message(t, l.accept(t, 3))), []string{"succeeded", "dead-lettered"})
+	if q := l.account(t).Quota; q == nil || q.Used != 2 || q.Limit != 2 {
+		t.Errorf("%+v", q)
+	}
+	same(t, "kind", l.row(t, "job-3").Kind, string(fault.Quota))
+}
+
+// TestManyHostNames binds a hundred host names to one routine, in full deliveries.
+func TestManyHostNames(t *testing.T) {
+	l := start(t)
+	var bodies []string
+	for n := range 100 {
+		bodies = append(bodies, message(t, l.accept(t, n, func(job *routine.Job) { job.Request.Name = "shop" })))
+	}
+	for batch := range slices.Chunk(bodies, 10) {
+		same(t, "outcomes", l.invoke(t, batch...), times(10, "succeeded"))
+	}
+	writes, reads := 0, 0
+	for _, action := range calls(l.esa.Faults()) {
+		if action == createRoutine || action == createRecord {
+			writes++
+		} else {
+			reads++
+		}
+	}
+	same(t, "writes", writes, 101)
+	if reads > 12 {
+		t.Errorf("%d reads, want at most 12", reads)
+	}
+	l.holds(t, 1, 100)
+}

@@ -1,0 +1,112 @@
+package esa
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	sdk "github.com/alibabacloud-go/esa-20240910/v2/client"
+	"github.com/alibabacloud-go/tea/dara"
+
+	"routinely/shared/fault"
+)
+
+// Site is what ESA says of a site.
+type Site struct {
+	ID   int64
+	Name string
+	// Status is SiteActive, or why the site cannot take records: pending, offline, moved, disable.
+	Status string
+}
+
+// SiteActive is the status of a site whose plan is bought and whose onboarding is complete: only such a one takes records.
+const SiteActive = "active"
+
+const (
+	// sitePageSize is the largest page of ListSites, and its default.
+	sitePageSize = 500
+	// maxSitePages bounds the walk: an account with more sites is not known whole.
+	maxSitePages = 20
+)
+
+// Sites lists all sites of the account, and returns ESA's id of the last call. A site that is not in the list is not the account's.
+func (c *Client) Sites(ctx context.Context) (sites []Site, requestID string, err error) {
+	for page := int32(1); page <= maxSitePages; page++ {
+		some, total, id, err := c.listSites(ctx, page)
+		if err != nil {
+			return nil, "", err
+		}
+		if sites = append(sites, some...); len(some) == 0 || int64(len(sites)) >= total {
+			return sites, id, nil
+		}
+	}
+	return nil, "", tooManyPages("ListSites", maxSitePages, "sites")
+}
+
+func (c *Client) listSites(ctx context.Context, page int32) (sites []Site, total int64, requestID string, err error) {
+	seen, err := c.exchange(ctx, "ListSites", func(ctx context.Context) error {
+		res, err := c.sdk.ListSitesWithContext(ctx, &sdk.ListSitesRequest{
+			PageNumber: dara.Int32(page), PageSize: dara.Int32(sitePageSize),
+		}, &dara.RuntimeOptions{})
+		if err != nil {
+			return err
+		}
+		if res.Body == nil || res.Body.TotalCount == nil {
+			return unusable("no TotalCount in the answer")
+		}
+		total = int64(*res.Body.TotalCount)
+		for _, s := range res.Body.Sites {
+			sites = append(sites, Site{
+				ID: dara.Int64Value(s.SiteId), Name: strings.ToLower(dara.StringValue(s.SiteName)), Status: strings.ToLower(dara.StringValue(s.Status)),
+			})
+		}
+		return nil
+	})
+	return sites, total, seen.requestID, err
+}
+
+// CheckService asks whether ESA works for the account, without a routine: nil if edge routines are activated. That they are not is a fault of
+// kind Account with CodeServiceNotOpen.
+func (c *Client) CheckService(ctx context.Context) error {
+	const action = "GetErService"
+	return c.call(ctx, action, func(ctx context.Context) error {
+		res, err := c.sdk.GetErServiceWithContext(ctx, &sdk.GetErServiceRequest{}, &dara.RuntimeOptions{})
+		switch {
+		case err != nil:
+			return err
+		case res.Body == nil || res.Body.Status == nil:
+			return unusable("no Status in the answer")
+		case *res.Body.Status != "Running":
+			return &fault.Error{
+				Kind: fault.Account, Code: CodeServiceNotOpen, RequestID: dara.StringValue(res.Body.RequestId), Hint: hintActivate,
+				Message: fmt.Sprintf("edge routines are not activated: the service's status is %s", *res.Body.Status),
+			}
+		}
+		return nil
+	})
+}
+
+// Quota returns how many routines the account may have and has.
+func (c *Client) Quota(ctx context.Context) (limit, used int64, err error) {
+	err = c.call(ctx, "ListUserRoutines", func(ctx context.Context) error {
+		res, err := c.sdk.ListUserRoutinesWithContext(ctx, &sdk.ListUserRoutinesRequest{
+			PageNumber: dara.Int64(1), PageSize: dara.Int64(1),
+		}, &dara.RuntimeOptions{})
+		if err != nil {
+			return err
+		}
+		if res.Body == nil || res.Body.QuotaRoutineNumber == nil || res.Body.UsedRoutineNumber == nil {
+			return unusable("no QuotaRoutineNumber and UsedRoutineNumber in the answer")
+		}
+		limit, used = *res.Body.QuotaRoutineNumber, *res.Body.UsedRoutineNumber
+		return nil
+	})
+	return limit, used, err
+}
+
+func tooManyPages(action string, pages int, what string) error {
+	return &fault.Error{
+		Kind: fault.Internal, Step: action, Code: "TooManyPages", Message: fmt.Sprintf("more than %d pages of %s", pages, what),
+		Hint: "Look for it in the ESA console and report this.",
+	}
+}
