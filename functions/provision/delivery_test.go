@@ -295,7 +295,7 @@ func TestCancelled(t *testing.T) {
 			return l.clock.Now()
 		}
 		l.expect(t, "cancelled", body)
-		same(t, "ESA calls", calls(l.esa.Faults()), []string{getRoutine})
+		same(t, "ESA calls", calls(l.esa.Faults()), []string{listSites, getRoutine})
 	})
 	t.Run("while a worker still runs after ten minutes: it makes no further call, and the row tells what may be left", func(t *testing.T) {
 		l := start(t)
@@ -375,6 +375,6 @@ func TestOrderOfWrites(t *testing.T) {
 		if _, err := l.handle(t, body); err == nil {
 			t.Error("the platform is told of no error")
 		}
-		same(t, "ESA calls", slices.Compact(calls(l.esa.Faults())), []string{getRoutine})
+		same(t, "ESA calls", slices.Compact(calls(l.esa.Faults())), []string{listSites, getRoutine})
 	})
 }

@@ -22,15 +22,16 @@ func TestEveryDocumentedError(t *testing.T) {
 	}
 	atOnce := func(kind string) fate { return fate{dead, dead, kind} }
 	waits := fate{nil, []string{"succeeded"}, "locked"}
+	parks := fate{nil, soon, "account"}
 	for action, codes := range map[string]map[string]fate{
 		createRoutine: {
 			"RoutineAlreadyExist":           given(10, "unavailable"), // nothing is there to adopt: see package provision
 			"InternalOperationError":        given(10, "unavailable"),
 			"ParameterNotExist":             atOnce("invalid"),
-			"ServiceNotOpen":                atOnce("account"),
+			"ServiceNotOpen":                parks,
 			"RoutineNumberExceedQuotaLimit": atOnce("quota"),
 			"DependedByOthers":              given(3, "internal"),
-			"RoutineUserServiceStatusHalt":  atOnce("account"),
+			"RoutineUserServiceStatusHalt":  parks,
 			"InternalException":             given(10, "unavailable"),
 			"InvalidParameter":              atOnce("invalid"),
 			"UserOperationStatusIsLocked":   waits,
@@ -44,7 +45,7 @@ func TestEveryDocumentedError(t *testing.T) {
 			"InternalOperationError":              given(10, "unavailable"),
 			"ParameterAlreadyExist":               atOnce("conflict"),
 			"RelatedRecordNumberExceedQuotaLimit": atOnce("quota"),
-			"RoutineUserServiceStatusHalt":        atOnce("account"),
+			"RoutineUserServiceStatusHalt":        parks,
 			"UserOperationStatusIsLocked":         waits,
 		},
 	} {
@@ -57,9 +58,14 @@ func TestEveryDocumentedError(t *testing.T) {
 				l := start(t)
 				l.refuses(t, action, code, forever)
 				body := message(t, l.accept(t, 1))
-				if want.kind == "locked" {
+				switch want.kind {
+				case "account": // TestFaultsOfTheAccount goes on from there
+					l.expect(t, "again", body)
+					same(t, "lane", l.account(t).Lane(), routine.Parked)
+					return
+				case "locked":
 					l.expectPatience(t, body)
-				} else {
+				default:
 					same(t, "outcomes", l.drain(t, body), want.forever)
 				}
 				row := l.row(t, "job-1")

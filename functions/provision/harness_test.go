@@ -283,6 +283,8 @@ const (
 	createRecord  = "CreateRoutineRelatedRecord"
 	listRecords   = "ListRoutineRelatedRecords"
 	sendMessage   = "SendMessage"
+	listSites     = "ListSites"
+	readAccount   = "GetRow"
 	readRows      = "BatchGetRow"
 	writeRows     = "BatchWriteRow"
 )
