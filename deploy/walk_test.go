@@ -275,9 +275,10 @@ func (p *page) trigger(props map[string]any, trigger any) fcemu.QueueTrigger {
 		Name: fmt.Sprint(at(trigger, "triggerName")), Function: fmt.Sprint(props["functionName"]),
 		Queue:    fmt.Sprint(at(settings, "eventSourceConfig", "eventSourceParameters", "sourceMNSParameters", "QueueName")),
 		Endpoint: p.mns, AccessKeyID: localtest.AccessKeyID, AccessKeySecret: localtest.AccessKeySecret, DeadLetterQueue: letters,
-		BatchSize:       int(number(at(options, "batchWindow", "CountBasedWindow"))),
-		RetryStrategy:   fcemu.RetryStrategy(fmt.Sprint(at(options, "retryStrategy", "PushRetryStrategy"))),
-		ErrorsTolerance: fcemu.Tolerance(fmt.Sprint(at(options, "errorsTolerance"))),
+		CountBasedWindow: int(number(at(options, "batchWindow", "CountBasedWindow"))),
+		TimeBasedWindow:  time.Duration(number(at(options, "batchWindow", "TimeBasedWindow"))) * time.Second,
+		RetryStrategy:    fcemu.RetryStrategy(fmt.Sprint(at(options, "retryStrategy", "PushRetryStrategy"))),
+		ErrorsTolerance:  fcemu.Tolerance(fmt.Sprint(at(options, "errorsTolerance"))),
 	}
 }
 

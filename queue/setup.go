@@ -24,9 +24,9 @@ type Attributes struct {
 const (
 	// retentionSeconds is the longest that MNS keeps messages (limits page of Simple Message Queue).
 	retentionSeconds = 604800
-	// jobLeaseSeconds is above the 300 seconds that an invocation may take, or a job would be delivered again while it is
-	// worked on.
-	jobLeaseSeconds = 600
+	// jobLeaseSeconds is far above the 300 seconds that an invocation may take: the trigger may hold a batch while the one before is worked on,
+	// and a job that becomes visible meanwhile is delivered twice.
+	jobLeaseSeconds = 3600
 	// callbackLeaseSeconds is above the 60 seconds that the function notify may take.
 	callbackLeaseSeconds = 120
 	// deadLeaseSeconds is above the 50 seconds that a run of the janitor may take, or its messages come back while it works on them. Those

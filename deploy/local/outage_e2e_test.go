@@ -30,7 +30,7 @@ func (d *deployment) several(n int) (orders []*order) {
 
 func TestLedgerOutage(t *testing.T) {
 	t.Parallel()
-	d := deploy(t, "-batch", "3")
+	d := deploy(t, "-batch", "3", "-batch-window", "1s")
 	release := d.holdLock()
 	d.several(7)
 	d.busy(stack.FunctionWorker)

@@ -113,7 +113,7 @@ jobs lost   0, duplicated 0 if this test has passed`,
 // given up soon.
 func newSoak(t *testing.T, jobs int) *soak {
 	t.Helper()
-	settings := []string{"-batch", "4"}
+	settings := []string{"-batch", "4", "-batch-window", "1s"}
 	for _, function := range []string{accept, worker, notify, janitor} {
 		for _, setting := range []string{"MNS_TIMEOUT=5s", "TABLESTORE_TIMEOUT=2s", "LOG_LEVEL=warn"} {
 			settings = append(settings, "-env", function+":ROUTINELY_"+setting)

@@ -30,6 +30,7 @@ type host struct {
 	clock       *clock.Manual
 	invocations chan fcemu.Invocation
 	steps       chan fcemu.TriggerEvent
+	received    chan int
 	lines       chan string
 	cancel      context.CancelFunc
 	stopped     chan struct{}
@@ -41,6 +42,7 @@ func start(t *testing.T, config fcemu.Config) *host {
 	h := &host{
 		t: t, clock: clock.NewManual(time.Now()), stopped: make(chan struct{}),
 		invocations: make(chan fcemu.Invocation, 10000), steps: make(chan fcemu.TriggerEvent, 10000), lines: make(chan string, 10000),
+		received: make(chan int, 10000),
 	}
 	config.AccountID, config.Region = "1234567890123456", "cn-hangzhou"
 	if config.Clock == nil {
@@ -48,7 +50,13 @@ func start(t *testing.T, config fcemu.Config) *host {
 	}
 	config.Stdout = &lineWriter{t: t, lines: h.lines}
 	config.OnInvocation = func(i fcemu.Invocation) { h.invocations <- i }
-	config.OnTrigger = func(e fcemu.TriggerEvent) { h.steps <- e }
+	config.OnTrigger = func(e fcemu.TriggerEvent) {
+		if e.Kind == fcemu.Received {
+			h.received <- e.Messages
+			return
+		}
+		h.steps <- e
+	}
 	server, err := fcemu.New(config)
 	if err != nil {
 		t.Fatal(err)

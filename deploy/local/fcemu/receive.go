@@ -15,6 +15,8 @@ const (
 	pollSeconds = 20
 	// receiveLimit is how many messages MNS gives at once.
 	receiveLimit = 16
+	// lookPause is the time between two looks at the queue while a window is open. MNS may miss a message that is there.
+	lookPause = 100 * time.Millisecond
 	// emptyPause keeps polls apart that MNS answers empty at once, as it does over its limit of held polls.
 	emptyPause = 500 * time.Millisecond
 	// releaseLimit bounds giving messages back when the server stops.
@@ -48,28 +50,40 @@ func (t *trigger) receive(ctx context.Context, batches chan<- *lease) {
 // collect waits for a message and fills its batch until the count or the window is reached; nil when none came. A failure inside the
 // window closes it early.
 func (t *trigger) collect(ctx context.Context) (*lease, error) {
-	messages, err := t.poll(ctx, t.config.BatchSize, pollSeconds)
+	limit := t.config.limit()
+	messages, err := t.poll(ctx, limit, pollSeconds)
 	if err != nil || len(messages) == 0 {
 		return nil, err
 	}
-	batch := newLease(t, messages)
-	end := t.server.clock.Now().Add(t.config.BatchWindow)
-	for !batch.full() {
-		left := end.Sub(t.server.clock.Now())
-		if left <= 0 {
-			break
+	batch, window := newLease(t, messages), t.server.after(t.config.TimeBasedWindow)
+	defer window.stop()
+	t.note(TriggerEvent{Kind: Received, Messages: len(messages)}, nil)
+	for over := false; batch.size() < limit; {
+		more, err := t.poll(ctx, limit-batch.size(), 0)
+		switch {
+		case err != nil, over && len(more) == 0:
+			return batch, nil
+		case len(more) > 0:
+			batch.add(more)
+			t.note(TriggerEvent{Kind: Received, Messages: len(more)}, nil)
+		default:
+			over = !t.again(ctx, window)
 		}
-		wait := int(left / time.Second)
-		if wait == 0 && !t.server.sleep(ctx, left, nil) {
-			break
-		}
-		more, err := t.poll(ctx, t.config.BatchSize-batch.size(), wait)
-		if err != nil {
-			break
-		}
-		batch.add(more)
 	}
 	return batch, nil
+}
+
+// again waits for the next look at the queue and reports whether the window is still open.
+func (t *trigger) again(ctx context.Context, window alarm) bool {
+	next := t.server.after(lookPause)
+	defer next.stop()
+	select {
+	case <-next.fired:
+		return true
+	case <-window.fired:
+	case <-ctx.Done():
+	}
+	return false
 }
 
 // poll receives once. An empty answer that came early is followed by a pause.
@@ -95,7 +109,6 @@ type lease struct {
 	// mu also keeps a heartbeat, which replaces receipt handles, and a delete apart.
 	mu       sync.Mutex
 	messages []mnsclient.Message
-	bytes    int
 	ended    bool
 	timer    clock.Timer
 }
@@ -118,7 +131,6 @@ func (l *lease) arm(d time.Duration) { l.timer = l.trigger.server.clock.AfterFun
 func (l *lease) hold(messages []mnsclient.Message) {
 	for _, m := range messages {
 		l.messages = append(l.messages, m)
-		l.bytes += len(m.Body)
 	}
 }
 
@@ -126,12 +138,6 @@ func (l *lease) add(messages []mnsclient.Message) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.hold(messages)
-}
-
-func (l *lease) full() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.messages) >= l.trigger.config.BatchSize || l.bytes >= batchBytes
 }
 
 func (l *lease) size() int {

@@ -17,7 +17,7 @@ type TriggerMode string
 
 // The modes.
 const (
-	// EventStreaming pushes arrays of up to BatchSize events, also for one event.
+	// EventStreaming pushes arrays of up to CountBasedWindow events, also for one event.
 	EventStreaming TriggerMode = "event-streaming"
 	// EventDriven pushes one event as an object.
 	EventDriven TriggerMode = "event-driven"
@@ -61,8 +61,6 @@ const (
 const (
 	maxBatch  = 10000
 	maxWindow = 15 * time.Second
-	// batchBytes closes a batch early, so that its event stays below 32 MB however much JSON adds to the bodies.
-	batchBytes = 4 << 20
 	// triggerTimeout caps the timeout of invocations. (FC trigger documentation: 5 minutes in both modes.)
 	triggerTimeout = 5 * time.Minute
 	defaultLease   = 10 * time.Second
@@ -85,11 +83,12 @@ type QueueTrigger struct {
 	// Base64Decode decodes message bodies that are standard base64 and passes others. The platform's IsBase64Decode is true unless
 	// it is set; here it is false unless it is set.
 	Base64Decode bool
-	// BatchSize is the most messages in one event, 1 to 10000; 0 means 1. EventDriven allows 1 only.
-	BatchSize int
-	// BatchWindow is how long a batch is filled after its first message, whole seconds up to 15; 0 delivers what one receive brought,
-	// at most 16 messages.
-	BatchWindow time.Duration
+	// CountBasedWindow is the most messages in one event, 1 to 10000; 0 means 1.
+	CountBasedWindow int
+	// TimeBasedWindow is how long a message waits for others, whole seconds up to 15. From 1 s on an event is sent as soon as it has
+	// CountBasedWindow messages, or when its first message has waited so long. 0 is documented as real-time delivery, with which a
+	// batch may never form. So with 0 each event has one message, whatever the count: a design must not rely on more.
+	TimeBasedWindow time.Duration
 	// RetryStrategy defaults to BackoffRetry, ErrorsTolerance to TolerateNone, as on the platform.
 	RetryStrategy   RetryStrategy
 	ErrorsTolerance Tolerance
@@ -105,6 +104,8 @@ type TriggerEventKind string
 
 // The steps.
 const (
+	// Received: messages have joined the next event.
+	Received TriggerEventKind = "received"
 	// Deleted: the function answered and the messages are gone from the queue.
 	Deleted TriggerEventKind = "deleted"
 	// Retrying: the function failed; the next attempt follows after Delay.
@@ -171,7 +172,7 @@ type trigger struct {
 func newTrigger(s *Server, c QueueTrigger) (*trigger, error) {
 	c.Mode, c.Shape = cmp.Or(c.Mode, EventStreaming), cmp.Or(c.Shape, CloudEventObjects)
 	c.RetryStrategy, c.ErrorsTolerance = cmp.Or(c.RetryStrategy, BackoffRetry), cmp.Or(c.ErrorsTolerance, TolerateNone)
-	c.BatchSize, c.Lease = cmp.Or(c.BatchSize, 1), cmp.Or(c.Lease, defaultLease)
+	c.CountBasedWindow, c.Lease = cmp.Or(c.CountBasedWindow, 1), cmp.Or(c.Lease, defaultLease)
 	if err := c.check(); err != nil {
 		return nil, err
 	}
@@ -200,11 +201,11 @@ func (c QueueTrigger) check() error {
 		return fmt.Errorf("retry strategy %q: want %s or %s", c.RetryStrategy, BackoffRetry, ExponentialDecayRetry)
 	case !slices.Contains([]Tolerance{TolerateAll, TolerateNone}, c.ErrorsTolerance):
 		return fmt.Errorf("errors tolerance %q: want %s or %s", c.ErrorsTolerance, TolerateAll, TolerateNone)
-	case c.BatchSize < 1 || c.BatchSize > maxBatch:
-		return fmt.Errorf("batch size %d: want 1 to %d", c.BatchSize, maxBatch)
-	case c.BatchWindow < 0 || c.BatchWindow > maxWindow || c.BatchWindow%time.Second != 0:
-		return fmt.Errorf("batch window %v: want whole seconds up to %v", c.BatchWindow, maxWindow)
-	case c.Mode == EventDriven && (c.BatchSize > 1 || c.BatchWindow > 0 || c.Shape == CloudEventStrings):
+	case c.CountBasedWindow < 1 || c.CountBasedWindow > maxBatch:
+		return fmt.Errorf("count based window %d: want 1 to %d", c.CountBasedWindow, maxBatch)
+	case c.TimeBasedWindow < 0 || c.TimeBasedWindow > maxWindow || c.TimeBasedWindow%time.Second != 0:
+		return fmt.Errorf("time based window %v: want whole seconds up to %v", c.TimeBasedWindow, maxWindow)
+	case c.Mode == EventDriven && (c.CountBasedWindow > 1 || c.TimeBasedWindow > 0 || c.Shape == CloudEventStrings):
 		return fmt.Errorf("mode %s pushes single objects: no batch, no window, no %s", EventDriven, CloudEventStrings)
 	case c.Lease < 3*time.Second || c.Lease > 12*time.Hour || c.Lease%time.Second != 0:
 		return fmt.Errorf("lease %v: want whole seconds from 3s to 12h", c.Lease)
@@ -214,6 +215,14 @@ func (c QueueTrigger) check() error {
 		return errors.Join(mnsclient.CheckQueueName(c.Queue), mnsclient.CheckQueueName(c.DeadLetterQueue))
 	}
 	return mnsclient.CheckQueueName(c.Queue)
+}
+
+// limit is how many messages an event has at most.
+func (c QueueTrigger) limit() int {
+	if c.TimeBasedWindow == 0 {
+		return 1
+	}
+	return c.CountBasedWindow
 }
 
 // Triggers returns the queue triggers in the order of the configuration.

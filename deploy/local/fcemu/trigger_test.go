@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -23,11 +22,12 @@ type triggered struct {
 	mns *queues
 }
 
-func trigger(t *testing.T, change func(*fcemu.QueueTrigger)) *triggered {
+func trigger(t *testing.T, change func(*fcemu.QueueTrigger), bodies ...string) *triggered {
 	t.Helper()
 	c := clock.NewManual(time.Now())
 	q, g := newQueues(t, c, t.TempDir(), "127.0.0.1:0"), newGate(t)
 	q.create("jobs", "dead")
+	q.send("jobs", bodies...)
 	f := gated("work", g)
 	f.Timeout, f.MaxInstances, f.IdleTimeout = time.Hour, 1, 24*time.Hour
 	config := fcemu.QueueTrigger{
@@ -52,9 +52,9 @@ func TestQueueTriggerEvents(t *testing.T) {
 		messages int
 		strings  bool
 	}{
-		"pushes an array of objects": {func(q *fcemu.QueueTrigger) { q.BatchSize = 2 }, "batch-objects", 2, false},
+		"pushes an array of objects": {func(q *fcemu.QueueTrigger) { q.CountBasedWindow, q.TimeBasedWindow = 2, time.Second }, "batch-objects", 2, false},
 		"pushes an array of strings": {func(q *fcemu.QueueTrigger) {
-			q.BatchSize, q.Shape = 2, fcemu.CloudEventStrings
+			q.CountBasedWindow, q.TimeBasedWindow, q.Shape = 2, time.Second, fcemu.CloudEventStrings
 		}, "batch-strings", 2, true},
 		"pushes single objects": {func(q *fcemu.QueueTrigger) { q.Mode = fcemu.EventDriven }, "single", 1, false},
 		"pushes single raw data": {func(q *fcemu.QueueTrigger) {
@@ -153,25 +153,6 @@ func TestQueueTrigger(t *testing.T) {
 		s.step(fcemu.Deleted)
 		if got := s.Triggers()[0]; got.Received != 1 || got.Deleted != 1 || got.State != "running" {
 			t.Errorf("status: %+v", got)
-		}
-	})
-
-	t.Run("fills a batch up to its count", func(t *testing.T) {
-		s := trigger(t, func(q *fcemu.QueueTrigger) { q.BatchSize, q.BatchWindow, q.Shape = 20, 15*time.Second, fcemu.RawData })
-		for i := range 20 {
-			s.mns.send("jobs", strconv.Itoa(i))
-		}
-		v := s.next()
-		var batch []struct{ MessageBody string }
-		if err := json.Unmarshal([]byte(v.Event), &batch); err != nil || len(batch) != 20 {
-			t.Errorf("%d messages (%v), want 20", len(batch), err)
-		}
-		v.say("return null")
-		if got := s.step(fcemu.Deleted); got.Messages != 20 {
-			t.Errorf("deleted %d, want 20", got.Messages)
-		}
-		if left := s.mns.bodies("jobs"); len(left) > 0 {
-			t.Errorf("left: %v", left)
 		}
 	})
 
@@ -357,6 +338,89 @@ func TestQueueTrigger(t *testing.T) {
 		c.Advance(5 * time.Second)
 		g.next().say("return null")
 		h.step(fcemu.Deleted)
+	})
+}
+
+// window makes a trigger with these windows on a queue that has messages.
+func window(t *testing.T, count int, wait time.Duration, bodies ...string) *triggered {
+	t.Helper()
+	return trigger(t, func(q *fcemu.QueueTrigger) { q.CountBasedWindow, q.TimeBasedWindow = count, wait }, bodies...)
+}
+
+// await waits until the trigger has received n messages.
+func (s *triggered) await(n int) {
+	s.host.t.Helper()
+	for n > 0 {
+		n -= wait(s.host.t, s.received, "messages")
+	}
+}
+
+// bodies are those of the event's messages.
+func (v *visitor) bodies(t *testing.T) []string {
+	t.Helper()
+	var event []struct{ Data struct{ MessageBody string } }
+	if err := json.Unmarshal([]byte(v.Event), &event); err != nil {
+		t.Fatal(err)
+	}
+	list := make([]string, 0, len(event))
+	for _, e := range event {
+		list = append(list, e.Data.MessageBody)
+	}
+	return list
+}
+
+func TestWindows(t *testing.T) {
+	t.Run("of 0 s give each event one message, whatever the count and the backlog", func(t *testing.T) {
+		s := window(t, 10, 0, "a", "b", "c")
+		for _, want := range []string{"a", "b", "c"} {
+			v := s.next()
+			if diff := cmp.Diff([]string{want}, v.bodies(t)); diff != "" {
+				t.Errorf("event (-want +got):\n%s", diff)
+			}
+			v.say("return null")
+			s.step(fcemu.Deleted)
+		}
+	})
+
+	t.Run("send a backlog in full events at once, and what is left after the time", func(t *testing.T) {
+		s := window(t, 20, 15*time.Second, strings.Split(strings.Repeat("a", 40)+"b", "")...)
+		for range 2 {
+			v := s.next()
+			if got := v.bodies(t); len(got) != 20 {
+				t.Errorf("got %d messages, want 20", len(got))
+			}
+			v.say("return null")
+			if got := s.step(fcemu.Deleted); got.Messages != 20 {
+				t.Errorf("deleted %d, want 20", got.Messages)
+			}
+		}
+		s.await(41)
+		s.clock.Advance(15 * time.Second)
+		if diff := cmp.Diff([]string{"b"}, s.next().bodies(t)); diff != "" {
+			t.Errorf("event (-want +got):\n%s", diff)
+		}
+	})
+
+	t.Run("keep a message until the time is over, and add those that come meanwhile", func(t *testing.T) {
+		s := window(t, 3, 2*time.Second, "a")
+		s.await(1)
+		s.clock.Advance(1999 * time.Millisecond)
+		s.mns.send("jobs", "b")
+		s.clock.Advance(time.Millisecond)
+		v := s.next()
+		if diff := cmp.Diff([]string{"a", "b"}, v.bodies(t)); diff != "" {
+			t.Errorf("event (-want +got):\n%s", diff)
+		}
+	})
+
+	t.Run("are filled while the function works, one event ahead", func(t *testing.T) {
+		s := window(t, 2, 15*time.Second, "a", "b", "c", "d")
+		first := s.next()
+		s.await(4)
+		first.say("return null")
+		if diff := cmp.Diff([]string{"c", "d"}, s.next().bodies(t)); diff != "" {
+			t.Errorf("event (-want +got):\n%s", diff)
+		}
 	})
 }
 

@@ -23,19 +23,19 @@ func (s *Stack) functions() fcemu.Config {
 		},
 		Timers: []fcemu.TimerTrigger{{Name: "every-minute", Function: FunctionJanitor, Schedule: janitorSchedule}},
 		Triggers: []fcemu.QueueTrigger{
-			s.trigger("jobs", FunctionWorker, Queue, max(s.cfg.BatchSize, 1)),
-			s.trigger("callbacks", FunctionNotify, CallbackQueue, callbackBatch),
+			s.trigger("jobs", FunctionWorker, Queue, cmp.Or(s.cfg.BatchSize, jobBatch), cmp.Or(s.cfg.BatchWindow, jobWindow)),
+			s.trigger("callbacks", FunctionNotify, CallbackQueue, callbackBatch, callbackWindow),
 		},
 		Stdout: s.cfg.Output, Logger: s.cfg.Logger, OnInvocation: s.cfg.OnInvocation,
 	}
 }
 
 // trigger delivers the messages of a queue to a function.
-func (s *Stack) trigger(name, function, queue string, batch int) fcemu.QueueTrigger {
+func (s *Stack) trigger(name, function, queue string, batch int, window time.Duration) fcemu.QueueTrigger {
 	return fcemu.QueueTrigger{
 		Name: name, Function: function, Queue: queue, DeadLetterQueue: DeadLetterQueue,
 		Endpoint: s.MNSURL(), AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret,
-		Mode: fcemu.EventStreaming, BatchSize: batch,
+		Mode: fcemu.EventStreaming, CountBasedWindow: batch, TimeBasedWindow: window,
 		RetryStrategy: fcemu.ExponentialDecayRetry, ErrorsTolerance: fcemu.TolerateAll,
 	}
 }

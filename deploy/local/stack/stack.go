@@ -57,8 +57,9 @@ const (
 	notifyTimeout     = 60 * time.Second
 	janitorTimeout    = 50 * time.Second
 	janitorSchedule   = "@every 1m"
-	// callbackBatch is how many callbacks one invocation may get.
-	callbackBatch = 10
+	// jobBatch and callbackBatch are how many messages one invocation may get, jobWindow and callbackWindow how long one waits for others.
+	jobBatch, jobWindow           = 10, time.Second
+	callbackBatch, callbackWindow = 10, time.Duration(0)
 	// acceptInstances and notifyInstances are how many instances may run at once.
 	acceptInstances = 4
 	notifyInstances = 2
@@ -91,8 +92,9 @@ type Config struct {
 	ESALatency time.Duration
 	// RoutineQuota and RecordQuota are ESA's; 0 means what the data directory has, or ESA's defaults.
 	RoutineQuota, RecordQuota int
-	// BatchSize is the trigger's CountBasedWindow; 0 means 1.
-	BatchSize int
+	// BatchSize is how many jobs one invocation may get, BatchWindow how long a job waits for others, whole seconds; 0 means 10 and 1 s.
+	BatchSize   int
+	BatchWindow time.Duration
 	// Auth says who may call accept; empty means everybody.
 	Auth string
 	// CallbackSecrets sign callbacks, as ROUTINELY_CALLBACK_SECRETS has them; empty means one of the stack's own, which Dir keeps.
