@@ -171,13 +171,16 @@ func TestWordsOfTheAPI(t *testing.T) {
 
 func TestLimits(t *testing.T) {
 	trigger := list(properties(t, read(t, "s.yaml"), account).provision["triggers"])[0]
-	jobs := number(at(trigger, "triggerConfig", "runOptions", "batchWindow", "CountBasedWindow"))
+	jobs, err := strconv.ParseInt(fmt.Sprint(at(trigger, "triggerConfig", "runOptions", "batchWindow", "CountBasedWindow")), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
 	// In the order of the page's rows.
 	want := []int64{
 		routine.MaxName, routine.MaxCallbackURL, queue.MaxEnvelopeBytes, queue.MaxMessageBytes, api.MaxBatchBytes, queue.MaxMessageBytes,
 		api.MaxBatch, api.MaxIDs, api.MaxReason, numberOf(t, "functions/accept", "maxKey"), ledger.MaxPage,
 		numberOf(t, "functions/accept", "maxWait") / int64(time.Second), numberOf(t, "functions/accept", "maxWaits"),
-		int64(jobs), numberOf(t, "functions/provision", "maxBegins"), int64(callback.MaxAttempts),
+		jobs, numberOf(t, "functions/provision", "maxBegins"), int64(callback.MaxAttempts),
 		numberOf(t, "functions/janitor", "silence") / int64(time.Hour),
 		int64(queue.JobQueueAttributes().VisibilityTimeout), int64(queue.JobQueueAttributes().MessageRetentionPeriod),
 	}
