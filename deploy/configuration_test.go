@@ -2,6 +2,8 @@ package deploy_test
 
 import (
 	"fmt"
+	"go/constant"
+	"go/types"
 	"maps"
 	"slices"
 	"strings"
@@ -180,7 +182,18 @@ func seconds(props map[string]any) time.Duration {
 // acceptWait is how long accept lets a caller wait at most, the time to answer included.
 func acceptWait(t *testing.T) time.Duration {
 	t.Helper()
-	return time.Duration(numberOf(t, "functions/accept", "maxWait") + numberOf(t, "functions/accept", "answerTime"))
+	const command = "functions/accept/main"
+	scope := loadProgram(t, command).packages[module+"functions/accept"].Scope()
+	var sum time.Duration
+	for _, name := range []string{"maxWait", "answerTime"} {
+		found, ok := scope.Lookup(name).(*types.Const)
+		if !ok {
+			t.Fatalf("%s has no constant %s", command, name)
+		}
+		nanoseconds, _ := constant.Int64Val(found.Val())
+		sum += time.Duration(nanoseconds)
+	}
+	return sum
 }
 
 // interfaceMethods returns the HTTP methods of accept's interface. HEAD works wherever GET does.

@@ -49,7 +49,7 @@ func (a Access) settings(endpoint string, w *wire) (*openapiutil.Config, error) 
 	}, nil
 }
 
-// general returns a client for the APIs without an SDK: it signs calls that are built here.
+// general returns a client for the APIs that have no SDK of their own at hand: it signs calls that are put together here.
 func (a Access) general(endpoint string, w *wire) (*openapi.Client, error) {
 	settings, err := a.settings(endpoint, w)
 	if err != nil {
