@@ -16,31 +16,40 @@ import (
 // callbackGrace is how long the janitor leaves a callback to the worker that is about to send it.
 const callbackGrace = 30 * time.Second
 
-// carryOut decides about an attempt and carries that out.
-func (t *task) carryOut(result routine.Result, a attempt) (entry, error) {
+// conclude decides about an attempt.
+func (t *task) conclude(result routine.Result, a attempt) conclusion {
 	now := t.Now()
 	a.number, a.age = t.row.Attempt, t.row.Age(now, t.account.StoppedFor(now))
 	switch d := decide(t.Policy, a, t.Draw()); d.do {
 	case succeed:
-		t.line.Outcome, t.line.Result = succeeded, &result
-		progress := t.row.Progress
-		return t.end(anybodys, func(r *ledger.Row) { r.Succeed(result, progress, t.Now(), t.callbackDue()) })
+		return t.succeed(result)
 	case giveUp:
 		return t.giveUp(a.failure, d.reason)
 	default:
-		return t.handOver(a.failure, d)
+		return func() (entry, error) { return t.handOver(a.failure, d) }
+	}
+}
+
+// succeed ends the job with its result.
+func (t *task) succeed(result routine.Result) conclusion {
+	t.line.Outcome, t.line.Result = succeeded, &result
+	progress := t.row.Progress
+	return func() (entry, error) {
+		return t.end(anybodys, func(r *ledger.Row) { r.Succeed(result, progress, t.Now(), t.callbackDue()) })
 	}
 }
 
 func (t *task) callbackDue() time.Time { return t.Now().Add(callbackGrace) }
 
 // giveUp makes a dead letter of the job.
-func (t *task) giveUp(failure *fault.Error, reason string) (entry, error) {
+func (t *task) giveUp(failure *fault.Error, reason string) conclusion {
 	last := ledger.NewAttempt(t.row.Attempt, t.Now(), failure)
 	t.line.blame(last)
 	t.line.Outcome = deadLettered
 	progress := t.row.Progress
-	return t.end(mine, func(r *ledger.Row) { r.Die(last, reason, ledger.Worker, progress, t.callbackDue()) })
+	return func() (entry, error) {
+		return t.end(mine, func(r *ledger.Row) { r.Die(last, reason, ledger.Worker, progress, t.callbackDue()) })
+	}
 }
 
 // end writes the job's end and tells whoever wants to know.
@@ -109,11 +118,13 @@ func (t *task) repeat() (entry, error) {
 }
 
 // file makes a dead letter of a message that cannot be carried out.
-func (t *task) file(id string, failure *fault.Error, reason string) (entry, error) {
+func (t *task) file(id string, failure *fault.Error, reason string) conclusion {
 	row := dispatch.DeadLetter(id, t.d, failure, reason, ledger.Worker, t.Now().UTC())
 	t.line.JobID, t.line.Outcome = id, deadLettered
 	t.line.blame(*row.Last)
-	return t.line, t.patiently(t.reserve, func() error { return t.Ledger.Create(t.reserve, row)[0].Err })
+	return func() (entry, error) {
+		return t.line, t.patiently(t.reserve, func() error { return t.Ledger.Create(t.reserve, row)[0].Err })
+	}
 }
 
 // unreadable is why a message of the job queue holds no job that can be run; nil if it does.

@@ -16,9 +16,12 @@ import (
 // maxBegins is how often a delivery may be begun without being settled.
 const maxBegins = 10
 
-// deliver is the life of one delivery: find its job, run it unless it is over, decide, carry out. With stopped, the job is not run but handed
-// back because of that.
-func (l *lane) deliver(d queue.Delivery, stopped *fault.Error) (entry, error) {
+// conclusion writes down what became of a delivery and sends what follows from it. It asks nothing of ESA.
+type conclusion func() (entry, error)
+
+// deliver finds a delivery's job, runs it unless it is over, and decides about it. With stopped, the job is not run but handed back because of
+// that.
+func (l *lane) deliver(d queue.Delivery, stopped *fault.Error) conclusion {
 	if d.Bare && d.Err == nil { // accept has held every other request to that
 		d.Err = callback.CheckRequest(d.Envelope.Request, l.Receivers)
 	}
@@ -33,16 +36,16 @@ func (l *lane) deliver(d queue.Delivery, stopped *fault.Error) (entry, error) {
 	case fault.HasCode(err, ledger.CodeUnknownJob):
 		return t.file(d.Envelope.JobID, dispatch.UnknownJob(d), "the job is not in the ledger")
 	case err != nil:
-		return t.line, err
+		return t.unsettled(err)
 	case !row.StandsFor(d.Envelope.Request):
 		return t.file(queue.UnreadableJobID(d), dispatch.KeyReused(d), "the job's id stands for another request")
 	}
 	t.row, t.line.Attempt = row, row.Attempt
 	switch e := d.Envelope; row.Standing(e.Round, e.Number) {
 	case ledger.Over, ledger.Passed:
-		return t.repeat()
+		return t.repeat
 	case ledger.Ahead:
-		return t.line, ahead(d)
+		return t.unsettled(ahead(d))
 	case ledger.Ours:
 	}
 	t.row.Progress = row.Known()
@@ -53,7 +56,7 @@ func (l *lane) deliver(d queue.Delivery, stopped *fault.Error) (entry, error) {
 		return t.giveUp(killsWorker(row.Begins), "begun again and again, and never settled")
 	}
 	if stopped != nil {
-		return t.carryOut(routine.Result{}, attempt{failure: stopped, lane: l.account.Lane(), found: true})
+		return t.conclude(routine.Result{}, attempt{failure: stopped, lane: l.account.Lane(), found: true})
 	}
 	return t.attempt()
 }
@@ -61,8 +64,7 @@ func (l *lane) deliver(d queue.Delivery, stopped *fault.Error) (entry, error) {
 // find returns the job's row. A bare request gets one first, if its caller may make it.
 func (l *lane) find(d queue.Delivery) (row ledger.Row, err error) {
 	id := d.Envelope.JobID
-	known, read := l.rows[id]
-	if read && known.Err == nil {
+	if known, read := l.rows[id]; read && known.Err == nil {
 		return known.Row, nil
 	}
 	err = l.patiently(l.reserve, func() error {
@@ -104,21 +106,26 @@ type task struct {
 	lost   error
 }
 
-// attempt runs the job and carries out what is decided about it.
-func (t *task) attempt() (entry, error) {
+// unsettled is the conclusion of a delivery of which the ledger took nothing.
+func (t *task) unsettled(err error) conclusion {
+	return func() (entry, error) { return t.line, err }
+}
+
+// attempt runs the job and decides about it.
+func (t *task) attempt() conclusion {
 	found := t.account.Park != nil
 	result, err := t.run()
 	switch {
 	case t.passed:
-		return t.repeat()
+		return t.repeat
 	case t.lost != nil:
-		return t.line, t.lost
+		return t.unsettled(t.lost)
 	}
 	failure := t.judge(fault.From(err))
 	if failure == nil || failure.RequestID != "" { // ESA has answered
 		t.row.Answered(t.Now(), t.account.StoppedFor(t.Now()))
 	}
-	return t.carryOut(result, attempt{failure: failure, lane: t.account.Lane(), found: found})
+	return t.conclude(result, attempt{failure: failure, lane: t.account.Lane(), found: found})
 }
 
 // run performs the job, waiting in place for the account lock as long as the invocation has time and the process shall live: the

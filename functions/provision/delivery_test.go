@@ -2,6 +2,7 @@ package provision_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -21,25 +22,32 @@ func TestBatch(t *testing.T) {
 		for n := range 10 {
 			batch = append(batch, message(t, l.accept(t, n)))
 		}
-		// A job takes four writes: its begin, the index rows of its end, its end, and the delete of index rows.
 		inject(t, l.ots.Faults(), faults.Rule{
-			Action: writeRows, Skip: 6*4 + 2, Fault: faults.Fault{Answer: faults.Error, Code: "OTSParameterInvalid"},
+			Action: writeRows, Skip: 20, Times: 3, Fault: faults.Fault{Answer: faults.Error, Code: "OTSParameterInvalid"},
 		})
 		report, err := l.handle(t, batch...)
 		if err == nil {
 			t.Error("the platform is told of no error")
 		}
-		want := times(10, "succeeded")
-		want[6] = "not-settled"
-		same(t, "outcomes", outcomes(report), want)
-		if line := report.Messages[6]; line.Code != "OTSParameterInvalid" || line.Hint == "" || line.Error == "" || line.ESARequestID != "" {
-			t.Errorf("got %+v", line)
+		again, broken := times(10, "duplicate"), map[string]bool{}
+		for i, line := range report.Messages {
+			if line.Outcome == "not-settled" {
+				again[i], broken[fmt.Sprintf("pr-%d", i)] = "succeeded", true
+				if line.Code != "OTSParameterInvalid" || line.Hint == "" || line.Error == "" || line.ESARequestID != "" {
+					t.Errorf("got %+v", line)
+				}
+			}
+		}
+		if len(broken) == 0 || len(broken) > 3 {
+			t.Errorf("not settled: %v", broken)
 		}
 		l.esa.Faults().Reset()
-		want = times(10, "duplicate")
-		want[6] = "succeeded"
-		same(t, "outcomes the second time", l.invoke(t, batch...), want)
-		same(t, "ESA calls the second time", calls(l.esa.Faults()), []string{getRoutine, listRecords})
+		same(t, "outcomes the second time", l.invoke(t, batch...), again)
+		for _, call := range l.esa.Faults().Calls() {
+			if name := call.Params["Name"]; name != "" && !broken[name] {
+				t.Errorf("the second time %s of %s", call.Action, name)
+			}
+		}
 		l.holds(t, 10, 10)
 	})
 	t.Run("settles each message by itself", func(t *testing.T) {

@@ -91,11 +91,11 @@ func (w *Worker) Handle(ctx context.Context, event json.RawMessage) (Report, err
 	return l.settle(w.Queue.Keys().Decode(event, w.Now().UTC()))
 }
 
-// settle settles the deliveries of an event.
+// settle settles the deliveries of an event. What became of one is written down while the next one runs: the lane does not wait for the ledger.
 func (l *lane) settle(deliveries []queue.Delivery) (Report, error) {
 	var out Report
 	var failed []error
-	tell := func(line entry, err error) {
+	report := func(line entry, err error) {
 		if err != nil {
 			line.unsettled(fault.From(err))
 		}
@@ -106,46 +106,64 @@ func (l *lane) settle(deliveries []queue.Delivery) (Report, error) {
 	if down != nil {
 		failed = append(failed, down)
 	}
-	var stopped *fault.Error
-	for ; len(deliveries) > 0 && down == nil; deliveries = deliveries[1:] {
-		if stopped = l.stopped(); stopped != nil {
-			break
-		}
-		l.chooseProbe(deliveries)
-		line, err := l.deliver(deliveries[0], nil)
-		delete(l.rows, deliveries[0].Envelope.JobID) // a copy of the message reads it anew
-		if tell(line, err); err != nil {
+	tell := func(line entry, err error) {
+		if report(line, err); err != nil {
 			failed = append(failed, err)
 		}
 		if fault.HasKind(err, fault.Unavailable) { // the others would only wait for the ledger too
 			down = err
 		}
 	}
-	switch {
-	case down != nil:
-		for _, d := range deliveries {
-			tell(newEntry(d), down)
+	var stopped *fault.Error
+	wait := func() {} // for what is written down
+	for ; len(deliveries) > 0 && down == nil; deliveries = deliveries[1:] {
+		if stopped = l.stopped(); stopped != nil {
+			break
 		}
-	default:
-		failed = append(failed, l.handBack(deliveries, stopped, tell)...)
+		l.chooseProbe(deliveries)
+		if _, read := l.rows[deliveries[0].Envelope.JobID]; !read { // perhaps a copy of the one before
+			wait()
+		}
+		conclude := l.deliver(deliveries[0], nil)
+		delete(l.rows, deliveries[0].Envelope.JobID)
+		wait()
+		wait = inBackground(conclude, tell)
+	}
+	wait()
+	if down == nil {
+		l.handBack(deliveries, stopped, tell)
+	} else {
+		for _, d := range deliveries {
+			report(newEntry(d), down)
+		}
 	}
 	l.leave()
 	return out, errors.Join(failed...)
 }
 
-// handBack hands back deliveries that are not begun because of the fault given, all at once: each of them may have to wait for MNS and the
-// ledger, and all have the same reserve.
-func (l *lane) handBack(deliveries []queue.Delivery, stopped *fault.Error, tell func(entry, error)) (failed []error) {
-	lines, errs := make([]entry, len(deliveries)), make([]error, len(deliveries))
-	var all sync.WaitGroup
+// inBackground carries out a conclusion. wait waits for it and tells what came of it, the first time that it is called.
+func inBackground(conclude conclusion, tell func(entry, error)) (wait func()) {
+	var line entry
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		line, err = conclude()
+	}()
+	return sync.OnceFunc(func() {
+		<-done
+		tell(line, err)
+	})
+}
+
+// handBack hands back deliveries that are not begun, because of the fault given, all at once: each may have to wait for MNS and for the ledger,
+// and all have the same reserve.
+func (l *lane) handBack(deliveries []queue.Delivery, stopped *fault.Error, tell func(entry, error)) {
+	waits := make([]func(), len(deliveries))
 	for i, d := range deliveries {
-		all.Go(func() { lines[i], errs[i] = l.deliver(d, stopped) })
+		waits[i] = inBackground(func() (entry, error) { return l.deliver(d, stopped)() }, tell)
 	}
-	all.Wait()
-	for i, line := range lines {
-		if tell(line, errs[i]); errs[i] != nil {
-			failed = append(failed, errs[i])
-		}
+	for _, wait := range waits {
+		wait()
 	}
-	return failed
 }

@@ -35,14 +35,14 @@ func BenchmarkBatch(b *testing.B) {
 		for range batchRounds {
 			began := time.Now()
 			for range batchSingles {
-				if _, err := d.post(next); err != nil {
+				if _, err := d.post(wishNumber(next)); err != nil {
 					b.Fatal(err)
 				}
 				next++
 			}
 			alone = append(alone, batchSingles/time.Since(began).Seconds())
 			began = time.Now()
-			if _, err := d.submit(batchSingles * 2); err != nil {
+			if _, err := d.submit(wishes(batchSingles * 2)); err != nil {
 				b.Fatal(err)
 			}
 			together = append(together, batchSingles*2/time.Since(began).Seconds())

@@ -102,16 +102,16 @@ func (d *deployment) note(i fcemu.Invocation) {
 }
 
 // submit posts the jobs over HTTP, as fast as accept takes them, and returns their ids.
-func (d *deployment) submit(jobs int) ([]string, error) {
-	ids := make([]string, jobs)
+func (d *deployment) submit(wishes []wish) ([]string, error) {
+	ids := make([]string, len(wishes))
 	failures := make(chan error, submitters)
 	var next atomic.Int64
 	var running sync.WaitGroup
 	for range submitters {
 		running.Go(func() {
-			for i := int(next.Add(1)) - 1; i < jobs; i = int(next.Add(1)) - 1 {
+			for i := int(next.Add(1)) - 1; i < len(wishes); i = int(next.Add(1)) - 1 {
 				var err error
-				if ids[i], err = d.post(i); err != nil {
+				if ids[i], err = d.post(wishes[i]); err != nil {
 					failures <- err
 					return
 				}
@@ -127,9 +127,8 @@ func (d *deployment) submit(jobs int) ([]string, error) {
 	}
 }
 
-// post asks for routine number i and returns the job's id.
-func (d *deployment) post(i int) (string, error) {
-	w := wishNumber(i)
+// post asks for a routine and returns the job's id.
+func (d *deployment) post(w wish) (string, error) {
 	body := fmt.Sprintf(`{"name":%q,"siteId":%d,"recordName":%q}`, w.name, stack.SiteID, w.record)
 	res, err := d.http.Post(d.HTTPURL()+"/v1/routines", "application/json", strings.NewReader(body))
 	if err != nil {
@@ -142,7 +141,7 @@ func (d *deployment) post(i int) (string, error) {
 	}
 	var job struct{ ID string }
 	if err := json.Unmarshal(answer, &job); err != nil || res.StatusCode != http.StatusAccepted {
-		return "", fmt.Errorf("job %d: HTTP %d: %s", i, res.StatusCode, answer)
+		return "", fmt.Errorf("%+v: HTTP %d: %s", w, res.StatusCode, answer)
 	}
 	return job.ID, nil
 }
@@ -167,7 +166,7 @@ func (d *deployment) await(b *testing.B, n int) time.Time {
 }
 
 // check stops the benchmark if a job was lost on the way: accepted, but not done, or not to be found in ESA.
-func (d *deployment) check(b *testing.B, ids []string) {
+func (d *deployment) check(b *testing.B, ids []string, wishes []wish) {
 	b.Helper()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -179,5 +178,5 @@ func (d *deployment) check(b *testing.B, ids []string) {
 	for _, outcome := range d.odd {
 		b.Logf("other outcome: %s", outcome)
 	}
-	checkESA(b, d.ESA(), len(ids))
+	checkESA(b, d.ESA(), wishes)
 }

@@ -28,7 +28,7 @@ func BenchmarkMemory(b *testing.B) {
 		submitted := make(chan error, 1)
 		go func() {
 			var err error
-			ids, err = d.submit(memoryJobs)
+			ids, err = d.submit(wishes(memoryJobs))
 			submitted <- err
 		}()
 		d.await(b, earlyJobs)
@@ -38,7 +38,7 @@ func BenchmarkMemory(b *testing.B) {
 		if err := <-submitted; err != nil {
 			b.Fatal(err)
 		}
-		d.check(b, ids)
+		d.check(b, ids, wishes(memoryJobs))
 		if pid != later {
 			b.Fatalf("the worker was replaced: process %d, then %d", pid, later)
 		}

@@ -58,7 +58,7 @@ func runCallers(b *testing.B, callers int) effort {
 		b.Fatal(err)
 	default:
 	}
-	checkESA(b, server, laneJobs)
+	checkESA(b, server, routines())
 	writes, refusals := traffic(server)
 	return effort{makespan: ended.Sub(began), writes: writes, refusals: refusals}
 }

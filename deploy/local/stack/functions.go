@@ -23,7 +23,7 @@ func (s *Stack) functions() fcemu.Config {
 		},
 		Timers: []fcemu.TimerTrigger{{Name: "every-minute", Function: FunctionJanitor, Schedule: janitorSchedule}},
 		Triggers: []fcemu.QueueTrigger{
-			s.trigger("jobs", FunctionWorker, Queue, cmp.Or(s.cfg.BatchSize, jobBatch), cmp.Or(s.cfg.BatchWindow, jobWindow)),
+			s.trigger("jobs", FunctionWorker, Queue, cmp.Or(s.cfg.BatchSize, jobBatch), max(0, cmp.Or(s.cfg.BatchWindow, jobWindow))),
 			s.trigger("callbacks", FunctionNotify, CallbackQueue, callbackBatch, callbackWindow),
 		},
 		Stdout: s.cfg.Output, Logger: s.cfg.Logger, OnInvocation: s.cfg.OnInvocation,

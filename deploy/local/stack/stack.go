@@ -92,7 +92,8 @@ type Config struct {
 	ESALatency time.Duration
 	// RoutineQuota and RecordQuota are ESA's; 0 means what the data directory has, or ESA's defaults.
 	RoutineQuota, RecordQuota int
-	// BatchSize is how many jobs one invocation may get, BatchWindow how long a job waits for others, whole seconds; 0 means 10 and 1 s.
+	// BatchSize is how many jobs one invocation may get, BatchWindow how long a job waits for others, whole seconds or RealTime; 0 means 10 and
+	// 1 s.
 	BatchSize   int
 	BatchWindow time.Duration
 	// Auth says who may call accept; empty means everybody.
@@ -110,6 +111,9 @@ type Config struct {
 	// OnInvocation is told of each finished invocation; nil for none.
 	OnInvocation func(fcemu.Invocation)
 }
+
+// RealTime is the BatchWindow of a trigger that collects nothing: TimeBasedWindow 0.
+const RealTime = -time.Second
 
 // Stack is the servers of one local deployment.
 type Stack struct {
