@@ -198,6 +198,21 @@ func TestAge(t *testing.T) {
 		same(t, "reason", l.row(t, "job-1").Reason, "older than 24h0m0s")
 		l.expect(t, "again", message(t, l.redrive(t, "job-1")))
 	})
+	t.Run("leaves out the time in which the lane was stopped, and only that", func(t *testing.T) {
+		l := start(t)
+		stop := func(d time.Duration) {
+			l.pause(t, &routine.Pause{Since: l.clock.Now()})
+			l.clock.Advance(d)
+			l.pause(t, nil)
+		}
+		stop(2 * day) // before ESA first answers
+		l.refuses(t, createRoutine, "InternalException", forever)
+		l.expect(t, "again", message(t, old(l)))
+		stop(2 * day)
+		l.expect(t, "again", l.take(t, sim.JobQueue)[0])
+		l.clock.Advance(day)
+		l.expect(t, "dead-lettered", l.take(t, sim.JobQueue)[0])
+	})
 	t.Run("does not begin while ESA was not asked", func(t *testing.T) {
 		l := start(t)
 		l.handBack(t, message(t, old(l)), l.cfg.Reserve)
