@@ -45,11 +45,8 @@ func Run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	whole := func(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return runStack(ctx, args, environ, stdout, stderr)
 	}
-	demo := func(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-		return runDemo(ctx, args, noColour(environ), stdout, stderr)
-	}
 	commands := map[string]func(context.Context, []string, io.Writer, io.Writer) error{
-		"run": whole, "demo": demo, "mns": mnsemu.Command, "esa": esaemu.Command, "fc": fcemu.Command, "ots": otsemu.Command,
+		"run": whole, "demo": runDemo, "mns": mnsemu.Command, "esa": esaemu.Command, "fc": fcemu.Command, "ots": otsemu.Command,
 	}
 	switch do, known := commands[command]; {
 	case known:

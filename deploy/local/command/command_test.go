@@ -26,9 +26,9 @@ func TestRun(t *testing.T) {
 	}{
 		{"explains itself", []string{"help"}, "a local MNS alone", ""},
 		{"explains itself when it is given a flag", []string{"--help"}, "a local MNS alone", ""},
-		{"explains a command", []string{"demo", "-h"}, "-keep", ""},
+		{"explains a command", []string{"demo", "-h"}, "-latency", ""},
 		{"explains the hosts that are its own", []string{"run", "-h"}, "-host name", ""},
-		{"refuses a command that there is not", []string{"nosuch"}, "", `there is no command "nosuch"`},
+		{"refuses an unknown command", []string{"nosuch"}, "", `there is no command "nosuch"`},
 		{"refuses an argument", []string{"run", "more"}, "", `run takes no argument "more"`},
 		{"says how to get the functions", []string{"-data", dir, "-accept", dir + "/nosuch"}, "", "run make build, or name it with -accept"},
 		{"says how to get the functions of the demo", []string{"demo", "-data", dir, "-accept", dir, "-provision", dir + "/nosuch"}, "", "run make build"},
@@ -46,7 +46,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// TestRunSaysWhatIsWrong: whoever starts everything is told at once why it does not run, and what to do.
+// TestRunSaysWhatIsWrong: a start that fails says at once why, and what to do.
 func TestRunSaysWhatIsWrong(t *testing.T) {
 	script := func(t *testing.T, text string) string {
 		t.Helper()
@@ -100,7 +100,10 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 	})
 	t.Run("a directory that another one has, and how to take another", func(t *testing.T) {
 		dir := t.TempDir()
-		db, err := bbolt.Open(filepath.Join(mkdir(t, dir, "mns"), "mns.db"), 0o600, nil)
+		if err := os.Mkdir(filepath.Join(dir, "mns"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		db, err := bbolt.Open(filepath.Join(dir, "mns", "mns.db"), 0o600, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -110,13 +113,4 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 			t.Errorf("got %s", got)
 		}
 	})
-}
-
-func mkdir(t *testing.T, dir, name string) string {
-	t.Helper()
-	path := filepath.Join(dir, name)
-	if err := os.Mkdir(path, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }

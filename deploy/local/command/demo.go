@@ -5,8 +5,6 @@ import (
 	"flag"
 	"io"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"routinely/deploy/local/demo"
@@ -15,16 +13,15 @@ import (
 
 // runDemo submits a file of requests with faults injected and checks what became of each. The report goes to stdout, progress
 // to stderr.
-func runDemo(ctx context.Context, args []string, plain bool, stdout, stderr io.Writer) error {
+func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("local demo", flag.ContinueOnError)
 	flags.SetOutput(stdout)
 	cfg := demo.Config{
-		Stack:    stack.Config{Dir: filepath.FromSlash(".local/demo"), ESALatency: 50 * time.Millisecond},
-		NoColour: plain, Output: stdout, Progress: stderr,
+		Stack:  stack.Config{Dir: filepath.FromSlash(".local/demo"), ESALatency: 50 * time.Millisecond},
+		Output: stdout, Progress: stderr,
 	}
 	const free = "127.0.0.1:0"
 	stackFlags(flags, &cfg.Stack, free, free, free, free, free)
-	flags.BoolVar(&cfg.Keep, "keep", false, "leave the data directory after a success")
 	if err := parse(flags, args); err != nil {
 		return err
 	}
@@ -37,12 +34,4 @@ func runDemo(ctx context.Context, args []string, plain bool, stdout, stderr io.W
 	}
 	defer unmark()
 	return demo.Run(ctx, cfg)
-}
-
-// noColour reports whether the user wants none: NO_COLOR is set to anything (https://no-color.org).
-func noColour(environ []string) bool {
-	return slices.ContainsFunc(environ, func(variable string) bool {
-		value, found := strings.CutPrefix(variable, "NO_COLOR=")
-		return found && value != ""
-	})
 }

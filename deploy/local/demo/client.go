@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,36 +11,33 @@ import (
 	"strings"
 )
 
+// deadLettered is the state of a job that was given up.
+const deadLettered = "dead-lettered"
+
 // client asks accept, as users do.
 type client struct {
 	url  string
 	http *http.Client
 }
 
-// answerLimit bounds what is read of an answer.
-const answerLimit = 1 << 20
-
-// submission is what came of handing one line over.
+// submission is what accept answered to one line.
 type submission struct {
-	// status is the HTTP status, 0 for a line that went to the queue. code and detail are the problem's, empty on success.
+	// status is the HTTP status, 0 for a line that went to the queue. code and detail are those of a refusal.
 	status       int
 	code, detail string
 	// jobID is the accepted job's, and waitingFor what it waits for.
 	jobID, waitingFor string
 }
 
-func (s submission) shown() string {
+func (s submission) String() string {
 	switch {
 	case s.status == 0:
 		return "put on the queue"
 	case s.code != "":
 		return fmt.Sprintf("refused %d %s", s.status, s.code)
 	}
-	return "accepted  job " + short(s.jobID)
+	return "accepted  job " + s.jobID[:min(8, len(s.jobID))]
 }
-
-// short is enough of an id to tell it from the others of a demo.
-func short(id string) string { return id[:min(8, len(id))] }
 
 // submit hands one line over, under its key.
 func (c client) submit(ctx context.Context, l *line) (submission, error) {
@@ -53,16 +51,10 @@ func (c client) submit(ctx context.Context, l *line) (submission, error) {
 		req.Header.Set("Content-Type", l.ContentType)
 	}
 	var said struct {
-		ID      string `json:"id"`
-		Waiting struct {
-			For string `json:"for"`
-		} `json:"waiting"`
-		Code   string `json:"code"`
-		Detail string `json:"detail"`
-		Errors []struct {
-			Pointer string `json:"pointer"`
-			Detail  string `json:"detail"`
-		} `json:"errors"`
+		ID           string
+		Waiting      struct{ For string }
+		Code, Detail string
+		Errors       []struct{ Pointer, Detail string }
 	}
 	status, err := c.do(req, &said)
 	if err != nil {
@@ -71,14 +63,14 @@ func (c client) submit(ctx context.Context, l *line) (submission, error) {
 	if status < http.StatusBadRequest { // a job, whose code is that of its latest failure
 		return submission{status: status, jobID: said.ID, waitingFor: said.Waiting.For}, nil
 	}
-	got := submission{status: status, code: said.Code, detail: said.Detail}
-	for i, e := range said.Errors {
-		if i == 0 {
-			got.detail = ""
-		}
-		got.detail = strings.TrimSpace(got.detail + "\n" + e.Pointer + " " + e.Detail)
+	var details []string
+	for _, e := range said.Errors {
+		details = append(details, strings.TrimSpace(e.Pointer+" "+e.Detail))
 	}
-	return got, nil
+	if len(details) == 0 {
+		details = []string{said.Detail}
+	}
+	return submission{status: status, code: said.Code, detail: strings.Join(details, "; ")}, nil
 }
 
 // do makes a call and reads the answer.
@@ -88,7 +80,7 @@ func (c client) do(req *http.Request, into any) (status int, err error) {
 		return 0, err
 	}
 	defer res.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(res.Body, answerLimit))
+	body, err := io.ReadAll(res.Body)
 	if err != nil {
 		return 0, err
 	}
@@ -114,57 +106,37 @@ func (c client) get(ctx context.Context, address string, into any) error {
 	return nil
 }
 
-// job is what accept tells of one job, or of one dead letter.
+// job is a job or a dead letter as accept shows it.
 type job struct {
-	ID    string `json:"id"`
-	State string `json:"state"`
-	// Kind, Code, Step, Hint and RequestID are those of the latest failure; Step and RequestID are told of dead letters alone.
-	Kind      string `json:"kind"`
-	Code      string `json:"code"`
-	Step      string `json:"step"`
-	Hint      string `json:"hint"`
-	RequestID string `json:"requestId"`
-	Attempt   int    `json:"attempt"`
-	Attempts  []struct {
-		Kind string `json:"kind"`
-		Code string `json:"code"`
-	} `json:"attempts"`
-	Result *struct {
-		Routine string `json:"routine"`
-		Record  string `json:"record"`
-	} `json:"result"`
-	Request struct {
-		Name string `json:"name"`
-	} `json:"request"`
+	ID, State string
+	// Kind, Code, Step, Hint and RequestID are those of the latest failure; only dead letters have Step and RequestID.
+	Kind, Code, Step, Hint, RequestID string
+	Attempt                           int
+	Attempts                          []struct{ Kind, Code string }
+	Result                            *struct{ Routine, Record string }
+	Request                           struct{ Name string }
 	// Received is the message of a dead letter that holds no job.
-	Received *struct {
-		Encoding string `json:"encoding"`
-		Body     string `json:"body"`
-	} `json:"received"`
+	Received *struct{ Encoding, Body string }
 }
 
 // jobs lists all jobs, in short.
-func (c client) jobs(ctx context.Context) (all []job, err error) {
-	for cursor := ""; ; {
-		var page struct {
-			Jobs []job  `json:"jobs"`
-			Next string `json:"next"`
-		}
-		if err := c.get(ctx, c.url+"/v1/jobs?limit=100"+cursor, &page); err != nil {
-			return nil, err
-		}
-		all = append(all, page.Jobs...)
-		if page.Next == "" {
-			return all, nil
-		}
-		cursor = "&cursor=" + url.QueryEscape(page.Next)
+func (c client) jobs(ctx context.Context) ([]*job, error) {
+	var page struct {
+		Jobs []*job
+		Next string
 	}
+	err := c.get(ctx, c.url+"/v1/jobs?limit=100", &page)
+	if err == nil && page.Next != "" {
+		err = errors.New("there are more jobs than the demo makes")
+	}
+	return page.Jobs, err
 }
 
-// job reads all of a job, of a dead letter too what only dead letters tell.
-func (c client) job(ctx context.Context, id string) (j job, err error) {
-	if err := c.get(ctx, c.url+"/v1/jobs/"+url.PathEscape(id), &j); err != nil || j.State != deadLettered {
+// job reads a job, and of a dead letter also what only dead letters have.
+func (c client) job(ctx context.Context, id string) (*job, error) {
+	j := &job{}
+	if err := c.get(ctx, c.url+"/v1/jobs/"+url.PathEscape(id), j); err != nil || j.State != deadLettered {
 		return j, err
 	}
-	return j, c.get(ctx, c.url+"/v1/dead-letters/"+url.PathEscape(id), &j)
+	return j, c.get(ctx, c.url+"/v1/dead-letters/"+url.PathEscape(id), j)
 }

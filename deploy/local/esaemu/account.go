@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -24,9 +23,6 @@ type Standing struct {
 	// RecordQuota is the number of related records each routine may have, 0 without limit: the cloud has a code for one and
 	// publishes no number.
 	RecordQuota int `json:"recordQuota"`
-	// TakenCode is what CreateRoutine answers for a name that is taken: RoutineAlreadyExist, as its page says, or one of
-	// RoutineNameAlreadyExist and RoutineNameAlreadyExists, which official tools look for too.
-	TakenCode string `json:"takenCode"`
 }
 
 // Account is the account's part of State.
@@ -40,24 +36,39 @@ type Account struct {
 	Locked bool `json:"locked"`
 }
 
-// AccountChange is what SetAccount changes; nil leaves a setting as it is.
+// AccountChange is what SetAccount changes; nil leaves a setting as it is. Its fields are those of Account.
 type AccountChange struct {
 	// ErService is Running, Creating or NotOpened: CreateRoutine answers ServiceNotOpen unless it is Running.
 	ErService *string `json:"erService"`
 	// Overdue makes every write of routines, records and routes answer RoutineUserServiceStatusHalt; reads are answered as before.
 	Overdue *bool `json:"overdue"`
-	// Plan gives the account that plan and its quotas, over which those of the same change go.
-	Plan *Plan `json:"plan"`
-	// RoutineQuota, SiteQuota, RecordQuota and TakenCode are those of Standing.
-	RoutineQuota *int    `json:"routineQuota"`
-	SiteQuota    *int    `json:"siteQuota"`
-	RecordQuota  *int    `json:"recordQuota"`
-	TakenCode    *string `json:"takenCode"`
-	// LatencyMillis is how long each write holds the account lock, in milliseconds.
-	LatencyMillis *int64 `json:"latencyMillis"`
-	// ListDelayMillis is how long new records stay out of the lists, in milliseconds.
+	// Plan gives the account that plan and its quotas, unless the same change sets other ones.
+	Plan            *Plan  `json:"plan"`
+	RoutineQuota    *int   `json:"routineQuota"`
+	SiteQuota       *int   `json:"siteQuota"`
+	RecordQuota     *int   `json:"recordQuota"`
+	LatencyMillis   *int64 `json:"latencyMillis"`
 	ListDelayMillis *int64 `json:"listDelayMillis"`
 }
+
+// Plan is what the account pays for Edge Routine.
+type Plan string
+
+// The plans; an account starts with Free.
+const (
+	Free Plan = "free"
+	Paid Plan = "paid"
+)
+
+// The states of Edge Routine in an account.
+const (
+	serviceRunning   = "Running"
+	serviceCreating  = "Creating"
+	serviceNotOpened = "NotOpened"
+)
+
+// maxMillis bounds the times a script can set: a day, in milliseconds.
+const maxMillis = 24 * 60 * 60 * 1000
 
 func (c AccountChange) check() error {
 	for _, n := range []*int{c.RoutineQuota, c.SiteQuota, c.RecordQuota} {
@@ -65,46 +76,44 @@ func (c AccountChange) check() error {
 			return errors.New("routineQuota, siteQuota and recordQuota must not be negative")
 		}
 	}
-	if codes := takenCodes(); c.TakenCode != nil && !slices.Contains(codes, *c.TakenCode) {
-		return fmt.Errorf("takenCode %q: want one of %s", *c.TakenCode, strings.Join(codes, ", "))
-	}
-	if c.ErService != nil && !slices.Contains(erServiceStates(), *c.ErService) {
-		return fmt.Errorf("erService %q: want one of %s", *c.ErService, strings.Join(erServiceStates(), ", "))
-	}
 	for _, n := range []*int64{c.LatencyMillis, c.ListDelayMillis} {
 		if n != nil && (*n < 0 || *n > maxMillis) {
-			return errors.New("latencyMillis and listDelayMillis must be from 0 to 86400000 (a day)")
+			return fmt.Errorf("latencyMillis and listDelayMillis must be from 0 to %d (a day)", maxMillis)
 		}
+	}
+	if states := []string{serviceRunning, serviceCreating, serviceNotOpened}; c.ErService != nil && !slices.Contains(states, *c.ErService) {
+		return fmt.Errorf("erService %q: want one of %v", *c.ErService, states)
+	}
+	if c.Plan != nil {
+		return c.Plan.check()
 	}
 	return nil
 }
 
-// maxMillis bounds the times a script can set: a day, in milliseconds.
-const maxMillis = 24 * 60 * 60 * 1000
+func (p Plan) check() error {
+	if p != Free && p != Paid {
+		return fmt.Errorf("plan %q: want %s or %s", p, Free, Paid)
+	}
+	return nil
+}
 
 // SetAccount changes the account's settings. They are stored but for latency and list delay, which last as long as the server.
-// It refuses negative numbers, times over a day, an unknown plan and an unknown code.
+// It refuses negative numbers, times over a day, and words that ESA does not have.
 func (s *Server) SetAccount(c AccountChange) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	err := s.store.update(func(t tx) error {
-		a, err := t.standing()
-		if err != nil {
-			return err
-		}
+	err := s.store.update(func(t *tx) {
+		a := t.standing()
 		if c.Plan != nil {
-			if err := a.subscribe(*c.Plan); err != nil {
-				return err
-			}
+			a.subscribe(*c.Plan)
 		}
 		set(&a.ErService, c.ErService)
 		set(&a.Overdue, c.Overdue)
 		set(&a.RoutineQuota, c.RoutineQuota)
 		set(&a.SiteQuota, c.SiteQuota)
 		set(&a.RecordQuota, c.RecordQuota)
-		set(&a.TakenCode, c.TakenCode)
-		return t.put(bucketAccount, []byte(accountKey), a)
+		t.put(bucketAccount, []byte(accountKey), a)
 	})
 	if err != nil {
 		return err
@@ -118,6 +127,12 @@ func (s *Server) SetAccount(c AccountChange) error {
 	return nil
 }
 
+func set[T any](field, value *T) {
+	if value != nil {
+		*field = *value
+	}
+}
+
 // SetErService sets what GetErService answers: Running, Creating or NotOpened. CreateRoutine answers ServiceNotOpen unless it is Running.
 func (s *Server) SetErService(status string) error {
 	return s.SetAccount(AccountChange{ErService: &status})
@@ -128,65 +143,55 @@ func (s *Server) SetOverdue(overdue bool) error {
 	return s.SetAccount(AccountChange{Overdue: &overdue})
 }
 
-func set[T any](field, value *T) {
-	if value != nil {
-		*field = *value
+// subscribe gives the account a plan with its quotas, which are those of the console guide's table of prices.
+func (a *Standing) subscribe(p Plan) {
+	a.Plan, a.RoutineQuota, a.SiteQuota = p, 20, 20
+	if p == Paid {
+		a.RoutineQuota, a.SiteQuota = 100, 100
 	}
 }
 
-// The states of Edge Routine in an account.
-const (
-	serviceRunning   = "Running"
-	serviceCreating  = "Creating"
-	serviceNotOpened = "NotOpened"
-)
-
-func erServiceStates() []string { return []string{serviceRunning, serviceCreating, serviceNotOpened} }
-
 // standing reads the account; in that of a new data file the service runs, the plan is free, and nothing is overdue.
-func (t tx) standing() (Standing, error) {
-	a, found, err := get[Standing](t, bucketAccount, []byte(accountKey))
-	if !found {
-		a.TakenCode = codeRoutineAlreadyExist
-	}
+func (t *tx) standing() Standing {
+	a, _ := get[Standing](t, bucketAccount, []byte(accountKey))
 	a.ErService = cmp.Or(a.ErService, serviceRunning)
-	if err == nil && a.Plan == "" {
-		err = a.subscribe(Free)
+	if a.Plan == "" {
+		a.subscribe(Free)
 	}
-	return a, err
+	return a
 }
 
 // writable refuses every change of an account with unpaid bills.
-func (t tx) writable() (Standing, error) {
-	a, err := t.standing()
-	if err == nil && a.Overdue {
-		err = refusal(codeOverdue, "")
+func (t *tx) writable() Standing {
+	a := t.standing()
+	if a.Overdue {
+		t.refuse(codeOverdue, "")
 	}
-	return a, err
+	return a
 }
 
-// getErService tells an overdue account the same as any other: only writes are halted.
-func (s *Server) getErService(params) (step, error) {
-	return func(t tx) (answer, error) {
-		a, err := t.standing()
-		if err != nil || a.ErService == serviceNotOpened {
-			return answer{"Status": serviceNotOpened}, err
+// getErService names the plan as accounts of the China site have it.
+func (s *Server) getErService(*params) step {
+	return func(t *tx) answer {
+		a := t.standing()
+		switch {
+		case a.ErService == serviceNotOpened:
+			return answer{"Status": a.ErService}
+		case a.Plan == Paid:
+			return answer{"Status": a.ErService, "PlanName": "er_paymode"}
 		}
-		plan, err := a.Plan.terms()
-		return answer{"Status": a.ErService, "PlanName": plan.name}, err
-	}, nil
+		return answer{"Status": a.ErService, "PlanName": "er_freemode"}
+	}
 }
 
-func (s *Server) openErService(params) (step, error) {
-	return func(t tx) (answer, error) {
-		a, err := t.standing()
-		if err != nil {
-			return nil, err
-		}
+func (s *Server) openErService(*params) step {
+	return func(t *tx) answer {
+		a := t.standing()
 		if a.ErService != serviceNotOpened {
-			return nil, refusal(codeHasOpened, "")
+			t.refuse(codeHasOpened, "")
 		}
 		a.ErService = serviceRunning
-		return answer{}, t.put(bucketAccount, []byte(accountKey), a)
-	}, nil
+		t.put(bucketAccount, []byte(accountKey), a)
+		return answer{}
+	}
 }

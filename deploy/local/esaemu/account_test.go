@@ -10,62 +10,16 @@ import (
 	"routinely/deploy/local/esaemu"
 )
 
-// writes are all operations on the routine web that an account can be kept from.
-func (b *bench) writes() map[string]func() error {
-	name, site, record, id := tea.String("web"), tea.Int64(siteID), tea.String("www.example.com"), tea.Int64(1)
-	return map[string]func() error{
-		"CreateRoutine": func() error { return b.createRoutine("api") },
-		"UpdateRoutineConfigDescription": func() error {
-			_, err := b.sdk.UpdateRoutineConfigDescription(&esa.UpdateRoutineConfigDescriptionRequest{Name: name})
-			return err
-		},
-		"DeleteRoutine": func() error {
-			_, err := b.sdk.DeleteRoutine(&esa.DeleteRoutineRequest{Name: name})
-			return err
-		},
-		"CreateRoutineRelatedRecord": func() error {
-			_, err := b.createRecord("web", "a.example.com")
-			return err
-		},
-		"DeleteRoutineRelatedRecord": func() error {
-			_, err := b.sdk.DeleteRoutineRelatedRecord(&esa.DeleteRoutineRelatedRecordRequest{Name: name, SiteId: site, RecordId: id, RecordName: record})
-			return err
-		},
-		"CreateRoutineRoute": func() error {
-			_, err := b.sdk.CreateRoutineRoute(newRoute("web"))
-			return err
-		},
-	}
-}
-
-// reads are all operations that are answered whatever the account's standing.
-func (b *bench) reads() map[string]func() error {
-	name, site := tea.String("web"), tea.Int64(siteID)
-	return map[string]func() error{
-		"GetErService": func() error {
-			_, err := b.sdk.GetErService(&esa.GetErServiceRequest{})
-			return err
-		},
-		"GetRoutine": func() error {
-			_, err := b.sdk.GetRoutine(&esa.GetRoutineRequest{Name: name})
-			return err
-		},
-		"ListUserRoutines": func() error {
-			_, err := b.sdk.ListUserRoutines(&esa.ListUserRoutinesRequest{})
-			return err
-		},
-		"ListRoutineRelatedRecords": func() error {
-			_, err := b.sdk.ListRoutineRelatedRecords(&esa.ListRoutineRelatedRecordsRequest{Name: name})
-			return err
-		},
-		"GetSite": func() error {
-			_, err := b.sdk.GetSite(&esa.GetSiteRequest{SiteId: site})
-			return err
-		},
-		"ListSites": func() error {
-			_, err := b.sdk.ListSites(&esa.ListSitesRequest{})
-			return err
-		},
+// writes are calls that change something of the routine web, or would: an action with its parameters each.
+func writes() [][]string {
+	const site, record = "54362329990032", "www.example.com"
+	return [][]string{
+		{"CreateRoutine", "Name", "api"},
+		{"UpdateRoutineConfigDescription", "Name", "web", "Description", "new"},
+		{"DeleteRoutine", "Name", "web"},
+		{"CreateRoutineRelatedRecord", "Name", "web", "SiteId", site, "RecordName", record},
+		{"DeleteRoutineRelatedRecord", "Name", "web", "SiteId", site, "RecordName", record, "RecordId", "1"},
+		{"CreateRoutineRoute", "RoutineName", "web", "SiteId", site, "RouteName", "all", "RouteEnable", "on", "Rule", "true"},
 	}
 }
 
@@ -83,12 +37,8 @@ func TestAccount(t *testing.T) {
 			same(t, "GetErService", serviceOf(t, b), status)
 			want(t, status, b.createRoutine("web"), "ServiceNotOpen")
 		}
-		open := func() error {
-			_, err := b.sdk.OpenErService(&esa.OpenErServiceRequest{})
-			return err
-		}
-		want(t, "open", open(), "")
-		want(t, "open again", open(), "ErService.HasOpened")
+		want(t, "open", b.call("OpenErService"), "")
+		want(t, "open again", b.call("OpenErService"), "ErService.HasOpened")
 		same(t, "opened", serviceOf(t, b), "Running")
 		want(t, "create", b.createRoutine("web"), "")
 		if err := b.SetErService("online"); err == nil {
@@ -100,45 +50,42 @@ func TestAccount(t *testing.T) {
 		b := start(t)
 		want(t, "create", b.createRoutine("web"), "")
 		do(t, b.SetOverdue(true))
-		for action, write := range b.writes() {
-			want(t, action, write(), "RoutineUserServiceStatusHalt")
+		for _, call := range writes() {
+			want(t, call[0], b.call(call[0], call[1:]...), "RoutineUserServiceStatusHalt")
 		}
-		for action, read := range b.reads() {
-			want(t, action, read(), "")
+		for _, call := range [][]string{
+			{"GetErService"},
+			{"GetRoutine", "Name", "web"},
+			{"ListUserRoutines"},
+			{"ListRoutineRelatedRecords", "Name", "web"},
+			{"GetSite", "SiteId", "54362329990032"},
+			{"ListSites"},
+		} {
+			want(t, call[0], b.call(call[0], call[1:]...), "")
 		}
 		same(t, "GetErService", serviceOf(t, b), "Running")
 		do(t, b.SetOverdue(false))
 		want(t, "paid", b.createRoutine("api"), "")
 	})
 
-	t.Run("has the quotas of its plan, which a script can change", func(t *testing.T) {
+	t.Run("has the quotas of its plan, unless a script sets others, and stops at them", func(t *testing.T) {
 		b := start(t)
-		told := func() [3]any {
+		plan := func(name string, quota int64) {
+			t.Helper()
 			service := must[*esa.GetErServiceResponse](t)(b.sdk.GetErService(&esa.GetErServiceRequest{})).Body
-			list := must[*esa.ListUserRoutinesResponse](t)(b.sdk.ListUserRoutines(&esa.ListUserRoutinesRequest{})).Body
-			return [3]any{tea.StringValue(service.PlanName), *list.QuotaRoutineNumber, must[esaemu.State](t)(b.State()).Account.SiteQuota}
+			list := must[*esa.ListUserRoutinesResponse](t)(b.sdk.ListUserRoutines(&esa.ListUserRoutinesRequest{PageSize: tea.Int64(1)})).Body
+			used := int64(len(must[esaemu.State](t)(b.State()).Routines))
+			same(t, "plan, quota, used", []any{*service.PlanName, *list.QuotaRoutineNumber, *list.UsedRoutineNumber}, []any{name, quota, used})
 		}
-		same(t, "a new account", told(), [3]any{"er_freemode", int64(20), 20})
-		b.wantScript(t, "PUT", "account", `{"plan":"paid"}`, 200,
-			`{"erService":"Running","overdue":false,"plan":"paid","routineQuota":100,"siteQuota":100,"recordQuota":0,"takenCode":"RoutineAlreadyExist","latencyMillis":0,"listDelayMillis":0,"locked":false}`)
-		same(t, "paid", told(), [3]any{"er_paymode", int64(100), 100})
-		free, seven := esaemu.Free, 7
-		if err := b.SetAccount(esaemu.AccountChange{Plan: &free, RoutineQuota: &seven}); err != nil {
-			t.Fatal(err)
-		}
-		same(t, "free, with another quota", told(), [3]any{"er_freemode", int64(7), 20})
-		plans := must[*esa.ListEdgeRoutinePlansResponse](t)(b.sdk.ListEdgeRoutinePlans()).Body.PlanInfo
-		same(t, "plans", []string{*plans[0].PlanName, *plans[0].ErRoutineQuota, *plans[1].PlanName, *plans[1].ErRoutineQuota},
-			[]string{"er_freemode", "20", "er_paymode", "100"})
-	})
-
-	t.Run("stops at its number of routines, of which it tells how many there are", func(t *testing.T) {
-		b := start(t)
-		for i := range 20 {
+		free, paid, seven := esaemu.Free, esaemu.Paid, 7
+		plan("er_freemode", 20)
+		do(t, b.SetAccount(esaemu.AccountChange{Plan: &paid}))
+		plan("er_paymode", 100)
+		do(t, b.SetAccount(esaemu.AccountChange{Plan: &free, RoutineQuota: &seven}))
+		for i := range seven {
 			want(t, "create", b.createRoutine(fmt.Sprint("web-", i)), "")
 		}
-		want(t, "the 21st", b.createRoutine("web-20"), "RoutineNumberExceedQuotaLimit")
-		list := must[*esa.ListUserRoutinesResponse](t)(b.sdk.ListUserRoutines(&esa.ListUserRoutinesRequest{PageSize: tea.Int64(1)})).Body
-		same(t, "quota, used", []int64{*list.QuotaRoutineNumber, *list.UsedRoutineNumber}, []int64{20, 20})
+		want(t, "the eighth", b.createRoutine("web-7"), "RoutineNumberExceedQuotaLimit")
+		plan("er_freemode", 7)
 	})
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"strconv"
 	"strings"
@@ -19,7 +18,7 @@ A local ESA server (API 2024-09-10) for official SDKs and tools. Scripts set it 
   GET /_local/state, POST /_local/sites, PUT /_local/account, POST|DELETE /_local/lock,
   POST /_local/routines, POST /_local/records, GET|POST|DELETE /_local/faults, GET|DELETE /_local/calls
 PUT /_local/account {"erService": "NotOpened"} (or Creating, Running) sets what GetErService answers: CreateRoutine answers ServiceNotOpen
-unless the service runs; {"overdue": true} halts every write; {"takenCode": "RoutineNameAlreadyExist"} is the code for a name that is taken.
+unless the service runs; {"overdue": true} halts every write.
 POST /_local/sites adds a site, or changes one: {"id": 54362329990032, "status": "pending"} (or active, offline, moved).
 A record made by POST /_local/records is an ordinary DNS record: binding its name is answered DependedByOthers, as a practitioner saw it.
 
@@ -44,7 +43,6 @@ func (c *Config) flags(flags *flag.FlagSet) {
 	flags.DurationVar(&c.Latency, "latency", 20*time.Millisecond, "how long each write holds the account lock")
 	flags.StringVar((*string)(&c.Plan), "plan", "", "`free` (20 routines, 20 sites bound to each) or paid (100, 100); empty keeps what is stored, free in a new data directory")
 	flags.IntVar(&c.RoutineQuota, "routine-quota", 0, "`number` of routines the account may have; 0 keeps what is stored, the plan's in a new data directory")
-	flags.IntVar(&c.RecordQuota, "record-quota", 0, "`number` of records each routine may have; 0 keeps what is stored, no limit in a new data directory")
 }
 
 func (c *Config) addSite(text string) error {
@@ -54,21 +52,5 @@ func (c *Config) addSite(text string) error {
 		return errors.New("want id=zone, such as 54362329990032=example.com")
 	}
 	c.Sites[n] = name
-	return nil
-}
-
-func (c *Config) check() error {
-	switch {
-	case c.AccountID == "":
-		return errors.New("-account must not be empty")
-	case c.Latency < 0:
-		return errors.New("-latency must not be negative")
-	case c.RoutineQuota < 0 || c.RecordQuota < 0:
-		return errors.New("-routine-quota and -record-quota must not be negative")
-	case c.Plan != "":
-		if _, err := c.Plan.terms(); err != nil {
-			return fmt.Errorf("-plan: %w", err)
-		}
-	}
 	return nil
 }

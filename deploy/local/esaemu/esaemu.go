@@ -8,6 +8,7 @@
 package esaemu
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -60,21 +61,14 @@ type Server struct {
 	local     http.Handler
 	// latency and listDelay are durations.
 	latency, listDelay atomic.Int64
-	// pace belongs to whoever holds the lock.
-	pace pace
+	// commit is how long the last write took after its pause; it belongs to the holder of the lock.
+	commit time.Duration
 }
 
 // New opens the data directory and returns a server for it. It fails within a second when another process has the directory.
 func New(c Config) (*Server, error) {
-	for _, required := range []struct{ name, value string }{
-		{"AccountID", c.AccountID}, {"AccessKeyID", c.AccessKeyID}, {"AccessKeySecret", c.AccessKeySecret}, {"Dir", c.Dir},
-	} {
-		if required.value == "" {
-			return nil, fmt.Errorf("%s is required", required.name)
-		}
-	}
-	if c.Region == "" {
-		c.Region = "cn-hangzhou"
+	if err := c.check(); err != nil {
+		return nil, err
 	}
 	if c.Clock == nil {
 		c.Clock = clock.System()
@@ -85,13 +79,14 @@ func New(c Config) (*Server, error) {
 	}
 	s := &Server{
 		accountID: c.AccountID,
-		hostID:    "esa." + c.Region + ".aliyuncs.com",
+		hostID:    "esa." + cmp.Or(c.Region, "cn-hangzhou") + ".aliyuncs.com",
 		clock:     c.Clock,
 		store:     store,
 		lock:      newLock(c.Clock),
 		verifier:  newVerifier(c.AccessKeyID, c.AccessKeySecret, c.Clock),
 	}
 	s.local = s.localRoutes()
+	s.latency.Store(int64(c.Latency))
 	if err := s.configure(c); err != nil {
 		_ = store.db.Close()
 		return nil, err
@@ -99,12 +94,27 @@ func New(c Config) (*Server, error) {
 	return s, nil
 }
 
-// configure puts the configured sites, quotas and latency in place.
-func (s *Server) configure(c Config) error {
-	if c.Latency < 0 {
-		return fmt.Errorf("latency %s: must not be negative", c.Latency)
+func (c *Config) check() error {
+	for _, required := range []struct{ name, value string }{
+		{"account id", c.AccountID}, {"access key", c.AccessKeyID}, {"secret key", c.AccessKeySecret}, {"data directory", c.Dir},
+	} {
+		if required.value == "" {
+			return fmt.Errorf("%s: is required", required.name)
+		}
 	}
-	s.latency.Store(int64(c.Latency))
+	switch {
+	case c.Latency < 0:
+		return fmt.Errorf("latency %s: must not be negative", c.Latency)
+	case c.RoutineQuota < 0 || c.RecordQuota < 0:
+		return errors.New("quota: must not be negative")
+	case c.Plan != "":
+		return c.Plan.check()
+	}
+	return nil
+}
+
+// configure puts the configured plan, quotas and sites in place.
+func (s *Server) configure(c Config) error {
 	var change AccountChange
 	if c.Plan != "" {
 		change.Plan = &c.Plan
@@ -171,15 +181,13 @@ func (s *Server) now() time.Time { return s.clock.Now().UTC() }
 // answer is a response body by field; the RequestId is added to it.
 type answer map[string]any
 
-// step is an operation whose parameters were understood: what remains to be done in one transaction.
-type step func(tx) (answer, error)
+// step is an operation whose parameters were read: what remains to be done in one transaction.
+type step func(*tx) answer
 
 // operation is one action of the API.
 type operation struct {
-	read func(params) (step, error)
+	read func(*params) step
 	kind kind
-	// nested are parameters of JSON text, which a JSON body may hold as an object or array instead.
-	nested []string
 }
 
 // kind is how an operation treats the account.
@@ -197,31 +205,29 @@ const (
 // operation finds an action. Names are case-sensitive.
 func (s *Server) operation(action string) (operation, bool) {
 	o, found := map[string]operation{
-		"CreateRoutine":                  {s.createRoutine, writes, nil},
-		"GetRoutine":                     {s.getRoutine, reads, nil},
-		"ListUserRoutines":               {s.listUserRoutines, reads, nil},
-		"UpdateRoutineConfigDescription": {s.updateDescription, writes, nil},
-		"DeleteRoutine":                  {s.deleteRoutine, writes, nil},
-		"ListRoutineCodeVersions":        {s.listCodeVersions, reads, nil},
-		"CreateRoutineRelatedRecord":     {s.createRelatedRecord, writes, nil},
-		"ListRoutineRelatedRecords":      {s.listRelatedRecords, reads, nil},
-		"DeleteRoutineRelatedRecord":     {s.deleteRelatedRecord, writes, nil},
-		"ListEdgeRoutineRecords":         {s.listEdgeRoutineRecords, reads, nil},
-		"CreateRoutineRoute":             {s.createRoute, writes, nil},
-		"GetRoutineRoute":                {s.getRoute, reads, nil},
-		"ListRoutineRoutes":              {s.listRoutes, reads, nil},
-		"DeleteRoutineRoute":             {s.deleteRoute, writes, nil},
-		"GetErService":                   {s.getErService, reads, nil},
-		"OpenErService":                  {s.openErService, changes, nil},
-		"GetMatchSite":                   {s.getMatchSite, reads, nil},
-		"ListEdgeRoutinePlans":           {s.listPlans, reads, nil},
-		"GetSite":                        {s.getSite, reads, nil},
-		"ListSites":                      {s.listSites, reads, []string{"TagFilter"}},
+		"CreateRoutine":                  {s.createRoutine, writes},
+		"GetRoutine":                     {s.getRoutine, reads},
+		"ListUserRoutines":               {s.listUserRoutines, reads},
+		"UpdateRoutineConfigDescription": {s.updateDescription, writes},
+		"DeleteRoutine":                  {s.deleteRoutine, writes},
+		"ListRoutineCodeVersions":        {s.listCodeVersions, reads},
+		"CreateRoutineRelatedRecord":     {s.createRelatedRecord, writes},
+		"ListRoutineRelatedRecords":      {s.listRelatedRecords, reads},
+		"DeleteRoutineRelatedRecord":     {s.deleteRelatedRecord, writes},
+		"CreateRoutineRoute":             {s.createRoute, writes},
+		"GetRoutineRoute":                {s.getRoute, reads},
+		"ListRoutineRoutes":              {s.listRoutes, reads},
+		"DeleteRoutineRoute":             {s.deleteRoute, writes},
+		"GetErService":                   {s.getErService, reads},
+		"OpenErService":                  {s.openErService, changes},
+		"GetMatchSite":                   {s.getMatchSite, reads},
+		"GetSite":                        {s.getSite, reads},
+		"ListSites":                      {s.listSites, reads},
 	}[action]
 	return o, found
 }
 
-// call answers one request. What is wrong with its parameters is told only to who may know of the action.
+// call answers one request. A caller hears what is wrong with its parameters only after its signature was accepted.
 func (s *Server) call(r *request) (answer, error) {
 	o, err := s.route(r)
 	if err != nil {
@@ -233,27 +239,25 @@ func (s *Server) call(r *request) (answer, error) {
 	if err := s.verifier.verify(r); err != nil {
 		return nil, err
 	}
-	if err := r.check(o); err != nil {
-		return nil, err
-	}
-	do, err := o.read(r.params)
-	if err != nil {
-		return nil, err
+	p := &params{values: r.values, err: r.malformed}
+	do := o.read(p)
+	if p.err != nil {
+		return nil, p.err
 	}
 	return s.run(o.kind, do)
 }
 
 // route finds what the request asks for.
 func (s *Server) route(r *request) (operation, error) {
-	switch {
+	switch format := r.values["Format"]; {
 	case r.action == "":
 		return operation{}, missing("Action")
 	case r.version == "":
 		return operation{}, missing("Version")
 	case r.version != apiVersion:
 		return operation{}, refusal(codeInvalidVersion, "version %q, want %s", r.version, apiVersion)
-	case r.params["Format"] != "" && !strings.EqualFold(r.params["Format"], "JSON"):
-		return operation{}, refusal(codeInvalidParameter, "Format %q: only JSON is answered here", r.params["Format"])
+	case format != "" && !strings.EqualFold(format, "JSON"):
+		return operation{}, refusal(codeInvalidParameter, "Format %q: only JSON is answered here", format)
 	}
 	o, found := s.operation(r.action)
 	post, get := r.http.Method == http.MethodPost, r.http.Method == http.MethodGet
@@ -266,10 +270,7 @@ func (s *Server) route(r *request) (operation, error) {
 // run carries out a step. A write has the lock to itself for its whole duration and takes effect at its end, whether or not
 // its caller is still there.
 func (s *Server) run(k kind, do step) (out answer, err error) {
-	execute := func(t tx) error {
-		out, err = do(t)
-		return err
-	}
+	execute := func(t *tx) { out = do(t) }
 	switch k {
 	case reads:
 		err = s.store.view(execute)
@@ -280,10 +281,12 @@ func (s *Server) run(k kind, do step) (out answer, err error) {
 			return nil, refusal(codeLocked, "")
 		}
 		defer s.lock.release()
-		began, latency := s.clock.Now(), time.Duration(s.latency.Load())
-		s.lock.pause(s.pace.pause(latency))
+		// The pause leaves time for a commit like the last one, so that the write as a whole takes the latency.
+		latency := time.Duration(s.latency.Load())
+		s.lock.pause(latency - min(s.commit, latency/4))
+		began := s.clock.Now()
 		err = s.store.update(execute)
-		s.pace.took(latency, s.clock.Now().Sub(began))
+		s.commit = s.clock.Now().Sub(began)
 	}
 	return out, err
 }
@@ -296,10 +299,7 @@ func (s *Server) refuse(w http.ResponseWriter, err error) {
 	}
 	faults.NoteCode(w, refused.code)
 	id := newRequestID()
-	recommend := refused.detail
-	if recommend == "" {
-		recommend = "https://api.aliyun.com/troubleshoot?q=" + refused.code + "&product=ESA&requestId=" + id
-	}
+	recommend := cmp.Or(refused.detail, "https://api.aliyun.com/troubleshoot?q="+refused.code+"&product=ESA&requestId="+id)
 	s.writeAnswer(w, refused.status, id, answer{
 		"HostId": s.hostID, "Code": refused.code, "Message": refused.message, "Recommend": recommend,
 	})

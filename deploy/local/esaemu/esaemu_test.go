@@ -4,11 +4,13 @@ import (
 	"errors"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
 	openapi "github.com/alibabacloud-go/darabonba-openapi/v2/utils"
 	esa "github.com/alibabacloud-go/esa-20240910/v2/client"
+	"github.com/alibabacloud-go/tea/dara"
 	"github.com/alibabacloud-go/tea/tea"
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
@@ -51,12 +53,9 @@ func open(t *testing.T, c esaemu.Config) *bench {
 		b.clock = clock.NewManual(time.Now())
 		c.Clock = b.clock
 	}
-	var err error
-	if b.Server, err = esaemu.New(c); err != nil {
-		t.Fatal(err)
-	}
+	b.Server = must[*esaemu.Server](t)(esaemu.New(c))
 	b.http = httptest.NewServer(b.Server)
-	b.sdk = sdk(t, b.http.Listener.Addr().String(), "key", "secret", "")
+	b.sdk = sdk(t, b.http.Listener.Addr().String(), "")
 	t.Cleanup(b.shut)
 	return b
 }
@@ -70,23 +69,30 @@ func (b *bench) shut() {
 
 func start(t *testing.T) *bench { return open(t, config(t.TempDir())) }
 
-func sdk(t *testing.T, address, key, secret, token string) *esa.Client {
+// sdk is an official client with the right key; a CA makes it use HTTPS.
+func sdk(t *testing.T, address, ca string) *esa.Client {
 	t.Helper()
-	c := &openapi.Config{Endpoint: &address, Protocol: tea.String("HTTP"), AccessKeyId: &key, AccessKeySecret: &secret}
-	if token != "" {
-		c.SecurityToken = &token
+	c := &openapi.Config{Endpoint: &address, Protocol: tea.String("HTTP"), AccessKeyId: tea.String("key"), AccessKeySecret: tea.String("secret")}
+	if ca != "" {
+		c.Protocol, c.Ca = tea.String("HTTPS"), &ca
 	}
-	client, err := esa.NewClient(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return client
+	return must[*esa.Client](t)(esa.NewClient(c))
 }
 
-func (b *bench) createRoutine(name string) error {
-	_, err := b.sdk.CreateRoutine(&esa.CreateRoutineRequest{Name: &name})
+// call makes any call with the official client and returns its error. Names and values of parameters follow the action.
+func (b *bench) call(action string, parameters ...string) error {
+	query := map[string]*string{}
+	for pair := range slices.Chunk(parameters, 2) {
+		query[pair[0]] = &pair[1]
+	}
+	_, err := b.sdk.CallApi(&openapi.Params{
+		Action: &action, Version: tea.String("2024-09-10"), Protocol: tea.String("HTTP"), Pathname: tea.String("/"), Method: tea.String("POST"),
+		AuthType: tea.String("AK"), Style: tea.String("RPC"), ReqBodyType: tea.String("formData"), BodyType: tea.String("json"),
+	}, &openapi.OpenApiRequest{Query: query}, &dara.RuntimeOptions{})
 	return err
 }
+
+func (b *bench) createRoutine(name string) error { return b.call("CreateRoutine", "Name", name) }
 
 func (b *bench) createRecord(routine, name string) (int64, error) {
 	resp, err := b.sdk.CreateRoutineRelatedRecord(&esa.CreateRoutineRelatedRecordRequest{
@@ -122,6 +128,15 @@ func want(t *testing.T, what string, err error, code string) {
 	t.Helper()
 	if got := codeOf(err); got != code {
 		t.Errorf("%s: code %q, want %q (%v)", what, got, code, err)
+	}
+}
+
+func wantStatus(t *testing.T, what string, err error, code string, status int) {
+	t.Helper()
+	want(t, what, err, code)
+	var refused *tea.SDKError
+	if errors.As(err, &refused) && tea.IntValue(refused.StatusCode) != status {
+		t.Errorf("%s: status %d, want %d", what, tea.IntValue(refused.StatusCode), status)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -30,55 +29,29 @@ func (s *Server) State() (State, error) {
 		LatencyMillis:   time.Duration(s.latency.Load()).Milliseconds(),
 		ListDelayMillis: time.Duration(s.listDelay.Load()).Milliseconds(),
 		Locked:          s.lock.taken(),
-	}, Planted: []Record{}}
-	err := s.store.view(func(t tx) (err error) {
-		if out.Account.Standing, err = t.standing(); err != nil {
-			return err
-		}
-		if out.Sites, err = list[Site](t, bucketSites); err != nil {
-			return err
-		}
-		if out.Routines, err = list[Routine](t, bucketRoutines); err != nil {
-			return err
-		}
+	}}
+	err := s.store.view(func(t *tx) {
+		out.Account.Standing = t.standing()
+		out.Sites = list(t, bucketSites, every[Site])
+		out.Routines = list(t, bucketRoutines, every[Routine])
 		for i := range out.Routines {
-			if out.Routines[i].Records, err = t.recordsOf(out.Routines[i].Name); err != nil {
-				return err
-			}
+			out.Routines[i].Records = t.recordsOf(out.Routines[i].Name)
 		}
-		records, err := list[Record](t, bucketRecords)
-		for _, r := range records {
-			if r.Routine == "" {
-				out.Planted = append(out.Planted, r)
-			}
-		}
-		return err
+		out.Planted = list(t, bucketRecords, func(r Record) bool { return r.Routine == "" })
 	})
 	return out, err
 }
 
-// AddSite stores a site, or changes one, whose name only as long as it has no records. It refuses an id below 1, a name that is no
-// zone, and values that the fields of Site do not name.
+// AddSite stores a site, or changes one; the name can change only while the site has no records. It refuses an id below 1, a name that is
+// no zone, and values that the fields of Site do not name.
 func (s *Server) AddSite(site Site) error {
 	_, err := s.putSite(site)
 	return err
 }
 
 func (s *Server) putSite(site Site) (Site, error) {
-	err := s.store.update(func(t tx) (err error) {
-		site, err = t.addSite(site, s.now())
-		return err
-	})
+	err := s.store.update(func(t *tx) { site = t.addSite(site, s.now()) })
 	return site, err
-}
-
-// RemoveSite deletes a site with its records and routes and reports whether there was one.
-func (s *Server) RemoveSite(id int64) (found bool, err error) {
-	err = s.store.update(func(t tx) error {
-		found, err = t.removeSite(id)
-		return err
-	})
-	return found, err
 }
 
 // PlantRoutine creates a routine as somebody else would, without the account lock, activation or quota. A zero CreateTime is
@@ -93,7 +66,7 @@ func (s *Server) PlantRoutine(r Routine) error {
 	if r.CreateTime.IsZero() {
 		r.CreateTime = s.now()
 	}
-	return s.store.update(func(t tx) error { return t.addRoutine(r, codeRoutineAlreadyExist) })
+	return s.store.update(func(t *tx) { t.addRoutine(r) })
 }
 
 // PlantRecord creates an ordinary record, which no routine knows, without the account lock, and returns its id. It refuses an
@@ -102,10 +75,8 @@ func (s *Server) PlantRecord(siteID int64, recordName string) (id int64, err err
 	if !validHostName(recordName) {
 		return 0, fmt.Errorf("recordName %q: want a full host name", recordName)
 	}
-	err = s.store.update(func(t tx) error {
-		r, err := t.addRecord(Record{SiteID: siteID, RecordName: strings.ToLower(recordName)}, s.now())
-		id = r.RecordID
-		return err
+	err = s.store.update(func(t *tx) {
+		id = t.addRecord(Record{SiteID: siteID, RecordName: strings.ToLower(recordName)}, s.now()).RecordID
 	})
 	return id, err
 }
@@ -126,7 +97,6 @@ func (s *Server) ReleaseLock() { s.lock.endHold() }
 //
 //	GET    /_local/state       State
 //	POST   /_local/sites       {"id", "name", "status", "accessType", "coverage", "cnameZone", "createTime"}; answers the Site
-//	DELETE /_local/sites/{id}
 //	PUT    /_local/account     AccountChange
 //	POST   /_local/lock        {"holdMillis"}; answers when the lock is held
 //	DELETE /_local/lock
@@ -146,7 +116,6 @@ func (s *Server) localRoutes() http.Handler {
 	mux.HandleFunc("POST /_local/sites", local(func(_ context.Context, site Site) (any, error) {
 		return s.putSite(site)
 	}))
-	mux.HandleFunc("DELETE /_local/sites/{id}", s.deleteSite)
 	mux.HandleFunc("PUT /_local/account", local(func(_ context.Context, c AccountChange) (any, error) {
 		if err := s.SetAccount(c); err != nil {
 			return nil, err
@@ -155,10 +124,7 @@ func (s *Server) localRoutes() http.Handler {
 		return state.Account, err
 	}))
 	mux.HandleFunc("POST /_local/lock", local(func(ctx context.Context, h lockHold) (any, error) {
-		if h.HoldMillis < 1 || h.HoldMillis > maxMillis {
-			return nil, fmt.Errorf("holdMillis %d: want 1 to %d", h.HoldMillis, maxMillis)
-		}
-		return h, s.HoldLock(ctx, time.Duration(h.HoldMillis)*time.Millisecond)
+		return h, s.HoldLock(ctx, time.Duration(min(h.HoldMillis, maxMillis+1))*time.Millisecond)
 	}))
 	mux.HandleFunc("DELETE /_local/lock", func(w http.ResponseWriter, _ *http.Request) {
 		s.ReleaseLock()
@@ -181,23 +147,6 @@ type lockHold struct {
 type plantedRecord struct {
 	SiteID     int64  `json:"siteId"`
 	RecordName string `json:"recordName"`
-}
-
-func (s *Server) deleteSite(w http.ResponseWriter, r *http.Request) {
-	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
-	if err != nil {
-		reply(w, 0, nil, fmt.Errorf("site id %q: want a number", r.PathValue("id")))
-		return
-	}
-	found, err := s.RemoveSite(id)
-	switch {
-	case err != nil:
-		reply(w, 0, nil, err)
-	case !found:
-		reply(w, http.StatusNotFound, map[string]string{"error": fmt.Sprintf("no site %d", id)}, nil)
-	default:
-		w.WriteHeader(http.StatusNoContent)
-	}
 }
 
 // local serves a function that takes a JSON body. A misspelt field is a mistake, not a wish for the default.

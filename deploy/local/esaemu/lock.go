@@ -16,20 +16,12 @@ type lock struct {
 	place chan struct{}
 	// stopped ends all waiting, so that the server can close.
 	stopped chan struct{}
-	stop    sync.Once
 
-	mu      sync.Mutex
-	foreign *foreignHold
+	mu sync.Mutex
+	// foreign ends the hold of a caller who is no client of this server; nil before the first.
+	foreign clock.Timer
+	ended   bool
 }
-
-// foreignHold is the lock in the hands of somebody who is no client of this server.
-type foreignHold struct {
-	timer   clock.Timer
-	release sync.Once
-}
-
-// errStopping is what a foreign caller gets who comes too late.
-var errStopping = errors.New("the server is stopping")
 
 func newLock(c clock.Clock) *lock {
 	return &lock{clock: c, place: make(chan struct{}, 1), stopped: make(chan struct{})}
@@ -69,20 +61,15 @@ func (l *lock) hold(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-l.stopped:
-		return errStopping
+		return errors.New("the server is stopping")
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	select {
-	case <-l.stopped:
-		// The place was free too, and a stopped server has no use for a hold that nobody ends.
+	if l.ended { // the place was free too, and nobody would end this hold
 		l.release()
-		return errStopping
-	default:
+		return errors.New("the server is stopping")
 	}
-	h := &foreignHold{}
-	h.timer = l.clock.AfterFunc(d, func() { h.release.Do(l.release) })
-	l.foreign = h
+	l.foreign = l.clock.AfterFunc(d, l.release)
 	return nil
 }
 
@@ -90,34 +77,18 @@ func (l *lock) hold(ctx context.Context, d time.Duration) error {
 func (l *lock) endHold() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.foreign == nil {
-		return
+	if l.foreign != nil && l.foreign.Stop() {
+		l.release()
 	}
-	l.foreign.timer.Stop()
-	l.foreign.release.Do(l.release)
-	l.foreign = nil
 }
 
 // end stops all waiting for good.
 func (l *lock) end() {
-	l.stop.Do(func() { close(l.stopped) })
+	l.mu.Lock()
+	if !l.ended {
+		close(l.stopped)
+	}
+	l.ended = true
+	l.mu.Unlock()
 	l.endHold()
-}
-
-// pace makes a write take the latency as a whole: the timer's lateness and the commit, which follow the pause, are part of it.
-// It learns how long they take, and never shortens a pause by more than a quarter.
-type pace struct {
-	overhead time.Duration
-}
-
-// pause is how long to wait before the work of a write that shall take latency.
-func (p *pace) pause(latency time.Duration) time.Duration {
-	return latency - min(p.overhead, latency/4)
-}
-
-// took tells how long the write took from the lock to the disk.
-func (p *pace) took(latency, whole time.Duration) {
-	const weight = 8 // of the past against one write
-	over := min(max(whole-p.pause(latency), 0), latency/4)
-	p.overhead += (over - p.overhead) / weight
 }

@@ -10,7 +10,6 @@ import (
 
 	esa "github.com/alibabacloud-go/esa-20240910/v2/client"
 	"github.com/alibabacloud-go/tea/dara"
-	"github.com/alibabacloud-go/tea/tea"
 
 	"routinely/deploy/local/clock"
 	"routinely/deploy/local/esaemu"
@@ -45,50 +44,24 @@ func (b *bench) isLocked(t *testing.T) bool {
 func TestLock(t *testing.T) {
 	t.Run("refuses every other write while one is under way and leaves reads alone", func(t *testing.T) {
 		b := slow(t)
-		if err := b.PlantRoutine(esaemu.Routine{Name: "old"}); err != nil {
-			t.Fatal(err)
-		}
+		do(t, b.PlantRoutine(esaemu.Routine{Name: "old"}))
+		failing := b.begin(t.Context(), "old")
+		want(t, "while one is under way that fails", b.createRoutine("api"), locked)
+		b.clock.Advance(10 * time.Second)
+		want(t, "the write that fails", <-failing, "RoutineAlreadyExist")
+
 		ended := b.begin(t.Context(), "web")
 		same(t, "locked", b.isLocked(t), true)
-		name, site := tea.String("old"), tea.Int64(siteID)
-		want(t, "CreateRoutine", b.createRoutine("api"), locked)
-		_, err := b.createRecord("old", "www.example.com")
-		want(t, "CreateRoutineRelatedRecord", err, locked)
-		_, err = b.sdk.DeleteRoutine(&esa.DeleteRoutineRequest{Name: name})
-		want(t, "DeleteRoutine", err, locked)
-		_, err = b.sdk.UpdateRoutineConfigDescription(&esa.UpdateRoutineConfigDescriptionRequest{Name: name})
-		want(t, "UpdateRoutineConfigDescription", err, locked)
-		_, err = b.sdk.DeleteRoutineRelatedRecord(&esa.DeleteRoutineRelatedRecordRequest{
-			Name: name, SiteId: site, RecordId: tea.Int64(1), RecordName: tea.String("www.example.com"),
-		})
-		want(t, "DeleteRoutineRelatedRecord", err, locked)
-		_, err = b.sdk.CreateRoutineRoute(newRoute("old"))
-		want(t, "CreateRoutineRoute", err, locked)
-		_, err = b.sdk.DeleteRoutineRoute(&esa.DeleteRoutineRouteRequest{ConfigId: tea.Int64(1), SiteId: site})
-		want(t, "DeleteRoutineRoute", err, locked)
-		_, err = b.sdk.ListRoutineRelatedRecords(&esa.ListRoutineRelatedRecordsRequest{Name: name})
-		want(t, "ListRoutineRelatedRecords", err, "")
-		_, err = b.sdk.GetRoutine(&esa.GetRoutineRequest{Name: tea.String("web")})
-		want(t, "GetRoutine before the end", err, "RoutineNotExist")
+		for _, call := range append(writes(), []string{"DeleteRoutineRoute", "ConfigId", "1", "SiteId", "54362329990032"}) {
+			want(t, call[0], b.call(call[0], call[1:]...), locked)
+		}
+		want(t, "a read before the end", b.call("GetRoutine", "Name", "web"), "RoutineNotExist")
 
 		b.clock.Advance(10 * time.Second)
 		want(t, "the write", <-ended, "")
 		same(t, "locked afterwards", b.isLocked(t), false)
-		_, err = b.sdk.GetRoutine(&esa.GetRoutineRequest{Name: tea.String("web")})
-		want(t, "GetRoutine", err, "")
-		_, err = b.sdk.GetRoutine(&esa.GetRoutineRequest{Name: tea.String("api")})
-		want(t, "GetRoutine of a refused one", err, "RoutineNotExist")
-	})
-
-	t.Run("holds the lock as long for a write that fails", func(t *testing.T) {
-		b := slow(t)
-		if err := b.PlantRoutine(esaemu.Routine{Name: "web"}); err != nil {
-			t.Fatal(err)
-		}
-		ended := b.begin(t.Context(), "web")
-		want(t, "another", b.createRoutine("api"), locked)
-		b.clock.Advance(10 * time.Second)
-		want(t, "the write", <-ended, "RoutineAlreadyExist")
+		want(t, "a read after it", b.call("GetRoutine", "Name", "web"), "")
+		want(t, "a read of a refused one", b.call("GetRoutine", "Name", "api"), "RoutineNotExist")
 	})
 
 	t.Run("goes on with a write whose caller has gone", func(t *testing.T) {
@@ -102,11 +75,8 @@ func TestLock(t *testing.T) {
 		want(t, "another while it goes on", b.createRoutine("api"), locked)
 		b.clock.Advance(10 * time.Second)
 		// A foreign hold begins when the write has ended.
-		if err := b.HoldLock(t.Context(), time.Second); err != nil {
-			t.Fatal(err)
-		}
-		_, err := b.sdk.GetRoutine(&esa.GetRoutineRequest{Name: tea.String("web")})
-		want(t, "GetRoutine", err, "")
+		do(t, b.HoldLock(t.Context(), time.Second))
+		want(t, "GetRoutine", b.call("GetRoutine", "Name", "web"), "")
 	})
 
 	t.Run("lets a write under way take effect when the server stops", func(t *testing.T) {
@@ -129,7 +99,7 @@ func TestLock(t *testing.T) {
 			done.Go(func() {
 				for j := range each {
 					// Signed by hand: calls of the SDK at the same time race with each other.
-					_, err := b.rpc(t, signed{"Action": "CreateRoutine", "Name": fmt.Sprintf("web-%d-%d", i, j)})
+					_, err := b.rpc(t, map[string]string{"Action": "CreateRoutine", "Name": fmt.Sprintf("web-%d-%d", i, j)})
 					errs <- err
 				}
 			})
@@ -148,37 +118,25 @@ func TestLock(t *testing.T) {
 }
 
 func TestHoldLock(t *testing.T) {
-	t.Run("locks clients out until the time is over", func(t *testing.T) {
-		b := start(t)
-		if err := b.HoldLock(t.Context(), 5*time.Second); err != nil {
-			t.Fatal(err)
-		}
-		b.clock.Advance(5*time.Second - 1)
-		want(t, "before", b.createRoutine("web"), locked)
-		b.clock.Advance(1)
-		want(t, "after", b.createRoutine("web"), "")
-	})
-
-	t.Run("ends early when it is released, once", func(t *testing.T) {
-		b := start(t)
-		if err := b.HoldLock(t.Context(), 5*time.Second); err != nil {
-			t.Fatal(err)
-		}
-		b.ReleaseLock()
-		b.ReleaseLock()
-		want(t, "after", b.createRoutine("web"), "")
-		if err := b.HoldLock(t.Context(), 10*time.Second); err != nil {
-			t.Fatal(err)
-		}
-		b.clock.Advance(5 * time.Second)
-		want(t, "the first hold's time ends nothing", b.createRoutine("api"), locked)
-	})
-
-	t.Run("does not end a client's write", func(t *testing.T) {
+	t.Run("locks clients out until the time is over or it is released, and ends nothing else", func(t *testing.T) {
 		b := slow(t)
+		do(t, b.HoldLock(t.Context(), 5*time.Second))
+		b.clock.Advance(5*time.Second - 1)
+		want(t, "before the end", b.createRoutine("web"), locked)
+		b.clock.Advance(1)
+		same(t, "locked at the end", b.isLocked(t), false)
+
+		do(t, b.HoldLock(t.Context(), 5*time.Second))
+		b.ReleaseLock()
+		same(t, "locked when it is released", b.isLocked(t), false)
+		do(t, b.HoldLock(t.Context(), 10*time.Second))
+		b.clock.Advance(5 * time.Second)
+		want(t, "when the time of a released hold is over", b.createRoutine("web"), locked)
+		b.ReleaseLock()
+
 		ended := b.begin(t.Context(), "web")
 		b.ReleaseLock()
-		want(t, "another", b.createRoutine("api"), locked)
+		want(t, "a client's write is not released", b.createRoutine("api"), locked)
 		b.clock.Advance(10 * time.Second)
 		want(t, "the write", <-ended, "")
 	})
@@ -193,9 +151,7 @@ func TestHoldLock(t *testing.T) {
 		b.clock.Advance(10 * time.Second)
 		want(t, "the write", <-ended, "")
 		for range 2 {
-			if err := <-held; err != nil {
-				t.Error(err)
-			}
+			do(t, <-held)
 			want(t, "held", b.createRoutine("api"), locked)
 			b.clock.Advance(time.Second)
 		}
@@ -204,22 +160,17 @@ func TestHoldLock(t *testing.T) {
 
 	t.Run("gives up when its caller does, when the server stops, and on senseless times", func(t *testing.T) {
 		b := start(t)
-		if err := b.HoldLock(t.Context(), time.Hour); err != nil {
-			t.Fatal(err)
-		}
+		do(t, b.HoldLock(t.Context(), time.Hour))
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		if err := b.HoldLock(ctx, time.Hour); !errors.Is(err, context.Canceled) {
 			t.Errorf("cancelled: %v", err)
 		}
-		for _, d := range []time.Duration{0, -1, 25 * time.Hour} {
-			if err := b.HoldLock(t.Context(), d); err == nil {
-				t.Errorf("held for %s", d)
-			}
-		}
 		b.Stop()
-		if err := b.HoldLock(t.Context(), time.Hour); err == nil {
-			t.Error("held on a stopped server")
+		for _, d := range []time.Duration{0, -1, 25 * time.Hour, time.Hour} {
+			if err := b.HoldLock(t.Context(), d); err == nil {
+				t.Errorf("held for %s on a stopped server", d)
+			}
 		}
 	})
 }

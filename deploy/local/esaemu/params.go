@@ -8,18 +8,28 @@ import (
 	"strings"
 )
 
-// params are a call's parameters by name, wherever the client put them. Empty values are absent: official clients send
-// PageNumber= for a parameter that was not set.
-type params map[string]string
+// params are a call's parameters. Reading them keeps the first thing that is wrong with them.
+type params struct {
+	// values are by name, wherever the client put them. Empty ones are absent: official clients send PageNumber= for a parameter that was
+	// not set.
+	values map[string]string
+	err    error
+}
+
+func (p *params) refuse(code, format string, args ...any) {
+	if p.err == nil {
+		p.err = refusal(code, format, args...)
+	}
+}
 
 // newName reads the name of a routine to be made. The rule is the console guide's; that the API has it too, and answers
 // InvalidParameter, is taken for granted. Where a routine is only named, one that cannot be there does not exist.
-func (p params) newName() (string, error) {
-	name, err := p.text("Name")
-	if err == nil && !validRoutineName(name) {
-		err = refusal(codeInvalidParameter, "Name %q: want %s", name, routineNameRule)
+func (p *params) newName() string {
+	name := p.text("Name")
+	if !validRoutineName(name) {
+		p.refuse(codeInvalidParameter, "Name %q: want %s", name, routineNameRule)
 	}
-	return name, err
+	return name
 }
 
 // routineNameRule is what validRoutineName asks for.
@@ -33,16 +43,13 @@ func validRoutineName(name string) bool {
 }
 
 // hostName reads a full host name in lower case, since DNS names that differ in case only are the same.
-func (p params) hostName(name string) (string, error) {
-	value, err := p.text(name)
-	if err != nil {
-		return "", err
-	}
+func (p *params) hostName(name string) string {
+	value := p.text(name)
 	if !validHostName(value) {
-		return "", refusal(codeInvalidParameter,
+		p.refuse(codeInvalidParameter,
 			"%s %q: want a full host name such as www.example.com, without wildcard, underscore or final dot", name, value)
 	}
-	return strings.ToLower(value), nil
+	return strings.ToLower(value)
 }
 
 func validHostName(name string) bool {
@@ -62,47 +69,39 @@ func validLabel(text string) bool {
 	return text != "" && len(text) <= 63 && text[0] != '-' && text[len(text)-1] != '-'
 }
 
-func (p params) text(name string) (string, error) {
-	if p[name] == "" {
-		return "", refusal(codeInvalidParameter, "%s is required", name)
+// text reads a required parameter.
+func (p *params) text(name string) string {
+	if p.values[name] == "" {
+		p.refuse(codeInvalidParameter, "%s is required", name)
 	}
-	return p[name], nil
+	return p.values[name]
 }
 
 // id reads a required 64-bit identifier.
-func (p params) id(name string) (int64, error) {
-	if _, err := p.text(name); err != nil {
-		return 0, err
-	}
+func (p *params) id(name string) int64 {
+	p.text(name)
 	return p.number(name, 0, 1, math.MaxInt64)
 }
 
 // number reads an optional integer between low and high.
-func (p params) number(name string, absent, low, high int64) (int64, error) {
-	if p[name] == "" {
-		return absent, nil
+func (p *params) number(name string, absent, low, high int64) int64 {
+	if p.values[name] == "" {
+		return absent
 	}
-	n, err := strconv.ParseInt(p[name], 10, 64)
+	n, err := strconv.ParseInt(p.values[name], 10, 64)
 	if err != nil || n < low || n > high {
-		return 0, refusal(codeInvalidParameter, "%s %q: want an integer from %d to %d", name, p[name], low, high)
+		p.refuse(codeInvalidParameter, "%s %q: want an integer from %d to %d", name, p.values[name], low, high)
 	}
-	return n, nil
-}
-
-func (p params) boolean(name string) (bool, error) {
-	value, err := p.oneOf(name, "false", "true")
-	return value == "true", err
+	return n
 }
 
 // oneOf reads an optional word; the first one is the default.
-func (p params) oneOf(name string, words ...string) (string, error) {
-	value := cmp.Or(p[name], words[0])
-	for _, word := range words {
-		if value == word {
-			return value, nil
-		}
+func (p *params) oneOf(name string, words ...string) string {
+	value := cmp.Or(p.values[name], words[0])
+	if !slices.Contains(words, value) {
+		p.refuse(codeInvalidParameter, "%s %q: want one of %s", name, value, strings.Join(words, ", "))
 	}
-	return "", refusal(codeInvalidParameter, "%s %q: want one of %s", name, value, strings.Join(words, ", "))
+	return value
 }
 
 // paging is the part of a list to answer.
@@ -112,16 +111,8 @@ type paging struct {
 
 // page reads PageNumber and PageSize. A size over the cap counts as the cap: the page gives the range, and an official client
 // asks for 50 where the cap is 20.
-func (p params) page(maxNumber, sizeCap int64) (paging, error) {
-	number, err := p.number("PageNumber", 1, 1, maxNumber)
-	if err != nil {
-		return paging{}, err
-	}
-	size, err := p.number("PageSize", sizeCap, 1, math.MaxInt32)
-	if err != nil {
-		return paging{}, err
-	}
-	return paging{number, min(size, sizeCap)}, nil
+func (p *params) page(maxNumber, sizeCap int64) paging {
+	return paging{p.number("PageNumber", 1, 1, maxNumber), min(p.number("PageSize", sizeCap, 1, math.MaxInt32), sizeCap)}
 }
 
 // answer is one page of all under the name field, beside the numbers every list has.

@@ -26,10 +26,8 @@ type request struct {
 	query, form url.Values
 	action      string
 	version     string
-	// params are the parameters of query, form and JSON body, those of the protocol included. Of objects and arrays they hold the
-	// JSON text; nested are the names of those, sorted.
-	params params
-	nested []string
+	// values are the parameters of query, form and JSON body, those of the protocol included.
+	values map[string]string
 	// unread is why not even the signature can be judged, malformed what is wrong with a body that it covers.
 	unread, malformed error
 }
@@ -37,7 +35,7 @@ type request struct {
 // readRequest reads a call as far as it can: the action is known even of a body that cannot be read, where the head of the request
 // names it.
 func readRequest(w http.ResponseWriter, r *http.Request) *request {
-	req := &request{http: r, params: params{}}
+	req := &request{http: r, values: map[string]string{}}
 	var err error
 	if req.query, err = url.ParseQuery(r.URL.RawQuery); err != nil {
 		req.unread = refusal(codeInvalidParameter, "query: %v", err)
@@ -48,28 +46,17 @@ func readRequest(w http.ResponseWriter, r *http.Request) *request {
 	} else {
 		req.malformed = req.readBody()
 	}
-	req.action, req.version = r.Header.Get("X-Acs-Action"), r.Header.Get("X-Acs-Version")
-	if !req.signedByHeader() {
-		// The RPC signature covers the parameters only, so they win over the headers some clients repeat them in.
-		req.action = cmp.Or(req.params["Action"], req.action)
-		req.version = cmp.Or(req.params["Version"], req.version)
-	}
-	req.action = cmp.Or(req.action, req.params["Action"])
-	req.version = cmp.Or(req.version, req.params["Version"])
+	req.action, req.version = req.named("X-Acs-Action", "Action"), req.named("X-Acs-Version", "Version")
 	return req
 }
 
-// check refuses a body that makes no sense for the operation.
-func (r *request) check(o operation) error {
-	if r.malformed != nil {
-		return r.malformed
+// named is a value of the protocol from a header or a parameter. The RPC signature covers the parameters only, so they win over the headers
+// in which some clients repeat them.
+func (r *request) named(header, parameter string) string {
+	if r.signedByHeader() {
+		return cmp.Or(r.http.Header.Get(header), r.values[parameter])
 	}
-	for _, name := range r.nested {
-		if !slices.Contains(o.nested, name) {
-			return refusal(codeInvalidParameter, "%s: want a text, a number or a boolean", name)
-		}
-	}
-	return nil
+	return cmp.Or(r.values[parameter], r.http.Header.Get(header))
 }
 
 // signedByHeader reports whether the call bears an ACS3 signature rather than an RPC one.
@@ -77,9 +64,13 @@ func (r *request) signedByHeader() bool { return r.http.Header.Get("Authorizatio
 
 func (r *request) merge(values url.Values) {
 	for name := range values {
-		if value := values.Get(name); value != "" {
-			r.params[name] = value
-		}
+		r.set(name, values.Get(name))
+	}
+}
+
+func (r *request) set(name, value string) {
+	if value != "" {
+		r.values[name] = value
 	}
 }
 
@@ -112,39 +103,26 @@ func (r *request) readJSON() error {
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return refusal(codeInvalidParameter, "body: data after the JSON object")
 	}
-	for name, raw := range object {
-		text, nested := textOfJSON(raw)
-		if nested {
-			r.nested = append(r.nested, name)
-		}
-		if text != "" {
-			r.params[name] = text
+	var malformed error
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		switch raw := object[name]; raw[0] {
+		case 'n': // null is absent
+		case '{', '[':
+			malformed = cmp.Or(malformed, error(refusal(codeInvalidParameter, "%s: want a text, a number or a boolean", name)))
+		case '"':
+			var text string
+			_ = json.Unmarshal(raw, &text) // it was decoded before
+			r.set(name, text)
+		default: // a number with all its digits, or a boolean
+			r.set(name, string(raw))
 		}
 	}
-	slices.Sort(r.nested)
-	return nil
-}
-
-// textOfJSON is a value as a parameter: a text without its quotes, a number with all its digits, nothing for null, and the JSON text of
-// an object or array, which nested reports.
-func textOfJSON(raw json.RawMessage) (text string, nested bool) {
-	switch raw[0] {
-	case 'n':
-		return "", false
-	case '"':
-		_ = json.Unmarshal(raw, &text) // it was decoded before
-		return text, false
-	case '{', '[':
-		var compact bytes.Buffer
-		_ = json.Compact(&compact, raw)
-		return compact.String(), true
-	}
-	return string(raw), false
+	return malformed
 }
 
 // shown are the parameters for the call log and for fault rules: those of the operation, without the long Description.
 func (r *request) shown() map[string]string {
-	out := maps.Clone(r.params)
+	out := maps.Clone(r.values)
 	for name := range out {
 		if isCommon(name) || name == "Description" {
 			delete(out, name)

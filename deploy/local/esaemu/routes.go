@@ -1,8 +1,8 @@
 package esaemu
 
 import (
-	"cmp"
 	"math"
+	"strconv"
 )
 
 // route sends a site's requests to a routine by rule.
@@ -23,161 +23,93 @@ type route struct {
 func (r route) fields() answer {
 	return answer{
 		"ConfigId": r.ConfigID, "RoutineName": r.Routine, "RouteName": r.Name, "RouteEnable": r.Enable, "Rule": r.Rule,
-		"Bypass": r.Bypass, "Fallback": r.Fallback, "Sequence": r.Sequence, "Mode": cmp.Or(r.Mode, "custom"),
+		"Bypass": r.Bypass, "Fallback": r.Fallback, "Sequence": r.Sequence, "Mode": r.Mode,
 	}
 }
 
 // route reads what CreateRoutineRoute says about a route. RouteName, RouteEnable and Rule are required since the middle of 2026.
-func (p params) route() (route, error) {
-	r := route{Name: p["RouteName"], Rule: p["Rule"]}
+func (p *params) route() route {
 	for _, name := range []string{"SiteId", "RoutineName", "RouteName", "RouteEnable", "Rule"} {
-		if p[name] == "" {
-			return r, refusal(codeMissingParameter, "%s is required", name)
+		if p.values[name] == "" {
+			p.refuse(codeMissingParameter, "%s is required", name)
 		}
 	}
-	var err error
-	if r.SiteID, err = p.id("SiteId"); err != nil {
-		return r, err
+	return route{
+		SiteID: p.id("SiteId"), Routine: p.text("RoutineName"), Name: p.text("RouteName"), Rule: p.text("Rule"),
+		Enable: p.oneOf("RouteEnable", "on", "off"), Bypass: p.oneOf("Bypass", "off", "on"), Fallback: p.oneOf("Fallback", "off", "on"),
+		Mode: p.oneOf("Mode", "custom", "simple"), Sequence: p.number("Sequence", 0, 0, math.MaxInt32),
 	}
-	if r.Routine, err = p.text("RoutineName"); err != nil {
-		return r, err
-	}
-	if r.Enable, err = p.oneOf("RouteEnable", "on", "off"); err != nil {
-		return r, err
-	}
-	if r.Bypass, err = p.oneOf("Bypass", "off", "on"); err != nil {
-		return r, err
-	}
-	if r.Fallback, err = p.oneOf("Fallback", "off", "on"); err != nil {
-		return r, err
-	}
-	if r.Mode, err = p.oneOf("Mode", "custom", "simple"); err != nil {
-		return r, err
-	}
-	r.Sequence, err = p.number("Sequence", 0, 0, math.MaxInt32)
-	return r, err
 }
 
-func (s *Server) createRoute(p params) (step, error) {
-	r, err := p.route()
-	if err != nil {
-		return nil, err
-	}
-	return func(t tx) (answer, error) {
-		if _, err := t.writable(); err != nil {
-			return nil, err
-		}
-		if err := t.activeSite(r.SiteID); err != nil {
-			return nil, err
-		}
-		if _, err := t.routine(r.Routine); err != nil {
-			return nil, err
-		}
-		id, err := t.nextID(bucketRoutes, firstConfigID)
-		if err != nil {
-			return nil, err
-		}
+func (s *Server) createRoute(p *params) step {
+	r, placed := p.route(), p.values["Sequence"] != ""
+	return func(t *tx) answer {
+		t.writable()
+		t.activeSite(r.SiteID)
+		t.routine(r.Routine)
 		added := r
-		if added.ConfigID = id; p["Sequence"] == "" {
-			if added.Sequence, err = t.lastSequence(r.SiteID); err != nil {
-				return nil, err
-			}
+		if added.ConfigID = t.nextID(bucketRoutes, firstConfigID); !placed {
+			added.Sequence = t.lastSequence(r.SiteID) + 1
 		}
-		return answer{"ConfigId": id}, t.put(bucketRoutes, idKey(id), added)
-	}, nil
-}
-
-// lastSequence is the place behind all routes of a site.
-func (t tx) lastSequence(siteID int64) (int64, error) {
-	all, err := list[route](t, bucketRoutes)
-	last := int64(0)
-	for _, r := range all {
-		if r.SiteID == siteID {
-			last = max(last, r.Sequence)
-		}
+		t.put(bucketRoutes, idKey(added.ConfigID), added)
+		return answer{"ConfigId": added.ConfigID}
 	}
-	return last + 1, err
 }
 
-func (s *Server) getRoute(p params) (step, error) {
-	return withRoute(p, func(_ tx, r route) (answer, error) { return r.fields(), nil })
+// lastSequence is the place of a site's last route.
+func (t *tx) lastSequence(siteID int64) (last int64) {
+	for _, r := range list(t, bucketRoutes, func(r route) bool { return r.SiteID == siteID }) {
+		last = max(last, r.Sequence)
+	}
+	return last
 }
 
-func (s *Server) deleteRoute(p params) (step, error) {
-	return withRoute(p, func(t tx, r route) (answer, error) {
-		if _, err := t.writable(); err != nil {
-			return nil, err
-		}
-		return answer{}, t.remove(bucketRoutes, idKey(r.ConfigID))
+func (s *Server) getRoute(p *params) step {
+	return withRoute(p, func(_ *tx, r route) answer { return r.fields() })
+}
+
+func (s *Server) deleteRoute(p *params) step {
+	return withRoute(p, func(t *tx, r route) answer {
+		t.writable()
+		t.remove(bucketRoutes, idKey(r.ConfigID))
+		return answer{}
 	})
 }
 
 // withRoute is a step on the route with the given SiteId and ConfigId.
-func withRoute(p params, do func(tx, route) (answer, error)) (step, error) {
-	siteID, err := p.id("SiteId")
+func withRoute(p *params, do func(*tx, route) answer) step {
+	siteID := p.id("SiteId")
+	configID, err := strconv.ParseInt(p.values["ConfigId"], 10, 64)
 	if err != nil {
-		return nil, err
+		p.refuse(codeInvalidConfigID, "ConfigId %q: want a number", p.values["ConfigId"])
 	}
-	configID, err := p.id("ConfigId")
-	if err != nil {
-		return nil, refusal(codeInvalidConfigID, "ConfigId %q: want a number", p["ConfigId"])
-	}
-	return func(t tx) (answer, error) {
-		if _, err := t.site(siteID); err != nil {
-			return nil, err
-		}
-		r, _, err := get[route](t, bucketRoutes, idKey(configID))
-		if err != nil {
-			return nil, err
-		}
+	return func(t *tx) answer {
+		t.site(siteID)
+		r, _ := get[route](t, bucketRoutes, idKey(configID))
 		if r.SiteID != siteID {
-			return nil, refusal(codeConfigNotFound, "site %d has no route %d", siteID, configID)
+			t.refuse(codeConfigNotFound, "site %d has no route %d", siteID, configID)
 		}
 		return do(t, r)
-	}, nil
-}
-
-func (t tx) routesOf(routine string) ([]route, error) {
-	all, err := list[route](t, bucketRoutes)
-	var out []route
-	for _, r := range all {
-		if r.Routine == routine {
-			out = append(out, r)
-		}
 	}
-	return out, err
 }
 
-func (s *Server) listRoutes(p params) (step, error) {
+func (t *tx) routesOf(routine string) []route {
+	return list(t, bucketRoutes, func(r route) bool { return r.Routine == routine })
+}
+
+func (s *Server) listRoutes(p *params) step {
 	const sizeCap = 500
-	page, err := p.page(math.MaxInt32, sizeCap)
-	if err != nil {
-		return nil, err
-	}
-	routine, err := p.text("RoutineName")
-	if err != nil {
-		return nil, err
-	}
-	return func(t tx) (answer, error) {
-		if _, err := t.routine(routine); err != nil {
-			return nil, err
-		}
-		routes, err := t.routesOf(routine)
-		if err != nil {
-			return nil, err
-		}
+	page, routine := p.page(math.MaxInt32, sizeCap), p.text("RoutineName")
+	return func(t *tx) answer {
+		t.routine(routine)
 		found := []answer{}
-		for _, r := range routes {
-			site, err := t.site(r.SiteID)
-			if err != nil {
-				return nil, err
-			}
+		for _, r := range t.routesOf(routine) {
 			one := r.fields()
-			one["SiteId"], one["SiteName"] = site.ID, site.Name
+			one["SiteId"], one["SiteName"] = r.SiteID, t.site(r.SiteID).Name
 			found = append(found, one)
 		}
 		out := page.answer("Configs", found)
 		out["TotalPage"] = (int64(len(found)) + page.size - 1) / page.size
-		return out, nil
-	}, nil
+		return out
+	}
 }

@@ -1,6 +1,7 @@
 package esaemu_test
 
 import (
+	"fmt"
 	"testing"
 
 	esa "github.com/alibabacloud-go/esa-20240910/v2/client"
@@ -9,80 +10,48 @@ import (
 	"routinely/deploy/local/esaemu"
 )
 
-// newRoute is a route with what is required of one.
-func newRoute(routine string) *esa.CreateRoutineRouteRequest {
-	return &esa.CreateRoutineRouteRequest{
-		SiteId: tea.Int64(siteID), RoutineName: &routine, RouteName: tea.String("all"), RouteEnable: tea.String("on"),
-		Rule: tea.String(`(http.host eq "www.example.com")`),
-	}
-}
-
 func TestRoutes(t *testing.T) {
-	t.Run("creates, reads, lists and deletes a route", func(t *testing.T) {
+	t.Run("are made, read, listed and deleted; one without a place goes behind the others of its site", func(t *testing.T) {
 		b := start(t)
 		want(t, "create", b.createRoutine("web"), "")
-		site, routine := tea.Int64(siteID), tea.String("web")
-		request := newRoute("web")
-		request.Sequence = tea.Int32(3)
-		made := must[*esa.CreateRoutineRouteResponse](t)(b.sdk.CreateRoutineRoute(request))
-		id := made.Body.ConfigId
-		got := must[*esa.GetRoutineRouteResponse](t)(b.sdk.GetRoutineRoute(&esa.GetRoutineRouteRequest{SiteId: site, ConfigId: id})).Body
+		route := &esa.CreateRoutineRouteRequest{
+			SiteId: tea.Int64(siteID), RoutineName: tea.String("web"), RouteName: tea.String("all"), RouteEnable: tea.String("on"),
+			Rule: tea.String(`(http.host eq "www.example.com")`), Sequence: tea.Int32(7),
+		}
+		id := must[*esa.CreateRoutineRouteResponse](t)(b.sdk.CreateRoutineRoute(route)).Body.ConfigId
+		route.Sequence = nil
+		must[*esa.CreateRoutineRouteResponse](t)(b.sdk.CreateRoutineRoute(route))
+		got := must[*esa.GetRoutineRouteResponse](t)(b.sdk.GetRoutineRoute(&esa.GetRoutineRouteRequest{SiteId: tea.Int64(siteID), ConfigId: id})).Body
 		same(t, "route", []any{*got.ConfigId, *got.RoutineName, *got.RouteName, *got.Rule, *got.RouteEnable, *got.Bypass, *got.Fallback, *got.Mode, *got.Sequence},
-			[]any{*id, "web", "all", `(http.host eq "www.example.com")`, "on", "off", "off", "custom", int32(3)})
-		list := must[*esa.ListRoutineRoutesResponse](t)(b.sdk.ListRoutineRoutes(&esa.ListRoutineRoutesRequest{RoutineName: routine})).Body
-		same(t, "list", []any{*list.TotalCount, *list.TotalPage, *list.PageSize, *list.Configs[0].SiteId, *list.Configs[0].SiteName},
-			[]any{int32(1), int32(1), int32(500), int64(siteID), "example.com"})
-		_, err := b.sdk.DeleteRoutine(&esa.DeleteRoutineRequest{Name: routine})
-		want(t, "a routine with a route", err, "DependedByOthers")
-		_, err = b.sdk.DeleteRoutineRoute(&esa.DeleteRoutineRouteRequest{SiteId: site, ConfigId: id})
-		want(t, "delete", err, "")
-		_, err = b.sdk.GetRoutineRoute(&esa.GetRoutineRouteRequest{SiteId: site, ConfigId: id})
-		wantStatus(t, "get after delete", err, "ConfigNotFound", 404)
-		_, err = b.sdk.DeleteRoutineRoute(&esa.DeleteRoutineRouteRequest{SiteId: site, ConfigId: id})
-		wantStatus(t, "delete again", err, "ConfigNotFound", 404)
-		_, err = b.rpc(t, signed{"Action": "DeleteRoutineRoute", "SiteId": "54362329990032", "ConfigId": "first"})
-		wantStatus(t, "no number", err, "InvalidConfigId", 400)
+			[]any{*id, "web", "all", `(http.host eq "www.example.com")`, "on", "off", "off", "custom", int32(7)})
+		list := must[*esa.ListRoutineRoutesResponse](t)(b.sdk.ListRoutineRoutes(&esa.ListRoutineRoutesRequest{RoutineName: tea.String("web")})).Body
+		same(t, "list", []any{*list.TotalCount, *list.TotalPage, *list.PageSize, *list.Configs[1].SiteId, *list.Configs[1].SiteName, *list.Configs[1].Sequence},
+			[]any{int32(2), int32(1), int32(500), int64(siteID), "example.com", int32(8)})
+		want(t, "a routine with a route", b.call("DeleteRoutine", "Name", "web"), "DependedByOthers")
+
+		remove := []string{"SiteId", "54362329990032", "ConfigId", fmt.Sprint(*id)}
+		want(t, "delete", b.call("DeleteRoutineRoute", remove...), "")
+		wantStatus(t, "delete again", b.call("DeleteRoutineRoute", remove...), "ConfigNotFound", 404)
+		wantStatus(t, "get after delete", b.call("GetRoutineRoute", remove...), "ConfigNotFound", 404)
+		wantStatus(t, "no number", b.call("DeleteRoutineRoute", "SiteId", "54362329990032", "ConfigId", "first"), "InvalidConfigId", 400)
 	})
 
-	t.Run("puts a route without a place behind the others of its site", func(t *testing.T) {
+	t.Run("need a routine, an active site, and what is required", func(t *testing.T) {
 		b := start(t)
 		want(t, "create", b.createRoutine("web"), "")
-		placed := newRoute("web")
-		placed.Sequence = tea.Int32(7)
-		for _, request := range []*esa.CreateRoutineRouteRequest{newRoute("web"), placed, newRoute("web")} {
-			must[*esa.CreateRoutineRouteResponse](t)(b.sdk.CreateRoutineRoute(request))
-		}
-		var places []int32
-		for _, one := range must[*esa.ListRoutineRoutesResponse](t)(b.sdk.ListRoutineRoutes(&esa.ListRoutineRoutesRequest{RoutineName: tea.String("web")})).Body.Configs {
-			places = append(places, *one.Sequence)
-		}
-		same(t, "places", places, []int32{1, 7, 8})
-	})
-
-	t.Run("refuses unknown objects and words", func(t *testing.T) {
-		b := start(t)
-		want(t, "create", b.createRoutine("web"), "")
-		if err := b.AddSite(esaemu.Site{ID: 7, Name: "example.org", Status: "pending"}); err != nil {
-			t.Fatal(err)
-		}
-		for what, c := range map[string]struct {
-			code   string
-			change func(*esa.CreateRoutineRouteRequest)
-		}{
-			"no such routine": {"RoutineNotExist", func(r *esa.CreateRoutineRouteRequest) { r.RoutineName = tea.String("none") }},
-			"no such site":    {"SiteParameterNotMatch", func(r *esa.CreateRoutineRouteRequest) { r.SiteId = tea.Int64(1) }},
-			"a pending site":  {"SiteParameterNotMatch", func(r *esa.CreateRoutineRouteRequest) { r.SiteId = tea.Int64(7) }},
-			"Bypass maybe":    {"InvalidParameter", func(r *esa.CreateRoutineRouteRequest) { r.Bypass = tea.String("maybe") }},
-			"no RouteName":    {"MissingParameter", func(r *esa.CreateRoutineRouteRequest) { r.RouteName = nil }},
-			"no RouteEnable":  {"MissingParameter", func(r *esa.CreateRoutineRouteRequest) { r.RouteEnable = nil }},
-			"no Rule":         {"MissingParameter", func(r *esa.CreateRoutineRouteRequest) { r.Rule = nil }},
+		do(t, b.AddSite(esaemu.Site{ID: 7, Name: "example.org", Status: "pending"}))
+		for _, c := range []struct{ name, value, code string }{
+			{"RoutineName", "none", "RoutineNotExist"},
+			{"SiteId", "1", "SiteParameterNotMatch"},
+			{"SiteId", "7", "SiteParameterNotMatch"},
+			{"Bypass", "maybe", "InvalidParameter"},
+			{"RouteName", "", "MissingParameter"},
+			{"RouteEnable", "", "MissingParameter"},
+			{"Rule", "", "MissingParameter"},
 		} {
-			request := newRoute("web")
-			c.change(request)
-			_, err := b.sdk.CreateRoutineRoute(request)
-			want(t, what, err, c.code)
+			route := []string{"RoutineName", "web", "SiteId", "54362329990032", "RouteName", "all", "RouteEnable", "on", "Rule", "true", c.name, c.value}
+			want(t, c.name+" "+c.value, b.call("CreateRoutineRoute", route...), c.code)
 		}
-		_, err := b.sdk.ListRoutineRoutes(&esa.ListRoutineRoutesRequest{RoutineName: tea.String("none")})
-		want(t, "list", err, "RoutineNotExist")
+		want(t, "list", b.call("ListRoutineRoutes", "RoutineName", "none"), "RoutineNotExist")
 	})
 }

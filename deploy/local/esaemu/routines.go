@@ -1,7 +1,6 @@
 package esaemu
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -23,55 +22,44 @@ type Routine struct {
 	Records []Record `json:"records,omitempty"`
 }
 
-func (t tx) routine(name string) (Routine, error) {
-	r, found, err := get[Routine](t, bucketRoutines, []byte(name))
-	if err == nil && !found {
-		err = refusal(codeRoutineNotExist, "no routine %q", name)
+func (t *tx) routine(name string) Routine {
+	r, found := get[Routine](t, bucketRoutines, []byte(name))
+	if !found {
+		t.refuse(codeRoutineNotExist, "no routine %q", name)
 	}
-	return r, err
+	return r
 }
 
-func (t tx) addRoutine(r Routine, takenCode string) error {
-	if t.bucket(bucketRoutines).Get([]byte(r.Name)) != nil {
-		return refusal(takenCode, "there is a routine %q", r.Name)
+func (t *tx) addRoutine(r Routine) {
+	if _, taken := get[Routine](t, bucketRoutines, []byte(r.Name)); taken {
+		t.refuse(codeRoutineAlreadyExist, "there is a routine %q", r.Name)
 	}
-	return t.put(bucketRoutines, []byte(r.Name), r)
+	t.put(bucketRoutines, []byte(r.Name), r)
 }
 
-func (s *Server) createRoutine(p params) (step, error) {
-	name, err := p.newName()
-	if err != nil {
-		return nil, err
-	}
-	hasAssets, err := p.boolean("HasAssets")
-	if err != nil {
-		return nil, err
-	}
-	return func(t tx) (answer, error) {
-		a, err := t.writable()
-		if err != nil {
-			return nil, err
-		}
+func (s *Server) createRoutine(p *params) step {
+	r := Routine{Name: p.newName(), Description: p.values["Description"], HasAssets: p.oneOf("HasAssets", "false", "true") == "true"}
+	return func(t *tx) answer {
+		a := t.writable()
 		if a.ErService != serviceRunning {
-			return nil, refusal(codeServiceNotOpen, "")
+			t.refuse(codeServiceNotOpen, "")
 		}
 		// A full account still says of a name that it exists: the quota is asked only for a new one.
-		used := len(t.keys(bucketRoutines, nil))
-		made := Routine{Name: name, Description: p["Description"], HasAssets: hasAssets, CreateTime: s.now()}
-		err = t.addRoutine(made, cmp.Or(a.TakenCode, codeRoutineAlreadyExist))
-		if err == nil && used >= a.RoutineQuota {
-			err = refusal(codeRoutineQuota, "%d routines of %d", used, a.RoutineQuota)
+		r.CreateTime = s.now()
+		t.addRoutine(r)
+		if used := len(t.keys(bucketRoutines, nil)); used > a.RoutineQuota {
+			t.refuse(codeRoutineQuota, "%d routines of %d", used-1, a.RoutineQuota)
 		}
-		return ok(), err
-	}, nil
+		return ok()
+	}
 }
 
-func (s *Server) getRoutine(p params) (step, error) {
-	return s.withRoutine(p, func(_ tx, r Routine) (answer, error) {
+func (s *Server) getRoutine(p *params) step {
+	return withRoutine(p, func(_ *tx, r Routine) answer {
 		out := s.describe(r)
 		delete(out, "RoutineName")
 		out["Envs"] = []answer{noCode("production"), noCode("staging")} // in the order of recorded answers
-		return out, nil
+		return out
 	})
 }
 
@@ -80,47 +68,30 @@ func noCode(env string) answer {
 	return answer{"Env": env, "CodeDeploy": answer{"CodeVersions": []answer{}}}
 }
 
+// describe names a DefaultRelatedRecord with a part that is the account's own.
 func (s *Server) describe(r Routine) answer {
+	account := sha256.Sum256([]byte(s.accountID))
 	return answer{
 		"RoutineName":          r.Name,
 		"Description":          r.Description,
 		"HasAssets":            r.HasAssets,
 		"CreateTime":           r.CreateTime.Format(time.RFC3339),
-		"DefaultRelatedRecord": s.defaultRecord(r.Name),
+		"DefaultRelatedRecord": fmt.Sprintf("%s.%s.er.aliyun-esa.net", r.Name, hex.EncodeToString(account[:4])),
 	}
 }
 
-// defaultRecord is the host name every routine has, with a part that is the account's own.
-func (s *Server) defaultRecord(routine string) string {
-	sum := sha256.Sum256([]byte(s.accountID))
-	return fmt.Sprintf("%s.%s.er.aliyun-esa.net", routine, hex.EncodeToString(sum[:4]))
-}
-
-func (s *Server) listUserRoutines(p params) (step, error) {
+func (s *Server) listUserRoutines(p *params) step {
 	const maxPage, sizeCap = 10, 20
-	page, err := p.page(maxPage, sizeCap)
-	if err != nil {
-		return nil, err
-	}
-	return func(t tx) (answer, error) {
-		a, err := t.standing()
-		if err != nil {
-			return nil, err
-		}
-		all, err := list[Routine](t, bucketRoutines)
-		if err != nil {
-			return nil, err
-		}
+	page, keyword := p.page(maxPage, sizeCap), p.values["SearchKeyWord"]
+	return func(t *tx) answer {
 		found := []answer{}
-		for _, r := range all {
-			if like(r.Name, p["SearchKeyWord"]) {
-				found = append(found, s.describe(r))
-			}
+		for _, r := range list(t, bucketRoutines, func(r Routine) bool { return like(r.Name, keyword) }) {
+			found = append(found, s.describe(r))
 		}
 		out := page.answer("Routines", found)
-		out["QuotaRoutineNumber"], out["UsedRoutineNumber"] = a.RoutineQuota, len(all)
-		return out, nil
-	}, nil
+		out["QuotaRoutineNumber"], out["UsedRoutineNumber"] = t.standing().RoutineQuota, len(t.keys(bucketRoutines, nil))
+		return out
+	}
 }
 
 // like is the lists' fuzzy search: any part of the name, in any case.
@@ -128,59 +99,40 @@ func like(name, keyword string) bool {
 	return strings.Contains(strings.ToLower(name), strings.ToLower(keyword))
 }
 
-func (s *Server) updateDescription(p params) (step, error) {
-	return s.withRoutine(p, func(t tx, r Routine) (answer, error) {
-		if _, err := t.writable(); err != nil {
-			return nil, err
-		}
-		r.Description = p["Description"]
-		return ok(), t.put(bucketRoutines, []byte(r.Name), r)
+func (s *Server) updateDescription(p *params) step {
+	description := p.values["Description"]
+	return withRoutine(p, func(t *tx, r Routine) answer {
+		t.writable()
+		r.Description = description
+		t.put(bucketRoutines, []byte(r.Name), r)
+		return ok()
 	})
 }
 
 // deleteRoutine refuses while records or routes use the routine: whether the cloud does is not documented, and the refusal
 // makes callers undo in the order that works either way.
-func (s *Server) deleteRoutine(p params) (step, error) {
-	return s.withRoutine(p, func(t tx, r Routine) (answer, error) {
-		if _, err := t.writable(); err != nil {
-			return nil, err
+func (s *Server) deleteRoutine(p *params) step {
+	return withRoutine(p, func(t *tx, r Routine) answer {
+		t.writable()
+		if records, routes := len(t.keys(bucketRelated, relatedPrefix(r.Name))), len(t.routesOf(r.Name)); records+routes > 0 {
+			t.refuse(codeDepended, "%d related records and %d routes use routine %q", records, routes, r.Name)
 		}
-		routes, err := t.routesOf(r.Name)
-		if err != nil {
-			return nil, err
-		}
-		if records := len(t.keys(bucketRelated, relatedPrefix(r.Name))); records+len(routes) > 0 {
-			return nil, refusal(codeDepended, "%d related records and %d routes use routine %q", records, len(routes), r.Name)
-		}
-		return ok(), t.remove(bucketRoutines, []byte(r.Name))
+		t.remove(bucketRoutines, []byte(r.Name))
+		return ok()
 	})
 }
 
 // listCodeVersions is always empty: no code is deployed here.
-func (s *Server) listCodeVersions(p params) (step, error) {
+func (s *Server) listCodeVersions(p *params) step {
 	const maxPage, sizeCap = 2, 20
-	page, err := p.page(maxPage, sizeCap)
-	if err != nil {
-		return nil, err
-	}
-	return s.withRoutine(p, func(tx, Routine) (answer, error) {
-		return page.answer("CodeVersions", []answer{}), nil
-	})
+	page := p.page(maxPage, sizeCap)
+	return withRoutine(p, func(*tx, Routine) answer { return page.answer("CodeVersions", []answer{}) })
 }
 
 // withRoutine is a step on the routine called Name.
-func (s *Server) withRoutine(p params, do func(tx, Routine) (answer, error)) (step, error) {
-	name, err := p.text("Name")
-	if err != nil {
-		return nil, err
-	}
-	return func(t tx) (answer, error) {
-		r, err := t.routine(name)
-		if err != nil {
-			return nil, err
-		}
-		return do(t, r)
-	}, nil
+func withRoutine(p *params, do func(*tx, Routine) answer) step {
+	name := p.text("Name")
+	return func(t *tx) answer { return do(t, t.routine(name)) }
 }
 
 // ok is the answer of a write that has nothing else to say.

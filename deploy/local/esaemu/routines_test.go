@@ -1,6 +1,7 @@
 package esaemu_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -27,35 +28,22 @@ func TestRoutines(t *testing.T) {
 			t.Errorf("request id %q, want a UUID in capitals", id)
 		}
 		got := must[*esa.GetRoutineResponse](t)(b.sdk.GetRoutine(&esa.GetRoutineRequest{Name: tea.String("web-1")})).Body
-		same(t, "Description", tea.StringValue(got.Description), description)
-		same(t, "HasAssets", tea.BoolValue(got.HasAssets), true)
-		same(t, "CreateTime", tea.StringValue(got.CreateTime), b.clock.Now().UTC().Format(time.RFC3339))
+		same(t, "Description, HasAssets, CreateTime", []any{*got.Description, *got.HasAssets, *got.CreateTime},
+			[]any{description, true, b.clock.Now().UTC().Format(time.RFC3339)})
 		if record := tea.StringValue(got.DefaultRelatedRecord); !strings.HasPrefix(record, "web-1.") || !strings.HasSuffix(record, ".er.aliyun-esa.net") {
 			t.Errorf("DefaultRelatedRecord %q, want a name of the routine under er.aliyun-esa.net", record)
 		}
-		same(t, "environments", []string{tea.StringValue(got.Envs[0].Env), tea.StringValue(got.Envs[1].Env)}, []string{"production", "staging"})
+		same(t, "environments", []string{*got.Envs[0].Env, *got.Envs[1].Env}, []string{"production", "staging"})
 	})
 
-	t.Run("says of an existing name that it exists, a full account notwithstanding", func(t *testing.T) {
+	t.Run("says of an existing name that it exists, on a full account too", func(t *testing.T) {
 		c := config(t.TempDir())
 		c.RoutineQuota = 1
 		b := open(t, c)
 		want(t, "first", b.createRoutine("web"), "")
-		want(t, "again", b.createRoutine("web"), "RoutineAlreadyExist")
+		wantStatus(t, "again", b.createRoutine("web"), "RoutineAlreadyExist", 400)
 		want(t, "another", b.createRoutine("api"), "RoutineNumberExceedQuotaLimit")
 		same(t, "routines kept", len(must[esaemu.State](t)(b.State()).Routines), 1)
-	})
-
-	t.Run("says of an existing name what it is told to say", func(t *testing.T) {
-		b := start(t)
-		want(t, "create", b.createRoutine("web"), "")
-		for _, code := range []string{"RoutineNameAlreadyExist", "RoutineNameAlreadyExists", "RoutineAlreadyExist"} {
-			if err := b.SetAccount(esaemu.AccountChange{TakenCode: &code}); err != nil {
-				t.Fatal(err)
-			}
-			wantStatus(t, code, b.createRoutine("web"), code, 400)
-			want(t, "a free name", b.createRoutine("web-"+strings.ToLower(code)), "")
-		}
 	})
 
 	t.Run("refuses names that break the console's rule and flags that are no boolean", func(t *testing.T) {
@@ -65,13 +53,11 @@ func TestRoutines(t *testing.T) {
 		} {
 			want(t, name, b.createRoutine(name), "InvalidParameter")
 		}
-		_, err := b.sdk.GetRoutine(&esa.GetRoutineRequest{Name: tea.String("1web")})
-		want(t, "a name that cannot be there", err, "RoutineNotExist")
-		for _, name := range []string{"ab", "a1", "a--b", "a-2", strings.Repeat("a", 41), "a" + strings.Repeat("-", 39) + "1"} {
+		want(t, "a name that cannot be there", b.call("GetRoutine", "Name", "1web"), "RoutineNotExist")
+		for _, name := range []string{"ab", "a1", "a--b", "a-2", strings.Repeat("a", 41)} {
 			want(t, name, b.createRoutine(name), "")
 		}
-		_, err = b.rpc(t, signed{"Action": "CreateRoutine", "Name": "web", "HasAssets": "yes"})
-		want(t, "HasAssets yes", err, "InvalidParameter")
+		want(t, "HasAssets yes", b.call("CreateRoutine", "Name", "web", "HasAssets", "yes"), "InvalidParameter")
 	})
 
 	t.Run("answers an error as the gateway writes it", func(t *testing.T) {
@@ -82,16 +68,12 @@ func TestRoutines(t *testing.T) {
 			t.Fatalf("got %v, want an SDK error", err)
 		}
 		var body map[string]any
-		if err := json.Unmarshal([]byte(tea.StringValue(refused.Data)), &body); err != nil {
-			t.Fatal(err)
-		}
+		do(t, json.Unmarshal([]byte(tea.StringValue(refused.Data)), &body))
+		const text = "The routine name does not exist. Check the routine name and try again."
 		id, _ := body["RequestId"].(string)
-		same(t, "message", tea.StringValue(refused.Message),
-			"code: 400, The routine name does not exist. Check the routine name and try again. request id: "+id)
+		same(t, "message", tea.StringValue(refused.Message), "code: 400, "+text+" request id: "+id)
 		same(t, "body", body, map[string]any{
-			"RequestId": id, "HostId": "esa.cn-hangzhou.aliyuncs.com", "Code": "RoutineNotExist",
-			"Message":   "The routine name does not exist. Check the routine name and try again.",
-			"Recommend": `no routine "none"`,
+			"RequestId": id, "HostId": "esa.cn-hangzhou.aliyuncs.com", "Code": "RoutineNotExist", "Message": text, "Recommend": `no routine "none"`,
 		})
 	})
 
@@ -99,75 +81,55 @@ func TestRoutines(t *testing.T) {
 		b := start(t)
 		for _, prefix := range []string{"api", "web"} {
 			for i := range 12 {
-				if err := b.PlantRoutine(esaemu.Routine{Name: prefix + string(rune('a'+i))}); err != nil {
-					t.Fatal(err)
-				}
+				do(t, b.PlantRoutine(esaemu.Routine{Name: prefix + string(rune('a'+i))}))
 			}
 		}
-		names := func(r *esa.ListUserRoutinesRequest) (out []string, body *esa.ListUserRoutinesResponseBody) {
-			body = must[*esa.ListUserRoutinesResponse](t)(b.sdk.ListUserRoutines(r)).Body
-			for _, one := range body.Routines {
-				out = append(out, tea.StringValue(one.RoutineName))
-			}
-			return out, body
-		}
-		first, body := names(&esa.ListUserRoutinesRequest{})
-		same(t, "default page", len(first), 20)
-		same(t, "total, used, quota, size", []int64{
-			*body.TotalCount, *body.UsedRoutineNumber, *body.QuotaRoutineNumber, *body.PageSize,
-		}, []int64{24, 24, 20, 20})
-		rest, body := names(&esa.ListUserRoutinesRequest{PageNumber: tea.Int64(2), PageSize: tea.Int64(50)})
-		same(t, "second page", rest, []string{"webi", "webj", "webk", "webl"})
-		same(t, "capped size", *body.PageSize, int64(20))
-		found, body := names(&esa.ListUserRoutinesRequest{SearchKeyWord: tea.String("EBA"), PageSize: tea.Int64(1)})
-		same(t, "search", found, []string{"weba"})
-		same(t, "search total", *body.TotalCount, int64(1))
-		none, body := names(&esa.ListUserRoutinesRequest{PageNumber: tea.Int64(10)})
-		same(t, "past the end", none, []string(nil))
-		if body.Routines == nil {
-			t.Error("past the end: null, want an empty array")
-		}
-		for what, r := range map[string]*esa.ListUserRoutinesRequest{
-			"page 0": {PageNumber: tea.Int64(0)}, "page 11": {PageNumber: tea.Int64(11)}, "size 0": {PageSize: tea.Int64(0)},
+		for _, c := range []struct {
+			page, size         int64
+			search             string
+			first              string
+			count, total, used int64
+		}{
+			{first: "apia", count: 20, total: 24, used: 24},
+			{page: 2, size: 50, first: "webi", count: 4, total: 24, used: 24},
+			{search: "EBA", size: 1, first: "weba", count: 1, total: 1, used: 24},
+			{page: 10, total: 24, used: 24},
 		} {
-			_, err := b.sdk.ListUserRoutines(r)
-			want(t, what, err, "InvalidParameter")
+			r := &esa.ListUserRoutinesRequest{SearchKeyWord: &c.search}
+			r.PageNumber, r.PageSize = tea.Int64(max(c.page, 1)), tea.Int64(cmp.Or(c.size, 20))
+			list := must[*esa.ListUserRoutinesResponse](t)(b.sdk.ListUserRoutines(r))
+			body := list.Body
+			same(t, r.String(), []int64{int64(len(body.Routines)), *body.TotalCount, *body.UsedRoutineNumber}, []int64{c.count, c.total, c.used})
+			if body.Routines == nil || c.count > 0 && *body.Routines[0].RoutineName != c.first {
+				t.Errorf("%s: %v, want an array that begins with %q", r, body.Routines, c.first)
+			}
+		}
+		for _, wrong := range [][]string{{"PageNumber", "0"}, {"PageNumber", "11"}, {"PageSize", "0"}} {
+			want(t, wrong[0]+wrong[1], b.call("ListUserRoutines", wrong...), "InvalidParameter")
 		}
 	})
 
 	t.Run("changes the description and lists no code versions", func(t *testing.T) {
 		b := start(t)
-		name := tea.String("web")
 		want(t, "create", b.createRoutine("web"), "")
-		_, err := b.sdk.UpdateRoutineConfigDescription(&esa.UpdateRoutineConfigDescriptionRequest{Name: name, Description: tea.String("new")})
-		want(t, "update", err, "")
-		got := must[*esa.GetRoutineResponse](t)(b.sdk.GetRoutine(&esa.GetRoutineRequest{Name: name}))
+		want(t, "update", b.call("UpdateRoutineConfigDescription", "Name", "web", "Description", "new"), "")
+		want(t, "update of none", b.call("UpdateRoutineConfigDescription", "Name", "none"), "RoutineNotExist")
+		got := must[*esa.GetRoutineResponse](t)(b.sdk.GetRoutine(&esa.GetRoutineRequest{Name: tea.String("web")}))
 		same(t, "description", tea.StringValue(got.Body.Description), "new")
-		versions := must[*esa.ListRoutineCodeVersionsResponse](t)(b.sdk.ListRoutineCodeVersions(&esa.ListRoutineCodeVersionsRequest{Name: name}))
+		versions := must[*esa.ListRoutineCodeVersionsResponse](t)(b.sdk.ListRoutineCodeVersions(&esa.ListRoutineCodeVersionsRequest{Name: tea.String("web")}))
 		same(t, "versions", len(versions.Body.CodeVersions), 0)
-		_, err = b.sdk.UpdateRoutineConfigDescription(&esa.UpdateRoutineConfigDescriptionRequest{Name: tea.String("none")})
-		want(t, "update of none", err, "RoutineNotExist")
-		_, err = b.sdk.ListRoutineCodeVersions(&esa.ListRoutineCodeVersionsRequest{Name: name, PageNumber: tea.Int64(3)})
-		want(t, "third page of versions", err, "InvalidParameter")
-		_, err = b.sdk.ListRoutineCodeVersions(&esa.ListRoutineCodeVersionsRequest{Name: tea.String("none")})
-		want(t, "versions of none", err, "RoutineNotExist")
+		want(t, "third page of versions", b.call("ListRoutineCodeVersions", "Name", "web", "PageNumber", "3"), "InvalidParameter")
 	})
 
-	t.Run("deletes a routine once nothing uses it", func(t *testing.T) {
+	t.Run("deletes a routine once nothing uses it, and frees its name", func(t *testing.T) {
 		b := start(t)
-		remove := func() error {
-			_, err := b.sdk.DeleteRoutine(&esa.DeleteRoutineRequest{Name: tea.String("web")})
-			return err
-		}
+		remove := func() error { return b.call("DeleteRoutine", "Name", "web") }
 		want(t, "none", remove(), "RoutineNotExist")
 		want(t, "create", b.createRoutine("web"), "")
 		id := must[int64](t)(b.createRecord("web", "www.example.com"))
 		want(t, "with a record", remove(), "DependedByOthers")
-		_, err := b.sdk.DeleteRoutineRelatedRecord(&esa.DeleteRoutineRelatedRecordRequest{
-			Name: tea.String("web"), SiteId: tea.Int64(siteID), RecordName: tea.String("www.example.com"), RecordId: &id,
-		})
-		want(t, "record", err, "")
+		want(t, "record", b.deleteRecord("web", "www.example.com", siteID, id), "")
 		want(t, "alone", remove(), "")
-		want(t, "the name is free again", b.createRoutine("web"), "")
+		want(t, "again", b.createRoutine("web"), "")
 	})
 }

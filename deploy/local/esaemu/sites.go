@@ -3,6 +3,7 @@ package esaemu
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -11,7 +12,7 @@ import (
 // Site is a zone of the account. AddSite fills what is empty from what is stored of the site, else with the first value that each
 // field names, and CreateTime with the time.
 type Site struct {
-	// ID is given by whoever adds the site.
+	// ID is chosen by the caller of AddSite.
 	ID int64 `json:"id"`
 	// Name is the zone, in lower case.
 	Name string `json:"name"`
@@ -43,6 +44,13 @@ func siteWords(field string) []string {
 
 // complete fills and checks a site; old is what is stored of it, if anything is.
 func (s *Site) complete(old Site, now time.Time) error {
+	if s.ID < 1 {
+		return fmt.Errorf("site id %d: want a positive number", s.ID)
+	}
+	s.Name = cmp.Or(strings.ToLower(s.Name), old.Name)
+	if !validHostName(s.Name) {
+		return fmt.Errorf("site name %q: want a zone such as example.com", s.Name)
+	}
 	for _, field := range []struct {
 		name  string
 		value *string
@@ -53,29 +61,17 @@ func (s *Site) complete(old Site, now time.Time) error {
 		words := siteWords(field.name)
 		*field.value = cmp.Or(*field.value, field.old, words[0])
 		if !slices.Contains(words, *field.value) {
-			return fmt.Errorf("site %s %q: want one of %s", field.name, *field.value, strings.Join(words, ", "))
+			return fmt.Errorf("site %s %q: want one of %v", field.name, *field.value, words)
 		}
 	}
 	s.CreateTime = cmp.Or(s.CreateTime, old.CreateTime, now)
 	if s.AccessType == "CNAME" {
 		s.CnameZone = cmp.Or(strings.ToLower(s.CnameZone), old.CnameZone, defaultCnameZone)
 	}
-	switch {
-	case s.AccessType != "CNAME" && s.CnameZone != "":
-		return fmt.Errorf("site cnameZone %q: a site of the AccessType NS has none", s.CnameZone)
-	case s.CnameZone != "" && !validHostName(s.CnameZone):
-		return fmt.Errorf("site cnameZone %q: want a zone", s.CnameZone)
+	if s.CnameZone != "" && (s.AccessType == "NS" || !validHostName(s.CnameZone)) {
+		return fmt.Errorf("site cnameZone %q: want a zone, for a site of the AccessType CNAME only", s.CnameZone)
 	}
 	return nil
-}
-
-// cnameOf is the name to which a record of the site must lead for its requests to arrive; on a site whose zone the cloud serves there is
-// nothing to do.
-func (s Site) cnameOf(recordName string) string {
-	if s.CnameZone == "" {
-		return ""
-	}
-	return recordName + "." + s.CnameZone
 }
 
 func (s Site) holds(recordName string) bool {
@@ -96,80 +92,105 @@ func (s Site) fields() answer {
 	return out
 }
 
-func (t tx) site(id int64) (Site, error) {
-	site, found, err := get[Site](t, bucketSites, idKey(id))
-	if err == nil && !found {
-		err = refusal(codeSiteMismatch, "no site %d", id)
+func (t *tx) site(id int64) Site {
+	site, found := get[Site](t, bucketSites, idKey(id))
+	if !found {
+		t.refuse(codeSiteMismatch, "no site %d", id)
 	}
-	return site, err
+	return site
 }
 
 // activeSite refuses a site that is not there or not active.
-func (t tx) activeSite(id int64) error {
-	site, err := t.site(id)
-	if err == nil && site.Status != "active" {
-		err = refusal(codeSiteMismatch, "site %d is %s: want an active one", id, site.Status)
+func (t *tx) activeSite(id int64) {
+	if site := t.site(id); site.Status != "active" {
+		t.refuse(codeSiteMismatch, "site %d is %s: want an active one", id, site.Status)
 	}
-	return err
 }
 
-// siteOf reads a site and checks that the record name is in its zone; the apex is.
-func (t tx) siteOf(id int64, recordName string) (Site, error) {
-	site, err := t.site(id)
-	if err == nil && !site.holds(recordName) {
-		err = refusal(codeSiteMismatch, "%q is not in site %d, %q", recordName, id, site.Name)
+// siteOf refuses a site that is not there, and a record name outside of its zone; the apex is in it.
+func (t *tx) siteOf(id int64, recordName string) {
+	if site := t.site(id); !site.holds(recordName) {
+		t.refuse(codeSiteMismatch, "%q is not in site %d, %q", recordName, id, site.Name)
 	}
-	return site, err
 }
 
-// addSite stores a site, or changes one, whose name only as long as it has no records.
-func (t tx) addSite(site Site, now time.Time) (Site, error) {
-	if site.ID < 1 {
-		return site, fmt.Errorf("site id %d: want a positive number", site.ID)
-	}
-	old, found, err := get[Site](t, bucketSites, idKey(site.ID))
-	if err != nil {
-		return site, err
-	}
-	site.Name = cmp.Or(strings.ToLower(site.Name), old.Name)
-	if !validHostName(site.Name) {
-		return site, fmt.Errorf("site name %q: want a zone such as example.com", site.Name)
-	}
+// addSite stores a site, or changes one.
+func (t *tx) addSite(site Site, now time.Time) Site {
+	old, found := get[Site](t, bucketSites, idKey(site.ID))
+	t.fail(site.complete(old, now))
 	if found && old.Name != site.Name && len(t.keys(bucketNames, idKey(site.ID))) > 0 {
-		return site, fmt.Errorf("site %d is %s and has records: delete it first", site.ID, old.Name)
+		t.fail(fmt.Errorf("site %d is %s and has records, so it keeps its name", site.ID, old.Name))
 	}
-	if err := site.complete(old, now); err != nil {
-		return site, err
-	}
-	return site, t.put(bucketSites, idKey(site.ID), site)
+	t.put(bucketSites, idKey(site.ID), site)
+	return site
 }
 
-// removeSite deletes a site with all its records and routes and reports whether there was one.
-func (t tx) removeSite(id int64) (bool, error) {
-	if t.bucket(bucketSites).Get(idKey(id)) == nil {
-		return false, nil
-	}
-	records, err := list[Record](t, bucketRecords)
-	if err != nil {
-		return false, err
-	}
-	for _, r := range records {
-		if r.SiteID == id {
-			if err := t.removeRecord(r); err != nil {
-				return false, err
+// getMatchSite finds the active site of a record name: the one with the longest zone. The operation is not documented; esa-cli
+// uses it, and takes every refusal for a site that is not active.
+func (s *Server) getMatchSite(p *params) step {
+	name := p.hostName("RecordName")
+	return func(t *tx) answer {
+		var best Site
+		for _, site := range list(t, bucketSites, func(site Site) bool { return site.Status == "active" && site.holds(name) }) {
+			if len(site.Name) > len(best.Name) {
+				best = site
 			}
 		}
+		if best.ID == 0 {
+			t.refuse(codeSiteMismatch, "no active site holds %q", name)
+		}
+		return answer{"SiteId": best.ID, "SiteName": best.Name}
 	}
-	routes, err := list[route](t, bucketRoutes)
-	if err != nil {
-		return false, err
-	}
-	for _, r := range routes {
-		if r.SiteID == id {
-			if err := t.remove(bucketRoutes, idKey(r.ConfigID)); err != nil {
-				return false, err
-			}
+}
+
+// getSite answers an unknown site with SiteParameterNotMatch, as the routine operations do; the page's own codes were not read.
+func (s *Server) getSite(p *params) step {
+	id := p.id("SiteId")
+	return func(t *tx) answer { return answer{"SiteModel": t.site(id).fields()} }
+}
+
+// listSites has no tags to search: a filter by some finds nothing.
+func (s *Server) listSites(p *params) step {
+	const sizeCap = 500
+	page, fits := p.page(math.MaxInt32, sizeCap), p.search("SiteName", "SiteSearchType")
+	filters := map[string]string{}
+	for _, name := range []string{"Status", "AccessType", "Coverage"} {
+		if p.values[name] != "" {
+			filters[name] = p.oneOf(name, siteWords(name)...)
 		}
 	}
-	return true, t.remove(bucketSites, idKey(id))
+	tagged := p.values["TagFilter"] != ""
+	return func(t *tx) answer {
+		found := []answer{}
+		for _, site := range list(t, bucketSites, every[Site]) {
+			fields := site.fields()
+			wanted := !tagged && fits(site.Name)
+			for name, value := range filters {
+				wanted = wanted && fields[name] == value
+			}
+			if wanted {
+				found = append(found, fields)
+			}
+		}
+		return page.answer("Sites", found)
+	}
+}
+
+// search reads a name and how to compare with it; no name fits everything.
+func (p *params) search(name, how string) func(string) bool {
+	pattern := strings.ToLower(p.values[name])
+	kind := p.oneOf(how, "exact", "prefix", "suffix", "fuzzy")
+	return func(text string) bool {
+		switch {
+		case pattern == "":
+			return true
+		case kind == "prefix":
+			return strings.HasPrefix(text, pattern)
+		case kind == "suffix":
+			return strings.HasSuffix(text, pattern)
+		case kind == "fuzzy":
+			return strings.Contains(text, pattern)
+		}
+		return text == pattern
+	}
 }

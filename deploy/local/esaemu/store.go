@@ -2,6 +2,7 @@ package esaemu
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -22,17 +23,13 @@ type store struct {
 
 // Buckets of the data file.
 const (
-	bucketAccount = "account" // accountKey -> Standing
-	bucketSites   = "sites"   // site id -> Site
-	// bucketRoutines holds name -> Routine without its records.
-	bucketRoutines = "routines"
-	// bucketRecords holds record id -> Record, bound and planted ones.
-	bucketRecords = "records"
-	// bucketNames holds site id + record name -> record id: a name is taken once in a site.
-	bucketNames = "names"
-	// bucketRelated holds routine name + 0 + record id -> nothing.
-	bucketRelated = "related"
-	bucketRoutes  = "routes" // config id -> route
+	bucketAccount  = "account"  // accountKey -> Standing
+	bucketSites    = "sites"    // site id -> Site
+	bucketRoutines = "routines" // name -> Routine without its records
+	bucketRecords  = "records"  // record id -> Record, bound and planted ones
+	bucketNames    = "names"    // site id + record name -> record id: a name is taken once in a site
+	bucketRelated  = "related"  // routine name + 0 + record id -> nothing
+	bucketRoutes   = "routes"   // config id -> route
 )
 
 // accountKey is the only key of the account bucket.
@@ -53,80 +50,92 @@ func openStore(dir string, noSync bool) (*store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s (is another server using it?): %w", file, err)
 	}
-	err = db.Update(func(tx *bbolt.Tx) error {
+	s := &store{db: db}
+	err = s.update(func(t *tx) {
 		for _, name := range []string{
 			bucketAccount, bucketSites, bucketRoutines, bucketRecords, bucketNames, bucketRelated, bucketRoutes,
 		} {
-			if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
-				return err
-			}
+			_, err := t.CreateBucketIfNotExists([]byte(name))
+			t.fail(err)
 		}
-		return nil
 	})
 	if err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("prepare %s: %w", file, err)
 	}
-	return &store{db: db}, nil
+	return s, nil
 }
 
-func (s *store) view(f func(tx) error) error {
-	return s.db.View(func(t *bbolt.Tx) error { return f(tx{t}) })
-}
-
-func (s *store) update(f func(tx) error) error {
-	return s.db.Update(func(t *bbolt.Tx) error { return f(tx{t}) })
-}
-
-// tx is one transaction.
+// tx is one transaction. It keeps the first thing that goes wrong, which undoes all of it: a step lists its conditions and its writes one
+// after the other and need not ask in between.
 type tx struct {
 	*bbolt.Tx
+	err error
 }
 
-func (t tx) bucket(name string) *bbolt.Bucket { return t.Bucket([]byte(name)) }
+func (s *store) view(do func(*tx)) error   { return s.db.View(transaction(do)) }
+func (s *store) update(do func(*tx)) error { return s.db.Update(transaction(do)) }
+
+func transaction(do func(*tx)) func(*bbolt.Tx) error {
+	return func(bolt *bbolt.Tx) error {
+		t := &tx{Tx: bolt}
+		do(t)
+		return t.err
+	}
+}
+
+func (t *tx) fail(err error) { t.err = cmp.Or(t.err, err) }
+
+func (t *tx) refuse(code, format string, args ...any) { t.fail(refusal(code, format, args...)) }
+
+func (t *tx) bucket(name string) *bbolt.Bucket { return t.Bucket([]byte(name)) }
 
 // put stores a value as JSON.
-func (t tx) put(bucket string, key []byte, value any) error {
+func (t *tx) put(bucket string, key []byte, value any) {
 	raw, err := json.Marshal(value)
-	if err != nil {
-		return err
-	}
-	return t.bucket(bucket).Put(key, raw)
+	t.fail(err)
+	t.putRaw(bucket, key, raw)
 }
 
-func (t tx) remove(bucket string, key []byte) error { return t.bucket(bucket).Delete(key) }
+func (t *tx) putRaw(bucket string, key, value []byte) { t.fail(t.bucket(bucket).Put(key, value)) }
+
+func (t *tx) remove(bucket string, key []byte) { t.fail(t.bucket(bucket).Delete(key)) }
 
 // nextID gives an id that no object of the bucket ever had.
-func (t tx) nextID(bucket string, first int64) (int64, error) {
+func (t *tx) nextID(bucket string, first int64) int64 {
 	n, err := t.bucket(bucket).NextSequence()
-	return first + int64(n), err
+	t.fail(err)
+	return first + int64(n)
 }
 
 // get reads one value and reports whether it is there.
-func get[T any](t tx, bucket string, key []byte) (T, bool, error) {
-	var value T
+func get[T any](t *tx, bucket string, key []byte) (value T, found bool) {
 	raw := t.bucket(bucket).Get(key)
-	if raw == nil {
-		return value, false, nil
+	if raw != nil {
+		t.fail(json.Unmarshal(raw, &value))
 	}
-	err := json.Unmarshal(raw, &value)
-	return value, true, err
+	return value, raw != nil
 }
 
-// list reads all values of a bucket in the order of their keys.
-func list[T any](t tx, bucket string) ([]T, error) {
+// list reads those values of a bucket that are wanted, in the order of their keys.
+func list[T any](t *tx, bucket string, wanted func(T) bool) []T {
 	out := []T{}
-	err := t.bucket(bucket).ForEach(func(_, raw []byte) error {
+	t.fail(t.bucket(bucket).ForEach(func(_, raw []byte) error {
 		var value T
 		err := json.Unmarshal(raw, &value)
-		out = append(out, value)
+		if wanted(value) {
+			out = append(out, value)
+		}
 		return err
-	})
-	return out, err
+	}))
+	return out
 }
 
+// every wants all values of a list.
+func every[T any](T) bool { return true }
+
 // keys returns the rest of every key that begins with prefix.
-func (t tx) keys(bucket string, prefix []byte) [][]byte {
+func (t *tx) keys(bucket string, prefix []byte) [][]byte {
 	var out [][]byte
 	cursor := t.bucket(bucket).Cursor()
 	for key, _ := cursor.Seek(prefix); key != nil && bytes.HasPrefix(key, prefix); key, _ = cursor.Next() {

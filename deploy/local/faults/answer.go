@@ -14,14 +14,11 @@ import (
 )
 
 // Serve counts the call, lets execute answer it, and breaks the answer if a rule says so. execute must not keep w; now is asked once.
-// The call is in the log before a byte of its answer is on the way: who has an answer finds its call there.
+// The call is in the log before a byte of its answer is on the way: a caller who has an answer finds its call there.
 func (s *Set) Serve(w http.ResponseWriter, r *http.Request, call Call, now func() time.Time, execute func(http.ResponseWriter), refuse Refuse) {
 	arrived, fault, hit := s.arrive(call, now)
 	seen := &watcher{ResponseWriter: w}
-	seen.log = sync.OnceFunc(func() {
-		arrived.Status, arrived.Code = seen.status, seen.code
-		s.log(arrived)
-	})
+	seen.log = sync.OnceFunc(func() { s.log(arrived, seen.status, seen.code) })
 	defer seen.log()
 	if hit {
 		s.carryOut(seen, r, fault, execute, refuse)
@@ -179,18 +176,17 @@ func (s *Set) drip(w http.ResponseWriter, ctx context.Context, body []byte, dela
 func flush(w http.ResponseWriter) { _ = http.NewResponseController(w).Flush() }
 
 func (s *Set) hang(ctx context.Context) {
-	s.countHanging(1)
-	defer s.countHanging(-1)
+	count := func(n int) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.hanging += n
+	}
+	count(1)
+	defer count(-1)
 	select {
 	case <-ctx.Done():
 	case <-s.done():
 	}
-}
-
-func (s *Set) countHanging(n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.hanging += n
 }
 
 // pause waits and reports whether the whole time passed.

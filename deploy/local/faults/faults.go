@@ -9,7 +9,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -118,8 +117,7 @@ type Set struct {
 	nextID   int
 	rules    []*Rule
 	counters map[string]int
-	arrived  int
-	calls    []entry
+	calls    []*entry
 	hanging  int
 	stopped  chan struct{}
 	once     sync.Once
@@ -131,18 +129,17 @@ func (s *Set) Add(r Rule) (string, error) {
 	if err := r.check(); err != nil {
 		return "", err
 	}
-	return s.add(&r), nil
+	return s.add(r), nil
 }
 
-func (s *Set) add(r *Rule) string {
-	rule := r.clone()
-	rule.Times = cmp.Or(rule.Times, 1)
+func (s *Set) add(r Rule) string {
+	r.Times = cmp.Or(r.Times, 1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.nextID++
-	rule.ID = strconv.Itoa(s.nextID)
-	s.rules = append(s.rules, &rule)
-	return rule.ID
+	r.ID = strconv.Itoa(s.nextID)
+	s.rules = append(s.rules, &r)
+	return r.ID
 }
 
 // Clear removes all rules.
@@ -158,7 +155,7 @@ func (s *Set) Rules() []Rule {
 	defer s.mu.Unlock()
 	out := make([]Rule, 0, len(s.rules))
 	for _, r := range s.rules {
-		out = append(out, r.clone())
+		out = append(out, *r)
 	}
 	return out
 }
@@ -176,7 +173,9 @@ func (s *Set) Calls() []Record {
 	defer s.mu.Unlock()
 	out := make([]Record, 0, len(s.calls))
 	for _, e := range s.calls {
-		out = append(out, e.Record)
+		if e.answered {
+			out = append(out, e.Record)
+		}
 	}
 	return out
 }
@@ -227,31 +226,34 @@ func (r *Rule) check() error {
 	return nil
 }
 
-// clone keeps a rule's maps from being shared with its setter or reader, who may write to them during a call.
-func (r *Rule) clone() Rule {
-	out := *r
-	out.Match = maps.Clone(r.Match)
-	out.Fault.Headers = maps.Clone(r.Fault.Headers)
-	return out
-}
-
-// entry is a record with its place in the log: calls are answered in another order than they arrive in.
+// entry is a call's place in the log: calls are answered in another order than they arrive in.
 type entry struct {
 	Record
-	number int
+	answered bool
 }
 
 // arrive counts the call, gives it its place in the log, and takes the first rule that hits it.
-func (s *Set) arrive(call Call, now func() time.Time) (entry, Fault, bool) {
+func (s *Set) arrive(call Call, now func() time.Time) (*entry, Fault, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.counters == nil {
 		s.counters = map[string]int{}
 	}
 	s.counters[call.Action]++
-	s.arrived++
 	fault, hit := s.pick(call)
-	return entry{Record{Call: call, At: now(), Fault: fault.Answer}, s.arrived}, fault, hit
+	if len(s.calls) >= logLimit {
+		s.calls = slices.Delete(s.calls, 0, logLimit/2)
+	}
+	e := &entry{Record: Record{Call: call, At: now(), Fault: fault.Answer}}
+	s.calls = append(s.calls, e)
+	return e, fault, hit
+}
+
+// log shows a call in the log, with its answer.
+func (s *Set) log(e *entry, status int, code string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.Status, e.Code, e.answered = status, code, true
 }
 
 func (s *Set) pick(call Call) (Fault, bool) {
@@ -285,17 +287,4 @@ func (r *Rule) fits(call Call) bool {
 		}
 	}
 	return true
-}
-
-func (s *Set) log(e entry) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.calls) >= logLimit {
-		s.calls = slices.Delete(s.calls, 0, logLimit/2)
-	}
-	place := len(s.calls)
-	for place > 0 && s.calls[place-1].number > e.number {
-		place--
-	}
-	s.calls = slices.Insert(s.calls, place, e)
 }

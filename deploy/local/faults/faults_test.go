@@ -30,7 +30,7 @@ type shop struct {
 	executed atomic.Int64
 	url      string
 	client   *http.Client
-	// arrived, where set, is told of every execution.
+	// arrived, where set, gets a value for every execution.
 	arrived chan struct{}
 }
 
@@ -91,8 +91,14 @@ type answer struct {
 	Body   string
 }
 
-func (s *shop) buy(ctx context.Context, path string) (answer, error) {
-	return s.do(ctx, http.MethodPost, path, "")
+// buy makes a call that is answered whole.
+func (s *shop) buy(t *testing.T, path string) answer {
+	t.Helper()
+	got, err := s.do(t.Context(), http.MethodPost, path, "")
+	if err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	return got
 }
 
 func (s *shop) do(ctx context.Context, method, path, body string) (answer, error) {
@@ -109,145 +115,97 @@ func (s *shop) do(ctx context.Context, method, path, body string) (answer, error
 	return answer{resp.StatusCode, resp.Header.Get("Content-Type"), string(got)}, err
 }
 
-func (s *shop) wantAnswer(t *testing.T, path string, want answer) {
-	t.Helper()
-	got, err := s.buy(t.Context(), path)
-	if err != nil {
-		t.Fatalf("%s: %v", path, err)
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", path, diff)
-	}
-}
-
 func (s *shop) wantLog(t *testing.T, want ...faults.Record) {
 	t.Helper()
 	var got []faults.Record
 	for _, r := range s.set.Calls() {
 		got = append(got, faults.Record{Call: faults.Call{Action: r.Action}, Status: r.Status, Code: r.Code, Fault: r.Fault})
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("call log (-want +got):\n%s", diff)
-	}
+	same(t, "call log", got, want)
 }
 
 func record(action string, status int, code string, fault faults.Answer) faults.Record {
 	return faults.Record{Call: faults.Call{Action: action}, Status: status, Code: code, Fault: fault}
 }
 
+func same(t *testing.T, what string, got, want any) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", what, diff)
+	}
+}
+
 func ok() answer { return answer{200, "application/json", realAnswer} }
 
 func TestServe(t *testing.T) {
+	fault := func(kind faults.Answer) faults.Fault { return faults.Fault{Answer: kind, DelayMillis: 1} }
+	after := func(f faults.Fault) faults.Fault {
+		f.Execute = true
+		return f
+	}
+	busy := faults.Fault{Answer: faults.Error, Status: 503, Code: "Busy", Message: "later"}
+	document := faults.Fault{Answer: faults.Document, Status: 201, Body: `{"pear":1}`, Headers: map[string]string{"Content-Type": "application/json"}}
+	page := "<html><head><title>Bad Gateway</title></head><body>gateway says no</body></html>\n"
+	for _, c := range []struct {
+		name  string
+		path  string
+		fault faults.Fault
+		// want and err are what the caller sees; code is in the log.
+		want     answer
+		err      error
+		code     string
+		executed bool
+	}{
+		{"an error with a standard text", "/Buy", faults.Fault{Answer: faults.Error, Code: "Slow"}, answer{400, "text/x-error", "Slow: injected fault"}, nil, "Slow", false},
+		{"an error in the server's own protocol", "/Buy", busy, answer{503, "text/x-error", "Busy: later"}, nil, "Busy", false},
+		{"an error after execution", "/Buy", after(busy), answer{503, "text/x-error", "Busy: later"}, nil, "Busy", true},
+		{"a proxy's page", "/Buy", fault(faults.HTML), answer{502, "text/html", page}, nil, "", false},
+		{"nothing, after execution", "/Buy", after(fault(faults.Empty)), answer{Status: 200}, nil, "", true},
+		{"another type", "/Buy", fault(faults.WrongType), answer{200, "text/plain", "this is not the answer you are looking for\n"}, nil, "", false},
+		{"another document", "/Buy", document, answer{201, "application/json", `{"pear":1}`}, nil, "", false},
+		{"the answer, slowly", "/Buy", fault(faults.Slow), ok(), nil, "", true},
+		{"the server's error, slowly", "/SoldOut", fault(faults.Slow), answer{409, "text/x-error", "SoldOut: nothing left"}, nil, "SoldOut", true},
+		{"no body, slowly", "/Nothing", fault(faults.Slow), answer{204, "application/json", ""}, nil, "", true},
+		{"the answer drop by drop", "/Buy", fault(faults.Drip), ok(), nil, "", true},
+		{"a closed connection", "/Buy", fault(faults.Reset), answer{}, io.EOF, "", false},
+		{"a closed connection, after execution", "/Buy", after(fault(faults.Reset)), answer{}, io.EOF, "", true},
+		{"half the answer", "/Buy", fault(faults.Truncated), answer{200, "application/json", realAnswer[:len(realAnswer)/2]}, io.ErrUnexpectedEOF, "", true},
+		{"a closed connection for half an empty body", "/Nothing", fault(faults.Truncated), answer{}, io.EOF, "", true},
+	} {
+		t.Run("answers "+c.name, func(t *testing.T) {
+			s := openShop(t)
+			s.breaks(t, faults.Rule{Fault: c.fault})
+			got, err := s.do(t.Context(), http.MethodPost, c.path, "")
+			same(t, "answer", got, c.want)
+			if !errors.Is(err, c.err) {
+				t.Errorf("the caller sees %v, want %v", err, c.err)
+			}
+			s.wantLog(t, record(c.path[1:], c.want.Status, c.code, c.fault.Answer))
+			same(t, "executed", s.executed.Load() > 0, c.executed)
+		})
+	}
+
 	t.Run("leaves a call alone that no rule fits", func(t *testing.T) {
 		s := openShop(t)
 		s.breaks(t, faults.Rule{Action: "Sell", Fault: faults.Fault{Answer: faults.Reset}})
-		s.wantAnswer(t, "/Buy", ok())
-		s.wantAnswer(t, "/SoldOut", answer{409, "text/x-error", "SoldOut: nothing left"})
+		same(t, "answer", s.buy(t, "/Buy"), ok())
+		same(t, "refusal", s.buy(t, "/SoldOut"), answer{409, "text/x-error", "SoldOut: nothing left"})
 		s.wantLog(t, record("Buy", 200, "", ""), record("SoldOut", 409, "SoldOut", ""))
-	})
-
-	t.Run("answers an error in the server's own protocol", func(t *testing.T) {
-		s := openShop(t)
-		s.breaks(t, faults.Rule{Fault: faults.Fault{Answer: faults.Error, Code: "Throttling"}})
-		s.wantAnswer(t, "/Buy", answer{400, "text/x-error", "Throttling: injected fault"})
-		s.breaks(t, faults.Rule{Fault: faults.Fault{Answer: faults.Error, Status: 503, Code: "Busy", Message: "later", Execute: true}})
-		s.wantAnswer(t, "/Buy", answer{503, "text/x-error", "Busy: later"})
-		s.wantLog(t, record("Buy", 400, "Throttling", "error"), record("Buy", 503, "Busy", "error"))
-		if s.executed.Load() != 1 {
-			t.Errorf("executed %d times, want 1: only the call of the second rule", s.executed.Load())
-		}
 	})
 
 	t.Run("sets headers over the answer's own, in whatever case these are written", func(t *testing.T) {
 		s := openShop(t)
-		s.breaks(t, faults.Rule{Times: 2, Fault: faults.Fault{Answer: faults.Slow, Headers: map[string]string{
+		s.breaks(t, faults.Rule{Fault: faults.Fault{Answer: faults.Slow, Headers: map[string]string{
 			"content-type": "application/broken", "x-acs-retry-after": "1500", "X-Shop-Till": "8",
 		}}})
-		s.wantAnswer(t, "/Buy", answer{200, "application/broken", realAnswer})
 		resp, err := s.client.Get(s.url + "/Buy")
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer resp.Body.Close()
-		for name, want := range map[string][]string{"X-Acs-Retry-After": {"1500"}, "X-Shop-Till": {"8"}} {
-			if diff := cmp.Diff(want, resp.Header.Values(name)); diff != "" {
-				t.Errorf("%s (-want +got):\n%s", name, diff)
-			}
+		for name, want := range map[string]string{"Content-Type": "application/broken", "X-Acs-Retry-After": "1500", "X-Shop-Till": "8"} {
+			same(t, name, resp.Header.Values(name), []string{want})
 		}
-	})
-
-	t.Run("answers as a proxy, with nothing, and with another type", func(t *testing.T) {
-		s := openShop(t)
-		s.breaks(t, faults.Rule{Action: "Proxy", Fault: faults.Fault{Answer: faults.HTML}})
-		s.breaks(t, faults.Rule{Action: "Empty", Fault: faults.Fault{Answer: faults.Empty, Execute: true}})
-		s.breaks(t, faults.Rule{Action: "Type", Fault: faults.Fault{Answer: faults.WrongType}})
-		got, err := s.buy(t.Context(), "/Proxy")
-		if err != nil || got.Status != 502 || got.Type != "text/html" || !strings.HasPrefix(got.Body, "<html>") {
-			t.Errorf("proxy: %+v, %v", got, err)
-		}
-		s.wantAnswer(t, "/Empty", answer{Status: 200})
-		s.wantAnswer(t, "/Type", answer{200, "text/plain", "this is not the answer you are looking for\n"})
-		s.breaks(t, faults.Rule{Action: "Other", Fault: faults.Fault{
-			Answer: faults.Document, Status: 201, Body: `{"pear":1}`, Headers: map[string]string{"Content-Type": "application/json"},
-		}})
-		s.wantAnswer(t, "/Other", answer{201, "application/json", `{"pear":1}`})
-		s.wantLog(t, record("Proxy", 502, "", "html"), record("Empty", 200, "", "empty"), record("Type", 200, "", "wrong-type"),
-			record("Other", 201, "", "document"))
-		if s.executed.Load() != 1 {
-			t.Errorf("executed %d times, want 1: the empty answer's call", s.executed.Load())
-		}
-	})
-
-	t.Run("closes the connection with and without executing", func(t *testing.T) {
-		for _, execute := range []bool{false, true} {
-			s := openShop(t)
-			// Times -1, as net/http's client sends a request once more when a kept connection was closed under it.
-			s.breaks(t, faults.Rule{Times: -1, Fault: faults.Fault{Answer: faults.Reset, Execute: execute}})
-			if got, err := s.buy(t.Context(), "/Buy"); !errors.Is(err, io.EOF) {
-				t.Errorf("got %+v, %v, want a closed connection", got, err)
-			}
-			if (s.executed.Load() > 0) != execute {
-				t.Errorf("executed %d times with execute %v", s.executed.Load(), execute)
-			}
-			s.wantLog(t, record("Buy", 0, "", "reset"))
-		}
-	})
-
-	t.Run("cuts the answer in half", func(t *testing.T) {
-		s := openShop(t)
-		s.breaks(t, faults.Rule{Fault: faults.Fault{Answer: faults.Truncated}})
-		got, err := s.buy(t.Context(), "/Buy")
-		if !errors.Is(err, io.ErrUnexpectedEOF) || got.Body != realAnswer[:len(realAnswer)/2] {
-			t.Errorf("got %+v, %v, want half the answer and an early end", got, err)
-		}
-		s.wantLog(t, record("Buy", 200, "", "truncated"))
-	})
-
-	t.Run("cuts an answer without a body before its first byte", func(t *testing.T) {
-		s := openShop(t)
-		s.breaks(t, faults.Rule{Times: -1, Fault: faults.Fault{Answer: faults.Truncated}})
-		if got, err := s.buy(t.Context(), "/Nothing"); err == nil {
-			t.Errorf("got %+v, want a broken connection", got)
-		}
-		s.wantLog(t, record("Nothing", 0, "", "truncated"))
-	})
-
-	t.Run("gives the whole answer slowly and drop by drop", func(t *testing.T) {
-		s := openShop(t)
-		s.breaks(t, faults.Rule{Action: "Buy", Fault: faults.Fault{Answer: faults.Slow, DelayMillis: 1}})
-		s.breaks(t, faults.Rule{Action: "Buy", Fault: faults.Fault{Answer: faults.Drip, DelayMillis: 1}})
-		s.breaks(t, faults.Rule{Action: "SoldOut", Fault: faults.Fault{Answer: faults.Slow}})
-		s.breaks(t, faults.Rule{Action: "Nothing", Fault: faults.Fault{Answer: faults.Slow}})
-		before := time.Now()
-		s.wantAnswer(t, "/Buy", ok())
-		s.wantAnswer(t, "/Buy", ok())
-		if pieces := len(realAnswer)/8 + 1; time.Since(before) < time.Duration(1+pieces)*time.Millisecond {
-			t.Errorf("took %v, want a delay before the slow answer and before each of %d pieces", time.Since(before), pieces)
-		}
-		s.wantAnswer(t, "/SoldOut", answer{409, "text/x-error", "SoldOut: nothing left"})
-		s.wantAnswer(t, "/Nothing", answer{204, "application/json", ""})
-		s.wantLog(t, record("Buy", 200, "", "slow"), record("Buy", 200, "", "drip"),
-			record("SoldOut", 409, "SoldOut", "slow"), record("Nothing", 204, "", "slow"))
 	})
 
 	t.Run("hangs until the caller goes away", func(t *testing.T) {
@@ -256,7 +214,7 @@ func TestServe(t *testing.T) {
 		ctx, goAway := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() {
-			_, err := s.buy(ctx, "/Buy")
+			_, err := s.do(ctx, http.MethodPost, "/Buy", "")
 			ended <- err
 		}()
 		for s.set.Hanging() == 0 {
@@ -277,7 +235,7 @@ func TestServe(t *testing.T) {
 		ended := make(chan error)
 		for _, kind := range []string{"/hang", "/drip", "/slow"} {
 			go func() {
-				_, err := s.buy(context.WithoutCancel(t.Context()), kind)
+				_, err := s.do(context.WithoutCancel(t.Context()), http.MethodPost, kind, "")
 				ended <- err
 			}()
 		}

@@ -58,8 +58,8 @@ func (s *Set) postFaults(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ids := make([]string, 0, len(rules))
-	for i := range rules {
-		ids = append(ids, s.add(&rules[i]))
+	for _, rule := range rules {
+		ids = append(ids, s.add(rule))
 	}
 	writeJSON(w, http.StatusCreated, map[string]any{"ids": ids})
 }
