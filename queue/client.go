@@ -1,5 +1,5 @@
 // Package queue is the one door to MNS (protocol 2015-06-06): the Envelope that dispatches a job, sending it, decoding what the
-// trigger delivers, the trigger's dead letters, and the callbacks that report a job's end.
+// trigger delivers, the trigger's dead letters, and the callbacks that tell of a job's end.
 //
 // It closes the traps of the official SDK: any endpoint works, a context's deadline bounds each call, there are no hidden
 // retries and no throttle that stalls callers, and every failure is a *fault.Error with MNS's code and request id. It does

@@ -184,7 +184,7 @@ func Left(list []routine.Left) Fields {
 	return f
 }
 
-// Redrives shows redrives, one line each.
+// Redrives tells of redrives, a line for each.
 func Redrives(list []routine.Redrive) Fields {
 	f := make(Fields, len(list))
 	for i, r := range list {
@@ -237,7 +237,7 @@ func pause(d time.Duration) string {
 	return Plural(int(math.Ceil(d.Minutes())), "minute")
 }
 
-// Attempts shows failed attempts, one line each.
+// Attempts tells of failed tries, a line for each.
 func Attempts(list []routine.Attempt) Fields {
 	f := make(Fields, len(list))
 	for i, try := range list {
