@@ -161,6 +161,10 @@ func (d *deployment) accept() {
 	d.letters(0)
 	d.work("provision", "dead-lettered", "dead-lettered")
 	d.ask("DELETE", "/v1/dead-letters?all=true", "", 200)
+
+	d.ask("POST", "/v1/account:pause", `{"reason":"not now"}`, 200)
+	d.ask("POST", "/v1/account:resume", "", 200)
+	d.ask("GET", "/v1/account", "", 200)
 }
 
 // provision is the chapter of how jobs end.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	mns "github.com/aliyun/aliyun-mns-go-sdk"
 	gogap "github.com/gogap/errors"
@@ -26,38 +25,34 @@ const (
 // Unavailable no other is made: a queue that is down costs one time limit, and the rest has the fault of that call.
 func (c *Client) SendBatch(ctx context.Context, envelopes []Envelope) []error {
 	failed := make([]error, len(envelopes))
-	var bodies []string
+	var messages []outgoing
 	var places []int
 	for i, e := range envelopes {
 		body, err := c.cfg.Keys.Seal(e)
 		if failed[i] = err; err == nil {
-			bodies, places = append(bodies, body), append(places, i)
+			messages, places = append(messages, outgoing{carried(body), e.priority()}), append(places, i)
 		}
 	}
-	for n, err := range c.sendAll(ctx, c.cfg.Queue, bodies) {
+	for n, err := range c.sendAll(ctx, c.cfg.Queue, messages) {
 		failed[places[n]] = err
 	}
 	return failed
 }
 
-func (c *Client) sendAll(ctx context.Context, queue string, bodies []string) []error {
-	failed := make([]error, len(bodies))
-	bodies = slices.Clone(bodies)
-	for i := range bodies {
-		bodies[i] = carried(bodies[i])
-	}
+func (c *Client) sendAll(ctx context.Context, queue string, messages []outgoing) []error {
+	failed := make([]error, len(messages))
 	var down error
-	for start := 0; start < len(bodies) && down == nil; {
+	for start := 0; start < len(messages) && down == nil; {
 		end, size := start, 0
-		for end < len(bodies) && end-start < MaxBatch && (end == start || size+len(bodies[end]) <= MaxMessageBytes) {
-			size += len(bodies[end])
+		for end < len(messages) && end-start < MaxBatch && (end == start || size+len(messages[end].body) <= MaxMessageBytes) {
+			size += len(messages[end].body)
 			end++
 		}
 		if end == start+1 {
-			down = c.send(ctx, queue, bodies[start], 0) // which also refuses what is too large
+			down = c.send(ctx, queue, messages[start], 0) // which also refuses what is too large
 			failed[start] = down
 		} else {
-			down = c.sendBatch(ctx, queue, bodies[start:end], failed[start:end])
+			down = c.sendBatch(ctx, queue, messages[start:end], failed[start:end])
 		}
 		if start = end; !fault.HasKind(down, fault.Unavailable) {
 			down = nil
@@ -70,15 +65,15 @@ func (c *Client) sendAll(ctx context.Context, queue string, bodies []string) []e
 	return failed
 }
 
-// sendBatch sends bodies in one call and tells what became of each. It returns the error of the call.
-func (c *Client) sendBatch(ctx context.Context, queue string, bodies []string, failed []error) error {
-	messages := make([]mns.MessageSendRequest, 0, len(bodies))
-	for _, body := range bodies {
-		messages = append(messages, mns.MessageSendRequest{MessageBody: body, Priority: normalPriority})
+// sendBatch sends messages in one call and tells what became of each. It returns the error of the call.
+func (c *Client) sendBatch(ctx context.Context, queue string, messages []outgoing, failed []error) error {
+	requests := make([]mns.MessageSendRequest, 0, len(messages))
+	for _, o := range messages {
+		requests = append(requests, o.request())
 	}
 	var entries []mns.BatchMessageSendEntry
 	err := c.call(ctx, stepSendBatch, queue, c.cfg.Timeout, func(q mns.AliMNSQueue) error {
-		answer, err := q.BatchSendMessage(messages...)
+		answer, err := q.BatchSendMessage(requests...)
 		if err != nil && !partlyFailed(err) {
 			return err
 		}

@@ -32,7 +32,7 @@ type Callback struct {
 	GivenUp bool `json:"givenUp,omitempty"`
 }
 
-// SendCallback puts a callback on its queue, to be seen after delay: one that was given up is so no more. What is said of Send holds here too.
+// SendCallback puts a callback on its queue, to be seen after delay. It clears GivenUp. What Send says of errors holds here too.
 func (c *Client) SendCallback(ctx context.Context, one Callback, delay time.Duration) error {
 	one.GivenUp = false
 	return c.sendCallback(ctx, c.cfg.CallbackQueue, one, delay)
@@ -51,7 +51,7 @@ func (c *Client) sendCallback(ctx context.Context, queue string, one Callback, d
 	if err != nil {
 		return err
 	}
-	return c.send(ctx, queue, body, delay)
+	return c.send(ctx, queue, outgoing{body, normalPriority}, delay)
 }
 
 // check says what a callback lacks that everybody relies on.

@@ -1,5 +1,5 @@
 // Package queue is the one door to MNS (protocol 2015-06-06): the Envelope that dispatches a job, sending it, decoding what the
-// trigger delivers, the trigger's dead letters, and the callbacks that tell of a job's end.
+// trigger delivers, the trigger's dead letters, and the callbacks with the news of a job's end.
 //
 // It closes the traps of the official SDK: any endpoint works, a context's deadline bounds each call, there are no hidden
 // retries and no throttle that stalls callers, and every failure is a *fault.Error with MNS's code and request id. It does
@@ -108,20 +108,28 @@ func (c *Client) Send(ctx context.Context, e Envelope, delay time.Duration) erro
 	if err != nil {
 		return err
 	}
-	return c.send(ctx, c.cfg.Queue, body, delay)
+	return c.send(ctx, c.cfg.Queue, outgoing{body, e.priority()}, delay)
 }
 
-// normalPriority is MNS's default; the SDK sends 0, which is out of range, unless it is told otherwise.
-const normalPriority = 8
+// outgoing is a message to be sent.
+type outgoing struct {
+	body     string
+	priority int64
+}
 
-func (c *Client) send(ctx context.Context, queue, body string, delay time.Duration) error {
-	body = carried(body)
-	if len(body) > MaxMessageBytes {
-		return tooLarge(len(body), MaxMessageBytes)
+func (o outgoing) request() mns.MessageSendRequest {
+	return mns.MessageSendRequest{MessageBody: o.body, Priority: o.priority}
+}
+
+func (c *Client) send(ctx context.Context, queue string, o outgoing, delay time.Duration) error {
+	o.body = carried(o.body)
+	if len(o.body) > MaxMessageBytes {
+		return tooLarge(len(o.body), MaxMessageBytes)
 	}
-	seconds := int64(math.Ceil(min(max(delay, 0), MaxDelay).Seconds()))
+	message := o.request()
+	message.DelaySeconds = int64(math.Ceil(min(max(delay, 0), MaxDelay).Seconds()))
 	return c.call(ctx, stepSend, queue, c.cfg.Timeout, func(q mns.AliMNSQueue) error {
-		answer, err := q.SendMessage(mns.MessageSendRequest{MessageBody: body, DelaySeconds: seconds, Priority: normalPriority})
+		answer, err := q.SendMessage(message)
 		if err == nil && answer.MessageId == "" {
 			return unusable("no MessageId in the answer")
 		}

@@ -2,6 +2,7 @@ package queue_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log"
@@ -109,6 +110,27 @@ func TestSend(t *testing.T) {
 		manual.Advance(100 * time.Millisecond)
 		if got := bodies(t, url, "jobs"); len(got) != 1 {
 			t.Errorf("%d messages after two seconds", len(got))
+		}
+	})
+	t.Run("asks MNS to prefer single jobs to bulk jobs, in every kind of call", func(t *testing.T) {
+		_, url := start(t)
+		client, jobs := newClient(t, url), many(3)
+		jobs[0].Bulk, jobs[2].Bulk = true, true
+		if err := client.Send(t.Context(), jobs[0], 0); err != nil {
+			t.Fatal(err)
+		}
+		client.SendBatch(t.Context(), jobs[1:])
+		res, err := http.Get(url + "/_local/queues/jobs/messages")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		var got []struct{ Priority int }
+		if err := json.NewDecoder(res.Body).Decode(&got); err != nil {
+			t.Fatal(err)
+		}
+		if fmt.Sprint(got) != "[{12} {8} {12}]" {
+			t.Errorf("priorities %v", got)
 		}
 	})
 	t.Run("refuses what MNS could not take, without a call", func(t *testing.T) {

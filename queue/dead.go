@@ -67,7 +67,7 @@ func (c *Client) SendDead(ctx context.Context, d Delivery) error {
 			body = wrapped
 		}
 	}
-	return c.send(ctx, c.cfg.DeadLetterQueue, body, 0)
+	return c.send(ctx, c.cfg.DeadLetterQueue, outgoing{body, normalPriority}, 0)
 }
 
 // maxWait is the longest poll MNS holds.

@@ -39,7 +39,7 @@ type Envelope struct {
 	JobID string `json:"jobId"`
 	// Caller is who asked: routine.QueueCaller if the request did not come over HTTP.
 	Caller string `json:"caller,omitempty"`
-	// Limits are what the caller may name and bind, as of the acceptance or the latest redrive.
+	// Limits are what the caller may name and bind: those at the acceptance or at the latest redrive.
 	Limits routine.Limits `json:"limits,omitzero"`
 	// AcceptedAt is when the request was accepted, by our clock. ProducedAt is when another program made it, by that program's clock; zero if
 	// it did not say.
@@ -50,6 +50,23 @@ type Envelope struct {
 	Number int `json:"number"`
 	// Request is what was asked for when the message was sent.
 	Request routine.Request `json:"request"`
+	// Bulk says that the job came in a batch: its message gives way to those of single requests. It is the message's priority, not part of its
+	// body, so that a delivery does not tell it.
+	Bulk bool `json:"-"`
+}
+
+// Priorities of messages. MNS takes 1, the most urgent, to 16, and treats them as a hint: it may deliver in another order.
+const (
+	// normalPriority is MNS's default; the SDK sends 0, which is out of range, unless it is told otherwise.
+	normalPriority = 8
+	bulkPriority   = 12
+)
+
+func (e Envelope) priority() int64 {
+	if e.Bulk {
+		return bulkPriority
+	}
+	return normalPriority
 }
 
 // Check says whether the envelope can be sent. One whose message would be longer than MaxEnvelopeBytes is a fault of kind Invalid with code

@@ -13,7 +13,7 @@ import (
 	"routinely/shared/routine"
 )
 
-// errAsWished ends a change of a job that is as it is to be already.
+// errAsWished ends a change of what is as it is to be already.
 var errAsWished = errors.New("nothing to change")
 
 // cancelJob calls a job off that no worker has begun with. To call it off twice is success.

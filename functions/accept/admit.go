@@ -26,14 +26,14 @@ type admission struct {
 }
 
 // admit records new jobs and sends them. A job is accepted once the ledger has confirmed it, and either MNS has confirmed its message or the
-// ledger that a send is due.
-func (s *Service) admit(ctx context.Context, jobs ...routine.Job) []admission {
+// ledger that a send is due. Messages of bulk jobs give way to others.
+func (s *Service) admit(ctx context.Context, jobs []routine.Job, bulk bool) []admission {
 	admissions := make([]admission, len(jobs))
 	pending := make([]*admission, 0, len(jobs))
 	for i, job := range jobs {
 		a := &admissions[i]
 		a.row = ledger.NewRow(job)
-		a.row.Limits, a.row.SealedUnder = callerOf(ctx).Limits, s.Queue.Keys().Sealing()
+		a.row.Limits, a.row.SealedUnder, a.row.Bulk = callerOf(ctx).Limits, s.Queue.Keys().Sealing(), bulk
 		if a.err = checkSize(a.row); a.err == nil {
 			pending = append(pending, a)
 		}
@@ -71,8 +71,8 @@ func (s *Service) create(ctx context.Context, pending []*admission) {
 	}
 }
 
-// send sends each job that no worker has told anything of: whoever recorded it can have failed before it was sent, and to send it twice is
-// harmless.
+// send sends each job that no worker has begun with, those of earlier requests too: the request that recorded such a job can have failed before
+// it sent the job. Sending twice is harmless.
 func (s *Service) send(ctx context.Context, pending []*admission) {
 	var rows []ledger.Row
 	seen := map[string]bool{}
@@ -100,7 +100,7 @@ func (s *Service) send(ctx context.Context, pending []*admission) {
 	}
 }
 
-// markDue makes sure that the janitor sends what MNS did not confirm. The error is the problem of a job of which neither is confirmed.
+// markDue makes sure that the janitor sends what MNS did not confirm. A job has an error if neither its message nor that mark is confirmed.
 func (s *Service) markDue(ctx context.Context, failed []ledger.Changed) []ledger.Changed {
 	if len(failed) == 0 {
 		return nil

@@ -54,7 +54,7 @@ func (s *Service) createRoutines(r *http.Request) (reply, error) {
 		}
 		jobs, places = append(jobs, job), append(places, i)
 	}
-	for n, a := range s.admit(r.Context(), jobs...) {
+	for n, a := range s.admit(r.Context(), jobs, true) {
 		admissions[places[n]] = a
 	}
 	return s.answerBatch(r.Context(), admissions), nil
@@ -103,13 +103,13 @@ func lines(body []byte) iter.Seq[json.RawMessage] {
 	}
 }
 
-// batchProblems is how many problems a batch tells of, beside the first of each item.
+// batchProblems is how many problems the answer to a batch lists, beside the first of each item.
 const batchProblems = 1000
 
-// room is what is left of the problems that an answer may tell of.
+// room is how many more problems an answer may list.
 type room struct{ problems int }
 
-// only takes from an error the problems for which there is room. It leaves the first.
+// only shortens the problems of an error to those for which there is room. The first always stays.
 func (r *room) only(err error) error {
 	var invalid *routine.Invalid
 	if !errors.As(err, &invalid) {

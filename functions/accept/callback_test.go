@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"routinely/deploy/local/faults"
 	"routinely/deploy/sim"
 	"routinely/shared/api"
 	"routinely/shared/ledger"
@@ -59,26 +58,10 @@ func TestCallbackURL(t *testing.T) {
 			t.Errorf("got %+v", p)
 		}
 	})
-	for url, want := range map[string]string{
-		"http://hooks.example.com/":               "scheme",
-		"https://127.0.0.1:8443/":                 "loopback",
-		"https://[::1]:8443/":                     "loopback",
-		"https://100.100.100.200/latest":          "metadata",
-		"https://192.168.0.1/":                    "private",
-		"https://0x7f.1/":                         "IPv4",
-		"https://localhost/":                      "outside",
-		"https://user:hush@hooks.example.com/":    "user",
-		"https://hooks.example.com:25/":           "port",
-		"https://hooks.example.com/#hush":         "fragment",
-		"ftp://hooks.example.com/":                "scheme",
-		"/hook":                                   "scheme",
-		"":                                        "empty",
-		"https://hooks.example.com/a b":           "spaces",
-		"https://h.example.com/" + long():         "bytes",
-		"https://xn--.example.com/?token=hush":    "host name",
-		"https://hooks.example.com:x/?token=hush": "cannot be read",
+	for url, want := range map[string]string{ // package callback tests what is refused; here it is how that is told
+		"https://127.0.0.1:8443/": "loopback", "https://user:hush@hooks.example.com/": "user", "https://hooks.example.com:x/?token=hush": "cannot be read", "": "empty",
 	} {
-		t.Run("is refused with the reason and without what may be secret: "+want+" in "+cut(url), func(t *testing.T) {
+		t.Run("is refused with the reason and without what may be secret: "+want, func(t *testing.T) {
 			f := start(t)
 			p := read[api.Problem](t, f.call(t, event("POST", "/v1/routines", withCallback(url))), 422)
 			if p.Code != "invalid-request" || len(p.Errors) != 1 || p.Errors[0].Pointer != "/callbackUrl" || !strings.Contains(p.Errors[0].Detail, want) {
@@ -112,10 +95,6 @@ func TestCallbackURL(t *testing.T) {
 		}
 	})
 }
-
-func long() string { return strings.Repeat("x", routine.MaxCallbackURL) }
-
-func cut(text string) string { return text[:min(len(text), 60)] }
 
 func TestNotify(t *testing.T) {
 	notify := func(id string) map[string]any { return event("POST", "/v1/jobs/"+id+":notify", "") }
@@ -154,7 +133,7 @@ func TestNotify(t *testing.T) {
 		f := start(t)
 		job := f.post(t, withCallback(hook))
 		f.succeeds(t, job.ID)
-		breaks(t, f.mns, faults.Rule{Times: -1, Fault: faults.Fault{Answer: faults.Error, Status: 500, Code: "InternalError"}})
+		breaks(t, f.mns, mnsDown)
 		if done := read[routine.Job](t, f.call(t, notify(job.ID)), 200); done.Callback != nil || f.row(t, job.ID).DueAt.IsZero() {
 			t.Errorf("got %+v", done)
 		}

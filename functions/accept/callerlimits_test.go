@@ -11,32 +11,19 @@ import (
 	"routinely/deploy/sim"
 	"routinely/queue"
 	"routinely/shared/api"
-	"routinely/shared/auth"
 	"routinely/shared/routine"
 )
 
 // limited is a function with callers that may name and bind little, and one that may everything. Tokens are by name.
 func limited(t *testing.T) (*function, map[string]string) {
 	t.Helper()
-	tokens := map[string]string{}
-	hash := func(name string) string {
-		token, hash := auth.NewToken()
-		tokens[name] = token
-		return hash
-	}
 	f := start(t)
-	guard, err := auth.Parse(fmt.Sprintf(`{"callers":[
-		{"name":"preview","scopes":["submit"],"tokens":[%q],"githubSecrets":[%q],
-		 "names":["pr-"],"recordSuffixes":["preview.example.com"],"sites":["7"],"expiresAt":%q},
-		{"name":"shop","scopes":["submit","read","operate"],"tokens":[%q],"names":["shop-"]},
-		{"name":"ops","scopes":["submit","read","operate"],"tokens":[%q]},
-		{"name":"queue","scopes":["submit"],"sites":[8]}]}`,
-		hash("preview"), githubSecret, f.clock.Now().Add(time.Hour).Format(time.RFC3339), hash("shop"), hash("ops")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.Guard = guard
-	return f, tokens
+	return f, f.knows(t, map[string]string{
+		"preview": fmt.Sprintf(`"scopes":["submit"],"githubSecrets":[%q],"names":["pr-"],"recordSuffixes":["preview.example.com"],"sites":["7"],"expiresAt":%q`,
+			githubSecret, f.clock.Now().Add(time.Hour).Format(time.RFC3339)),
+		"shop": `"scopes":["submit","read","operate"],"names":["shop-"]`,
+		"ops":  `"scopes":["submit","read","operate"]`,
+	})
 }
 
 const inside = `{"name":"pr-1","siteId":7,"recordName":"PR-1.preview.example.com"}`

@@ -92,7 +92,7 @@ func (s *Service) spend(ctx context.Context, n int) error {
 	return counted(ctx, s.Guard.AdmitMore(callerOf(ctx), n, s.Now()))
 }
 
-// counted tells the caller of its rate, and returns a problem if it has no more of it.
+// counted writes the caller's rate into the answer's header, and returns a problem if the caller has used it up.
 func counted(ctx context.Context, limit auth.Limit) error {
 	v := visitOf(ctx)
 	limit.SetHeaders(v.header)
@@ -145,7 +145,7 @@ func (s *Service) mayCorrect(by auth.Caller, owner string, corrected routine.Req
 	return outsideLimits(outside)
 }
 
-// notKnown is the problem of a request whose caller is not known, or is one no more.
+// notKnown is the problem of a request whose caller is not known, or has ended.
 func notKnown(err error) problem {
 	if fault.HasKind(err, fault.Denied) {
 		return notAllowed(problemDenied, err)

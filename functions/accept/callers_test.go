@@ -2,6 +2,7 @@ package accept
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -23,27 +24,31 @@ const (
 	githubSecret  = "8f1b6d0c3e927a54d1e0b7c9a2f46835"
 )
 
-// guarded is a function that knows some callers, with their tokens by name.
-func guarded(t *testing.T, perMinute int) (*function, map[string]string) {
+// knows makes callers known to the function, each with a token and what is said of it. It returns the tokens, by the callers' names.
+func (f *function) knows(t *testing.T, callers map[string]string) map[string]string {
 	t.Helper()
-	tokens := map[string]string{}
-	hash := func(name string) string {
+	tokens, list := map[string]string{}, []string{}
+	for name, members := range callers {
 		token, hash := auth.NewToken()
 		tokens[name] = token
-		return hash
+		list = append(list, fmt.Sprintf(`{"name":%q,"tokens":[%q],%s}`, name, hash, members))
 	}
-	guard, err := auth.Parse(fmt.Sprintf(`{"callers":[
-		{"name":"ci","scopes":["submit"],"tokens":[%q],"webhookSecrets":[%q],"githubSecrets":[%q],"requestsPerMinute":%d},
-		{"name":"shop","scopes":["submit","read"],"tokens":[%q]},
-		{"name":"reader","scopes":["read"],"tokens":[%q]},
-		{"name":"ops","scopes":["read","operate"],"tokens":[%q]}]}`,
-		hash("ci"), webhookSecret, githubSecret, perMinute, hash("shop"), hash("reader"), hash("ops")))
+	guard, err := auth.Parse(`{"callers":[` + strings.Join(list, ",") + `]}`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := start(t)
 	f.Guard = guard
-	return f, tokens
+	return tokens
+}
+
+// guarded is a function that knows some callers, with their tokens by name.
+func guarded(t *testing.T, perMinute int) (*function, map[string]string) {
+	t.Helper()
+	f := start(t)
+	return f, f.knows(t, map[string]string{
+		"ci":   fmt.Sprintf(`"scopes":["submit"],"webhookSecrets":[%q],"githubSecrets":[%q],"requestsPerMinute":%d`, webhookSecret, githubSecret, perMinute),
+		"shop": `"scopes":["submit","read"]`, "reader": `"scopes":["read"]`, "ops": `"scopes":["read","operate"]`,
+	})
 }
 
 // as adds a caller's token to an event.
@@ -67,42 +72,6 @@ func TestCallers(t *testing.T) {
 		}
 		if !strings.Contains(f.log.String(), `"caller":"ci"`) || strings.Contains(f.log.String(), tokens["ci"]) {
 			t.Errorf("log %s", f.log)
-		}
-	})
-	t.Run("may do what their scopes say, and nothing without credentials", func(t *testing.T) {
-		f, tokens := guarded(t, 0)
-		job := read[routine.Job](t, f.call(t, as(event("POST", "/v1/routines", good), tokens["ci"])), 202)
-		for _, test := range []struct {
-			method, path, body string
-			scope              auth.Scope
-		}{
-			{"POST", "/v1/routines", good, auth.Submit},
-			{"POST", "/v1/routines:batch", "[" + good + "]", auth.Submit},
-			{"GET", "/v1/routines/pr-1", "", auth.Read},
-			{"GET", "/v1/jobs", "", auth.Read},
-			{"GET", "/v1/jobs/" + job.ID, "", auth.Read},
-			{"GET", "/v1/dead-letters", "", auth.Read},
-			{"GET", "/v1/dead-letters/x", "", auth.Read},
-			{"POST", "/v1/dead-letters:redrive", `{"all":true}`, auth.Operate},
-			{"POST", "/v1/dead-letters/x:redrive", "", auth.Operate},
-			{"POST", "/v1/jobs/" + job.ID + ":notify", "", auth.Operate},
-			{"DELETE", "/v1/dead-letters/x", "", auth.Operate},
-			{"DELETE", "/v1/dead-letters", "", auth.Operate},
-		} {
-			res := f.call(t, event(test.method, test.path, test.body))
-			if refused(t, res, 401, "unauthenticated"); !strings.HasPrefix(res.Headers["Www-Authenticate"], "Bearer ") {
-				t.Errorf("%s %s: headers %v", test.method, test.path, res.Headers)
-			}
-			for name, scopes := range map[string][]auth.Scope{"ci": {auth.Submit}, "shop": {auth.Submit, auth.Read}, "ops": {auth.Read, auth.Operate}} {
-				res := f.call(t, as(event(test.method, test.path, test.body), tokens[name]))
-				may := false
-				for _, scope := range scopes {
-					may = may || scope == test.scope
-				}
-				if may == (res.StatusCode == 403) || res.StatusCode == 401 {
-					t.Errorf("%s %s as %s: status %d", test.method, test.path, name, res.StatusCode)
-				}
-			}
 		}
 	})
 	t.Run("cancel jobs of their own, and operators anybody's; who sees a job is told why not", func(t *testing.T) {
@@ -145,30 +114,6 @@ func TestCallers(t *testing.T) {
 		own := read[routine.Job](t, f.call(t, as(event("POST", "/v1/routines", wishFor(3), "Idempotency-Key", "k"), tokens["ci"])), 202)
 		if own.ID == job.ID || own.Caller != "ci" {
 			t.Errorf("got %+v", own)
-		}
-	})
-	t.Run("whose scope is missing are told so, of jobs there are and of others", func(t *testing.T) {
-		f, tokens := guarded(t, 0)
-		job := read[routine.Job](t, f.call(t, as(event("POST", "/v1/routines", good), tokens["shop"])), 202)
-		for _, id := range []string{job.ID, "unknown"} {
-			for _, e := range []map[string]any{
-				event("GET", "/v1/jobs/"+id, ""), event("POST", "/v1/jobs/"+id+":notify", ""), event("GET", "/v1/dead-letters/"+id, ""),
-				event("POST", "/v1/dead-letters/"+id+":redrive", ""), event("DELETE", "/v1/dead-letters/"+id, ""), event("GET", "/v1/routines/"+id, ""),
-				event("GET", "/v1/jobs", ""), event("GET", "/v1/dead-letters", ""),
-			} {
-				refused(t, f.call(t, as(e, tokens["ci"])), 403, "denied")
-			}
-			signed := signedWebhook(t, "msg_1", "", f.clock.Now())
-			refused(t, f.call(t, event("POST", "/v1/jobs/"+id+":cancel", "", signed...)), 403, "denied")
-			refused(t, f.call(t, as(event("POST", "/v1/jobs/"+id+":cancel", ""), tokens["reader"])), 403, "denied")
-		}
-	})
-	t.Run("need no credentials for the pages", func(t *testing.T) {
-		f, _ := guarded(t, 0)
-		for _, path := range []string{"/healthz", "/problems", "/openapi.yaml"} {
-			if res := f.call(t, event("GET", path, "")); res.StatusCode != 200 {
-				t.Errorf("%s: %+v", path, res)
-			}
 		}
 	})
 	t.Run("are known by the signature of a webhook, whose id is the key", func(t *testing.T) {
@@ -264,13 +209,7 @@ func TestWhatCallsCost(t *testing.T) {
 	reads := func(t *testing.T, perMinute int) (*function, string) {
 		t.Helper()
 		f := start(t)
-		token, hash := auth.NewToken()
-		guard, err := auth.Parse(fmt.Sprintf(`{"callers":[{"name":"ci","scopes":["submit","read"],"tokens":[%q],"requestsPerMinute":%d}]}`, hash, perMinute))
-		if err != nil {
-			t.Fatal(err)
-		}
-		f.Guard = guard
-		return f, token
+		return f, f.knows(t, map[string]string{"ci": fmt.Sprintf(`"scopes":["submit","read"],"requestsPerMinute":%d`, perMinute)})["ci"]
 	}
 	t.Run("to count dead letters costs what its reads of the ledger may be", func(t *testing.T) {
 		f, token := reads(t, perMinute)
@@ -341,6 +280,91 @@ func TestWhatCallsCost(t *testing.T) {
 		}
 		if _, given := look().Headers["Preference-Applied"]; !given {
 			t.Error("who has waited may not wait again")
+		}
+	})
+}
+
+// refusal is a line of the log about a caller who is not known.
+type refusal struct {
+	Level, Msg, Source, Reason, Error string
+	LeftOut                           int
+}
+
+// refused are the lines about callers who are not known, since the last call.
+func (f *function) refused(t *testing.T) []refusal {
+	t.Helper()
+	var out []refusal
+	for line := range strings.Lines(f.log.String()) {
+		var one refusal
+		if err := json.Unmarshal([]byte(line), &one); err != nil {
+			t.Fatal(err)
+		}
+		if one.Msg == "caller refused" {
+			out = append(out, one)
+		}
+	}
+	f.log.Reset()
+	return out
+}
+
+func TestRefusalsLeaveATrace(t *testing.T) {
+	stranger, _ := auth.NewToken()
+	t.Run("each with where it came from and why, and no secret", func(t *testing.T) {
+		f, tokens := guarded(t, 0)
+		webhook := signedWebhook(t, "msg_1", good, f.clock.Now())
+		stale := signedWebhook(t, "msg_1", good, f.clock.Now().Add(-time.Hour))
+		for want, headers := range map[string][]string{
+			"MissingCredentials":     nil,
+			"BadToken":               {"Authorization", "Bearer " + stranger},
+			"MalformedCredentials":   {"Authorization", "Basic " + stranger},
+			"BadSignature":           signedByGitHub(good+" ", "d-1"),
+			"StaleTimestamp":         stale,
+			"ConflictingCredentials": append(webhook, "Authorization", "Bearer "+tokens["ops"]),
+		} {
+			f.call(t, event("POST", "/v1/routines", good, headers...))
+			if strings.Contains(f.log.String(), stranger) || strings.Contains(f.log.String(), "v1,") || len(f.log.String()) > 500 {
+				t.Errorf("log %s", f.log)
+			}
+			got := f.refused(t)
+			if len(got) != 1 || got[0].Reason != want || got[0].Source != "192.0.2.1" || got[0].Level != "warning" || got[0].Error == "" {
+				t.Errorf("%s: got %+v", want, got)
+			}
+		}
+	})
+	t.Run("in lines that stay short, whatever the platform says of the source", func(t *testing.T) {
+		f, _ := guarded(t, 0)
+		e := event("GET", "/v1/jobs", "")
+		e["requestContext"].(map[string]any)["http"].(map[string]string)["sourceIp"] = strings.Repeat("9", 10_000)
+		f.call(t, e)
+		if len(f.log.String()) > 500 {
+			t.Errorf("a line of %d bytes", f.log.Len())
+		}
+		if got := f.refused(t); len(got) != 1 || got[0].Source != strings.Repeat("9", 45) {
+			t.Errorf("got %+v", got)
+		}
+	})
+	t.Run("in so many lines a minute, of which the next tells how many are left out", func(t *testing.T) {
+		f, tokens := guarded(t, 0)
+		flood := func(n int) []refusal {
+			for range n {
+				f.call(t, event("GET", "/v1/jobs", "", "Authorization", "Bearer "+stranger))
+			}
+			return f.refused(t)
+		}
+		if got := len(flood(maxRefusals + 100)); got != maxRefusals {
+			t.Errorf("%d lines", got)
+		}
+		f.clock.Advance(time.Minute)
+		var leftOut []int
+		for _, line := range flood(3) {
+			leftOut = append(leftOut, line.LeftOut)
+		}
+		if diff := cmp.Diff([]int{100, 0, 0}, leftOut); diff != "" {
+			t.Errorf("left out (-want +got):\n%s", diff)
+		}
+		f.call(t, as(event("GET", "/v1/jobs", ""), tokens["shop"]))
+		if got := f.refused(t); got != nil {
+			t.Errorf("a caller who is known: %+v", got)
 		}
 	})
 }

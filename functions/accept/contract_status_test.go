@@ -1,7 +1,6 @@
 package accept
 
 import (
-	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -11,52 +10,65 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"routinely/deploy/local/faults"
+	"routinely/queue"
 	"routinely/shared/api"
-	"routinely/shared/auth"
 	"routinely/shared/ledger"
 )
 
 // operation is how to ask for one, about a job of that id.
 type operation struct {
 	method, path, body string
-	// about names the job that a good request is about, stranger a caller who may not make it. Without a stranger everybody may.
-	about, stranger string
+	// may says which of the callers with a single scope may make it; empty if everybody may, and nobody has to be known.
+	may string
+	// about names the job that a good request is about.
+	about string
 	// others are requests that end otherwise, by their status: about another job, or with another body or key.
 	others map[int]operation
 	key    string
+	// first is what is asked for before, so that there is something to do.
+	first *operation
 }
 
 func operations() map[string]operation {
-	const submitter, reader, letter = "submitter", "reader", "/v1/dead-letters/ID"
+	const submit, read, operate, letter, paused = "submitter", "reader", "operator", "/v1/dead-letters/ID", `{"reason":"moving"}`
 	nobody := map[int]operation{404: {about: "nobody"}}
 	return map[string]operation{
-		"createRoutine": {method: "POST", path: "/v1/routines", body: wishFor(9), stranger: reader, others: map[int]operation{
+		"createRoutine": {method: "POST", path: "/v1/routines", body: wishFor(9), may: submit, others: map[int]operation{
 			200: {body: wishFor(2), key: "ended"}, 422: {body: "{}"},
 		}},
-		"createRoutineBatch": {method: "POST", path: "/v1/routines:batch", body: "[" + wishFor(9) + "]", stranger: reader, others: map[int]operation{
+		"createRoutineBatch": {method: "POST", path: "/v1/routines:batch", body: "[" + wishFor(9) + "]", may: submit, others: map[int]operation{
 			422: {body: "[{}]"},
 		}},
-		"getRoutine":         {method: "GET", path: "/v1/routines/ID", about: "pr-1", stranger: submitter, others: nobody},
-		"listJobs":           {method: "GET", path: "/v1/jobs", stranger: submitter},
-		"getJob":             {method: "GET", path: "/v1/jobs/ID", about: "queued", stranger: submitter, others: nobody},
-		"cancelJob":          {method: "POST", path: "/v1/jobs/ID:cancel", about: "queued", stranger: reader, others: map[int]operation{404: {about: "nobody"}, 409: {about: "ended"}}},
-		"notifyJob":          {method: "POST", path: "/v1/jobs/ID:notify", about: "told", stranger: reader, others: map[int]operation{404: {about: "nobody"}, 409: {about: "ended"}}},
-		"listDeadLetters":    {method: "GET", path: "/v1/dead-letters", stranger: submitter},
-		"dropDeadLetters":    {method: "DELETE", path: "/v1/dead-letters?all=true", stranger: reader},
-		"redriveDeadLetters": {method: "POST", path: "/v1/dead-letters:redrive", body: `{"all":true}`, stranger: reader, others: map[int]operation{422: {body: "{}"}}},
-		"getDeadLetter":      {method: "GET", path: letter, about: "dead", stranger: submitter, others: nobody},
-		"dropDeadLetter":     {method: "DELETE", path: letter, about: "dead", stranger: reader, others: nobody},
-		"redriveDeadLetter": {method: "POST", path: letter + ":redrive", about: "dead", stranger: reader, others: map[int]operation{
+		"getRoutine": {method: "GET", path: "/v1/routines/ID", about: "pr-1", may: read, others: nobody},
+		"listJobs":   {method: "GET", path: "/v1/jobs", may: read},
+		"getJob":     {method: "GET", path: "/v1/jobs/ID", about: "queued", may: read, others: nobody},
+		"cancelJob": {
+			method: "POST", path: "/v1/jobs/ID:cancel", about: "queued", may: submit + operate, others: map[int]operation{404: {about: "nobody"}, 409: {about: "ended"}},
+		},
+		"notifyJob": {
+			method: "POST", path: "/v1/jobs/ID:notify", about: "told", may: operate, others: map[int]operation{404: {about: "nobody"}, 409: {about: "ended"}},
+		},
+		"listDeadLetters":    {method: "GET", path: "/v1/dead-letters", may: read},
+		"dropDeadLetters":    {method: "DELETE", path: "/v1/dead-letters?all=true", may: operate},
+		"redriveDeadLetters": {method: "POST", path: "/v1/dead-letters:redrive", body: `{"all":true}`, may: operate, others: map[int]operation{422: {body: "{}"}}},
+		"getDeadLetter":      {method: "GET", path: letter, about: "dead", may: read, others: nobody},
+		"dropDeadLetter":     {method: "DELETE", path: letter, about: "dead", may: operate, others: nobody},
+		"redriveDeadLetter": {method: "POST", path: letter + ":redrive", about: "dead", may: operate, others: map[int]operation{
 			404: {about: "nobody"}, 422: {about: "dead", body: `{"request":{}}`},
 		}},
+		"getAccount": {method: "GET", path: "/v1/account", may: read},
+		"pauseLane":  {method: "POST", path: "/v1/account:pause", body: paused, may: operate},
+		"resumeLane": {
+			method: "POST", path: "/v1/account:resume", may: operate, others: map[int]operation{409: {}},
+			first: &operation{method: "POST", path: "/v1/account:pause", body: paused},
+		},
 		"getHealth": {method: "GET", path: "/healthz"}, "getProblems": {method: "GET", path: "/problems"}, "getContract": {method: "GET", path: "/openapi.yaml"},
 	}
 }
 
 // as is a request for it with what another one has of its own.
 func (op operation) as(other operation) operation {
-	op.about, op.key = other.about, other.key
+	op.about, op.key, op.first = other.about, other.key, nil
 	if other.body != "" {
 		op.body = other.body
 	}
@@ -72,21 +84,12 @@ type crew struct {
 
 func newCrew(t *testing.T) *crew {
 	t.Helper()
-	c := &crew{start(t), map[string]string{}, map[string]string{"pr-1": "pr-1", "nobody": "nobody"}, map[string]bool{}}
-	var callers []string
-	for name, rights := range map[string]string{
+	f := start(t)
+	tokens := f.knows(t, map[string]string{
 		"all": `"scopes":["submit","read","operate"]`, "slow": `"scopes":["submit","read","operate"],"requestsPerMinute":1`,
-		"submitter": `"scopes":["submit"]`, "reader": `"scopes":["read"]`,
-	} {
-		token, hash := auth.NewToken()
-		c.tokens[name] = token
-		callers = append(callers, fmt.Sprintf(`{"name":%q,%s,"tokens":[%q]}`, name, rights, hash))
-	}
-	guard, err := auth.Parse(`{"callers":[` + strings.Join(callers, ",") + `]}`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.Guard = guard
+		"submitter": `"scopes":["submit"]`, "reader": `"scopes":["read"]`, "operator": `"scopes":["operate"]`,
+	})
+	c := &crew{f, tokens, map[string]string{"pr-1": "pr-1", "nobody": "nobody"}, map[string]bool{}}
 	for state, body := range map[string]string{"queued": wishFor(1), "ended": wishFor(2), "dead": wishFor(3), "told": withCallback(hook)} {
 		res := c.call(t, as(event("POST", "/v1/routines", body, "Idempotency-Key", state), c.tokens["all"]))
 		c.jobs[state] = strings.TrimPrefix(res.Headers["Location"], "/v1/jobs/")
@@ -105,6 +108,9 @@ func newCrew(t *testing.T) *crew {
 // ask makes a request; change, if it is not nil, makes it a bad one.
 func (c *crew) ask(t *testing.T, who string, op operation, change func(map[string]any)) int {
 	t.Helper()
+	if op.first != nil {
+		c.ask(t, "all", *op.first, nil)
+	}
 	path, query, _ := strings.Cut(strings.Replace(op.path, "ID", c.jobs[op.about], 1), "?")
 	e := event(op.method, path, op.body)
 	if op.key != "" {
@@ -158,7 +164,7 @@ func (c *crew) provoke(t *testing.T, op operation) {
 		expect(status, "all", op.as(other), nil)
 	}
 	expect(400, "all", op, func(e map[string]any) { e["queryParameters"] = map[string]string{"nosuch": "1"} })
-	if op.stranger == "" {
+	if op.may == "" {
 		expect(200, "", op, nil)
 		c.routes = func() http.Handler {
 			return http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("broken") })
@@ -167,17 +173,32 @@ func (c *crew) provoke(t *testing.T, op operation) {
 		return
 	}
 	expect(401, "", op, nil)
-	expect(403, op.stranger, op, nil)
-	expect(413, "all", op, func(e map[string]any) { e["body"] = strings.Repeat(" ", api.MaxBatchBytes+1) })
+	nobody := op.as(operation{about: "nobody"})
+	for _, who := range []string{"submitter", "reader", "operator"} {
+		if strings.Contains(op.may, who) {
+			if got := c.ask(t, who, nobody, nil); got == 403 {
+				t.Errorf("the %s may not", who)
+			}
+			continue
+		}
+		for _, about := range []operation{op, nobody} { // they are told the same of jobs there are and of others
+			expect(403, who, about, nil)
+		}
+	}
+	longest := queue.MaxMessageBytes
+	if op.path == "/v1/routines:batch" {
+		longest = api.MaxBatchBytes
+	}
+	expect(413, "all", op, func(e map[string]any) { e["body"] = strings.Repeat(" ", longest+1) })
 	expect(415, "all", op, func(e map[string]any) {
 		e["body"], e["headers"].(map[string]string)["Content-Type"] = "a,b", "text/csv"
 	})
-	for c.ask(t, "slow", op.as(operation{about: "nobody"}), nil) != 429 {
+	for c.ask(t, "slow", nobody, nil) != 429 {
 	}
 	if got := c.ask(t, "all", op, nil); got/100 != 2 {
 		t.Errorf("status %d of a good request", got)
 	}
-	breaks(t, c.ots, faults.Rule{Times: -1, Fault: faults.Fault{Answer: faults.Error, Status: 503, Code: "OTSServerUnavailable"}})
+	breaks(t, c.ots, otsDown)
 	expect(503, "all", op, nil)
 	c.Ledger = nil
 	expect(500, "all", op, nil)

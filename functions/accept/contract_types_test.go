@@ -8,7 +8,6 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -54,6 +53,13 @@ func bodies() map[string]reflect.Type {
 		"Look":              reflect.TypeFor[routine.Look](),
 		"Result":            reflect.TypeFor[routine.Result](),
 		"Redrive":           reflect.TypeFor[routine.Redrive](),
+		"Account":           reflect.TypeFor[api.Account](),
+		"Park":              reflect.TypeFor[api.Park](),
+		"Pause":             reflect.TypeFor[routine.Pause](),
+		"Quota":             reflect.TypeFor[routine.Quota](),
+		"WaitingJob":        reflect.TypeFor[api.WaitingJob](),
+		"PauseRequest":      reflect.TypeFor[api.PauseRequest](),
+		"ResumeRequest":     reflect.TypeFor[api.ResumeRequest](),
 	}
 }
 
@@ -192,7 +198,8 @@ func TestContractEnumsAreTheGoValues(t *testing.T) {
 		"JobState":      {routine.Queued, routine.Succeeded, routine.DeadLettered, routine.Cancelled, routine.Dropped},
 		"IfExists":      {routine.Adopt, routine.Fail},
 		"Outcome":       {routine.Created, routine.Adopted, routine.Unknown},
-		"WaitingFor":    {routine.ForQueue, routine.ForTurn, routine.ForAccountLock, routine.ForBackoff, routine.ForThrottle},
+		"WaitingFor":    {routine.ForQueue, routine.ForTurn, routine.ForAccountLock, routine.ForBackoff, routine.ForThrottle, routine.ForPark, routine.ForPause},
+		"Lane":          {routine.Running, routine.Parked, routine.Paused},
 		"VerdictStatus": {api.Accepted, api.Duplicate, api.Rejected, api.Failed},
 		"Origin":        {api.Worker, api.Trigger},
 		"Kind": {
@@ -238,37 +245,13 @@ func TestContractProblems(t *testing.T) {
 						continue
 					}
 					for code, example := range media.Examples {
-						want := api.Problem{Type: "/problems#" + code, Code: code, Status: statusOf(t, status)}
-						got := problemIn(t, example.Value.Value)
-						got.Title, got.Detail, got.Errors, got.RequestID = "", "", nil, ""
-						want.Retryable, want.JobID = got.Retryable, got.JobID
-						if diff := cmp.Diff(want, got); diff != "" || explained[code] != status {
-							t.Errorf("%s %s: on the page %q, -want +got:\n%s", status, code, explained[code], diff)
+						got := example.Value.Value.(map[string]any)
+						if fmt.Sprint(got["type"], got["code"], got["status"]) != fmt.Sprint("/problems#", code, code, status) || explained[code] != status {
+							t.Errorf("%s %s: on the page %q, the example is %v", status, code, explained[code], got)
 						}
 					}
 				}
 			})
 		}
 	}
-}
-
-func statusOf(t *testing.T, text string) int {
-	t.Helper()
-	status, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return status
-}
-
-func problemIn(t *testing.T, value any) (p api.Problem) {
-	t.Helper()
-	text, err := json.Marshal(value)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(text, &p); err != nil {
-		t.Fatal(err)
-	}
-	return p
 }

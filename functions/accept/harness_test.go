@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -207,12 +208,36 @@ func (f *function) row(t testing.TB, id string) ledger.Row {
 	return r
 }
 
+// files puts rows into the ledger.
+func (f *function) files(t testing.TB, rows ...ledger.Row) {
+	t.Helper()
+	for _, made := range f.Ledger.Create(t.Context(), rows...) {
+		if made.Err != nil {
+			t.Fatal(made.Err)
+		}
+	}
+}
+
 // wishFor is a request for the n-th routine.
 func wishFor(n int) string {
 	return fmt.Sprintf(`{"name":"pr-%d","siteId":7,"recordName":"pr-%d.example.com"}`, n, n)
 }
 
+// wishes is a batch of requests for the first n routines.
+func wishes(n int) string {
+	items := make([]string, n)
+	for i := range items {
+		items[i] = wishFor(i)
+	}
+	return "[" + strings.Join(items, ",") + "]"
+}
+
 func withParams(e map[string]any, query map[string]string) map[string]any {
 	e["queryParameters"] = query
 	return e
+}
+
+// asking is an event with one query parameter.
+func asking(method, path, name, value string) map[string]any {
+	return withParams(event(method, path, ""), map[string]string{name: value})
 }

@@ -9,8 +9,8 @@ import (
 // checkRepeated refuses a request with a header that is there more than once. Two readers would take different ones: what stands in front of the
 // function may have looked at another than the function does.
 //
-// Function Compute joins repeated headers by commas. So a comma is refused in those that say who asks and under which key, of which no value
-// of ours holds one. Other schemes of Authorization may, and are refused for what they are; so may the id of a webhook, which is signed.
+// Function Compute joins repeated headers by commas. So a comma is refused in the headers that say who asks and under which key: their values
+// hold none. Other schemes of Authorization may hold one, and are refused for their scheme. The id of a webhook may hold one, since it is signed.
 func checkRepeated(header http.Header) error {
 	for name, values := range header {
 		if len(values) > 1 {

@@ -31,7 +31,7 @@ func (s *Service) createRoutine(r *http.Request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	a := s.admit(r.Context(), job)[0]
+	a := s.admit(r.Context(), []routine.Job{job}, false)[0]
 	if a.err != nil {
 		return reply{}, a.err
 	}
@@ -43,7 +43,7 @@ func (s *Service) createRoutine(r *http.Request) (reply, error) {
 	return out, nil
 }
 
-// job tells of one job.
+// job answers with one job.
 func (s *Service) job(r *http.Request) (reply, error) {
 	job, err := s.Ledger.Job(r.Context(), r.PathValue("id"))
 	if err != nil {

@@ -93,38 +93,6 @@ func TestJobs(t *testing.T) {
 	})
 }
 
-func TestJobRefusals(t *testing.T) {
-	f := start(t)
-	for name, test := range map[string]struct {
-		event  map[string]any
-		status int
-		code   string
-	}{
-		"a job nobody knows":       {event("GET", "/v1/jobs/1", ""), 404, "unknown-job"},
-		"to cancel it":             {event("POST", "/v1/jobs/1:cancel", ""), 404, "unknown-job"},
-		"a routine nobody knows":   {event("GET", "/v1/routines/x", ""), 404, "unknown-routine"},
-		"a state there is not":     {withParams(event("GET", "/v1/jobs", ""), map[string]string{"state": "lost"}), 400, "invalid-parameter"},
-		"a limit of nothing":       {withParams(event("GET", "/v1/jobs", ""), map[string]string{"limit": "0"}), 400, "invalid-parameter"},
-		"a limit beyond all":       {withParams(event("GET", "/v1/jobs", ""), map[string]string{"limit": "101"}), 400, "invalid-parameter"},
-		"a limit that is none":     {withParams(event("GET", "/v1/jobs", ""), map[string]string{"limit": "many"}), 400, "invalid-parameter"},
-		"an empty state":           {asking("GET", "/v1/jobs", "state", ""), 400, "invalid-parameter"},
-		"an empty limit":           {asking("GET", "/v1/jobs", "limit", ""), 400, "invalid-parameter"},
-		"a name that is none":      {asking("GET", "/v1/jobs", "name", "PR_1"), 400, "invalid-parameter"},
-		"a host name that is none": {asking("GET", "/v1/jobs", "record", "x"), 400, "invalid-parameter"},
-		"a callback that is none":  {asking("GET", "/v1/jobs", "callback", "handed-over"), 400, "invalid-parameter"},
-		"to notify nobody's job":   {event("POST", "/v1/jobs/1:notify", ""), 404, "unknown-job"},
-		"a cursor of one's own":    {withParams(event("GET", "/v1/jobs", ""), map[string]string{"cursor": "abc"}), 400, "invalid-parameter"},
-		"a misspelt parameter":     {withParams(event("GET", "/v1/jobs", ""), map[string]string{"State": "queued"}), 400, "invalid-parameter"},
-		"a cancellation with more": {event("POST", "/v1/jobs/1:cancel", `{"why":"x"}`), 400, "malformed-request"},
-		"a cancellation of null":   {event("POST", "/v1/jobs/1:cancel", `{"reason":null}`), 400, "malformed-request"},
-		"two cancellations":        {event("POST", "/v1/jobs/1:cancel", `{} {}`), 400, "malformed-request"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			refused(t, f.call(t, test.event), test.status, test.code)
-		})
-	}
-}
-
 func TestCancel(t *testing.T) {
 	cancel := func(id string) map[string]any {
 		return event("POST", "/v1/jobs/"+id+":cancel", `{"reason":"typing error"}`)
@@ -204,6 +172,10 @@ func TestIdempotencyKey(t *testing.T) {
 		if again.ID != first.ID || again.StartedAt.IsZero() || res.Headers["Idempotency-Replayed"] != "true" || res.Headers["Location"] != "/v1/jobs/"+first.ID {
 			t.Errorf("got %+v", res)
 		}
+		if other, free := f.post(t, good, "Idempotency-Key", "k2"), f.post(t, good); other.ID == first.ID || free.ID == first.ID || f.post(t, good).ID == free.ID {
+			t.Error("another key, or none, has the same id")
+		}
+		f.queued(t)
 		f.succeeds(t, first.ID)
 		res = f.call(t, event("POST", "/v1/routines", good, "webhook-id", "k1"))
 		if job := read[routine.Job](t, res, 200); !job.Ready || res.Headers["Retry-After"] != "" {
@@ -269,6 +241,7 @@ func TestWait(t *testing.T) {
 	for preference, want := range map[string]time.Duration{
 		"wait=1": time.Second, "wait=50": maxWait, "wait=51": maxWait, "wait=99999999999999999999": maxWait, "wait=3, wait=9": 3 * time.Second,
 		`foo="a, wait=9", wait=4`: 4 * time.Second, "foo; wait=9": 0, "handling=lenient;x=y,WAIT = 5 ;z": 5 * time.Second, "wait=0": 0, "wait=+5": 0, "wait=5s": 0,
+		"wait=soon": 0, "wait": 0, "wait=-1": 0, "awaiting=5": 0,
 	} {
 		t.Run("lasts what it says: "+preference, func(t *testing.T) {
 			f := start(t)
@@ -295,12 +268,4 @@ func TestWait(t *testing.T) {
 			t.Errorf("got %+v", res)
 		}
 	})
-	for name, preference := range map[string]string{"no number": "wait=soon", "nothing": "wait", "a negative number": "wait=-1", "another preference": "awaiting=5"} {
-		t.Run("is not applied to "+name, func(t *testing.T) {
-			res := start(t).call(t, event("POST", "/v1/routines", good, "Prefer", preference))
-			if _, applied := res.Headers["Preference-Applied"]; applied || res.StatusCode != 202 {
-				t.Errorf("got %+v", res)
-			}
-		})
-	}
 }

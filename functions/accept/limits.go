@@ -22,6 +22,9 @@ func bodyLimits() map[string]int {
 		"/v1/dead-letters":         message,
 		"/v1/dead-letters:redrive": message,
 		"/v1/dead-letters/{id}":    message,
+		"/v1/account":              message,
+		"/v1/account:pause":        message,
+		"/v1/account:resume":       message,
 	}
 }
 

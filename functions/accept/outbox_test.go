@@ -1,7 +1,6 @@
 package accept
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -18,8 +17,13 @@ import (
 
 // Faults of the services behind the function.
 var (
-	mnsDown = faults.Rule{Times: -1, Fault: faults.Fault{Answer: faults.Error, Status: 500, Code: "InternalError"}}
-	otsDown = faults.Rule{Times: -1, Fault: faults.Fault{Answer: faults.Error, Status: 503, Code: "OTSServerUnavailable"}}
+	refusedByOTS = faults.Fault{Answer: faults.Error, Status: 503, Code: "OTSServerUnavailable"}
+	refusedByMNS = faults.Fault{Answer: faults.Error, Status: 500, Code: "InternalError"}
+	lostBefore   = faults.Fault{Answer: faults.Reset}
+	lostAfter    = faults.Fault{Answer: faults.Reset, Execute: true}
+
+	mnsDown = faults.Rule{Times: -1, Fault: refusedByMNS}
+	otsDown = faults.Rule{Times: -1, Fault: refusedByOTS}
 )
 
 // due lists the jobs of which something is due within a minute.
@@ -59,11 +63,7 @@ func TestQueueTrouble(t *testing.T) {
 	}
 	t.Run("refuses no item of a batch, and what is sent again is due no longer", func(t *testing.T) {
 		f := start(t)
-		var items []string
-		for n := range 40 {
-			items = append(items, wishFor(n))
-		}
-		body := "[" + strings.Join(items, ",") + "]"
+		body := wishes(40)
 		breaks(t, f.mns, mnsDown)
 		if got := read[api.BatchResult](t, f.call(t, batch(body, "Idempotency-Key", "b")), 202); got.Accepted != 40 || len(f.due(t)) != 40 {
 			t.Errorf("got %+v, %d due", got, len(f.due(t)))
@@ -95,42 +95,10 @@ func TestQueueTrouble(t *testing.T) {
 }
 
 func TestLedgerTrouble(t *testing.T) {
-	t.Run("promises nothing, and when the ledger is back nothing is lost and nothing done twice", func(t *testing.T) {
-		f := start(t)
-		breaks(t, f.ots, otsDown)
-		for n := range 3 {
-			res := f.call(t, event("POST", "/v1/routines", wishFor(n), "Idempotency-Key", fmt.Sprint(n)))
-			if refused(t, res, 503, "ledger-unavailable"); res.Headers["Retry-After"] != "5" {
-				t.Errorf("got %+v", res)
-			}
-		}
-		res := f.call(t, batch("["+wishFor(3)+","+wishFor(4)+",{}]", "Idempotency-Key", "b"))
-		got := read[api.BatchResult](t, res, 503)
-		if got.Failed != 2 || got.Rejected != 1 || res.Headers["Retry-After"] != "5" {
-			t.Errorf("got %+v", got)
-		}
-		if len(f.queued(t)) != 0 {
-			t.Error("something was sent that is not recorded")
-		}
-		f.ots.Faults().Clear()
-		for range 2 {
-			for n := range 3 {
-				f.post(t, wishFor(n), "Idempotency-Key", fmt.Sprint(n))
-			}
-			read[api.BatchResult](t, f.call(t, batch("["+wishFor(3)+","+wishFor(4)+",{}]", "Idempotency-Key", "b")), 202)
-		}
-		if jobs := read[api.JobList](t, f.call(t, event("GET", "/v1/jobs", "")), 200); len(jobs.Jobs) != 5 {
-			t.Errorf("%d jobs", len(jobs.Jobs))
-		}
-	})
 	t.Run("costs a batch one call, not one for each item", func(t *testing.T) {
 		f := start(t)
 		breaks(t, f.ots, otsDown)
-		var items []string
-		for n := range 200 {
-			items = append(items, wishFor(n))
-		}
-		f.call(t, batch("["+strings.Join(items, ",")+"]"))
+		f.call(t, batch(wishes(200)))
 		if calls := len(f.ots.Faults().Calls()); calls > 3 {
 			t.Errorf("%d calls", calls)
 		}
@@ -138,8 +106,7 @@ func TestLedgerTrouble(t *testing.T) {
 	t.Run("says that a request may still be carried out if an answer was lost", func(t *testing.T) {
 		f := start(t)
 		breaks(t, f.ots,
-			faults.Rule{Action: "BatchWriteRow", Fault: faults.Fault{Answer: faults.Reset, Execute: true}},
-			faults.Rule{Action: "BatchGetRow", Fault: faults.Fault{Answer: faults.Error, Status: 503, Code: "OTSServerUnavailable"}},
+			faults.Rule{Action: "BatchWriteRow", Fault: lostAfter}, faults.Rule{Action: "BatchGetRow", Fault: refusedByOTS},
 		)
 		p := read[api.Problem](t, f.call(t, event("POST", "/v1/routines", good, "Idempotency-Key", "k")), 503)
 		if !strings.Contains(p.Detail, "may still be carried out") {
@@ -161,29 +128,13 @@ func TestLedgerTrouble(t *testing.T) {
 			t.Errorf("got %+v", p)
 		}
 	})
-	t.Run("is a 503 for readers", func(t *testing.T) {
-		f := start(t)
-		job := f.post(t, good)
-		breaks(t, f.ots, otsDown)
-		for _, e := range []map[string]any{
-			event("GET", "/v1/jobs/"+job.ID, ""), event("GET", "/v1/jobs", ""), event("GET", "/v1/routines/pr-1", ""),
-			event("POST", "/v1/jobs/"+job.ID+":cancel", ""), event("POST", "/v1/jobs/"+job.ID+":notify", ""),
-		} {
-			res := f.call(t, e)
-			if refused(t, res, 503, "ledger-unavailable"); res.Headers["Retry-After"] != "5" {
-				t.Errorf("got %+v", res)
-			}
-		}
-	})
 }
 
 func TestReplay(t *testing.T) {
 	t.Run("sends a job that was recorded before its sender ended", func(t *testing.T) {
 		f := start(t)
 		id := queue.KeyedJobID(anonymous, "k1")
-		if made := f.Ledger.Create(t.Context(), ledger.NewRow(routine.Job{ID: id, Caller: anonymous, Key: "k1", AcceptedAt: now, Request: wish}))[0]; made.Err != nil {
-			t.Fatal(made.Err)
-		}
+		f.files(t, ledger.NewRow(routine.Job{ID: id, Caller: anonymous, Key: "k1", AcceptedAt: now, Request: wish}))
 		f.clock.Advance(time.Hour)
 		res := f.call(t, event("POST", "/v1/routines", good, "Idempotency-Key", "k1"))
 		if job := read[routine.Job](t, res, 202); job.ID != id || res.Headers["Idempotency-Replayed"] != "true" {
@@ -217,13 +168,6 @@ type call struct {
 	nth     int
 	outcome faults.Fault
 }
-
-var (
-	refusedByOTS = faults.Fault{Answer: faults.Error, Status: 503, Code: "OTSServerUnavailable"}
-	refusedByMNS = faults.Fault{Answer: faults.Error, Status: 500, Code: "InternalError"}
-	lostBefore   = faults.Fault{Answer: faults.Reset}
-	lostAfter    = faults.Fault{Answer: faults.Reset, Execute: true}
-)
 
 // TestCallsFail breaks the calls behind each route. Whatever the first answer, the same request sent again reaches what it is for: see outcomes.
 func TestCallsFail(t *testing.T) {
@@ -279,6 +223,13 @@ func TestCallsFail(t *testing.T) {
 		{"the row is refused", "notify", []call{{"ots", "BatchWriteRow", 2, refusedByOTS}}, 503},
 		{"the message is refused", "notify", []call{{"mns", "SendMessage", 1, refusedByMNS}}, 200},
 		{"the answer about the message is lost", "notify", []call{{"mns", "SendMessage", 1, lostAfter}}, 200},
+
+		{"the account cannot be read", "pause", []call{{"ots", "GetRow", 1, refusedByOTS}}, 503},
+		{"the row is refused", "pause", []call{{"ots", "BatchWriteRow", 1, refusedByOTS}}, 503},
+		{"the answer about the row is lost", "pause", []call{{"ots", "BatchWriteRow", 1, lostAfter}}, 200},
+		{"the oldest job cannot be read", "pause", []call{{"ots", "GetRange", 1, refusedByOTS}}, 200},
+		{"the row is refused", "resume", []call{{"ots", "BatchWriteRow", 1, refusedByOTS}}, 503},
+		{"the answer about the row is lost", "resume", []call{{"ots", "BatchWriteRow", 1, lostAfter}}, 200},
 	} {
 		t.Run(test.route+": "+test.name, func(t *testing.T) {
 			f := start(t)
@@ -315,7 +266,7 @@ func outcomes(t *testing.T, f *function, route string) (e map[string]any, reache
 	case "submit":
 		return event("POST", "/v1/routines", wishFor(0), "Idempotency-Key", "k"), func(t *testing.T) { f.dispatched(t, 1, 0) }
 	case "batch":
-		return batch("["+wishFor(0)+","+wishFor(1)+"]", "Idempotency-Key", "k"), func(t *testing.T) { f.dispatched(t, 2, 0) }
+		return batch("["+wishFor(0)+","+wishFor(1)+",{}]", "Idempotency-Key", "k"), func(t *testing.T) { f.dispatched(t, 2, 0) }
 	case "cancel":
 		job := f.post(t, good)
 		return event("POST", "/v1/jobs/"+job.ID+":cancel", ""), func(t *testing.T) { f.ended(t, job.ID, routine.Cancelled) }
@@ -332,6 +283,11 @@ func outcomes(t *testing.T, f *function, route string) (e map[string]any, reache
 	case "drop":
 		id := f.deadOnes(t, 1)[0]
 		return asking("DELETE", "/v1/dead-letters", "all", "true"), func(t *testing.T) { f.ended(t, id, routine.Dropped) }
+	case "pause":
+		return pause, func(t *testing.T) { f.runs(t, routine.Paused) }
+	case "resume":
+		f.call(t, pause)
+		return resume, func(t *testing.T) { f.runs(t, routine.Running) }
 	}
 	job := f.post(t, withCallback(hook))
 	f.succeeds(t, job.ID)
@@ -357,8 +313,8 @@ func (f *function) dispatched(t *testing.T, count, round int) {
 		onTheWay[r.ID] = true
 	}
 	jobs := read[api.JobList](t, f.call(t, event("GET", "/v1/jobs", "")), 200).Jobs
-	if len(jobs) != count {
-		t.Errorf("%d jobs, want %d", len(jobs), count)
+	if len(jobs) != count || len(onTheWay) != count {
+		t.Errorf("%d jobs, %d sent or due, want %d", len(jobs), len(onTheWay), count)
 	}
 	for _, job := range jobs {
 		if job.State != routine.Queued || job.Redriven != round || !onTheWay[job.ID] {

@@ -87,6 +87,7 @@ var (
 	problemRedrive        = newProblem(http.StatusUnprocessableEntity, "invalid-redrive", "The redrive breaks its rules", "")
 	problemNotRedrivable  = newProblem(http.StatusUnprocessableEntity, "not-redrivable", "There is nothing to redrive in the dead letter", "")
 	problemNoCallback     = newProblem(http.StatusConflict, "no-callback", "The job has no callback to send", "")
+	problemNotPaused      = newProblem(http.StatusConflict, "not-paused", "Nobody has paused the lane", "")
 	problemQueue          = newProblem(http.StatusServiceUnavailable, "queue-unavailable", "The queue does not answer", "")
 	problemInternal       = newProblem(http.StatusInternalServerError, "internal", "The function failed",
 		"nothing was promised: send the request again, and report the request id if it persists")
@@ -119,7 +120,7 @@ func notRecorded(err error) problem {
 	return ledgerFailed(err).with(detail)
 }
 
-// notQueued is the problem of a recorded job of which neither MNS has confirmed the message nor the ledger that a send is due.
+// notQueued is the problem of a recorded job if MNS has not confirmed its message and the ledger has not confirmed that a send is due.
 func notQueued(send, mark error) problem {
 	p := problemQueue.with("The job is recorded, and neither the queue nor the ledger has confirmed that it will be sent. " + mayHappen)
 	p.cause, p.retryAfter = errors.Join(send, mark), max(retryAfter, fault.From(send).RetryAfter)

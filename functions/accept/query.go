@@ -185,7 +185,7 @@ func (q *query) wrong(name, code, detail string) {
 	q.problems = append(q.problems, routine.Problem{Pointer: routine.Pointer(name), Code: code, Detail: detail})
 }
 
-// maxQueryProblems bounds what is told of an address; somebody who sends a thousand unknown parameters needs no list of them.
+// maxQueryProblems is how many problems of an address are listed at most.
 const maxQueryProblems = 50
 
 // end says what was wrong, parameters that nobody took included.

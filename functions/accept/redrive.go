@@ -109,7 +109,7 @@ type chosen struct {
 	by auth.Caller
 	// sends tells that a changed job is to be sent.
 	sends bool
-	// change does it, or refuses a job that is not of the set as of a time.
+	// change changes a job, or refuses one that was not in the set at the time asOf.
 	change func(row *ledger.Row, asOf time.Time) error
 }
 

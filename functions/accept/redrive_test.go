@@ -91,7 +91,7 @@ func TestRedrive(t *testing.T) {
 	t.Run("counts a job whose message MNS did not confirm, and leaves it due", func(t *testing.T) {
 		f := start(t)
 		job := f.dead(t, 1)
-		breaks(t, f.mns, faults.Rule{Times: -1, Fault: faults.Fault{Answer: faults.Error, Status: 500, Code: "InternalError"}})
+		breaks(t, f.mns, mnsDown)
 		if done := f.redrive(t, `{"all":true}`); done.Count != 1 || len(done.Failed) != 0 {
 			t.Errorf("got %+v", done)
 		}
@@ -199,7 +199,7 @@ func TestRedrive(t *testing.T) {
 		f := start(t)
 		all := f.deadOnes(t, 50)
 		breaks(t, f.ots, faults.Rule{
-			Action: "BatchWriteRow", Skip: 7, Times: 3, Fault: faults.Fault{Answer: faults.Error, Status: 503, Code: "OTSServerUnavailable"},
+			Action: "BatchWriteRow", Skip: 7, Times: 3, Fault: refusedByOTS,
 		})
 		sum := 0
 		for body, calls := `{"all":true}`, 0; ; calls++ {
@@ -342,45 +342,4 @@ func TestCorrect(t *testing.T) {
 			t.Errorf("got %+v", row)
 		}
 	})
-}
-
-func TestListsByTwoReaders(t *testing.T) {
-	size := 10_000
-	if testing.Short() {
-		size = 1_000
-	}
-	f := start(t)
-	want := f.deadOnes(t, size)
-	var both sync.WaitGroup
-	for range 2 {
-		both.Go(func() {
-			var got []string
-			for cursor := ""; ; {
-				params := map[string]string{"limit": "100"}
-				if cursor != "" {
-					params["cursor"] = cursor
-				}
-				text, _ := json.Marshal(withParams(event("GET", "/v1/dead-letters", ""), params))
-				res, _ := f.Handle(t.Context(), text)
-				var page api.DeadLetterList
-				if err := json.Unmarshal([]byte(res.Body), &page); err != nil || res.StatusCode != 200 {
-					t.Errorf("%v, %+v", err, res)
-					return
-				}
-				got = append(got, ids(page)...)
-				if cursor = page.Next; cursor == "" {
-					break
-				}
-			}
-			slices.Sort(got)
-			if !slices.Equal(got, want) {
-				t.Errorf("listed %d, want each of %d once", len(got), len(want))
-			}
-		})
-	}
-	both.Wait()
-	counts := f.letters(t, map[string]string{"counts": "true", "limit": "1"}).Counts
-	if counts.Total != size || !counts.Complete {
-		t.Errorf("counted %+v", counts)
-	}
 }

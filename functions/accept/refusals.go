@@ -10,7 +10,7 @@ import (
 	"routinely/shared/logging"
 )
 
-// maxRefusals is how many lines of a minute tell of callers who are not known. Those of a flood would cost more than they say.
+// maxRefusals is how many lines about unknown callers are logged in a minute: the lines of a flood would cost more than they say.
 const maxRefusals = 20
 
 // refusals logs the requests of callers who are not known: who tries tokens must leave a trace. It counts for one instance of the function.

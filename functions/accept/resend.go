@@ -16,8 +16,8 @@ import (
 func unverified(row ledger.Row) bool { return row.Code == queue.CodeUnknownKey }
 
 // resend puts the message of such a dead letter back on the queue of its type, sealed anew: a job goes on under its own round and number, a
-// callback is posted once more if it was given up. Who redrives must be allowed to make the job's request. If the letter cannot be written then,
-// both can happen again, and do no harm.
+// callback that was given up is posted again. The caller who redrives must be allowed to make the job's request. If the letter cannot be written after
+// the message was sent, both can happen again, which does no harm.
 func (s *Service) resend(ctx context.Context, row ledger.Row, by auth.Caller, dryRun bool) error {
 	if row.Received == nil {
 		return problemNotRedrivable.with("the message was not kept")

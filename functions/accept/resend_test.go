@@ -28,9 +28,7 @@ func (f *function) unknown(t *testing.T, body string) string {
 		t.Fatalf("%v", failure)
 	}
 	row := dispatch.DeadLetter(queue.UnreadableJobID(d), d, failure, "unreadable", ledger.Worker, f.clock.Now())
-	if made := f.Ledger.Create(t.Context(), row)[0]; made.Err != nil {
-		t.Fatal(made.Err)
-	}
+	f.files(t, row)
 	return row.ID
 }
 
@@ -89,9 +87,7 @@ func TestUnknownKey(t *testing.T) {
 		t.Run("redriven "+name+" while the queue is down: it stays a dead letter", func(t *testing.T) {
 			f := start(t)
 			id := f.unknown(t, sealed(t, sim.Key))
-			if _, err := f.mns.Faults().Add(faults.Rule{Action: "SendMessage", Times: -1, Fault: faults.Fault{Answer: faults.Error, Status: 500, Code: "InternalError"}}); err != nil {
-				t.Fatal(err)
-			}
+			breaks(t, f.mns, mnsDown)
 			if res := redrive(t, f, id, "false"); strings.Contains(res.Body, `"count":1`) {
 				t.Errorf("%+v", res)
 			}
@@ -123,7 +119,7 @@ func TestUnknownKey(t *testing.T) {
 	t.Run("cannot be corrected either while the ledger answers only every other call", func(t *testing.T) {
 		f := start(t)
 		id := f.unknown(t, sealed(t, "k9"))
-		down := faults.Fault{Answer: faults.Error, Status: 503, Code: "OTSServerUnavailable"}
+		down := refusedByOTS
 		breaks(t, f.ots, faults.Rule{Times: 1, Fault: down})
 		refused(t, f.call(t, event("POST", "/v1/dead-letters/"+id+":redrive", `{"request":`+good+`}`)), 503, "ledger-unavailable")
 		if got := f.queued(t); len(got) > 0 || f.row(t, id).State != routine.DeadLettered {
@@ -141,7 +137,7 @@ func TestUnknownKey(t *testing.T) {
 			}
 			f.unknown(t, body)
 		}
-		breaks(t, f.mns, faults.Rule{Action: "SendMessage", Times: 1, Fault: faults.Fault{Answer: faults.Error, Status: 500, Code: "InternalError"}})
+		breaks(t, f.mns, faults.Rule{Action: "SendMessage", Times: 1, Fault: refusedByMNS})
 		res := f.call(t, event("POST", "/v1/dead-letters:redrive", `{"code":"UnknownKey"}`))
 		if out := read[api.WorkedOff](t, res, 200); out.Count != 0 || len(out.Failed) != 20 {
 			t.Errorf("%+v", out)

@@ -39,6 +39,9 @@ func (s *Service) newRoutes() http.Handler {
 		resource{http.MethodGet: s.allow(auth.Read, bare(s.deadLetter)), http.MethodDelete: s.allow(auth.Operate, bodiless(s.dropDeadLetter))},
 		map[string]handler{"redrive": s.allow(auth.Operate, bare(s.redriveDeadLetter))},
 	})
+	mux.Handle("/v1/account", resource{http.MethodGet: s.allow(auth.Read, bare(s.account))})
+	mux.Handle("/v1/account:pause", resource{http.MethodPost: s.allow(auth.Operate, bare(s.pauseLane))})
+	mux.Handle("/v1/account:resume", resource{http.MethodPost: s.allow(auth.Operate, bare(s.resumeLane))})
 	mux.Handle("/healthz", resource{http.MethodGet: bare(health)})
 	mux.Handle("/problems", resource{http.MethodGet: bare(page("text/markdown; charset=utf-8", problemsPage))})
 	mux.Handle("/openapi.yaml", resource{http.MethodGet: bare(page("application/yaml", contractPage))})

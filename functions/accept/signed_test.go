@@ -86,6 +86,9 @@ func TestCapturedRequest(t *testing.T) {
 			refused(t, f.call(t, batch(good, append(slices.Clone(webhook), "Content-Type", media)...)), 415, "unsupported-media-type")
 		}
 	})
+	t.Run("is good for nothing else", func(t *testing.T) {
+		refused(t, f.call(t, event("POST", "/v1/jobs/"+first.ID+":cancel", "", signedWebhook(t, "msg_1", "", f.clock.Now())...)), 403, "denied")
+	})
 	t.Run("has made one job all the while", func(t *testing.T) {
 		if got := f.jobs(t); got != 2 {
 			t.Errorf("%d jobs of two requests", got)

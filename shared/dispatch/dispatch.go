@@ -26,6 +26,7 @@ type Dispatcher struct {
 func Envelope(r ledger.Row) queue.Envelope {
 	return queue.Envelope{
 		JobID: r.ID, Caller: r.Caller, Limits: r.Limits, AcceptedAt: r.AcceptedAt, ProducedAt: r.ProducedAt, Round: r.Redriven, Number: r.Number, Request: r.Request,
+		Bulk: r.Bulk,
 	}
 }
 

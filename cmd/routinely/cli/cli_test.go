@@ -175,6 +175,19 @@ func TestResults(t *testing.T) {
 	})
 }
 
+func TestJobsThatWaitForTheLaneNameTheCommandThatSaysWhy(t *testing.T) {
+	for _, state := range []routine.WaitingFor{routine.ForPark, routine.ForPause} {
+		waiting := &routine.Waiting{For: state, Since: time.Date(2026, 3, 1, 12, 0, 0, 0, time.Local)}
+		job := routine.Job{State: routine.Queued, Kind: "account", Code: "Overdue", Hint: "Pay.", Waiting: waiting}
+		if got, want := cli.Outcome(job), fmt.Sprintf("the lane is %s, see routinely account show", state); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		if got, want := cli.WaitingWord(waiting), fmt.Sprintf("for the lane, which is %s, since 2026-03-01 12:00:00", state); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
 func TestHelpFitsItsLines(t *testing.T) {
 	var out strings.Builder
 	a := &cli.App{Environ: []string{"COLUMNS=40"}, Streams: cli.Streams{Out: &out, Err: &out, In: strings.NewReader("")}}

@@ -78,10 +78,10 @@ func (a *App) WriteRow(object any, f Fields) error {
 	return err
 }
 
-// Fit makes a value fit for a terminal, and colours states.
+// Fit makes a value fit for a terminal, and colours states of jobs and of the lane.
 func (a *App) Fit(name, value string) string {
 	value = display.Clean(value)
-	if name == "state" {
+	if name == "state" || name == "lane" {
 		return a.paint().Word(value)
 	}
 	return value
@@ -130,10 +130,20 @@ func Outcome(job routine.Job) string {
 		return fmt.Sprintf("routine %s, record %s with id %d", job.Result.Routine, job.Result.Record, job.Result.RecordID)
 	case job.State == routine.Cancelled, job.State == routine.Dropped:
 		return strings.Trim(strings.TrimSpace(job.Kind+" "+job.Code)+": "+job.Reason, ": ")
+	case LaneStopped(job.Waiting):
+		return fmt.Sprintf("the lane is %s, see %s", job.Waiting.For, AccountShow)
 	case job.Kind == "" && job.Waiting != nil:
 		return fmt.Sprintf("waits for %s", job.Waiting.For)
 	}
 	return strings.Trim(strings.TrimSpace(job.Kind+" "+job.Code)+": "+job.Hint, ": ")
+}
+
+// AccountShow is the command that tells why the lane does not run.
+const AccountShow = "routinely account show"
+
+// LaneStopped reports whether a job waits for the account's lane, which is parked or paused.
+func LaneStopped(w *routine.Waiting) bool {
+	return w != nil && (w.For == routine.ForPark || w.For == routine.ForPause)
 }
 
 // WaitingWord tells what a job waits for; nil is empty.
@@ -142,6 +152,9 @@ func WaitingWord(w *routine.Waiting) string {
 		return ""
 	}
 	text := fmt.Sprintf("for %s, since %s", w.For, Clock(w.Since))
+	if LaneStopped(w) {
+		text = fmt.Sprintf("for the lane, which is %s, since %s", w.For, Clock(w.Since))
+	}
 	if !w.Until.IsZero() {
 		text += ", until " + Clock(w.Until)
 	}
@@ -184,7 +197,7 @@ func Left(list []routine.Left) Fields {
 	return f
 }
 
-// Redrives tells of redrives, a line for each.
+// Redrives shows redrives, a line for each.
 func Redrives(list []routine.Redrive) Fields {
 	f := make(Fields, len(list))
 	for i, r := range list {
@@ -237,7 +250,7 @@ func pause(d time.Duration) string {
 	return Plural(int(math.Ceil(d.Minutes())), "minute")
 }
 
-// Attempts tells of failed tries, a line for each.
+// Attempts shows failed tries, a line for each.
 func Attempts(list []routine.Attempt) Fields {
 	f := make(Fields, len(list))
 	for i, try := range list {

@@ -34,9 +34,9 @@ type filterFlags struct {
 	cmd          *cobra.Command
 }
 
-// steps are those at which a job can fail: the two that do the work, and those that read back what is there.
+// steps are those at which a job can fail: the look at its site, the two that do the work, and those that read back what is there.
 func steps() []routine.Step {
-	return []routine.Step{routine.CreateRoutine, routine.CreateRoutineRelatedRecord, "GetRoutine", "ListRoutineRelatedRecords"}
+	return []routine.Step{routine.ListSites, routine.CreateRoutine, routine.CreateRoutineRelatedRecord, "GetRoutine", "ListRoutineRelatedRecords"}
 }
 
 func (f *filterFlags) add(a verbs, cmd *cobra.Command) {

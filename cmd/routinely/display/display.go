@@ -46,6 +46,7 @@ func (p Paint) Word(word string) string {
 	colour, known := map[string]text.Color{
 		"succeeded": text.FgGreen, "accepted": text.FgGreen, "redriven": text.FgGreen, "valid": text.FgGreen,
 		"dead-lettered": text.FgRed, "rejected": text.FgRed, "failed": text.FgRed,
+		"running": text.FgGreen, "parked": text.FgRed, "paused": text.FgYellow,
 		"cancelled": text.FgYellow, "duplicate": text.FgYellow, "unanswered": text.FgYellow, "dropped": text.FgYellow,
 	}[word]
 	if !known || !bool(p) {

@@ -112,10 +112,8 @@ func judge(job routine.Job) error {
 }
 
 func (a verbs) showJob(job routine.Job) error {
-	outcome := cli.Outcome(job)
-	if job.Kind == "" && job.Waiting != nil {
-		outcome = "" // the field waiting says more
-	}
+	unwaited := job
+	unwaited.Waiting = nil // the field waiting says more
 	f := cli.Fields{
 		{"job", job.ID},
 		{"state", string(job.State)},
@@ -132,7 +130,7 @@ func (a verbs) showJob(job routine.Job) error {
 		{"handed back", cli.Number(job.HandedBack)},
 		{"redriven", cli.Number(job.Redriven)},
 		{"waiting", cli.WaitingWord(job.Waiting)},
-		{"outcome", outcome},
+		{"outcome", cli.Outcome(unwaited)},
 		{"reason", job.Reason},
 		{"by", job.By},
 		{"callback", cli.CallbackWord(job.Callback)},
@@ -148,6 +146,8 @@ func (a verbs) showJob(job routine.Job) error {
 		a.NoteNext(job.ID, job.Request.Name != "")
 	case job.Callback != nil && job.Callback.State == routine.CallbackFailed:
 		a.Note("next: routinely jobs notify %s", job.ID)
+	case cli.LaneStopped(job.Waiting):
+		a.Note("next: %s", cli.AccountShow)
 	case !job.State.Final():
 		a.Note("next: routinely jobs get %s --wait", job.ID)
 	}
