@@ -63,6 +63,7 @@ lint: ## check formatting, go vet, staticcheck, and openapi.yaml if npx is there
 	@if command -v npx >/dev/null; then \
 	  npx --yes $(SPECTRAL) lint --quiet --fail-severity=warn --ruleset functions/accept/spectral.yaml functions/accept/openapi.yaml; \
 	else echo "openapi.yaml is NOT checked: Spectral needs npx, which comes with Node.js (Debian: apt-get install nodejs npm)"; fi
+	$(GO) test -count=1 -run '^TestWords$$' ./deploy # the words of deploy/testdata/words.txt
 
 dist: ## build the four function zips into dist
 	$(GO) run ./deploy/pack -out dist

@@ -315,7 +315,7 @@ func TestServiceFileCodeChecksFail(t *testing.T) {
 		{"on a variable of the other function", "      triggers:\n        - triggerName: http", "        ROUTINELY_ESA_TIMEOUT: 30s\n      triggers:\n        - triggerName: http", "accept: ROUTINELY_ESA_TIMEOUT: the function does not read it"},
 		{"on a secret that stands in the file", "ROUTINELY_AUTH: \"${env('ROUTINELY_AUTH')}\"", "ROUTINELY_AUTH: open", "accept: ROUTINELY_AUTH: a secret does not belong into the file, but into the environment of whoever deploys"},
 		{"on a secret", "ROUTINELY_ESA_ENDPOINT: $", "ALIBABA_CLOUD_SECURITY_TOKEN: $", "provision: ALIBABA_CLOUD_SECURITY_TOKEN: the platform sets it, and a secret does not belong into the file"},
-		{"on too little time for a job", "timeout: 300", "timeout: 75", "provision: timeout 1m15s, two steps and the reserve take 1m15s"},
+		{"on too little time for a job", "timeout: 300", "timeout: 75", "provision: timeout 1m15s, two steps and the reserve take 1m20s"},
 		{"on a missing variable", "ROUTINELY_MNS_ENDPOINT: ${vars.mnsEndpoint}\n", "ROUTINELY_LOG_LEVEL: debug\n", "provision: ROUTINELY_MNS_ENDPOINT: missing"},
 		{"on a function without a ledger", "ROUTINELY_TABLESTORE_ENDPOINT: ${vars.tablestoreEndpoint}\n", "ROUTINELY_LOG_LEVEL: debug\n", "provision: ROUTINELY_TABLESTORE_ENDPOINT: missing"},
 		{"on too little time for a caller who waits", "timeout: 60\n      # deploy/ram/accept", "timeout: 50\n      # deploy/ram/accept", "accept: timeout 50s, an MNS call and the longest wait take 58s"},

@@ -1,165 +1,67 @@
 package deploy_test
 
 import (
-	"fmt"
+	"io/fs"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
-
-	"routinely/shared/config"
 )
-
-const (
-	tableBegin = "<!-- configuration -->"
-	tableEnd   = "<!-- /configuration -->"
-)
-
-// configurationTable returns the rows of a README's table of variables, a list of cells for each, without the heading.
-func configurationTable(document string) ([][]string, error) {
-	_, rest, found := strings.Cut(document, tableBegin)
-	table, _, closed := strings.Cut(rest, tableEnd)
-	if !found || !closed {
-		return nil, fmt.Errorf("there is no table between %s and %s", tableBegin, tableEnd)
-	}
-	var rows [][]string
-	for line := range strings.Lines(table) {
-		line = strings.TrimSpace(line)
-		if line == "" {
-			continue
-		}
-		var cells []string
-		for cell := range strings.SplitSeq(strings.Trim(line, "|"), "|") {
-			cells = append(cells, strings.TrimSpace(cell))
-		}
-		if len(cells) != 4 {
-			return nil, fmt.Errorf("a row of the table has not 4 cells: %s", line)
-		}
-		rows = append(rows, cells)
-	}
-	if len(rows) < 2 {
-		return nil, fmt.Errorf("the table is empty")
-	}
-	return rows[2:], nil
-}
-
-// wantedTable returns the rows that the code asks for.
-func wantedTable() [][]string {
-	var rows [][]string
-	seen := map[string]bool{}
-	for _, v := range slices.Concat(
-		config.Variables(&config.Accept{}), config.Variables(&config.Provision{}), config.Variables(&config.Notify{}),
-		config.Variables(&config.Janitor{}), config.Variables(&config.Setup{}), config.Variables(&config.Rights{}),
-	) {
-		if seen[v.Name] {
-			continue
-		}
-		seen[v.Name] = true
-		preset := ""
-		switch {
-		case v.Required:
-			preset = "(required)"
-		case v.Default != "":
-			preset = "`" + v.Default + "`"
-		}
-		rows = append(rows, []string{"`" + v.Name + "`", v.Type, preset, v.Doc})
-	}
-	return rows
-}
-
-// checkTable returns where a table differs from the code. A translated one may word the meaning in its own way.
-func checkTable(document string, translated bool) string {
-	got, err := configurationTable(document)
-	if err != nil {
-		return err.Error()
-	}
-	want := wantedTable()
-	if translated {
-		for i := range min(len(got), len(want)) {
-			if got[i][3] != "" {
-				want[i][3] = got[i][3]
-			}
-		}
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		return "configuration table (-code +document):\n" + diff + "\nthe whole table:\n" + markdown(wantedTable())
-	}
-	return ""
-}
-
-func markdown(rows [][]string) string {
-	var out strings.Builder
-	out.WriteString("| Variable | Type | Default | Meaning |\n|---|---|---|---|\n")
-	for _, row := range rows {
-		out.WriteString("| " + strings.Join(row, " | ") + " |\n")
-	}
-	return out.String()
-}
 
 // readmes are the product's front pages; the second is a translation.
 var readmes = []string{"README.md", "README.zh-CN.md"}
 
-// readIfThere returns a file of the repository, and skips the test while nobody has written it.
-func readIfThere(t *testing.T, name string) string {
+// documents returns the Markdown files of a folder, without those of tools and of builds.
+func documents(t *testing.T, folder string) []string {
 	t.Helper()
-	content, err := os.ReadFile(filepath.Join(root, name))
-	if os.IsNotExist(err) {
-		t.Skipf("there is no %s yet", name)
-	}
+	var out []string
+	err := fs.WalkDir(os.DirFS(folder), ".", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (slices.Contains([]string{"dist", "node_modules", "testdata"}, d.Name()) || strings.HasPrefix(d.Name(), ".") && path != "."):
+			return fs.SkipDir
+		case strings.HasSuffix(path, ".md"):
+			out = append(out, path)
+		}
+		return nil
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(content)
+	return out
 }
 
-func TestConfigurationTables(t *testing.T) {
-	for i, name := range readmes {
-		t.Run(name+" describes every variable as the code does", func(t *testing.T) {
-			if wrong := checkTable(readIfThere(t, name), i > 0); wrong != "" {
-				t.Error(wrong)
-			}
-		})
+// tableIn returns the rows of the table between <!-- name --> and <!-- /name -->, a list of cells each, without the heading.
+func tableIn(t *testing.T, page, name string) [][]string {
+	t.Helper()
+	_, rest, found := strings.Cut(string(read(t, page)), "<!-- "+name+" -->")
+	table, _, closed := strings.Cut(rest, "<!-- /"+name+" -->")
+	if !found || !closed {
+		t.Fatalf("%s has no table <!-- %s -->", page, name)
 	}
-	t.Run("are what the check asks for", func(t *testing.T) {
-		if wrong := checkTable("# A\n"+tableBegin+"\n\n"+markdown(wantedTable())+"\n"+tableEnd+"\nmore", false); wrong != "" {
-			t.Error(wrong)
+	var rows [][]string
+	for line := range strings.Lines(strings.TrimSpace(table)) {
+		var cells []string
+		for cell := range strings.SplitSeq(strings.Trim(strings.TrimSpace(line), "|"), "|") {
+			cells = append(cells, strings.TrimSpace(cell))
 		}
-	})
-	t.Run("may be translated", func(t *testing.T) {
-		rows := wantedTable()
-		rows[0][3] = "访问密钥"
-		document := tableBegin + "\n" + markdown(rows) + tableEnd
-		if wrong := checkTable(document, true); wrong != "" {
-			t.Error(wrong)
-		}
-		if checkTable(document, false) == "" {
-			t.Error("the original may not word the meaning in another way")
-		}
-	})
-	for _, test := range []struct {
-		name   string
-		damage func([][]string) [][]string
-	}{
-		{"must not lack a variable", func(rows [][]string) [][]string { return rows[1:] }},
-		{"must not tell another default", func(rows [][]string) [][]string { rows[4][2] = "`other`"; return rows }},
-		{"must not tell another type", func(rows [][]string) [][]string { rows[4][1] = "integer"; return rows }},
-		{"must not leave out the meaning", func(rows [][]string) [][]string { rows[4][3] = ""; return rows }},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			if checkTable(tableBegin+"\n"+markdown(test.damage(wantedTable()))+tableEnd, true) == "" {
-				t.Error("nothing was found wrong")
-			}
-		})
+		rows = append(rows, cells)
 	}
-	t.Run("must be there", func(t *testing.T) {
-		if checkTable("# A", false) == "" {
-			t.Error("nothing was found wrong")
-		}
-	})
+	if len(rows) < 3 {
+		t.Fatalf("%s: the table <!-- %s --> is empty", page, name)
+	}
+	return rows[2:]
+}
+
+// unquoted returns the first cell of each row without backquotes.
+func unquoted(rows [][]string) []string {
+	var out []string
+	for _, row := range rows {
+		out = append(out, strings.Trim(row[0], "`"))
+	}
+	return out
 }
 
 var (
@@ -169,36 +71,27 @@ var (
 	makeTarget = regexp.MustCompile(`(?m)^([a-z][a-zA-Z0-9_-]*):`)
 )
 
-// missingTargets returns the make targets that a document names in its code and a Makefile does not have.
-func missingTargets(document, makefile string) []string {
-	var targets, missing []string
-	for _, match := range makeTarget.FindAllStringSubmatch(makefile, -1) {
+func TestDocuments(t *testing.T) {
+	var targets []string
+	for _, match := range makeTarget.FindAllStringSubmatch(string(read(t, "Makefile")), -1) {
 		targets = append(targets, match[1])
 	}
-	for _, code := range inCode.FindAllString(document, -1) {
-		for _, match := range makeCall.FindAllStringSubmatch(code, -1) {
-			if !slices.Contains(targets, match[1]) {
-				missing = append(missing, match[1])
-			}
-		}
-	}
-	return distinct(missing)
-}
-
-func TestMakeTargets(t *testing.T) {
-	for _, name := range append(readmes, "deploy/README.md", "deploy/README.zh-CN.md") {
-		t.Run(name+" names targets that exist", func(t *testing.T) {
-			document, makefile := readIfThere(t, name), readIfThere(t, "Makefile")
-			if missing := missingTargets(document, makefile); len(missing) > 0 {
-				t.Errorf("the Makefile has no %v", missing)
+	for _, name := range documents(t, root) {
+		t.Run(name+" names make targets that exist", func(t *testing.T) {
+			for _, code := range inCode.FindAllString(string(read(t, name)), -1) {
+				for _, match := range makeCall.FindAllStringSubmatch(code, -1) {
+					if !slices.Contains(targets, match[1]) {
+						t.Errorf("the Makefile has no target %s", match[1])
+					}
+				}
 			}
 		})
 	}
-	t.Run("are looked for in code only", func(t *testing.T) {
-		document := "We make sense. `make run` and\n```sh\nmake check-all\nmake gone\n```\n"
-		got := missingTargets(document, "run: build\n\tgo run\ncheck-all:\n")
-		if diff := cmp.Diff([]string{"gone"}, got); diff != "" {
-			t.Errorf("missing (-want +got):\n%s", diff)
-		}
-	})
+	for _, name := range readmes {
+		t.Run(name+" has at most 200 lines", func(t *testing.T) {
+			if lines := strings.Count(string(read(t, name)), "\n"); lines > 200 {
+				t.Errorf("it has %d", lines)
+			}
+		})
+	}
 }

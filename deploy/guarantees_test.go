@@ -1,7 +1,6 @@
 package deploy_test
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -11,76 +10,76 @@ import (
 
 var (
 	namedPackage = regexp.MustCompile("`([a-z/]+)`")
-	namedTest    = regexp.MustCompile(`\bTest[A-Za-z0-9]+\b`)
+	namedTest    = regexp.MustCompile(`\b(?:Test|Benchmark)[A-Z][A-Za-z0-9]*\b`)
 )
 
-// checkGuarantees returns what is wrong with the page of guarantees: a promise without a test, or a test that does not exist. has
-// reports whether a package has a test.
-func checkGuarantees(page string, has func(folder, test string) bool) []string {
-	var out []string
-	for line := range strings.Lines(page) {
-		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
-		if len(cells) != 3 || strings.HasPrefix(cells[0], "---") || strings.TrimSpace(cells[0]) == "Promise" {
-			continue
+// namedTests returns the tests that a cell names, by package: "`queue` TestA, TestB; `deploy` TestC".
+func namedTests(cell string) map[string][]string {
+	out := map[string][]string{}
+	for part := range strings.SplitSeq(cell, ";") {
+		folder := ""
+		if match := namedPackage.FindStringSubmatch(part); match != nil {
+			folder = match[1]
 		}
-		named := 0
-		for part := range strings.SplitSeq(cells[2], ";") {
-			folder := namedPackage.FindStringSubmatch(part)
-			for _, test := range namedTest.FindAllString(part, -1) {
-				named++
-				if folder == nil || !has(folder[1], test) {
-					out = append(out, fmt.Sprintf("%s: there is no such test in %v", test, folder))
-				}
-			}
+		out[folder] = append(out[folder], namedTest.FindAllString(part, -1)...)
+	}
+	return out
+}
+
+// hasTest reports whether a package has a test or a benchmark.
+func hasTest(t *testing.T, folder, test string) bool {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(root, folder, "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		source, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if named == 0 {
-			out = append(out, fmt.Sprintf("no test shows: %s", strings.TrimSpace(cells[0])))
+		if strings.Contains(string(source), "\nfunc "+test+"(") {
+			return true
+		}
+	}
+	return false
+}
+
+// tableRows returns the rows of all tables of a document, without their headings.
+func tableRows(document string) [][]string {
+	var out [][]string
+	for line := range strings.Lines(document) {
+		line = strings.TrimSpace(line)
+		switch {
+		case strings.HasPrefix(line, "|---"): // the line below a heading
+			out = out[:len(out)-1]
+		case strings.HasPrefix(line, "| "):
+			out = append(out, strings.Split(strings.Trim(line, "|"), " | "))
 		}
 	}
 	return out
 }
 
-func TestGuarantees(t *testing.T) {
-	page, err := os.ReadFile("guarantees.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	inSource := func(folder, test string) bool {
-		files, err := filepath.Glob(filepath.Join("..", folder, "*_test.go"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, name := range files {
-			source, err := os.ReadFile(name)
-			if err != nil {
-				t.Fatal(err)
+// TestNamedTests reads the pages whose tables name, in the last cell of each row, the tests or benchmarks that show it.
+func TestNamedTests(t *testing.T) {
+	for page, least := range map[string]int{"docs/guarantees.md": 40, "docs/reference/figures.md": 10, "docs/testing.md": 20} {
+		t.Run(page+" names tests that exist, in every row", func(t *testing.T) {
+			rows := tableRows(string(read(t, page)))
+			if len(rows) < least {
+				t.Errorf("%d rows were found", len(rows))
 			}
-			if strings.Contains(string(source), "\nfunc "+test+"(t *testing.T) {") {
-				return true
-			}
-		}
-		return false
-	}
-	t.Run("are each shown by tests that exist", func(t *testing.T) {
-		for _, line := range checkGuarantees(string(page), inSource) {
-			t.Error(line)
-		}
-	})
-	t.Run("are many", func(t *testing.T) {
-		if n := strings.Count(string(page), "Test"); n < 40 {
-			t.Errorf("%d tests are named", n)
-		}
-	})
-	for name, page := range map[string]string{
-		"a promise without a test":       "| It works | always | trust |",
-		"a test that does not exist":     "| It works | always | `deploy` TestItWorks |",
-		"a test of another package":      "| It works | always | `queue` TestGuarantees |",
-		"a test that no package is of":   "| It works | always | TestGuarantees |",
-		"one of two that does not exist": "| It works | always | `deploy` TestGuarantees, TestItWorks |",
-	} {
-		t.Run("are found wrong with "+name, func(t *testing.T) {
-			if got := checkGuarantees(page, inSource); len(got) != 1 {
-				t.Errorf("got %q", got)
+			for _, row := range rows {
+				named := 0
+				for folder, tests := range namedTests(row[len(row)-1]) {
+					for _, test := range tests {
+						if named++; !hasTest(t, folder, test) {
+							t.Errorf("%q has no test %s", folder, test)
+						}
+					}
+				}
+				if named == 0 {
+					t.Errorf("no test shows: %s", row[0])
+				}
 			}
 		})
 	}

@@ -68,16 +68,16 @@ func operations(t *testing.T) map[string]bool {
 
 func TestEndpoints(t *testing.T) {
 	known := operations(t)
-	for _, name := range append(readmes, "deploy/README.md", "deploy/README.zh-CN.md") {
+	for _, name := range documents(t, root) {
 		t.Run(name+" names requests of the contract", func(t *testing.T) {
-			if missing := missingEndpoints(readIfThere(t, name), known); len(missing) > 0 {
+			if missing := missingEndpoints(string(read(t, name)), known); len(missing) > 0 {
 				t.Errorf("openapi.yaml has no %q", missing)
 			}
 		})
 	}
-	for _, name := range readmes {
-		t.Run(name+" leaves no request out", func(t *testing.T) {
-			named := strings.Join(codeLines(readIfThere(t, name)), "\n")
+	for _, name := range reference("api") {
+		t.Run(name+" names every request", func(t *testing.T) {
+			named := strings.Join(codeLines(string(read(t, name))), "\n")
 			for operation := range known {
 				if !strings.Contains(named, operation) {
 					t.Errorf("%s is not named", operation)
@@ -120,6 +120,32 @@ func (c *tool) help(words ...string) (string, error) {
 	return string(out), err
 }
 
+// commands returns all commands that do something themselves, with the words before them.
+func (c *tool) commands(words ...string) ([]string, error) {
+	text, err := c.help(words...)
+	if err != nil {
+		return nil, err
+	}
+	_, text, found := strings.Cut(text, "\nAvailable Commands:\n")
+	if !found {
+		return []string{strings.Join(words, " ")}, nil
+	}
+	listed, _, _ := strings.Cut(text, "\n\n")
+	var out []string
+	for line := range strings.Lines(listed) {
+		name, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if name == "help" || name == "completion" { // of cobra, with commands for each shell
+			continue
+		}
+		below, err := c.commands(append(slices.Clone(words), name)...)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, below...)
+	}
+	return out, nil
+}
+
 // flag is a flag on a command line.
 var flag = regexp.MustCompile(`^(--?[a-z][a-z-]*)`)
 
@@ -145,7 +171,7 @@ func (c *tool) check(line string) string {
 		return fmt.Sprintf("%q: %v", line, err)
 	}
 	for _, word := range words[len(command):] {
-		if match := flag.FindString(word); match != "" && !strings.Contains(text, match+" ") {
+		if match := flag.FindString(word); match != "" && !strings.Contains(text, match+" ") && !strings.Contains(text, match+", ") {
 			return fmt.Sprintf("%q: %s has no flag %s", line, strings.Join(command, " "), match)
 		}
 	}
@@ -153,7 +179,7 @@ func (c *tool) check(line string) string {
 }
 
 // commandLine is a call of the tool in a document's code.
-var commandLine = regexp.MustCompile(`(?:^|\s)(?:go run \./cmd/routinely|routinely) ([a-z][^|#]*)`)
+var commandLine = regexp.MustCompile(`(?:^|\s)(?:go run \./cmd/routinely|(?:\./)?routinely) ([a-z][^|#]*)`)
 
 // toolCalls are the calls of the tool in a document.
 func toolCalls(document string) []string {
@@ -168,34 +194,36 @@ func toolCalls(document string) []string {
 
 func TestCommandLines(t *testing.T) {
 	c := newTool(t)
-	for _, name := range append(readmes, "deploy/README.md", "deploy/README.zh-CN.md") {
+	for _, name := range documents(t, root) {
 		t.Run(name+" calls the tool as it is", func(t *testing.T) {
-			lines := toolCalls(readIfThere(t, name))
-			if len(lines) < 3 {
-				t.Errorf("only %q were found", lines)
-			}
-			for _, line := range lines {
+			for _, line := range toolCalls(string(read(t, name))) {
 				if wrong := c.check(line); wrong != "" {
 					t.Error(wrong)
 				}
 			}
 		})
 	}
-	for _, name := range readmes {
-		t.Run(name+" lists the exit codes", func(t *testing.T) {
-			text, err := c.help("exit-codes")
-			if err != nil {
-				t.Fatal(err)
+	commands, err := c.commands()
+	if err != nil || len(commands) < 20 {
+		t.Fatalf("commands %q, %v", commands, err)
+	}
+	exits, err := c.help("exit-codes")
+	codes := regexp.MustCompile(`(?m)^ +(\d+)  `).FindAllStringSubmatch(exits, -1)
+	if err != nil || len(codes) < 10 {
+		t.Fatalf("exit codes %q, %v", codes, err)
+	}
+	for _, name := range reference("cli") {
+		t.Run(name+" names every command and exit code", func(t *testing.T) {
+			document := string(read(t, name))
+			for _, command := range commands {
+				if !strings.Contains(document, "`routinely "+command) {
+					t.Errorf("the command %s is missing", command)
+				}
 			}
-			document := readIfThere(t, name)
-			codes := regexp.MustCompile(`(?m)^ +(\d+)  `).FindAllStringSubmatch(text, -1)
 			for _, code := range codes {
 				if !strings.Contains(document, "\n| "+code[1]+" | ") {
 					t.Errorf("exit code %s is missing", code[1])
 				}
-			}
-			if len(codes) < 10 {
-				t.Errorf("%d codes were found in %s", len(codes), text)
 			}
 		})
 	}

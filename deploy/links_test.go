@@ -1,7 +1,6 @@
 package deploy_test
 
 import (
-	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -102,32 +101,8 @@ func leads(path, fragment string) bool {
 	return err == nil && slices.Contains(anchors(string(content)), fragment)
 }
 
-// documents returns the Markdown files of a folder, without those of tools and of what is built.
-func documents(folder string) ([]string, error) {
-	var out []string
-	err := fs.WalkDir(os.DirFS(folder), ".", func(path string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case d.IsDir() && (d.Name() == "dist" || d.Name() == "node_modules" || strings.HasPrefix(d.Name(), ".") && path != "."):
-			return fs.SkipDir
-		case strings.HasSuffix(path, ".md"):
-			out = append(out, path)
-		}
-		return nil
-	})
-	return out, err
-}
-
 func TestLinks(t *testing.T) {
-	paths, err := documents(root)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !slices.Contains(paths, "deploy/README.md") {
-		t.Fatalf("deploy/README.md is not among the documents: %v", paths)
-	}
-	for _, path := range paths {
+	for _, path := range documents(t, root) {
 		broken, err := brokenLinks(root, path)
 		if err != nil {
 			t.Fatal(err)

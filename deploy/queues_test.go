@@ -150,7 +150,7 @@ func TestQueueTable(t *testing.T) {
 		}
 	})
 	t.Run("must say it of each attribute and queue", func(t *testing.T) {
-		damaged := strings.NewReplacer("| 600 s | 120 s | 120 s |", "| 600 s | 121 s | 120 s |", "| DelaySeconds |", "| Delay |").Replace(document)
+		damaged := strings.NewReplacer("| 3600 s | 120 s | 120 s |", "| 3600 s | 121 s | 120 s |", "| DelaySeconds |", "| Delay |").Replace(document)
 		if missing := missingRows(damaged); len(missing) != 2 {
 			t.Errorf("missing: %q", missing)
 		}

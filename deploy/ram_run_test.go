@@ -157,7 +157,7 @@ func (d *deployment) accept() {
 	d.ask("POST", "/v1/dead-letters:redrive", `{"all":true,"dryRun":true}`, 200)
 	d.ask("POST", "/v1/dead-letters/"+letters["five"]+":redrive", "", 200)
 	d.ask("DELETE", "/v1/dead-letters/"+letters["six"], "", 200)
-	d.ask("POST", "/v1/dead-letters:redrive", `{"all":true,"reason":"once more"}`, 200)
+	d.ask("POST", "/v1/dead-letters:redrive", `{"all":true,"reason":"try again"}`, 200)
 	d.letters(0)
 	d.work("provision", "dead-lettered", "dead-lettered")
 	d.ask("DELETE", "/v1/dead-letters?all=true", "", 200)
@@ -185,7 +185,7 @@ func (d *deployment) provision() {
 	d.work(shortOfTime, "handed-back", "handed-back")
 	d.work("provision", "succeeded", "succeeded")
 
-	// The routine of the first step seems to be gone when the second is tried again, and is made or found once more.
+	// The routine of the first step seems to be gone when the second is tried again, and is made or found again.
 	d.fail("CreateRoutineRelatedRecord", faults.Fault{Answer: faults.Error, Code: "InternalException"})
 	d.submit(request("gone", "gone", site))
 	d.work("provision", "again")

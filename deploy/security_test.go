@@ -16,7 +16,7 @@ import (
 )
 
 func TestCallersExample(t *testing.T) {
-	_, rest, found := strings.Cut(readIfThere(t, "SECURITY.md"), "<!-- callers -->\n```json\n")
+	_, rest, found := strings.Cut(string(read(t, "SECURITY.md")), "<!-- callers -->\n```json\n")
 	example, _, closed := strings.Cut(rest, "```")
 	if !found || !closed {
 		t.Fatal("SECURITY.md has no example of callers")
@@ -60,7 +60,7 @@ func TestPublishedSecrets(t *testing.T) {
 	}
 	found := map[string]bool{}
 	for _, path := range pagesAndPrograms(t) {
-		text := readIfThere(t, path)
+		text := string(read(t, path))
 		for _, kind := range kinds {
 			for _, match := range regexp.MustCompile(kind.pattern).FindAllStringSubmatch(text, -1) {
 				found[kind.name] = true

@@ -163,7 +163,7 @@ func TestServiceFileChecksFail(t *testing.T) {
 func TestSchemaCopy(t *testing.T) {
 	original, err := os.ReadFile(filepath.Join(root, "..", "shared", "data", "fc3-schema.json"))
 	if err != nil {
-		t.Skip("the schema's original is not at hand")
+		t.Skip("the schema's original is not available")
 	}
 	if !bytes.Equal(original, read(t, "deploy", "testdata", "fc3-schema.json")) {
 		t.Error("deploy/testdata/fc3-schema.json differs from its original")

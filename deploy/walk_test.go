@@ -99,7 +99,7 @@ func (p *page) environ(more ...string) []string {
 
 func (p *page) file(name string) string { return filepath.Join(p.dir, name) }
 
-// install skips the test where the tool cannot be had; the page installs it once more, as it says.
+// install skips the test where the tool cannot be installed; the page installs it again, as it says.
 func (p *page) install() {
 	p.t.Helper()
 	for _, program := range []string{"npm", "bash", "curl", "openssl"} {
@@ -114,11 +114,11 @@ func (p *page) install() {
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
 	cmd.Env = p.environ()
 	if out, err := cmd.CombinedOutput(); err != nil {
-		p.t.Skipf("%q does not work here, so the real tool is not at hand: %v\n%s", command, err, out)
+		p.t.Skipf("%q does not work here, so the real tool is not available: %v\n%s", command, err, out)
 	}
 }
 
-// prepare copies the repository and puts the stand-in of the component where the tool keeps the real one.
+// prepare copies the repository and puts the replacement of the component where the tool keeps the real one.
 func (p *page) prepare() {
 	p.t.Helper()
 	repository := os.DirFS(root)

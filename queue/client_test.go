@@ -253,7 +253,7 @@ func TestSendFailures(t *testing.T) {
 			t.Errorf("got %+v", failure)
 		}
 	})
-	t.Run("sends once more on a connection that was closed without an answer, and no more", func(t *testing.T) {
+	t.Run("sends one more time on a connection that was closed without an answer, and not again", func(t *testing.T) {
 		server, url := start(t)
 		if _, err := server.Faults().Add(faults.Rule{Action: "SendMessage", Times: -1, Fault: faults.Fault{Answer: faults.Reset}}); err != nil {
 			t.Fatal(err)

@@ -32,7 +32,7 @@ func TestExpiredKeys(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			t.Run(action+" with a temporary key that "+name+" is made once more with the next", func(t *testing.T) {
+			t.Run(action+" with a temporary key that "+name+" is made again with the next", func(t *testing.T) {
 				breakOnce()
 				client := newClient(t, url, func(c *queue.Config) {
 					c.Credentials = func() (string, string, string) {

@@ -76,7 +76,7 @@ type call struct {
 }
 
 // Send overrides the SDK's: it bounds the request and turns every failure into what it is while status, code, request id
-// and cause are still at hand.
+// and cause are still available.
 func (c *call) Send(method mns.Method, headers map[string]string, message any, resource string) (*fasthttp.Response, error) {
 	if headers == nil {
 		headers = map[string]string{}
@@ -131,7 +131,7 @@ func (w *wire) RoundTrip(hc *fasthttp.HostClient, req *fasthttp.Request, res *fa
 	stale, err := fasthttp.DefaultTransport.RoundTrip(hc, req, res)
 	if stale && errors.Is(err, io.EOF) {
 		// A kept connection that the far side had closed: normal after a pause, and always after an instance was frozen.
-		// Sending once more may store a message twice, which jobs survive by their id.
+		// Sending again may store a message twice, which jobs survive by their id.
 		_, err = fasthttp.DefaultTransport.RoundTrip(hc, req, res)
 	}
 	current.failed = err

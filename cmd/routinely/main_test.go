@@ -15,7 +15,7 @@ import (
 // parallel is how many scripts run at once. Most of their time they wait for dead letters to come back to the queue.
 const parallel = "8"
 
-// TestMain builds this program and the functions as they are shipped, once for all scripts: a test binary that is started anew
+// TestMain builds this program and the functions as they are shipped, once for all scripts: a test binary that is started again
 // for each command spends most of the time with its race detector.
 func TestMain(m *testing.M) {
 	flag.Parse()

@@ -16,7 +16,7 @@ what any of the keys has sealed: whoever else may write to a queue can pass for 
 one it is random.
 
 To replace a key, put the new one behind the old one, with a comma between them, and deploy; change their places and deploy again; after four
-days take the old one away. A callback that waits for its receiver is sealed anew at least once a day.`,
+days take the old one away. A callback that waits for its receiver is sealed again at least once a day.`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			id := ""
 			if len(args) > 0 {

@@ -22,7 +22,7 @@ func setup(a *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "setup", Short: "Create or correct the queues and the tables", Args: cobra.NoArgs,
 		Long: `Create the queues of jobs, dead letters and callbacks and the tables of jobs and of the account's state, or correct their settings;
-on wish also the Tablestore instance, with the networks that reach it. Names are made of the prefix. The second time there is nothing to do.
+if wanted also the Tablestore instance, with the networks that reach it. Names are made of the prefix. The second time there is nothing to do.
 The access key, the deployer's, is read from ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET and
 ALIBABA_CLOUD_SECURITY_TOKEN; each flag has an environment variable, as the functions have.`,
 	}

@@ -1,4 +1,4 @@
-// Package notify is the function that tells of the ends of jobs: it takes callbacks from their queue and posts each to the URL that
+// Package notify is the function that reports the ends of jobs: it takes callbacks from their queue and posts each to the URL that
 // its request names, again and again if it must, so that no receiver can hold up the jobs. It knows neither the ledger nor ESA: what it gives
 // up goes to the dead-letter queue, and the janitor tells the job.
 package notify

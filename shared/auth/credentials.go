@@ -47,7 +47,7 @@ type candidate struct {
 }
 
 // hmacOf is the digest of both kinds of signature, HMAC-SHA256. Its hashes are used again, since one that is reset need not work
-// through the secret anew: each signature is tried with the secrets of all callers.
+// through the secret each time: each signature is tried with the secrets of all callers.
 func hmacOf(secret []byte) digest {
 	idle := sync.Pool{New: func() any { return hmac.New(sha256.New, secret) }}
 	return func(content ...[]byte) (sum [sha256.Size]byte) {
@@ -137,7 +137,7 @@ func (g *Guard) webhook(header http.Header, body []byte, now time.Time) (*proof,
 	// Only who can sign learns anything of our clock.
 	if age := now.Sub(time.Unix(sent, 0)); age > tolerance || age < -tolerance {
 		return nil, refusal(CodeStaleTimestamp, "the webhook's timestamp is more than five minutes off",
-			"Sign each attempt anew, and check the sender's clock.")
+			"Sign each attempt again, and check the sender's clock.")
 	}
 	return &proof{account: found, key: webhookKey(id), signed: true}, nil
 }

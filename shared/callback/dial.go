@@ -47,8 +47,8 @@ func (s *Sender) connect(ctx context.Context, to target) (net.Conn, error) {
 	return secure, nil
 }
 
-// lookup returns the addresses of the host. A name with one forbidden address is refused with all of them: its owner is
-// mistaken or hopes for luck.
+// lookup returns the addresses of the host. One forbidden address refuses the name: misconfiguration or DNS
+// rebinding.
 func (s *Sender) lookup(ctx context.Context, to target) ([]netip.Addr, error) {
 	addrs := []netip.Addr{to.addr}
 	if !to.addr.IsValid() {

@@ -80,7 +80,7 @@ func TestPost(t *testing.T) {
 			t.Errorf("event (-want +got):\n%s", diff)
 		}
 	})
-	t.Run("signs each attempt anew, under the same id", func(t *testing.T) {
+	t.Run("signs each attempt again, under the same id", func(t *testing.T) {
 		r := newReceiver(t, nil)
 		at := now
 		s := newSender(t, callback.Config{Policy: thisMachine(), RootCAs: r.roots(), Now: func() time.Time { return at }})

@@ -48,7 +48,7 @@ func TestCallbacksThatAreDue(t *testing.T) {
 				t.Errorf("%+v", sent)
 			}
 		}
-		if n := mns.Count("SendMessage"); n > 2 { // a connection that breaks is tried once more
+		if n := mns.Count("SendMessage"); n > 2 { // a connection that breaks is tried again
 			t.Errorf("%d calls", n)
 		}
 	})

@@ -207,7 +207,7 @@ func TestDeadLetterOfEachDelivery(t *testing.T) {
 		t.Run("keeps "+name+" whole, is recorded, and comes back the same", func(t *testing.T) {
 			p := newPost(t)
 			d := sim.Keys(t, sim.Key).Decode(test.body, noon)[0]
-			failure := &fault.Error{Kind: fault.Invalid, Code: "X", Message: "no", Hint: "mend it"}
+			failure := &fault.Error{Kind: fault.Invalid, Code: "X", Message: "no", Hint: "fix it"}
 			row := dispatch.DeadLetter(queue.UnreadableJobID(d), d, failure, "it cannot be read", ledger.Trigger, noon)
 			if made := p.Ledger.Create(t.Context(), row)[0]; made.Err != nil || made.Existed {
 				t.Fatalf("existed %t, %v", made.Existed, made.Err)

@@ -72,7 +72,7 @@ type Job struct {
 	Attempt int `json:"attempt,omitempty"`
 	// HandedBack counts how often the job went back to the queue without an attempt being counted.
 	HandedBack int `json:"handedBack,omitempty"`
-	// Redriven counts how often the job was redriven: the number of its round. Attempt and HandedBack begin anew each time.
+	// Redriven counts how often the job was redriven: the number of its round. Attempt and HandedBack begin again each time.
 	Redriven int `json:"redriven,omitempty"`
 	// Waiting says what a queued job waits for; nil while a worker has it, and of a job that has ended.
 	Waiting *Waiting `json:"waiting,omitempty"`
@@ -154,7 +154,7 @@ type Left struct {
 
 // Attempt is one failed try of a job.
 type Attempt struct {
-	// Number counts from 1, anew after each redrive.
+	// Number counts from 1, and again from 1 after each redrive.
 	Number int `json:"number"`
 	// Redriven is how often the job had been redriven when the attempt was made.
 	Redriven int       `json:"redriven,omitempty"`

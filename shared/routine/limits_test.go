@@ -47,7 +47,7 @@ func TestLimits(t *testing.T) {
 			}
 		}
 	})
-	t.Run("tell of each member outside with what is allowed", func(t *testing.T) {
+	t.Run("name each member outside with what is allowed", func(t *testing.T) {
 		r := routine.Request{Name: "my-shop-1", SiteID: 8, RecordName: "example.com.evil.test"}
 		want := []routine.Problem{
 			{Pointer: "/name", Code: "outside-limits", Detail: `"my-shop-1" is not the caller's: a name must begin with shop- or kiosk`},

@@ -190,7 +190,7 @@ func (a *App) Connect() (*client.Client, error) {
 	}})
 }
 
-// connect returns a client that tells of its calls as a configuration says.
+// connect returns a client that logs its calls as the configuration says.
 func (a *App) connect(told client.Config) (*client.Client, error) {
 	c, err := client.New(client.Config{
 		URL:   cmp.Or(a.url, a.Variable("ROUTINELY_URL"), defaultURL),

@@ -53,7 +53,7 @@ func TestExitCodes(t *testing.T) {
 		want int
 	}{
 		{"success", nil, 0},
-		{"what nobody has classified", errors.New("broken"), 1},
+		{"an unclassified error", errors.New("broken"), 1},
 		{"an internal fault", &fault.Error{Kind: fault.Internal}, 1},
 		{"a fault without a kind", &fault.Error{}, 1},
 		{"invalid", &fault.Error{Kind: fault.Invalid}, 2},

@@ -260,7 +260,7 @@ func (c *Client) refused(do call, a answer) error {
 	}
 	hint := ""
 	if p.JobID != "" {
-		hint = "routinely jobs get " + p.JobID + " tells of the job that the key stands for."
+		hint = "routinely jobs get " + p.JobID + " shows the job that the key stands for."
 	}
 	return &fault.Error{
 		Kind: KindOf(a.status), Step: do.String(), Code: p.Code, Message: r.text(), RequestID: p.RequestID, Hint: hint,

@@ -95,7 +95,7 @@ func paged[T any](w Window, page func(size int, cursor string) (items []T, next 
 	}
 }
 
-// Notify sends the news of a job's end once more to whoever its request names.
+// Notify sends the callback of an ended job again, to the URL that its request names.
 func (c *Client) Notify(ctx context.Context, id string) (job routine.Job, err error) {
 	_, err = c.get(ctx, call{method: http.MethodPost, path: "/v1/jobs/" + url.PathEscape(id) + ":notify"}, &job)
 	return job, err

@@ -32,7 +32,7 @@ func newWire() *wire {
 	return &wire{ctx: context.Background(), transport: &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}}
 }
 
-// Call implements the SDK's HttpClient. The transport the SDK offers is built anew for each call and not used.
+// Call implements the SDK's HttpClient. The transport the SDK offers is built for each call and not used.
 func (w *wire) Call(req *http.Request, _ *http.Transport) (*http.Response, error) {
 	w.requestID = ""
 	res, err := w.transport.RoundTrip(req.WithContext(w.ctx))

@@ -237,7 +237,7 @@ func progress(p routine.Progress) string {
 		parts = append(parts, "routine "+string(p.Routine))
 	}
 	if p.RoutineRecreated {
-		parts = append(parts, "routine created anew")
+		parts = append(parts, "routine created again")
 	}
 	if p.Look != nil {
 		parts = append(parts, "a call for the routine may have taken effect")

@@ -62,7 +62,7 @@ func TestRedrive(t *testing.T) {
 			t.Errorf("exit code %d, %s -want +got:\n%s", code, stderr, diff)
 		}
 	})
-	t.Run("counts what is left of a limit", func(t *testing.T) {
+	t.Run("counts what remains of a limit", func(t *testing.T) {
 		_, calls, _ := run(t, []string{"redrive", "--code", "x", "--limit", "3", "--yes"}, found(),
 			api.WorkedOff{Count: 2, IDs: []string{"a", "b"}, More: true, Next: "n"}, api.WorkedOff{Count: 1, IDs: []string{"c"}, More: true, Next: "m"})
 		if len(calls) != 3 || !strings.HasSuffix(calls[2], `"limit":1,"cursor":"n"}`) {

@@ -190,7 +190,7 @@ func (w *workingOff) byID(ctx context.Context, c *client.Client) (letters []api.
 	return letters, nil
 }
 
-// count is what a list would tell of dead letters.
+// count is what a list would say about dead letters.
 func count(letters []api.DeadLetter) api.Counts {
 	counts := api.Counts{Total: len(letters), Complete: true}
 	for _, d := range letters {

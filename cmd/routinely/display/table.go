@@ -167,7 +167,7 @@ func squeeze(columns []Column, chosen, widths []int, missing int) (taken int) {
 // spreadsheets show as text (https://owasp.org/www-community/attacks/CSV_Injection).
 func CSV(to io.Writer, header []string, rows [][]string) error {
 	w := csv.NewWriter(to)
-	_ = w.Write(header) // Error tells of it
+	_ = w.Write(header) // Error reports it
 	for _, row := range rows {
 		safe := make([]string, len(row))
 		for i, cell := range row {

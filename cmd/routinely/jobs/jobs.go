@@ -202,7 +202,7 @@ func (a verbs) cancel() *cobra.Command {
 	reason := ""
 	cmd := &cobra.Command{
 		Use: "cancel ID...", Short: "Call off jobs that no worker is at work on", Args: cli.Some(jobID), ValidArgsFunction: a.completeIDs(routine.Queued, true),
-		Long: `Call off jobs that no worker is at work on. They cannot be queued again: ask anew, under another idempotency key. What a job has made in
+		Long: `Call off jobs that no worker is at work on. They cannot be queued again: ask again, under another idempotency key. What a job has made in
 ESA stays, and the job says what that is. See with routinely jobs list --state queued first which there are.`,
 		Example: `  routinely jobs list --state queued --name preview-41
   routinely jobs cancel 039b9339-ba36-59da-bb27-93ba244291bb --reason closed`,

@@ -119,7 +119,7 @@ func (t *table) open() {
 	t.reader.TrimLeadingSpace = t.delimiter != '\t' // which is a space, too
 }
 
-// next returns the next row that is not blank, and its line. A wrong quote spoils its line alone: reading goes on behind it, although the quote
+// next returns the next row that is not blank, and its line. A wrong quote breaks its own line only: reading goes on behind it, although the quote
 // may have taken in all that follows. The error is io.EOF at the end.
 func (t *table) next() (row []string, line int, err error) {
 	for {

@@ -1,5 +1,5 @@
 // Package requests reads routine requests from files: JSON, newline-delimited JSON and CSV. What is wrong with one request
-// does not spoil the others; it is kept beside it, with its line.
+// does not stop the others; it is kept beside it, with its line.
 package requests
 
 import (
@@ -160,7 +160,7 @@ func readJSON(text []byte) ([]Item, error) {
 
 func lineOf(text []byte, offset int64) int { return 1 + bytes.Count(text[:offset], newline) }
 
-// broken says where a JSON text is wrong. It reads the text once more as a whole, since the offsets of a decoder that has read values
+// broken says where a JSON text is wrong. It reads the text again as a whole, since the offsets of a decoder that has read values
 // before count from somewhere else.
 func broken(text []byte) error {
 	var ignored json.RawMessage

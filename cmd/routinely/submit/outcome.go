@@ -106,7 +106,7 @@ func (s *submission) next(results []submitted) string {
 	return ""
 }
 
-// again is the command that submits the file once more, when it is corrected, and redrives its dead jobs.
+// again is the command that submits the corrected file again, and redrives its dead jobs.
 func (s *submission) again() string {
 	words := []string{"routinely submit", cli.Word(s.file), "--idempotency-key", cli.Word(s.key)}
 	if s.format != "" {

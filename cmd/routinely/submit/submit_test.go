@@ -88,7 +88,7 @@ func TestRetryDead(t *testing.T) {
 			[]answer{reused(), refused(http.StatusUnprocessableEntity, "invalid-request"), job(routine.DeadLettered), none},
 		},
 		{
-			"tells of a job that could not be redriven", `"status":"failed"`, 9,
+			"reports a job that could not be redriven", `"status":"failed"`, 9,
 			[]answer{
 				reused(),
 				{http.StatusOK, api.WorkedOff{Failed: []api.DeadLetterFailure{{ID: "j", Problem: &api.Problem{Status: 409, Code: "not-redrivable"}}}}},

@@ -1,0 +1,203 @@
+package deploy_test
+
+import (
+	"fmt"
+	"go/ast"
+	"go/constant"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"routinely/queue"
+	"routinely/shared/api"
+	"routinely/shared/callback"
+	"routinely/shared/config"
+	"routinely/shared/ledger"
+	"routinely/shared/routine"
+)
+
+// reference returns a page of docs/reference in both languages.
+func reference(name string) []string {
+	return []string{"docs/reference/" + name + ".md", "docs/reference/" + name + ".zh-CN.md"}
+}
+
+// wantedVariables returns the rows that the table of variables must have.
+func wantedVariables() [][]string {
+	var rows [][]string
+	seen := map[string]bool{}
+	for _, v := range slices.Concat(
+		config.Variables(&config.Accept{}), config.Variables(&config.Provision{}), config.Variables(&config.Notify{}),
+		config.Variables(&config.Janitor{}), config.Variables(&config.Setup{}), config.Variables(&config.Rights{}),
+	) {
+		if seen[v.Name] {
+			continue
+		}
+		seen[v.Name] = true
+		preset := ""
+		switch {
+		case v.Required:
+			preset = "(required)"
+		case v.Default != "":
+			preset = "`" + v.Default + "`"
+		}
+		rows = append(rows, []string{"`" + v.Name + "`", v.Type, preset, v.Doc})
+	}
+	return rows
+}
+
+func TestConfigurationTables(t *testing.T) {
+	for i, page := range reference("configuration") {
+		t.Run(page+" describes every variable as the code does", func(t *testing.T) {
+			got, want := tableIn(t, page, "configuration"), wantedVariables()
+			if i > 0 { // a translation has its own words for the meaning
+				for n := range min(len(got), len(want)) {
+					if got[n][3] != "" {
+						want[n][3] = got[n][3]
+					}
+				}
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("-code +document:\n%s\nthe whole table:", diff)
+				for _, row := range wantedVariables() {
+					t.Log("| " + strings.Join(row, " | ") + " |")
+				}
+			}
+		})
+	}
+}
+
+// constants calls visit with each constant of a package that is declared with a value, without those of its tests.
+func constants(t *testing.T, folder string, visit func(name, typeName string, value ast.Expr)) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(root, folder, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(node ast.Node) bool {
+			if spec, ok := node.(*ast.ValueSpec); ok {
+				for i, value := range spec.Values {
+					typeName, _ := spec.Type.(*ast.Ident)
+					visit(spec.Names[i].Name, fmt.Sprint(typeName), value)
+				}
+			}
+			return true
+		})
+	}
+}
+
+// wordsOf returns the texts of a package's constants of a type.
+func wordsOf(t *testing.T, folder, typeName string) []string {
+	t.Helper()
+	var out []string
+	constants(t, folder, func(_, of string, value ast.Expr) {
+		if text, ok := value.(*ast.BasicLit); ok && of == typeName {
+			word, _ := strconv.Unquote(text.Value)
+			out = append(out, word)
+		}
+	})
+	return out
+}
+
+// numberOf returns a constant of a package that is a number or a duration, this in nanoseconds.
+func numberOf(t *testing.T, folder, name string) int64 {
+	t.Helper()
+	var out int64
+	constants(t, folder, func(found, _ string, value ast.Expr) {
+		if found != name {
+			return
+		}
+		units := strings.NewReplacer("time.Hour", "3600000000000", "time.Minute", "60000000000", "time.Second", "1000000000")
+		result, err := types.Eval(token.NewFileSet(), nil, token.NoPos, units.Replace(types.ExprString(value)))
+		if err != nil {
+			t.Fatalf("%s %s: %v", folder, name, err)
+		}
+		out, _ = constant.Int64Val(result.Value)
+	})
+	if out == 0 {
+		t.Fatalf("%s has no constant %s", folder, name)
+	}
+	return out
+}
+
+// fields returns the names of a request's fields in JSON.
+func fields() []string {
+	var out []string
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[routine.Request]()) {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		out = append(out, name)
+	}
+	return out
+}
+
+func TestWordsOfTheAPI(t *testing.T) {
+	words := map[string][]string{
+		"fields":   fields(),
+		"states":   wordsOf(t, "shared/routine", "State"),
+		"waiting":  wordsOf(t, "shared/routine", "WaitingFor"),
+		"outcomes": wordsOf(t, "functions/provision", "outcome"),
+		"kinds":    wordsOf(t, "shared/fault", "Kind"),
+	}
+	for _, page := range reference("api") {
+		for table, want := range words {
+			t.Run(page+" has the "+table+" of the code", func(t *testing.T) {
+				got := unquoted(tableIn(t, page, table))
+				slices.Sort(got)
+				slices.Sort(want)
+				if diff := cmp.Diff(want, got); diff != "" || len(want) < 5 {
+					t.Errorf("-code +document:\n%s", diff)
+				}
+			})
+		}
+	}
+}
+
+func TestLimits(t *testing.T) {
+	trigger := list(properties(t, read(t, "s.yaml"), account).provision["triggers"])[0]
+	jobs, err := strconv.ParseInt(fmt.Sprint(at(trigger, "triggerConfig", "runOptions", "batchWindow", "CountBasedWindow")), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// In the order of the page's rows.
+	want := []int64{
+		routine.MaxName, routine.MaxCallbackURL, queue.MaxEnvelopeBytes, queue.MaxMessageBytes, api.MaxBatchBytes, queue.MaxMessageBytes,
+		api.MaxBatch, api.MaxIDs, api.MaxReason, numberOf(t, "functions/accept", "maxKey"), ledger.MaxPage,
+		numberOf(t, "functions/accept", "maxWait") / int64(time.Second), numberOf(t, "functions/accept", "maxWaits"),
+		jobs, numberOf(t, "functions/provision", "maxBegins"), int64(callback.MaxAttempts),
+		numberOf(t, "functions/janitor", "silence") / int64(time.Hour),
+		int64(queue.JobQueueAttributes().VisibilityTimeout), int64(queue.JobQueueAttributes().MessageRetentionPeriod),
+	}
+	for _, page := range reference("limits") {
+		t.Run(page+" has the numbers of the code", func(t *testing.T) {
+			var got []int64
+			for _, row := range tableIn(t, page, "limits") {
+				digits := regexp.MustCompile(`^[0-9,]+`).FindString(row[1])
+				n, err := strconv.ParseInt(strings.ReplaceAll(digits, ",", ""), 10, 64)
+				if err != nil {
+					t.Errorf("%s: %v", row[0], err)
+				}
+				got = append(got, n)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("-code +document:\n%s", diff)
+			}
+		})
+	}
+}
