@@ -125,7 +125,7 @@ func (p policy) of(services ...string) []grant {
 // withoutResource are the actions for which RAM knows no resource but *: those on routines (ESA's RAM page lists them so), and looking
 // for and making a role that a service owns; the condition limits which.
 var withoutResource = []string{
-	"esa:CreateRoutine", "esa:GetRoutine", "esa:ListRoutineRelatedRecords", "ram:CreateServiceLinkedRole",
+	"esa:CreateRoutine", "esa:GetRoutine", "esa:ListRoutineRelatedRecords", "esa:ListSites", "esa:ListUserRoutines", "esa:GetErService", "ram:CreateServiceLinkedRole",
 	"resourcemanager:CreateServiceLinkedRole", "ram:CheckServiceLinkedRoleExistence", "resourcemanager:CheckServiceLinkedRoleExistence",
 }
 

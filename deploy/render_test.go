@@ -22,11 +22,14 @@ func render(content []byte, environ map[string]string) (map[string]any, error) {
 	if err := yaml.Unmarshal(content, &doc); err != nil {
 		return nil, err
 	}
-	r := renderer{environ: environ, vars: map[string]string{}}
+	r := renderer{environ: environ, vars: map[string]string{}, numbers: map[string]any{}}
 	vars, _ := doc["vars"].(map[string]any)
 	raw := map[string]string{}
 	for name, value := range vars {
 		raw[name] = fmt.Sprint(value)
+		if _, isText := value.(string); !isText {
+			r.numbers["${vars."+name+"}"] = value
+		}
 	}
 	// A var may name another one: as many rounds as there are vars settle every chain.
 	for range raw {
@@ -45,6 +48,8 @@ func render(content []byte, environ map[string]string) (map[string]any, error) {
 
 type renderer struct {
 	environ, vars map[string]string
+	// numbers are the vars that are no texts, by the expression for them: alone, it stands for the value as it is.
+	numbers map[string]any
 }
 
 func (r renderer) value(in any) (any, error) {
@@ -70,6 +75,9 @@ func (r renderer) value(in any) (any, error) {
 		}
 		return out, nil
 	case string:
+		if number, ok := r.numbers[in]; ok {
+			return number, nil
+		}
 		return r.text(in)
 	}
 	return in, nil

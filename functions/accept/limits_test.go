@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
 	"regexp"
 	"runtime"
 	"slices"
@@ -54,24 +53,6 @@ func TestBodiesAreMeasuredFirst(t *testing.T) {
 		g, _ := guarded(t, 0)
 		for _, path := range []string{"/v1/routines", "/v1/routines:batch"} {
 			g.refuses(t, event("POST", path, strings.Repeat("[", bodyLimits()[path]+1)), http.StatusRequestEntityTooLarge, "too-large")
-		}
-	})
-	t.Run("the README states the limits", func(t *testing.T) {
-		for path, want := range map[string]string{
-			"README.md": "A batch has at most\n  2 MiB, every other body 64 KiB.", "README.zh-CN.md": "批次最大 2 MiB，其他请求体最大 64 KiB。",
-		} {
-			text, err := os.ReadFile("../../" + path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !strings.Contains(string(text), want) {
-				t.Errorf("%s does not say %q", path, want)
-			}
-		}
-		for path, limit := range bodyLimits() {
-			if want := map[bool]int{true: 2 << 20, false: 64 << 10}[path == "/v1/routines:batch"]; limit != want {
-				t.Errorf("%s takes %d bytes, the README says %d", path, limit, want)
-			}
 		}
 	})
 	t.Run("every route has a limit", func(t *testing.T) {
