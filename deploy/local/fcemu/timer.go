@@ -55,13 +55,11 @@ func (t *timer) run(ctx context.Context) {
 	for next := t.server.after(t.every); t.server.await(ctx, next); {
 		next = t.server.after(t.every)
 		event, err := compact(timerEvent{TriggerTime: t.server.clock.Now().UTC().Format(time.RFC3339), TriggerName: t.config.Name})
-		if err == nil {
-			if failed := t.server.invokeAsync(t.config.Function, order{event: event, requestID: newID("1")}); failed != nil {
-				err = failed
-			}
-		}
 		if err != nil {
 			t.server.log.Error("timer trigger: no event", "trigger", t.config.Name, "error", err)
+			continue
 		}
+		// It is refused only when the server stops.
+		_ = t.server.invokeAsync(t.config.Function, order{event: event, requestID: newID("1")})
 	}
 }

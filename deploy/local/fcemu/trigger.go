@@ -28,9 +28,9 @@ const (
 func retryDelay(retry int) time.Duration { return min(time.Second<<min(retry, 9), 512*time.Second) }
 
 // QueueTrigger connects an MNS queue to a function, as an EventBridge event stream does. It sends arrays of CloudEvents, one event
-// after the other, and waits for the function's answer. Messages are deleted once the function answered without an error. After an
-// error, a timeout or a throttled call it tries again by EXPONENTIAL_DECAY_RETRY; then it moves the messages to the dead-letter
-// queue, or drops them if there is none.
+// after the other, and waits for the function's answer; meanwhile it may receive the messages of the next event. Messages are deleted
+// once the function answered without an error. After an error, a timeout or a throttled call it tries again by
+// EXPONENTIAL_DECAY_RETRY; then it moves the messages to the dead-letter queue, or drops them if there is none.
 type QueueTrigger struct {
 	// Name is the trigger's name, part of the events' source. Required.
 	Name string

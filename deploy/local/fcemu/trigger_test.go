@@ -17,7 +17,7 @@ import (
 	"routinely/deploy/local/mnsemu"
 )
 
-// triggered is a host with a queue trigger from "jobs" to a gated function.
+// triggered is a host with a queue trigger from "jobs" to the gated function "work".
 type triggered struct {
 	*host
 	*gate
@@ -47,7 +47,7 @@ func trigger(t *testing.T, change func(*fcemu.QueueTrigger), bodies ...string) *
 	if change != nil {
 		change(&config)
 	}
-	s.host = start(t, fcemu.Config{Functions: []fcemu.Function{f}, Triggers: []fcemu.QueueTrigger{config}, Clock: c})
+	s.host = start(t, fcemu.Config{Functions: []fcemu.Function{f, function("other")}, Triggers: []fcemu.QueueTrigger{config}, Clock: c})
 	s.clock = c
 	return s
 }
@@ -145,6 +145,7 @@ func TestWindows(t *testing.T) {
 		s := window(t, 3, 2*time.Second, "a")
 		s.await(1)
 		s.clock.Advance(1999 * time.Millisecond)
+		s.mustInvoke("other", `1`) // takes longer than the trigger, if that did not wait
 		s.send("b")
 		s.clock.Advance(time.Millisecond)
 		same(t, "event", s.next().bodies(t), []string{"a", "b"})
