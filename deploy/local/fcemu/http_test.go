@@ -173,7 +173,6 @@ func TestHTTP(t *testing.T) {
 			t.Errorf("got %d %s", got.status, got.body)
 		}
 	})
-
 }
 
 func TestHTTPQueue(t *testing.T) {
