@@ -22,13 +22,11 @@ const (
 	defaultMemoryMB  = 512
 	defaultInstances = 100
 	envLimit         = 4 << 10
+	// idleLimit is how long an idle instance is kept. Local choice: the platform's is not documented.
+	idleLimit = 5 * time.Minute
+	// qualifier is the version that local functions run as.
+	qualifier = "LATEST"
 )
-
-// idleLimit is how long an idle instance is kept. Local choice: the platform's is not documented.
-const idleLimit = 5 * time.Minute
-
-// qualifier is the version that local functions run as.
-const qualifier = "LATEST"
 
 // Function describes one function.
 type Function struct {
