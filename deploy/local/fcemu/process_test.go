@@ -15,7 +15,7 @@ import (
 
 func TestInstances(t *testing.T) {
 	t.Run("report a binary that ends before it asks for an event, with what it printed last", func(t *testing.T) {
-		const script = "exec >&2; seq 5000; echo a setting is missing; exit 9"
+		const script = "exec >&2; seq 5000; printf 'a setting is missing'; exit 9"
 		h := start(t, fcemu.Config{Functions: []fcemu.Function{{Name: "f", Command: []string{"sh", "-c", script}}}})
 		failed := h.failedInvoke("f", `1`)
 		if failed.Kind != fcemu.StartFailed || !strings.Contains(failed.Message, "exit status 9") || !strings.Contains(failed.Message, "a setting is missing") {
