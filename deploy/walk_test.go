@@ -277,8 +277,6 @@ func (p *page) trigger(props map[string]any, trigger any) fcemu.QueueTrigger {
 		Endpoint: p.mns, AccessKeyID: localtest.AccessKeyID, AccessKeySecret: localtest.AccessKeySecret, DeadLetterQueue: letters,
 		CountBasedWindow: int(number(at(options, "batchWindow", "CountBasedWindow"))),
 		TimeBasedWindow:  time.Duration(number(at(options, "batchWindow", "TimeBasedWindow"))) * time.Second,
-		RetryStrategy:    fcemu.RetryStrategy(fmt.Sprint(at(options, "retryStrategy", "PushRetryStrategy"))),
-		ErrorsTolerance:  fcemu.Tolerance(fmt.Sprint(at(options, "errorsTolerance"))),
 	}
 }
 

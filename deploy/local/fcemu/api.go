@@ -3,106 +3,134 @@ package fcemu
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
 )
 
+// Credentials are the temporary key of a function's role.
+type Credentials struct {
+	AccessKeyID     string `json:"accessKeyId"`
+	AccessKeySecret string `json:"accessKeySecret"`
+	SecurityToken   string `json:"securityToken"`
+}
+
 // API returns the server's HTTP API. It checks no signature: it is meant for the loopback interface, behind
 // serve.Guard.
 //
-//	POST   /2023-03-30/functions/{name}/invocations  InvokeFunction; X-Fc-Invocation-Type: Async answers 202 at once
-//	GET    /_local/invocations     the latest 1,000 invocations, oldest first
-//	GET    /_local/counters        {function: Counters}
-//	GET    /_local/instances       the running instances
-//	POST   /_local/instances/kill  {"function": name}: SIGKILL one, a busy one first; answers {"pid": n}
-//	PUT    /_local/credentials     {"function": name} and the members of Credentials: its role's key from the next event on
-//	GET    /_local/triggers        the queue triggers
-//	GET    /_local/faults          the faults that can still hit an event
-//	POST   /_local/faults          one Fault or an array of them
-//	DELETE /_local/faults          remove all faults
+//	POST /2023-03-30/functions/{name}/invocations  InvokeFunction; X-Fc-Invocation-Type: Async answers 202 at once
+//	GET  /_local/counters        {function: Counters}
+//	GET  /_local/instances       the running instances
+//	POST /_local/instances/kill  {"function": name}: SIGKILL one, a busy one first; answers {"pid": n}
+//	PUT  /_local/credentials     {"function": name} and the members of Credentials: its role's key from the next event on, also on
+//	                             instances that run already, whose environment keeps the key they were started with
+//	GET  /_local/triggers        the queue triggers, with their settings
 func (s *Server) API() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /2023-03-30/functions/{name}/invocations", s.invokeFunction)
-	mux.HandleFunc("GET /_local/invocations", func(w http.ResponseWriter, _ *http.Request) {
-		views := []invocationView{}
-		for _, i := range s.Invocations() {
-			views = append(views, view(i))
-		}
-		writeJSON(w, http.StatusOK, views)
-	})
-	mux.HandleFunc("GET /_local/counters", func(w http.ResponseWriter, _ *http.Request) {
-		counters := map[string]Counters{}
-		for name := range s.functions {
-			counters[name] = s.Counters(name)
-		}
-		writeJSON(w, http.StatusOK, counters)
-	})
+	mux.HandleFunc("GET /_local/counters", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, s.Counters()) })
 	mux.HandleFunc("GET /_local/instances", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, s.Instances()) })
+	mux.HandleFunc("GET /_local/triggers", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, s.Triggers()) })
 	mux.HandleFunc("POST /_local/instances/kill", s.postKill)
 	mux.HandleFunc("PUT /_local/credentials", s.putCredentials)
-	mux.HandleFunc("GET /_local/triggers", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, s.Triggers()) })
-	mux.HandleFunc("GET /_local/faults", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, s.Faults()) })
-	mux.HandleFunc("POST /_local/faults", s.postFaults)
-	mux.HandleFunc("DELETE /_local/faults", func(w http.ResponseWriter, _ *http.Request) {
-		s.ClearFaults()
-		w.WriteHeader(http.StatusNoContent)
-	})
 	return mux
 }
 
 // invokeFunction answers the function's result; a failed function is a 200 with X-Fc-Error-Type. (FC API InvokeFunction.)
 func (s *Server) invokeFunction(w http.ResponseWriter, r *http.Request) {
-	name, requestID := r.PathValue("name"), newID("1")
-	w.Header().Set("X-Fc-Request-Id", requestID)
-	async, limit := false, payloadLimit
-	switch kind := r.Header.Get("X-Fc-Invocation-Type"); strings.ToLower(kind) {
-	case "", "sync":
-	case "async":
-		async, limit = true, asyncLimit
-	default:
-		failed := invalidError("X-Fc-Invocation-Type %q: want Sync or Async", kind)
-		answerError(w, failed.Status, failed)
-		return
+	name, o, limit := r.PathValue("name"), order{requestID: newID("1")}, payloadLimit
+	w.Header().Set("X-Fc-Request-Id", o.requestID)
+	async := strings.EqualFold(r.Header.Get("X-Fc-Invocation-Type"), "async")
+	if async {
+		limit = asyncLimit
 	}
-	event, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(limit)))
-	if err != nil {
-		failed := invalidError("request body: %v", err)
+	var failed *Error
+	var err error
+	if o.event, err = io.ReadAll(http.MaxBytesReader(w, r.Body, int64(limit))); err != nil {
+		failed = invalidError("request body: %v", err)
 		if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
 			failed = tooLargeError(limit)
 		}
-		answerError(w, failed.Status, failed)
-		return
 	}
-	if async {
-		if failed := s.invokeAsync(name, order{source: Async, event: event, requestID: requestID}, nil); failed != nil {
-			answerError(w, failed.Status, failed)
+	var got Invocation
+	switch {
+	case failed != nil:
+	case async:
+		if failed = s.invokeAsync(name, o); failed == nil {
+			w.WriteHeader(http.StatusAccepted)
 			return
 		}
-		w.WriteHeader(http.StatusAccepted)
-		return
+	default:
+		got, err = s.invoke(r.Context(), name, o)
+		failed, _ = errors.AsType[*Error](err)
 	}
-	got, err := s.invoke(r.Context(), name, order{source: Sync, event: event, requestID: requestID})
-	if failed, ok := asError(err); ok {
-		answerError(w, failed.Status, failed)
+	if failed != nil {
+		failed.write(w, failed.Status)
 		return
-	}
-	if err != nil {
-		return // the caller went away
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
 	_, _ = w.Write(got.Result)
+}
+
+// Instance is what can be seen of a running instance.
+type Instance struct {
+	// Function is its function's name, ID the platform's name for the instance.
+	Function string `json:"function"`
+	ID       string `json:"id"`
+	// PID is the binary's process. GuardPID is that of the shell that ends it if the server dies, and their process group.
+	PID      int `json:"pid"`
+	GuardPID int `json:"guardPid"`
+	// State is starting, idle, busy or stopping.
+	State string `json:"state"`
+}
+
+// Instances returns the instances whose processes may be alive.
+func (s *Server) Instances() []Instance {
+	list := []Instance{}
+	for _, f := range s.functions {
+		f.mu.Lock()
+		for in := range f.instances {
+			list = append(list, Instance{
+				Function: f.config.Name, ID: in.id, PID: in.process.pid(), GuardPID: in.process.guardPID(), State: in.state,
+			})
+		}
+		f.mu.Unlock()
+	}
+	return list
+}
+
+// KillInstance kills (SIGKILL) one instance of a function, a busy one if there is one, waits until it is gone and returns its
+// process id. It is an error when the function does not exist or has no instance.
+func (s *Server) KillInstance(function string) (pid int, err error) {
+	f := s.functions[function]
+	if f == nil {
+		return 0, notFoundError(function)
+	}
+	var found *instance
+	f.mu.Lock()
+	for in := range f.instances {
+		if found == nil || in.state == busy {
+			found = in
+		}
+	}
+	f.mu.Unlock()
+	if found == nil {
+		return 0, fmt.Errorf("function %q has no instance", function)
+	}
+	found.destroy()
+	return found.process.pid(), nil
 }
 
 func (s *Server) postKill(w http.ResponseWriter, r *http.Request) {
 	var request struct {
 		Function string `json:"function"`
 	}
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(&request); err != nil {
-		writeJSON(w, http.StatusBadRequest, map[string]string{"error": "want {\"function\": name}: " + err.Error()})
-		return
+	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(&request)
+	pid := 0
+	if err == nil {
+		pid, err = s.KillInstance(request.Function)
 	}
-	pid, err := s.KillInstance(request.Function)
 	if err != nil {
 		writeJSON(w, http.StatusNotFound, map[string]string{"error": err.Error()})
 		return
@@ -110,36 +138,25 @@ func (s *Server) postKill(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]int{"pid": pid})
 }
 
-func (s *Server) postFaults(w http.ResponseWriter, r *http.Request) {
-	faults, err := decodeFaults(http.MaxBytesReader(w, r.Body, 1<<20))
-	if err != nil {
-		writeJSON(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
+func (s *Server) putCredentials(w http.ResponseWriter, r *http.Request) {
+	var request struct {
+		Function string `json:"function"`
+		Credentials
+	}
+	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(&request)
+	f := s.functions[request.Function]
+	switch {
+	case err != nil:
+	case f == nil:
+		err = notFoundError(request.Function)
+	case request.AccessKeyID == "" || request.AccessKeySecret == "":
+		err = errors.New("access key id and secret are needed together")
+	default:
+		f.credentials.Store(&request.Credentials)
+		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	for i, f := range faults {
-		if err := s.AddFault(f); err != nil {
-			writeJSON(w, http.StatusBadRequest, map[string]any{"error": err.Error(), "added": i})
-			return
-		}
-	}
-	writeJSON(w, http.StatusCreated, s.Faults())
-}
-
-// decodeFaults reads one Fault or an array of them.
-func decodeFaults(r io.Reader) ([]Fault, error) {
-	var raw json.RawMessage
-	if err := json.NewDecoder(r).Decode(&raw); err != nil {
-		return nil, err
-	}
-	var many []Fault
-	if json.Unmarshal(raw, &many) == nil {
-		return many, nil
-	}
-	var one Fault
-	if err := json.Unmarshal(raw, &one); err != nil {
-		return nil, err
-	}
-	return []Fault{one}, nil
+	writeJSON(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,14 +22,14 @@ timer triggers.
 
   fc -function hello=./main -http hello=127.0.0.1:9000
   fc -function work=./main,timeout=60s,instances=1 -queue work=jobs -mns http://127.0.0.1:9324 \
-     -access-key id -secret-key secret -dead-letter jobs-dead -tolerance ALL
+     -access-key id -secret-key secret -batch 10 -batch-window 1s -dead-letter jobs-dead
   fc -function sweep=./main,instances=1,async-retries=0,async-age=60s -timer "sweep=@every 1m"
 
 Options:
 `
 
 // settings are the keys of -function.
-const settings = "timeout, instances, idle, memory, initializer, prestop, async-retries or async-age"
+const settings = "timeout, instances, memory, prestop, async-retries or async-age"
 
 // command is what the flags of Command say.
 type command struct {
@@ -38,10 +37,8 @@ type command struct {
 	trigger QueueTrigger
 	listen  string
 	hosts   []string
-	// http, queues and timers are pairs of a function and its address, queue or schedule; env holds NAME:KEY=VALUE.
+	// http, queues and timers are pairs of a function and its address, queue or schedule.
 	http, queues, timers []pair
-	env                  []string
-	payload              string
 }
 
 type pair struct{ function, value string }
@@ -68,12 +65,12 @@ func Command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	if err != nil {
 		return serve.Mistake{Err: err}
 	}
-	listeners, err := c.listeners(ctx, server)
+	listeners, err := c.listeners(server)
 	if err != nil {
 		return err
 	}
 	for _, l := range listeners {
-		server.output.write([]byte("fc: ready: " + l.name + " http://" + l.Addr().String()))
+		server.printer.print([]byte("fc: ready: " + l.name + " http://" + l.Addr().String()))
 	}
 	return run(ctx, server, listeners, c.hosts)
 }
@@ -84,7 +81,7 @@ func (c *command) flags() *flag.FlagSet {
 	serve.HostFlag(f, &c.hosts)
 	f.Func("function", "`name=binary[,key=value…]`, repeatable; keys: "+settings, c.addFunction)
 	f.Func("http", "`function=address` of an HTTP trigger, repeatable", addPair(&c.http))
-	f.Func("env", "`function:KEY=VALUE`, repeatable", func(s string) error { c.env = append(c.env, s); return nil })
+	f.Func("env", "`function:KEY=VALUE`, after its -function, repeatable", c.addEnv)
 	f.Func("queue", "`function=queue` of a queue trigger, repeatable; the flags below hold for all of them", addPair(&c.queues))
 	f.StringVar(&c.trigger.Endpoint, "mns", "", "MNS `endpoint` of the queue triggers, http://host:port")
 	f.StringVar(&c.config.AccessKeyID, "access-key", "", "access key `id`, for MNS and for the functions")
@@ -92,25 +89,17 @@ func (c *command) flags() *flag.FlagSet {
 	f.StringVar(&c.config.SecurityToken, "security-token", "", "security `token` for the functions")
 	f.IntVar(&c.trigger.CountBasedWindow, "batch", 1, "most messages in one event, if -batch-window is not 0")
 	f.DurationVar(&c.trigger.TimeBasedWindow, "batch-window", 0, "how long a message waits for others, whole seconds up to 15s; with 0 each event has one message")
-	f.Func("mode", "event-streaming or event-driven (default event-streaming)", text(&c.trigger.Mode))
-	f.Func("shape", "cloudevents, cloudevent-strings or rawdata (default cloudevents)", text(&c.trigger.Shape))
-	f.Func("retry", "BACKOFF_RETRY or EXPONENTIAL_DECAY_RETRY (default BACKOFF_RETRY)", text(&c.trigger.RetryStrategy))
-	f.Func("tolerance", "ALL or NONE (default NONE)", text(&c.trigger.ErrorsTolerance))
-	f.BoolVar(&c.trigger.Base64Decode, "base64", false, "decode message bodies from base64")
 	f.StringVar(&c.trigger.DeadLetterQueue, "dead-letter", "", "`queue` for messages whose retries are used up")
 	f.Func("timer", "`function=schedule` of a timer trigger, such as \"sweep=@every 1m\", whole minutes, repeatable", addPair(&c.timers))
-	f.StringVar(&c.payload, "payload", "", "`text` in the events of the timer triggers")
+	const shown = ", shown by /_local/triggers and nothing else"
+	f.StringVar(&c.trigger.Mode, "mode", "event-streaming", "runOptions.mode"+shown)
+	f.StringVar(&c.trigger.EventSchema, "schema", "CloudEvents", "deliveryOption.eventSchema"+shown)
+	f.StringVar(&c.trigger.PushRetryStrategy, "retry", "EXPONENTIAL_DECAY_RETRY", "PushRetryStrategy"+shown)
+	f.StringVar(&c.trigger.ErrorsTolerance, "tolerance", "ALL", "errorsTolerance"+shown)
+	f.BoolVar(&c.trigger.IsBase64Decode, "base64", false, "IsBase64Decode"+shown)
 	f.StringVar(&c.config.AccountID, "account", "123456", "account id")
 	f.StringVar(&c.config.Region, "region", "cn-local", "region id")
-	f.DurationVar(&c.config.Grace, "grace", defaultGrace, "how long invocations may take to finish when stopped")
 	return f
-}
-
-func text[T ~string](to *T) func(string) error {
-	return func(s string) error {
-		*to = T(s)
-		return nil
-	}
 }
 
 func addPair(to *[]pair) func(string) error {
@@ -131,7 +120,7 @@ func (c *command) addFunction(s string) error {
 	if name == "" || parts[0] == "" {
 		return errors.New("want name=binary[,key=value…]")
 	}
-	f := Function{Name: name, Command: []string{parts[0]}}
+	f := Function{Name: name, Command: []string{parts[0]}, Env: map[string]string{}}
 	for _, part := range parts[1:] {
 		key, value, _ := strings.Cut(part, "=")
 		if err := f.set(key, value); err != nil {
@@ -146,14 +135,10 @@ func (f *Function) set(key, value string) (err error) {
 	switch key {
 	case "timeout":
 		f.Timeout, err = time.ParseDuration(value)
-	case "idle":
-		f.IdleTimeout, err = time.ParseDuration(value)
 	case "instances":
 		f.MaxInstances, err = strconv.Atoi(value)
 	case "memory":
 		f.MemoryMB, err = strconv.Atoi(value)
-	case "initializer":
-		f.Initializer, err = strconv.ParseBool(cmp.Or(value, "true"))
 	case "prestop":
 		f.PreStop, err = strconv.ParseBool(cmp.Or(value, "true"))
 	case "async-retries":
@@ -168,22 +153,24 @@ func (f *Function) set(key, value string) (err error) {
 	return err
 }
 
+// addEnv reads function:KEY=VALUE of a function that was named before.
+func (c *command) addEnv(s string) error {
+	name, setting, named := strings.Cut(s, ":")
+	key, value, ok := strings.Cut(setting, "=")
+	if !named || !ok || key == "" {
+		return errors.New("want function:KEY=VALUE")
+	}
+	for _, f := range c.config.Functions {
+		if f.Name == name {
+			f.Env[key] = value
+			return nil
+		}
+	}
+	return fmt.Errorf("there is no -function %q before it", name)
+}
+
 // server puts the flags together.
 func (c *command) server() (*Server, error) {
-	for _, s := range c.env {
-		name, setting, named := strings.Cut(s, ":")
-		key, value, ok := strings.Cut(setting, "=")
-		i := c.index(name)
-		switch {
-		case !named || !ok || key == "":
-			return nil, fmt.Errorf("fc: -env %q: want function:KEY=VALUE", s)
-		case i < 0:
-			return nil, fmt.Errorf("fc: -env %q: there is no -function %q", s, name)
-		case c.config.Functions[i].Env == nil:
-			c.config.Functions[i].Env = map[string]string{}
-		}
-		c.config.Functions[i].Env[key] = value
-	}
 	for _, q := range c.queues {
 		t := c.trigger
 		t.Name, t.Function, t.Queue = q.function+"-"+q.value, q.function, q.value
@@ -191,20 +178,9 @@ func (c *command) server() (*Server, error) {
 		c.config.Triggers = append(c.config.Triggers, t)
 	}
 	for _, t := range c.timers {
-		c.config.Timers = append(c.config.Timers, TimerTrigger{
-			Name: t.function + "-timer", Function: t.function, Schedule: t.value, Payload: c.payload,
-		})
-	}
-	for _, h := range c.http {
-		if c.index(h.function) < 0 {
-			return nil, fmt.Errorf("fc: -http %s=%s: there is no -function %q", h.function, h.value, h.function)
-		}
+		c.config.Timers = append(c.config.Timers, TimerTrigger{Name: t.function + "-timer", Function: t.function, Schedule: t.value})
 	}
 	return New(c.config)
-}
-
-func (c *command) index(function string) int {
-	return slices.IndexFunc(c.config.Functions, func(f Function) bool { return f.Name == function })
 }
 
 // listener is an open listener with what it serves.
@@ -214,26 +190,22 @@ type listener struct {
 	handler http.Handler
 }
 
-// listeners opens all of them, or none.
-func (c *command) listeners(ctx context.Context, s *Server) (open []listener, err error) {
-	defer func() {
-		if err != nil {
+// listeners opens the listeners of the API and of the HTTP triggers, all of them or none.
+func (c *command) listeners(s *Server) (open []listener, err error) {
+	wanted := []pair{}
+	if c.listen != "" {
+		wanted = append(wanted, pair{"", c.listen})
+	}
+	for _, w := range append(wanted, c.http...) {
+		l := listener{name: "api", handler: s.API()}
+		if w.function != "" {
+			l = listener{name: "http " + w.function, handler: s.HTTP(w.function)}
+		}
+		if l.Listener, err = net.Listen("tcp", w.value); err != nil {
 			for _, l := range open {
 				_ = l.Close()
 			}
-		}
-	}()
-	var wanted []listener
-	var addresses []string
-	if c.listen != "" {
-		wanted, addresses = append(wanted, listener{name: "api", handler: s.API()}), append(addresses, c.listen)
-	}
-	for _, h := range c.http {
-		wanted, addresses = append(wanted, listener{name: "http " + h.function, handler: s.HTTP(h.function)}), append(addresses, h.value)
-	}
-	for i, l := range wanted {
-		if l.Listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", addresses[i]); err != nil {
-			return open, fmt.Errorf("fc: listen for %s: %w", l.name, err)
+			return nil, fmt.Errorf("fc: listen for %s: %w", l.name, err)
 		}
 		open = append(open, l)
 	}

@@ -7,25 +7,24 @@ import (
 	"strings"
 	"testing"
 
-	"routinely/deploy/local/clock"
 	"routinely/deploy/local/fcemu"
+	"routinely/deploy/local/localtest"
 )
 
 func TestCommand(t *testing.T) {
 	t.Run("serves a binary's HTTP and queue triggers until it is told to stop", func(t *testing.T) {
-		q := newQueues(t, clock.System(), t.TempDir(), "127.0.0.1:0")
-		q.create("jobs")
+		_, mns := localtest.CalmMNS(t, nil, "jobs")
 		g := newGate(t)
 		lines := make(chan string, 1000)
 		ctx, cancel := context.WithCancel(context.Background())
 		ended := make(chan error, 1)
 		go func() {
 			ended <- fcemu.Command(ctx, []string{
-				"-listen", "127.0.0.1:0", "-function", "accept=" + binary("function") + ",timeout=10s,instances=4,idle=1m,memory=128",
+				"-listen", "127.0.0.1:0", "-function", "accept=" + binary("function") + ",timeout=10s,instances=4,memory=128",
 				"-function", "provision=" + binary("function") + ",instances=1,async-retries=0,async-age=60s",
-				"-timer", "provision=@every 1h", "-payload", "x", "-http", "accept=127.0.0.1:0",
-				"-env", "provision:GATE=" + g.address(), "-queue", "provision=jobs", "-mns", q.url, "-access-key", accessKey,
-				"-secret-key", secretKey, "-batch", "2", "-shape", "rawdata", "-dead-letter", "dead", "-tolerance", "ALL",
+				"-timer", "provision=@every 1h", "-http", "accept=127.0.0.1:0",
+				"-env", "provision:GATE=" + g.address(), "-queue", "provision=jobs", "-mns", mns, "-access-key", localtest.AccessKeyID,
+				"-secret-key", localtest.AccessKeySecret, "-batch", "2", "-batch-window", "1s", "-dead-letter", "dead", "-tolerance", "NONE",
 			}, &lineWriter{t: t, lines: lines}, bytes.NewBuffer(nil))
 		}()
 		ready := map[string]string{}
@@ -45,11 +44,16 @@ func TestCommand(t *testing.T) {
 				t.Errorf("a foreign page's request to %s: %d, want 403", url, got.status)
 			}
 		}
-		q.send("jobs", "a")
-		v := g.next()
-		if !strings.HasPrefix(v.Event, `[{"requestId":`) || !strings.Contains(v.Event, `"messageBody":"a"`) {
-			t.Errorf("event: %s", v.Event)
+		var triggers []fcemu.TriggerStatus
+		get(t, ready["api"]+"/_local/triggers", &triggers)
+		if len(triggers) != 1 || triggers[0].CountBasedWindow != 2 || triggers[0].TimeBasedWindow != 1 || triggers[0].ErrorsTolerance != "NONE" {
+			t.Errorf("triggers: %+v", triggers)
 		}
+		if _, err := localtest.MNSClient(t, mns).Send(t.Context(), "jobs", "a", 0); err != nil {
+			t.Fatal(err)
+		}
+		v := g.next()
+		same(t, "event", v.bodies(t), []string{"a"})
 		v.say("return null")
 		waitFor(t, lines, "the function's output", func(s string) bool { return strings.Contains(s, "FC Invoke End") })
 		cancel()
@@ -63,7 +67,7 @@ func TestCommand(t *testing.T) {
 		if err := fcemu.Command(context.Background(), []string{"-h"}, &out, &out); err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range []string{"-function", "-dead-letter", "BACKOFF_RETRY", "instances", "-timer", "async-age", "-host"} {
+		for _, want := range []string{"-function", "-dead-letter", "-batch-window", "instances", "-timer", "async-age", "-host"} {
 			if !strings.Contains(out.String(), want) {
 				t.Errorf("no %s in the usage:\n%s", want, &out)
 			}
@@ -81,20 +85,13 @@ func TestCommand(t *testing.T) {
 		"a function without a binary": {[]string{"-function", "f"}, "name=binary"},
 		"an unknown setting":          {[]string{"-function", f + ",cpu=1"}, "cpu=1: want timeout"},
 		"a bad timeout":               {[]string{"-function", f + ",timeout=soon"}, "soon"},
-		"an HTTP trigger of nothing":  {[]string{"-function", f, "-http", "g=127.0.0.1:0"}, `no -function "g"`},
 		"an address in use":           {[]string{"-function", f, "-listen", listen(t).Addr().String()}, "in use"},
 		"environment of nothing":      {[]string{"-function", f, "-env", "g:A=B"}, `no -function "g"`},
 		"environment without a value": {[]string{"-function", f, "-env", "f:A"}, "function:KEY=VALUE"},
 		"a timer of nothing":          {[]string{"-function", f, "-timer", "g=@every 1m"}, `function "g"`},
 		"a timer without a schedule":  {[]string{"-function", f, "-timer", "f"}, "function=value"},
 		"a cron expression":           {[]string{"-function", f, "-timer", "f=0 * * * * *"}, "cron"},
-		"a large payload":             {[]string{"-function", f, "-timer", "f=@every 1m", "-payload", strings.Repeat("x", 128<<10)}, "payload"},
-		"a short age":                 {[]string{"-function", f + ",async-age=1ms"}, "async event age 1ms"},
-		"many asynchronous retries":   {[]string{"-function", f + ",async-retries=9"}, "async retry attempts 9"},
 		"a queue without an endpoint": {[]string{"-function", f, "-queue", "f=q"}, "endpoint"},
-		"an unknown shape": {[]string{
-			"-function", f, "-queue", "f=q", "-mns", "http://127.0.0.1:1", "-access-key", "a", "-secret-key", "b", "-shape", "round",
-		}, `shape "round"`},
 	} {
 		t.Run("refuses "+name, func(t *testing.T) {
 			var out bytes.Buffer

@@ -1,14 +1,13 @@
 package fcemu
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"time"
 )
 
-// Kind says who is to blame for a failed invocation.
+// Kind says what went wrong with an invocation.
 type Kind string
 
 // The kinds of failure.
@@ -39,7 +38,7 @@ const (
 
 // Error is a failed invocation as the platform reports it.
 type Error struct {
-	// Kind says who is to blame.
+	// Kind says what went wrong.
 	Kind Kind
 	// Status is the HTTP status of InvokeFunction: 200 when the function failed, since the invocation itself worked.
 	Status int
@@ -76,12 +75,15 @@ func (e *Error) Body() []byte {
 // function reports whether the function is to blame, not the platform or the caller.
 func (e *Error) function() bool { return e.Code == unhandled }
 
-// errorType is the value of X-Fc-Error-Type.
-func (e *Error) errorType() string {
+// write answers an HTTP request with the error.
+func (e *Error) write(w http.ResponseWriter, status int) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Fc-Error-Type", commonError)
 	if e.function() {
-		return unhandled
+		w.Header().Set("X-Fc-Error-Type", unhandled)
 	}
-	return commonError
+	w.WriteHeader(status)
+	_, _ = w.Write(e.Body())
 }
 
 func functionFault(kind Kind, format string, args ...any) *Error {
@@ -100,41 +102,27 @@ func startError(format string, args ...any) *Error {
 	return functionFault(StartFailed, "Function instance could not be started: "+format, args...)
 }
 
-func responseTooLarge() *Error {
-	return functionFault(FunctionFailed, "Function response exceeds %d bytes", payloadLimit)
+func platformError(kind Kind, status int, code, format string, args ...any) *Error {
+	return &Error{Kind: kind, Status: status, Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
 func throttledError(f Function) *Error {
-	return &Error{
-		Kind: Throttled, Status: http.StatusTooManyRequests, Code: "ResourceExhausted",
-		Message: fmt.Sprintf("function '%s' has all of its %d instances busy", f.Name, f.MaxInstances),
-	}
+	return platformError(Throttled, http.StatusTooManyRequests, "ResourceExhausted",
+		"function '%s' has all of its %d instances busy", f.Name, f.MaxInstances)
 }
 
 func notFoundError(name string) *Error {
-	return &Error{
-		Kind: Refused, Status: http.StatusNotFound, Code: "FunctionNotFound",
-		Message: fmt.Sprintf("function '%s' does not exist", name),
-	}
+	return platformError(Refused, http.StatusNotFound, "FunctionNotFound", "function '%s' does not exist", name)
 }
 
 func tooLargeError(limit int) *Error {
-	return &Error{
-		Kind: Refused, Status: http.StatusBadRequest, Code: "EntityTooLarge",
-		Message: fmt.Sprintf("payload size exceeds maximum allowed size (%d bytes)", limit),
-	}
+	return platformError(Refused, http.StatusBadRequest, "EntityTooLarge", "payload size exceeds maximum allowed size (%d bytes)", limit)
 }
 
 func invalidError(format string, args ...any) *Error {
-	return &Error{Kind: Refused, Status: http.StatusBadRequest, Code: "InvalidArgument", Message: fmt.Sprintf(format, args...)}
+	return platformError(Refused, http.StatusBadRequest, "InvalidArgument", format, args...)
 }
 
 func stoppedError() *Error {
-	return &Error{
-		Kind: Stopped, Status: http.StatusServiceUnavailable, Code: "ServiceUnavailable", Message: "the local Function Compute is stopping",
-	}
-}
-
-func canceledError(ctx context.Context) *Error {
-	return &Error{Kind: Canceled, Status: 499, Code: "ClientClosedRequest", Message: ctx.Err().Error()}
+	return platformError(Stopped, http.StatusServiceUnavailable, "ServiceUnavailable", "the local Function Compute is stopping")
 }

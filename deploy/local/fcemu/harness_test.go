@@ -217,12 +217,7 @@ func newGate(t *testing.T) *gate {
 
 func listen(t *testing.T) net.Listener {
 	t.Helper()
-	return listenAt(t, "127.0.0.1:0")
-}
-
-func listenAt(t testing.TB, address string) net.Listener {
-	t.Helper()
-	l, err := net.Listen("tcp", address)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,12 +259,20 @@ func lifeline(t *testing.T, l net.Listener) (ended func()) {
 	return func() { t.Helper(); v.gone(t) }
 }
 
+// kill kills an instance of the function.
+func (h *host) kill(function string) {
+	h.t.Helper()
+	if _, err := h.KillInstance(function); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
 // serve puts a handler on a real socket.
-func serve(t *testing.T, handler http.Handler) (base string, client *http.Client) {
+func serve(t *testing.T, handler http.Handler) (base string) {
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
-	return server.URL, server.Client()
+	return server.URL
 }
 
 func function(name string) fcemu.Function {

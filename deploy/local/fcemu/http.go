@@ -23,8 +23,6 @@ const (
 	targetLimit = 4 << 10
 	// httpWait is how long a request waits for a busy function before it is answered 429. Local choice: FC documents none.
 	httpWait = 10 * time.Second
-	// httpEventVersion is the version of the event that FC 3.0 builds.
-	httpEventVersion = "v1"
 )
 
 // httpEvent is an HTTP trigger's event. (fc-runtime-go-sdk v0.3.1, events/http.go; fc3 trigger template.)
@@ -73,15 +71,12 @@ func (s *Server) HTTP(function string) http.Handler {
 			refuse(w, failed)
 			return
 		}
-		got, err := s.invoke(r.Context(), function, order{source: HTTPTrigger, event: event, requestID: requestID, wait: httpWait})
-		if failed, ok := asError(err); ok {
+		got, err := s.invoke(r.Context(), function, order{event: event, requestID: requestID, wait: httpWait})
+		if failed, ok := errors.AsType[*Error](err); ok {
 			refuse(w, failed)
-			return
+		} else if err == nil { // else the caller went away
+			respond(w, got.Result)
 		}
-		if err != nil {
-			return // the caller went away
-		}
-		respond(w, got.Result)
 	})
 }
 
@@ -104,9 +99,6 @@ func (s *Server) httpEvent(w http.ResponseWriter, r *http.Request, requestID, tr
 		return nil, invalidError("request query: %v", err)
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, payloadLimit))
-	if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
-		return nil, invalidError("request body exceeds %d bytes", payloadLimit)
-	}
 	if err != nil {
 		return nil, invalidError("request body: %v", err)
 	}
@@ -114,7 +106,7 @@ func (s *Server) httpEvent(w http.ResponseWriter, r *http.Request, requestID, tr
 	host := hostOf(r.Host)
 	prefix, _, _ := strings.Cut(host, ".")
 	event := httpEvent{
-		Version: httpEventVersion, RawPath: r.URL.EscapedPath(),
+		Version: "v1", RawPath: r.URL.EscapedPath(),
 		Headers: eventHeaders(r.Header), QueryParameters: joined(query), Body: string(body),
 		RequestContext: requestContext{
 			AccountID: s.config.AccountID, TriggerID: triggerID, DomainName: host, DomainPrefix: prefix, RequestID: requestID,
@@ -235,12 +227,5 @@ func refuse(w http.ResponseWriter, failed *Error) {
 	if failed.function() {
 		status = http.StatusBadGateway
 	}
-	answerError(w, status, failed)
-}
-
-func answerError(w http.ResponseWriter, status int, failed *Error) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("X-Fc-Error-Type", failed.errorType())
-	w.WriteHeader(status)
-	_, _ = w.Write(failed.Body())
+	failed.write(w, status)
 }

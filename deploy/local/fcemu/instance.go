@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"routinely/deploy/local/clock"
@@ -23,7 +24,6 @@ const (
 type instance struct {
 	function *function
 	id       string
-	started  time.Time
 	process  *process
 	api      *http.Server
 
@@ -34,30 +34,26 @@ type instance struct {
 	readyOnce sync.Once
 	// removed is closed when the process is gone and the function no longer counts the instance.
 	removed chan struct{}
-
-	// state and idleTimer are guarded by the function's lock. The timer ends the instance while it is warm.
-	state     instanceState
-	idleTimer clock.Timer
-
-	mu sync.Mutex
 	// current is the call that the binary has, nil between two.
-	current *call
+	current atomic.Pointer[call]
+
+	// state and idleTimer are guarded by the function's lock. The timer ends the instance while it is idle.
+	state     string
+	idleTimer clock.Timer
 }
 
-// instanceState is what /_local/instances shows.
-type instanceState string
-
+// The states of an instance, as the API shows them.
 const (
-	starting instanceState = "starting"
-	idle     instanceState = "idle"
-	busy     instanceState = "busy"
-	stopping instanceState = "stopping"
+	starting = "starting"
+	idle     = "idle"
+	busy     = "busy"
+	stopping = "stopping"
 )
 
-// newInstance starts a process and its Runtime API; ready tells when it can take events. The caller must count it and then watch it.
+// newInstance starts a process and its Runtime API. The caller must count the instance and then watch it.
 func newInstance(f *function) (*instance, error) {
 	in := &instance{
-		function: f, id: newID("c"), started: f.server.clock.Now(), state: starting,
+		function: f, id: newID("c"), state: starting,
 		events: make(chan *call), ready: make(chan struct{}), removed: make(chan struct{}),
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -65,7 +61,7 @@ func newInstance(f *function) (*instance, error) {
 		return nil, fmt.Errorf("runtime api: %w", err)
 	}
 	in.api = &http.Server{Handler: serve.Guard(in.runtimeAPI()), ReadHeaderTimeout: startLimit}
-	in.process, err = startProcess(f.config.Command, f.dir, f.environment(in.id, listener.Addr().String()), &f.server.output)
+	in.process, err = startProcess(f.config.Command, f.dir, f.environment(in.id, listener.Addr().String()), f.server.printer)
 	if err != nil {
 		_ = listener.Close()
 		return nil, err
@@ -74,7 +70,7 @@ func newInstance(f *function) (*instance, error) {
 	return in, nil
 }
 
-// watch cleans up behind the process. The listener outlives it: a binary that cannot reach its Runtime API spins.
+// watch cleans up behind the process. The listener outlives it: a binary that cannot reach its Runtime API asks again without a pause.
 func (in *instance) watch() {
 	<-in.process.gone
 	_ = in.api.Close()
@@ -82,84 +78,47 @@ func (in *instance) watch() {
 	close(in.removed)
 }
 
-// awaitReady waits for the first `next` and runs the initializer. The instance is gone when it fails.
+// awaitReady waits for the first `next`. The instance is gone when it fails.
 func (in *instance) awaitReady() *Error {
-	late := in.function.server.after(startLimit - in.function.server.clock.Now().Sub(in.started))
-	defer late.stop()
+	late := in.function.server.after(startLimit)
+	defer late.Stop()
 	select {
 	case <-in.ready:
+		return nil
 	case <-in.removed:
-		return startError("the process ended (%s) before it asked for an event%s", in.process.exit(), in.process.said.quote())
+		return startError("the process ended (%s) before it asked for an event%s", in.process.exit(), in.process.output.quote())
 	case <-late.fired:
 		in.destroy()
-		return startError("the process did not ask for an event within %v%s", startLimit, in.process.said.quote())
+		return startError("the process did not ask for an event within %v%s", startLimit, in.process.output.quote())
 	}
-	if !in.function.config.Initializer {
-		return nil
-	}
-	c := newCall(newID("1"), nil)
-	c.kind = kindInitializer
-	if _, failed := in.run(c, in.function.config.Timeout); failed != nil {
-		in.destroy()
-		return startError("the initializer failed: %s", failed.Message)
-	}
-	return nil
 }
 
-// run gives the binary one call and waits for its end. After a timeout or a death the instance is gone before run
-// returns; c.taken then tells whether the event reached the process.
+// run gives the binary one call and waits for its end. After a timeout or a death the instance is gone before run returns.
 func (in *instance) run(c *call, timeout time.Duration) (result []byte, failed *Error) {
-	expired := in.function.server.after(timeout)
-	defer expired.stop()
-	c.deadline, c.timeout = in.function.server.clock.Now().Add(timeout), timeout
-	in.setCurrent(c)
-	defer in.setCurrent(nil)
-	select {
-	case in.events <- c:
-		c.taken = true
-	case <-in.removed:
-		return nil, exitError(in.process.exit())
-	case <-expired.fired:
-		in.destroy()
-		return nil, timeoutError(timeout)
+	server := in.function.server
+	expired := server.after(timeout)
+	defer expired.Stop()
+	c.deadline, c.timeout = server.clock.Now().Add(timeout), timeout
+	in.current.Store(c)
+	defer in.current.Store(nil)
+	for events := in.events; ; {
+		select {
+		case events <- c:
+			events = nil
+		case out := <-c.done:
+			return out.result, out.failed
+		case <-in.removed:
+			select {
+			case out := <-c.done: // it reported before it died
+				return out.result, out.failed
+			default:
+				return nil, exitError(in.process.exit())
+			}
+		case <-expired.fired:
+			in.destroy()
+			return nil, timeoutError(timeout)
+		}
 	}
-	select {
-	case out := <-c.done:
-		return out.result, out.failed
-	case <-in.removed:
-		return in.lastWord(c)
-	case <-expired.fired:
-		in.destroy()
-		return nil, timeoutError(timeout)
-	}
-}
-
-// lastWord is the outcome of a call whose process is gone: it may have reported before it died.
-func (in *instance) lastWord(c *call) ([]byte, *Error) {
-	select {
-	case out := <-c.done:
-		return out.result, out.failed
-	default:
-		return nil, exitError(in.process.exit())
-	}
-}
-
-func (in *instance) setCurrent(c *call) {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	in.current = c
-}
-
-// take returns the call that the binary reports on, once: nil when the id is not that of the current call.
-func (in *instance) take(requestID string) *call {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	c := in.current
-	if c == nil || c.requestID != requestID {
-		return nil
-	}
-	in.current = nil
-	return c
 }
 
 // destroy kills the process and waits until nothing is left of it.
@@ -172,11 +131,11 @@ func (in *instance) destroy() {
 func (in *instance) stop() {
 	if in.function.config.PreStop {
 		c := newCall(newID("1"), nil)
-		c.kind = kindPreStop
+		c.preStop = true
 		_, _ = in.run(c, in.function.config.Timeout)
 	}
 	late := in.function.server.after(terminateLimit)
-	defer late.stop()
+	defer late.Stop()
 	in.process.terminate()
 	select {
 	case <-in.removed:

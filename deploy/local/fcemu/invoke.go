@@ -3,84 +3,61 @@ package fcemu
 import (
 	"cmp"
 	"context"
-	"errors"
+	"maps"
 	"time"
 )
 
-// Source says who asked for an invocation.
-type Source string
-
-// The sources of invocations.
-const (
-	// Sync is Invoke or the API.
-	Sync Source = "sync"
-	// Async is the API with X-Fc-Invocation-Type: Async.
-	Async Source = "async"
-	// Timer is a timer trigger; its invocations are asynchronous too.
-	Timer Source = "timer"
-	// HTTPTrigger is a request to Server.HTTP.
-	HTTPTrigger Source = "http"
-	// Queue is a queue trigger.
-	Queue Source = "queue"
-	// Duplicate is the second delivery of an event, made by a fault.
-	Duplicate Source = "duplicate"
-)
-
-// Invocation is what became of one event.
+// Invocation is the outcome of one attempt with an event.
 type Invocation struct {
-	// Function is the function's name, RequestID the platform's id of this attempt, Source who asked.
+	// Function is the function's name, RequestID the platform's id of this attempt.
 	Function  string
 	RequestID string
-	Source    Source
-	// EventBytes is the size of the event.
-	EventBytes int
 	// Result is what the function answered; after an error it is the body that a caller gets.
 	Result []byte
 	// Err is nil when the function answered without an error.
 	Err *Error
-	// Started is when an instance was asked for; Duration includes the wait for it and its start.
-	Started  time.Time
-	Duration time.Duration
-	// Retry is 0 for the first attempt with an event.
-	Retry int
 	// ColdStart reports that an instance was started for the event. InstanceID is empty when none got it.
 	ColdStart  bool
 	InstanceID string
 }
 
+func (i *Invocation) fail(err *Error) { i.Err, i.Result = err, err.Body() }
+
 // order is a request for an invocation.
 type order struct {
-	source Source
-	event  []byte
-	retry  int
+	event []byte
 	// requestID is made by invoke when empty.
 	requestID string
-	// wait is how long to wait for an instance when all are busy; none refuses at once.
+	// retry counts the attempts before this one with an asynchronous event.
+	retry int
+	// wait is how long to wait for an instance when all are busy; 0 refuses at once.
 	wait time.Duration
-	// cap shortens the function's timeout; 0 leaves it.
-	cap time.Duration
+	// limit shortens the function's timeout; 0 leaves it.
+	limit time.Duration
 }
 
 // Invoke runs a function once with an event of at most 32 MB and returns its result, like a synchronous InvokeFunction: nothing is
 // retried, and over the function's instance limit the call is refused at once. The error is an *Error when the platform or the
 // function failed; the Invocation is filled in either way. When ctx ends first its error is returned and the function goes on.
 func (s *Server) Invoke(ctx context.Context, function string, event []byte) (Invocation, error) {
-	return s.invoke(ctx, function, order{source: Sync, event: event})
+	return s.invoke(ctx, function, order{event: event})
 }
 
 func (s *Server) invoke(ctx context.Context, name string, o order) (Invocation, error) {
 	o.requestID = cmp.Or(o.requestID, newID("1"))
-	refused := Invocation{Function: name, RequestID: o.requestID, Source: o.source, EventBytes: len(o.event), Retry: o.retry}
+	refused := Invocation{Function: name, RequestID: o.requestID}
 	f := s.functions[name]
+	done := make(chan Invocation, 1)
 	switch {
 	case f == nil:
-		return refused.failed(notFoundError(name))
+		refused.fail(notFoundError(name))
 	case len(o.event) > payloadLimit:
-		return refused.failed(tooLargeError(payloadLimit))
+		refused.fail(tooLargeError(payloadLimit))
+	case !s.begin(func() { done <- f.execute(ctx, o) }):
+		refused.fail(stoppedError())
 	}
-	done := make(chan Invocation, 1)
-	if !s.begin(func() { done <- f.execute(ctx, o) }) {
-		return refused.failed(stoppedError())
+	if refused.Err != nil {
+		return refused, refused.Err
 	}
 	select {
 	case got := <-done:
@@ -93,83 +70,81 @@ func (s *Server) invoke(ctx context.Context, name string, o order) (Invocation, 
 	}
 }
 
-func (i Invocation) failed(err *Error) (Invocation, error) {
-	i.Err, i.Result = err, err.Body()
-	return i, err
-}
-
 // execute runs one event and records it. Once an instance has the event, ctx no longer matters: FC does not stop a function when
 // its caller goes away.
 func (f *function) execute(ctx context.Context, o order) Invocation {
-	s := f.server
-	fault := s.faults.pick(f.config.Name, o.source)
-	got := Invocation{
-		Function: f.config.Name, RequestID: o.requestID, Source: o.source, EventBytes: len(o.event), Started: s.clock.Now(),
-		Retry: o.retry,
+	got := Invocation{Function: f.config.Name, RequestID: o.requestID}
+	if failed := f.reserve(ctx, o.wait); failed != nil {
+		got.fail(failed)
+		f.server.record(got)
+		return got
 	}
-	if fault.Kind == Delay {
-		s.sleep(ctx, time.Duration(fault.DelayMillis)*time.Millisecond, nil)
-	}
-	in, result, failed := f.attempt(ctx, o, fault.Kind, &got)
-	got.Result, got.Err, got.Duration = result, failed, s.clock.Now().Sub(got.Started)
-	if in != nil {
+	in, cold, failed := f.take()
+	got.ColdStart = cold
+	if failed == nil {
 		got.InstanceID = in.id
+		c := newCall(o.requestID, o.event)
+		c.retry = o.retry
+		got.Result, failed = in.run(c, min(f.config.Timeout, cmp.Or(o.limit, f.config.Timeout)))
 	}
 	if failed != nil {
-		got.Result = failed.Body()
+		got.fail(failed)
 	}
-	s.record(got)
-	if in != nil {
-		f.release(in)
-	}
-	if fault.Kind == DuplicateDelivery {
-		again := order{source: Duplicate, event: o.event, requestID: newID("1"), cap: o.cap, wait: f.timeout(o.cap)}
-		s.work.Go(func() { f.execute(context.WithoutCancel(ctx), again) })
-	}
+	f.release(in)
+	f.server.record(got)
 	return got
 }
 
-// attempt finds an instance and gives it the event. A warm instance that turns out to be dead is replaced: the event never reached
-// it.
-func (f *function) attempt(ctx context.Context, o order, fault FaultKind, got *Invocation) (*instance, []byte, *Error) {
-	for {
-		in, cold, failed := f.acquire(ctx, o.wait)
-		got.ColdStart = cold
-		if failed != nil {
-			return nil, nil, failed
-		}
-		c := newCall(o.requestID, o.event)
-		c.fault = fault
-		if o.source == Async || o.source == Timer {
-			c.retry = o.retry
-		}
-		result, failed := in.run(c, f.timeout(o.cap))
-		if failed != nil && failed.Kind == Exited && !c.taken && !cold {
-			continue
-		}
-		return in, result, failed
-	}
+// Counters are a function's invocations since the start.
+type Counters struct {
+	// Invocations is all of them, also those that got no instance. ColdStarts is how many started one.
+	Invocations int `json:"invocations"`
+	ColdStarts  int `json:"coldStarts"`
+	// Failed, Timeouts, Exits, StartFailures and Throttled are those that failed, by their Kind.
+	Failed        int `json:"failed"`
+	Timeouts      int `json:"timeouts"`
+	Exits         int `json:"exits"`
+	StartFailures int `json:"startFailures"`
+	Throttled     int `json:"throttled"`
 }
 
-// timeout is the function's, at most limit unless that is 0.
-func (f *function) timeout(limit time.Duration) time.Duration {
-	if limit > 0 {
-		return min(f.config.Timeout, limit)
+func (c *Counters) add(i Invocation) {
+	c.Invocations++
+	if i.ColdStart {
+		c.ColdStarts++
 	}
-	return f.config.Timeout
+	if i.Err == nil {
+		return
+	}
+	switch i.Err.Kind {
+	case FunctionFailed:
+		c.Failed++
+	case TimedOut:
+		c.Timeouts++
+	case Exited:
+		c.Exits++
+	case StartFailed:
+		c.StartFailures++
+	case Throttled:
+		c.Throttled++
+	}
 }
 
 // record counts and shows an invocation.
 func (s *Server) record(i Invocation) {
-	s.journal.add(i)
+	s.mu.Lock()
+	c := s.counters[i.Function]
+	c.add(i)
+	s.counters[i.Function] = c
+	s.mu.Unlock()
 	if s.config.OnInvocation != nil {
 		s.config.OnInvocation(i)
 	}
 }
 
-// asError finds the platform's error in err.
-func asError(err error) (*Error, bool) {
-	var failed *Error
-	ok := errors.As(err, &failed)
-	return failed, ok
+// Counters returns the counters of all functions by name.
+func (s *Server) Counters() map[string]Counters {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.counters)
 }

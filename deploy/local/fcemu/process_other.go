@@ -6,11 +6,11 @@ import "errors"
 
 // process is never made: instances need the process groups of a unix system.
 type process struct {
-	gone chan struct{}
-	said tail
+	output *output
+	gone   chan struct{}
 }
 
-func startProcess([]string, string, []string, *lineWriter) (*process, error) {
+func startProcess([]string, string, []string, *printer) (*process, error) {
 	return nil, errors.New("function instances need a unix system (Linux or macOS)")
 }
 

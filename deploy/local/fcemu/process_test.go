@@ -6,18 +6,16 @@ import (
 	"errors"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
-	"routinely/deploy/local/clock"
 	"routinely/deploy/local/fcemu"
 )
 
 func TestInstances(t *testing.T) {
 	t.Run("report a binary that ends before it asks for an event, with what it printed last", func(t *testing.T) {
-		const script = "exec >&2; seq 5000; echo a setting is missing; exit 9"
+		const script = "exec >&2; seq 5000; printf 'a setting is missing'; exit 9"
 		h := start(t, fcemu.Config{Functions: []fcemu.Function{{Name: "f", Command: []string{"sh", "-c", script}}}})
 		failed := h.failedInvoke("f", `1`)
 		if failed.Kind != fcemu.StartFailed || !strings.Contains(failed.Message, "exit status 9") || !strings.Contains(failed.Message, "a setting is missing") {
@@ -52,25 +50,13 @@ func TestInstances(t *testing.T) {
 		}
 	})
 
-	t.Run("call the hooks that are configured", func(t *testing.T) {
+	t.Run("call preStop if it is configured", func(t *testing.T) {
 		f := function("f")
-		f.Initializer, f.PreStop, f.Env = true, true, map[string]string{"HOOKS": "yes"}
+		f.PreStop, f.Env = true, map[string]string{"PRESTOP": "yes"}
 		h := start(t, fcemu.Config{Functions: []fcemu.Function{f}})
 		h.mustInvoke("f", `1`)
-		h.line("hook: initialized")
-		h.line("FC Invoke End")
 		h.stop()
 		h.line("hook: stopping")
-	})
-
-	t.Run("are given up when their initializer fails", func(t *testing.T) {
-		f := function("f")
-		f.Initializer, f.Env = true, map[string]string{"HOOKS": "panic"}
-		h := start(t, fcemu.Config{Functions: []fcemu.Function{f}})
-		failed := h.failedInvoke("f", `1`)
-		if failed.Kind != fcemu.StartFailed || !strings.Contains(failed.Message, "no initializer today") || len(h.Instances()) > 0 {
-			t.Errorf("got %+v, instances %v", failed, h.Instances())
-		}
 	})
 
 	t.Run("die with what they started themselves", func(t *testing.T) {
@@ -148,15 +134,14 @@ func TestRun(t *testing.T) {
 
 	t.Run("kills an invocation under way when the grace is over", func(t *testing.T) {
 		g := newGate(t)
-		stepping := newSignalClock(17*time.Second, 0)
 		f := gated("f", g)
 		f.Timeout = time.Hour
-		h := start(t, fcemu.Config{Functions: []fcemu.Function{f}, Grace: stepping.length, Clock: stepping})
+		h := start(t, fcemu.Config{Functions: []fcemu.Function{f}})
 		done := h.invoke("f", `1`)
 		v := g.next()
 		h.cancel()
-		wait(t, stepping.armed, "the grace to begin")
-		stepping.Advance(17 * time.Second)
+		h.clock.Await(2) // the call's timeout, the end of the grace
+		h.clock.Advance(5 * time.Second)
 		v.gone(t)
 		var failed *fcemu.Error
 		if got := wait(t, done, "the error"); !errors.As(got.err, &failed) || failed.Kind != fcemu.Exited {
@@ -165,14 +150,13 @@ func TestRun(t *testing.T) {
 	})
 
 	t.Run("kills a function that ignores SIGTERM", func(t *testing.T) {
-		stepping := newSignalClock(2*time.Second, 0)
 		f := function("f")
 		f.Env = map[string]string{"IGNORE_TERM": "yes"}
-		h := start(t, fcemu.Config{Functions: []fcemu.Function{f}, Clock: stepping})
+		h := start(t, fcemu.Config{Functions: []fcemu.Function{f}})
 		h.mustInvoke("f", `1`)
 		h.cancel()
-		wait(t, stepping.armed, "SIGTERM")
-		stepping.Advance(2 * time.Second)
+		h.line("SIGTERM ignored")
+		h.clock.Advance(2 * time.Second)
 		wait(t, h.stopped, "the end")
 	})
 
@@ -184,72 +168,4 @@ func TestRun(t *testing.T) {
 			t.Error("want an error")
 		}
 	})
-}
-
-// signalClock tells when a timer of a certain length was set, after skip others of that length.
-type signalClock struct {
-	*clock.Manual
-	length time.Duration
-	armed  chan struct{}
-
-	mu   sync.Mutex
-	skip int
-}
-
-func newSignalClock(length time.Duration, skip int) *signalClock {
-	return &signalClock{Manual: clock.NewManual(time.Now()), length: length, skip: skip, armed: make(chan struct{})}
-}
-
-func (c *signalClock) AfterFunc(d time.Duration, f func()) clock.Timer {
-	timer := c.Manual.AfterFunc(d, f)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if d == c.length {
-		if c.skip == 0 {
-			close(c.armed)
-		}
-		c.skip--
-	}
-	return timer
-}
-
-// BenchmarkColdStart starts and stops an instance for each event.
-func BenchmarkColdStart(b *testing.B) {
-	h := benchmark(b)
-	for b.Loop() {
-		if _, err := h.Invoke(context.Background(), "f", []byte(`1`)); err != nil {
-			b.Fatal(err)
-		}
-		if _, err := h.KillInstance("f"); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-// BenchmarkWarm is the whole local path of one invocation.
-func BenchmarkWarm(b *testing.B) {
-	h := benchmark(b)
-	for b.Loop() {
-		if _, err := h.Invoke(context.Background(), "f", []byte(`1`)); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-func benchmark(b *testing.B) *fcemu.Server {
-	b.Helper()
-	server, err := fcemu.New(fcemu.Config{AccountID: "1", Region: "r", Functions: []fcemu.Function{function("f")}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- server.Run(ctx) }()
-	b.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			b.Error(err)
-		}
-	})
-	return server
 }

@@ -15,27 +15,19 @@ const runtimePath = "/2020-11-11/runtime/invocation/"
 // payloadLimit bounds events and results of synchronous invocations. (FC limits: 32 MB.)
 const payloadLimit = 32 << 20
 
-// callKind is the header x-fc-function-type; a handler call has none. (fc-runtime-go-sdk v0.3.1, fc/function.go.)
-type callKind string
-
-const (
-	kindHandler     callKind = ""
-	kindInitializer callKind = "1"
-	kindPreStop     callKind = "2"
-)
+// preStopCall is the header x-fc-function-type of a call of the preStop hook; a call of the handler has none. (fc-runtime-go-sdk
+// v0.3.1, fc/function.go.)
+const preStopCall = "2"
 
 // call is one piece of work for a binary.
 type call struct {
 	requestID string
-	kind      callKind
+	preStop   bool
 	event     []byte
-	retry     int
-	timeout   time.Duration
-	deadline  time.Time
-	// fault breaks the end of the call; empty for none.
-	fault FaultKind
-	// taken is set once the event was passed to the pending `next`.
-	taken bool
+	// retry counts the attempts before this one with an asynchronous event.
+	retry    int
+	timeout  time.Duration
+	deadline time.Time
 	// done gets the outcome, at most once.
 	done chan outcome
 }
@@ -74,8 +66,8 @@ func (in *instance) next(w http.ResponseWriter, r *http.Request) {
 
 // describe writes the metadata that the SDK reads from headers.
 func (in *instance) describe(h http.Header, c *call) {
-	server, f := in.function.server.config, in.function.config
-	for name, value := range map[string]string{
+	server, f, role := in.function.server.config, in.function.config, in.function.credentials.Load()
+	headers := map[string]string{
 		"x-fc-request-id":        c.requestID,
 		"x-fc-function-deadline": strconv.FormatInt(c.deadline.UnixMilli(), 10),
 		"x-fc-function-timeout":  strconv.Itoa(int(c.timeout / time.Second)),
@@ -86,49 +78,40 @@ func (in *instance) describe(h http.Header, c *call) {
 		"x-fc-account-id":        server.AccountID,
 		"x-fc-qualifier":         qualifier,
 		"x-fc-version-id":        qualifier,
-		"Content-Type":           "application/octet-stream",
-	} {
-		h.Set(name, value)
-	}
-	role := in.function.credentials.Load()
-	for name, value := range map[string]string{
-		"x-fc-function-type":     string(c.kind),
 		"x-fc-access-key-id":     role.AccessKeyID,
 		"x-fc-access-key-secret": role.AccessKeySecret,
 		"x-fc-security-token":    role.SecurityToken,
-	} {
+		"Content-Type":           "application/octet-stream",
+	}
+	if c.preStop {
+		headers["x-fc-function-type"] = preStopCall
+	}
+	if c.retry > 0 {
+		headers["x-fc-retry-count"] = strconv.Itoa(c.retry)
+	}
+	for name, value := range headers {
 		if value != "" {
 			h.Set(name, value)
 		}
 	}
-	if c.retry > 0 {
-		h.Set("x-fc-retry-count", strconv.Itoa(c.retry))
-	}
 }
 
-// finish takes the binary's report on its call. The SDK accepts nothing but 200.
+// finish takes the binary's report on its call, once. The SDK accepts nothing but 200.
 func (in *instance) finish(w http.ResponseWriter, r *http.Request, read func([]byte) outcome) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, payloadLimit))
 	var large *http.MaxBytesError
 	if err != nil && !errors.As(err, &large) {
 		return // the binary died while it sent
 	}
-	c := in.take(r.PathValue("id"))
-	if c == nil {
-		http.Error(w, "no call with this request id is under way", http.StatusNotFound)
-		return
-	}
+	c := in.current.Load()
 	switch {
-	case c.fault == KillBeforeResponse:
-		in.process.kill()
-		return
-	case c.fault == DropResponse:
+	case c == nil || c.requestID != r.PathValue("id") || !in.current.CompareAndSwap(c, nil):
+		http.Error(w, "no call with this request id is under way", http.StatusNotFound)
 	case large != nil:
-		c.done <- outcome{failed: responseTooLarge()}
+		c.done <- outcome{failed: functionFault(FunctionFailed, "Function response exceeds %d bytes", payloadLimit)}
 	default:
 		c.done <- read(body)
 	}
-	w.WriteHeader(http.StatusOK)
 }
 
 // functionError reads what the SDK posts for an error or a panic: {errorMessage, errorType, stackTrace?}.
@@ -140,5 +123,7 @@ func functionError(body []byte) *Error {
 	if err := json.Unmarshal(body, &report); err != nil {
 		report.Message = string(body)
 	}
-	return &Error{Kind: FunctionFailed, Status: http.StatusOK, Code: unhandled, Type: report.Type, Message: report.Message, payload: body}
+	failed := functionFault(FunctionFailed, "%s", report.Message)
+	failed.Type, failed.payload = report.Type, body
+	return failed
 }

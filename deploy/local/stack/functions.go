@@ -35,8 +35,10 @@ func (s *Stack) trigger(name, function, queue string, batch int, window time.Dur
 	return fcemu.QueueTrigger{
 		Name: name, Function: function, Queue: queue, DeadLetterQueue: DeadLetterQueue,
 		Endpoint: s.MNSURL(), AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret,
-		Mode: fcemu.EventStreaming, CountBasedWindow: batch, TimeBasedWindow: window,
-		RetryStrategy: fcemu.ExponentialDecayRetry, ErrorsTolerance: fcemu.TolerateAll,
+		CountBasedWindow: batch, TimeBasedWindow: window,
+		TriggerSettings: fcemu.TriggerSettings{
+			Mode: "event-streaming", EventSchema: "CloudEvents", ErrorsTolerance: "ALL", PushRetryStrategy: "EXPONENTIAL_DECAY_RETRY",
+		},
 	}
 }
 

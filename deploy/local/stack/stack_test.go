@@ -68,7 +68,11 @@ func TestForeignPages(t *testing.T) {
 	defer func() { _ = os.RemoveAll(dir) }()
 	s, client := unused(t, filepath.Join(dir, "function")), &http.Client{}
 	status := func(ctx context.Context, url, host, origin string) int {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/_local/faults", nil)
+		path := "/_local/faults"
+		if url == s.FCURL() {
+			path = "/_local/triggers"
+		}
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -26,7 +25,13 @@ import (
 
 func main() {
 	if os.Getenv("IGNORE_TERM") != "" {
-		signal.Ignore(syscall.SIGTERM)
+		term := make(chan os.Signal, 1)
+		signal.Notify(term, syscall.SIGTERM)
+		go func() {
+			for range term {
+				fmt.Println("SIGTERM ignored")
+			}
+		}()
 	}
 	if address := os.Getenv("LIFELINE"); address != "" {
 		// Open as long as the process lives: the other end sees it close.
@@ -49,38 +54,10 @@ func main() {
 			os.Exit(4)
 		}
 	}
-	if os.Getenv("HOOKS") != "" {
-		fc.RegisterInitializerFunction(func(context.Context) {
-			if os.Getenv("HOOKS") == "panic" {
-				panic("no initializer today")
-			}
-			fmt.Println("hook: initialized")
-		})
+	if os.Getenv("PRESTOP") != "" {
 		fc.RegisterPreStopFunction(func(context.Context) { fmt.Println("hook: stopping") })
 	}
-	if address := os.Getenv("ONCE"); address != "" {
-		once(address)
-		return
-	}
 	fc.Start(handle)
-}
-
-// once serves one event without the SDK and never asks for another; it ends when the test closes the connection to it.
-func once(address string) {
-	api := "http://" + os.Getenv("FC_RUNTIME_API") + "/2020-11-11/runtime/invocation/"
-	next, err := http.Get(api + "next")
-	if err != nil {
-		os.Exit(5)
-	}
-	conn, err := net.Dial("tcp", address)
-	if err != nil {
-		os.Exit(5)
-	}
-	answer, err := http.Post(api+next.Header.Get("X-Fc-Request-Id")+"/response", "application/json", strings.NewReader("null"))
-	if err != nil || answer.StatusCode != http.StatusOK {
-		os.Exit(5)
-	}
-	_, _ = io.Copy(io.Discard, conn)
 }
 
 type order struct {
@@ -120,8 +97,6 @@ func obey(ctx context.Context, o order, event []byte) (json.RawMessage, error) {
 		select {}
 	case "exit":
 		os.Exit(7)
-	case "hang":
-		select {}
 	case "print":
 		for i := range o.Lines {
 			fmt.Printf("%s %d %s\n", o.Text, i, strings.Repeat("x", 5000))
