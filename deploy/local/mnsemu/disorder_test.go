@@ -106,7 +106,7 @@ func TestMisses(t *testing.T) {
 	}
 
 	t.Run("a batch comes without what it missed, and the next one brings the rest", func(t *testing.T) {
-		e := start(t, disorderly(1))
+		e := start(t, disorderly(2))
 		q := e.queue(t, "jobs")
 		want := numbered(t, q, 16)
 		first, second := e.receiveUpTo(t, q, 16), e.receiveUpTo(t, q, 16)

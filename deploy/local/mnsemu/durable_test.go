@@ -181,7 +181,7 @@ func TestDurability(t *testing.T) {
 			e.do(t, raw{method: "DELETE", target: target})
 		}
 		e.stop()
-		if diff := cmp.Diff(map[string]int{"meta": 2, "queues": 1}, keys(t, dir), cmpopts.IgnoreMapEntries(func(_ string, n int) bool { return n == 0 })); diff != "" {
+		if diff := cmp.Diff(map[string]int{"account": 1, "queues": 1}, keys(t, dir), cmpopts.IgnoreMapEntries(func(_ string, n int) bool { return n == 0 })); diff != "" {
 			t.Error(diff)
 		}
 	})
