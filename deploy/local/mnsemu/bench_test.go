@@ -1,6 +1,7 @@
 package mnsemu_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -23,7 +24,7 @@ const callers = 32
 func BenchmarkRoundTrip(b *testing.B) {
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	e := start(b, func(c *mnsemu.Config) { c.Clock, c.NoSync = clock.System(), false })
-	e.queue(b, "bench")
+	e.queue("bench")
 	client := e.client()
 	var left atomic.Int64
 	left.Store(int64(b.N))
@@ -32,7 +33,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 	for range callers {
 		running.Go(func() {
 			// A queue object's counters are not safe to share; the limit keeps it from sleeping.
-			q := mns.NewMNSQueue("bench", client, 1<<30)
+			q := queue{mns.NewMNSQueue("bench", client, 1<<30), e}
 			for left.Add(-1) >= 0 {
 				if err := roundTrip(q); err != nil {
 					b.Error(err)
@@ -45,13 +46,13 @@ func BenchmarkRoundTrip(b *testing.B) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "roundtrips/s")
 }
 
-func roundTrip(q mns.AliMNSQueue) error {
+func roundTrip(q queue) error {
 	if _, err := q.SendMessage(mns.MessageSendRequest{MessageBody: "a job of the usual length, base64 or not", Priority: 8}); err != nil {
 		return err
 	}
-	m, err := receive(q)
-	if err != nil {
-		return err
+	m, code := q.receive()
+	if code != "" {
+		return errors.New(code)
 	}
 	return q.DeleteMessage(m.ReceiptHandle)
 }
