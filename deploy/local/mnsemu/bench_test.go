@@ -60,18 +60,13 @@ func roundTrip(q queue) error {
 // BenchmarkFsyncAppend is the floor: what the disk gives to one bare append with fsync after the other.
 func BenchmarkFsyncAppend(b *testing.B) {
 	f, err := os.Create(filepath.Join(b.TempDir(), "floor"))
-	if err != nil {
-		b.Fatal(err)
-	}
+	check(b, err)
 	defer f.Close()
 	record := make([]byte, 256)
 	for b.Loop() {
-		if _, err := f.Write(record); err != nil {
-			b.Fatal(err)
-		}
-		if err := f.Sync(); err != nil {
-			b.Fatal(err)
-		}
+		_, err := f.Write(record)
+		check(b, err)
+		check(b, f.Sync())
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "appends/s")
 }

@@ -3,16 +3,11 @@ package mnsemu_test
 import (
 	"fmt"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
 	mns "github.com/aliyun/aliyun-mns-go-sdk"
-	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
-
-	"routinely/deploy/local/clock"
-	"routinely/deploy/local/mnsemu"
 )
 
 // found is what one receive brings: a single one for a limit of 0, a batch otherwise.
@@ -39,9 +34,8 @@ func (q queue) numbered(n int) (sent []string) {
 	q.e.t.Helper()
 	for i := range n {
 		sent = append(sent, fmt.Sprintf("%02d", i))
-		if _, err := q.SendMessage(mns.MessageSendRequest{MessageBody: sent[i], Priority: int64(16 - i)}); err != nil {
-			q.e.t.Fatal(err)
-		}
+		_, err := q.SendMessage(mns.MessageSendRequest{MessageBody: sent[i], Priority: int64(16 - i)})
+		check(q.e.t, err)
 	}
 	return sent
 }
@@ -154,45 +148,35 @@ func TestMisses(t *testing.T) {
 // hidden is the visibility timeout of the model's queue, in seconds.
 const hidden = 30
 
-// model is what a client knows of the messages of a queue: when each is visible again, in milliseconds, and whether the last receive with room
-// for it came without it.
-type model map[string]*struct {
-	visible int64
-	missed  bool
-}
-
 func TestDisorder(t *testing.T) {
 	t.Run("loses nothing and misses no message twice in a row, whichever receives are used", func(t *testing.T) {
 		rapid.Check(t, func(r *rapid.T) {
 			e := start(t, disorderly(rapid.Uint64().Draw(r, "seed")))
 			defer e.stop()
-			q, m := e.queue("jobs", mns.WithVisibilityTimeout(hidden)), model{}
+			q := e.queue("jobs", mns.WithVisibilityTimeout(hidden))
+			// visible is when each message is visible again; missed says whether the last receive with room for it came without it.
+			visible, missed := map[string]int64{}, map[string]bool{}
 			receive := func(limit int32) {
 				got := q.found(limit)
 				now := e.clock.Now().UnixMilli()
-				for _, each := range got {
-					if m[each.MessageId].visible > now {
-						r.Fatalf("message %s came while it was hidden", each.MessageId)
+				for _, m := range got {
+					if visible[m.MessageId] > now {
+						r.Fatalf("message %s came while it was hidden", m.MessageId)
 					}
-					m[each.MessageId].visible, m[each.MessageId].missed = each.NextVisibleTime, false
+					visible[m.MessageId], missed[m.MessageId] = m.NextVisibleTime, false
 				}
-				for id, k := range m {
-					if k.visible > now || len(got) == int(max(limit, 1)) {
+				for id, at := range visible {
+					if at > now || len(got) == int(max(limit, 1)) {
 						continue
 					}
-					if k.missed {
+					if missed[id] {
 						r.Fatalf("message %s was missed twice in a row", id)
 					}
-					k.missed = true
+					missed[id] = true
 				}
 			}
 			r.Repeat(map[string]func(*rapid.T){
-				"send": func(*rapid.T) {
-					m[q.send("m", 0).MessageId] = &struct {
-						visible int64
-						missed  bool
-					}{}
-				},
+				"send":   func(*rapid.T) { visible[q.send("m", 0).MessageId] = 0 },
 				"single": func(*rapid.T) { receive(0) },
 				"batch":  func(r *rapid.T) { receive(rapid.Int32Range(1, 16).Draw(r, "limit")) },
 				"advance": func(r *rapid.T) {
@@ -200,48 +184,13 @@ func TestDisorder(t *testing.T) {
 				},
 			})
 			e.clock.Advance(hidden * time.Second)
-			for range 2 + 2*len(m)/16 {
+			for range 2 + 2*len(visible)/16 {
 				receive(16)
 			}
-			if counts := e.counts("jobs"); counts != [4]int{0, len(m), 0, 0} {
-				r.Fatalf("of %d messages %d were never found", len(m), counts[0])
+			if counts := e.counts("jobs"); counts != [4]int{0, len(visible), 0, 0} {
+				r.Fatalf("of %d messages %d were never found", len(visible), counts[0])
 			}
 		})
-	})
-
-	t.Run("gives no message to two of many consumers", func(t *testing.T) {
-		e := start(t, disorderly(1))
-		q := e.queue("jobs")
-		const total = 160
-		for i := range total {
-			q.send(fmt.Sprint(i), 0)
-		}
-		var mu sync.Mutex
-		got := map[string]int{}
-		var running sync.WaitGroup
-		for _, limit := range []int32{0, 1, 3, 16} {
-			running.Go(func() {
-				mine := e.open("jobs")
-				// No message is missed twice, so that some empty answers in a row mean that nothing is left.
-				for empty := 0; empty < 10; empty++ {
-					for _, m := range mine.found(limit) {
-						mu.Lock()
-						got[m.MessageBody]++
-						mu.Unlock()
-						empty = 0
-					}
-				}
-			})
-		}
-		running.Wait()
-		if len(got) != total {
-			t.Errorf("%d of %d messages came", len(got), total)
-		}
-		for body, times := range got {
-			if times != 1 {
-				t.Errorf("message %s came %d times", body, times)
-			}
-		}
 	})
 
 	t.Run("brings any message first, whether old or urgent", func(t *testing.T) {
@@ -270,58 +219,43 @@ func TestDisorder(t *testing.T) {
 			}
 			return found
 		}
-		if diff := cmp.Diff(outcome(1), outcome(1)); diff != "" {
-			t.Error(diff)
-		}
+		same(t, outcome(1), outcome(1))
 		if slices.Equal(outcome(1), outcome(2)) {
 			t.Error("seeds 1 and 2 do the same")
 		}
 	})
 }
 
-// timings is a manual clock that keeps how long each timer was to run.
-type timings struct {
-	*clock.Manual
-	asked []time.Duration
-}
-
-func (c *timings) AfterFunc(d time.Duration, f func()) clock.Timer {
-	c.asked = append(c.asked, d)
-	return c.Manual.AfterFunc(d, f)
-}
-
 func TestEmptyPoll(t *testing.T) {
-	// lasted is how long each of twenty polls of one second was held.
-	lasted := func(t *testing.T, calm bool) []time.Duration {
-		c := &timings{Manual: clock.NewManual(time.Now())}
-		e := start(t, func(config *mnsemu.Config) { config.Calm, config.Clock = calm, c })
-		q := e.queue("jobs")
-		for range 20 {
-			done := make(chan string, 1)
-			go func() {
-				_, code := q.receive(1)
-				done <- code
-			}()
-			c.Await(1)
-			c.Advance(time.Second)
-			if code := <-done; code != "MessageNotExist" {
-				t.Fatal(code)
-			}
-		}
-		slices.Sort(c.asked)
-		return slices.Compact(c.asked)
-	}
-
 	t.Run("ends 7 to 20 percent early, now more, now less", func(t *testing.T) {
-		got := lasted(t, false)
-		if got[0] < 805*time.Millisecond || got[len(got)-1] > 933*time.Millisecond || len(got) < 5 {
-			t.Errorf("polls of a second lasted %v", got)
+		e := start(t, disorderly(1))
+		q := e.queue("jobs")
+		halves := map[int]int{}
+		for range 20 {
+			done := q.poll(1)
+			e.clock.Advance(804 * time.Millisecond)
+			early := e.counts("jobs")[3]
+			e.clock.Advance(65 * time.Millisecond)
+			halves[e.counts("jobs")[3]]++
+			e.clock.Advance(64 * time.Millisecond)
+			if late := e.counts("jobs")[3]; early != 1 || late != 0 {
+				t.Errorf("%d polls after 804 ms, %d after 933 ms", early, late)
+			}
+			<-done
+		}
+		if len(halves) != 2 {
+			t.Errorf("all polls end in the same half of that time: %v", halves)
 		}
 	})
 
 	t.Run("waits its full time on a calm server", func(t *testing.T) {
-		if diff := cmp.Diff([]time.Duration{time.Second}, lasted(t, true)); diff != "" {
-			t.Error(diff)
+		e := start(t)
+		done := e.queue("jobs").poll(1)
+		e.clock.Advance(999 * time.Millisecond)
+		waiting := e.counts("jobs")[3]
+		e.clock.Advance(time.Millisecond)
+		if got := <-done; waiting != 1 || got.code != "MessageNotExist" {
+			t.Errorf("%d polls wait a millisecond before the end; it ends with %+v", waiting, got)
 		}
 	})
 }

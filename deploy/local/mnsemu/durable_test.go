@@ -26,12 +26,8 @@ func TestDurability(t *testing.T) {
 		messages, attributes := e.messages("jobs"), e.do("GET", "/queues/jobs", "").body
 		e.stop()
 		again := start(t, on(e.dir, e.clock))
-		if diff := cmp.Diff(messages, again.messages("jobs")); diff != "" {
-			t.Error(diff)
-		}
-		if diff := cmp.Diff(attributes, again.do("GET", "/queues/jobs", "").body); diff != "" {
-			t.Error(diff)
-		}
+		same(t, messages, again.messages("jobs"))
+		same(t, attributes, again.do("GET", "/queues/jobs", "").body)
 		q = again.open("jobs")
 		for _, handle := range []string{held.ReceiptHandle, delayed.ReceiptHandle} {
 			if err := q.DeleteMessage(handle); err != nil {
@@ -132,9 +128,7 @@ func TestDurability(t *testing.T) {
 		q := e.queue("jobs")
 		for range 8 {
 			q.send("m", 0)
-			if err := q.DeleteMessage(q.must().ReceiptHandle); err != nil {
-				t.Fatal(err)
-			}
+			check(t, q.DeleteMessage(q.must().ReceiptHandle))
 		}
 		e.queue("deleted").send("m", 0)
 		e.do("PUT", "/topics/news", "<Topic/>")
@@ -144,9 +138,7 @@ func TestDurability(t *testing.T) {
 		e.do("DELETE", "/topics/news", "")
 		e.stop()
 		db, err := bbolt.Open(filepath.Join(e.dir, "mns.db"), 0o600, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		check(t, err)
 		defer db.Close()
 		counts := map[string]int{}
 		if err := db.View(func(tx *bbolt.Tx) error {
@@ -157,17 +149,13 @@ func TestDurability(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(map[string]int{"account": 1, "queues": 1, "messages": 0, "topics": 0, "pushes": 0}, counts); diff != "" {
-			t.Error(diff)
-		}
+		same(t, map[string]int{"account": 1, "queues": 1, "messages": 0, "topics": 0, "pushes": 0}, counts)
 	})
 
 	t.Run("answers 500 after Close instead of promising anything", func(t *testing.T) {
 		e := start(t)
 		e.queue("jobs")
-		if err := e.Close(); err != nil {
-			t.Fatal(err)
-		}
+		check(t, e.Close())
 		r := e.do("POST", "/queues/jobs/messages", "<Message><MessageBody>m</MessageBody></Message>")
 		if local := e.local("GET", "/queues", "", nil); r.text("Code") != "InternalError" || local != 500 {
 			t.Errorf("got %+v, %d", r, local)
@@ -182,9 +170,7 @@ func TestNew(t *testing.T) {
 		}
 	}
 	write := func(c *mnsemu.Config, file string, content []byte) {
-		if err := os.WriteFile(filepath.Join(c.Dir, file), content, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		check(t, os.WriteFile(filepath.Join(c.Dir, file), content, 0o600))
 	}
 	for want, edit := range map[string]func(*mnsemu.Config){
 		"AccountID is missing":                func(c *mnsemu.Config) { c.AccountID = "" },
@@ -203,9 +189,7 @@ func TestNew(t *testing.T) {
 		"invalid database": func(c *mnsemu.Config) { write(c, "mns.db", []byte(strings.Repeat("not a database ", 1000))) },
 		"another version": func(c *mnsemu.Config) {
 			db, err := bbolt.Open(filepath.Join(c.Dir, "mns.db"), 0o600, &bbolt.Options{Timeout: time.Second})
-			if err != nil {
-				t.Fatal(err)
-			}
+			check(t, err)
 			defer db.Close()
 			if err := db.Update(func(tx *bbolt.Tx) error {
 				_, err := tx.CreateBucket([]byte("meta"))

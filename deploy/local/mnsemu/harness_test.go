@@ -15,6 +15,7 @@ import (
 	"time"
 
 	mns "github.com/aliyun/aliyun-mns-go-sdk"
+	"github.com/google/go-cmp/cmp"
 	"github.com/valyala/fasthttp"
 	"go.uber.org/goleak"
 
@@ -62,9 +63,7 @@ func start(t testing.TB, edits ...func(*mnsemu.Config)) *emulator {
 		edit(&config)
 	}
 	server, err := mnsemu.New(config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	listener := httptest.NewServer(server)
 	e := &emulator{Server: server, t: t, dir: config.Dir, url: listener.URL, http: &http.Transport{}}
 	e.clock, _ = config.Clock.(*clock.Manual)
@@ -95,13 +94,9 @@ func on(dir string, now *clock.Manual) func(*mnsemu.Config) {
 func (e *emulator) killed() *emulator {
 	e.t.Helper()
 	image, err := os.ReadFile(filepath.Join(e.dir, "mns.db"))
-	if err != nil {
-		e.t.Fatal(err)
-	}
+	check(e.t, err)
 	dir := e.t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "mns.db"), image, 0o600); err != nil {
-		e.t.Fatal(err)
-	}
+	check(e.t, os.WriteFile(filepath.Join(dir, "mns.db"), image, 0o600))
 	return start(e.t, on(dir, e.clock))
 }
 
@@ -138,9 +133,7 @@ type queue struct {
 // queue creates a queue with the SDK and returns it.
 func (e *emulator) queue(name string, options ...mns.QueueOption) queue {
 	e.t.Helper()
-	if err := mns.NewMNSQueueManager(e.client()).CreateQueueWithOptions(name, options...); err != nil {
-		e.t.Fatal(err)
-	}
+	check(e.t, mns.NewMNSQueueManager(e.client()).CreateQueueWithOptions(name, options...))
 	return e.open(name)
 }
 
@@ -153,9 +146,7 @@ func (e *emulator) open(name string) queue {
 func (q queue) send(body string, delay int64) mns.MessageSendResponse {
 	q.e.t.Helper()
 	sent, err := q.SendMessage(mns.MessageSendRequest{MessageBody: body, Priority: 8, DelaySeconds: delay})
-	if err != nil {
-		q.e.t.Fatal(err)
-	}
+	check(q.e.t, err)
 	return sent
 }
 
@@ -239,6 +230,20 @@ func bodies(messages []mns.MessageReceiveResponse) []string {
 	return list
 }
 
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func same(t testing.TB, want, got any) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
 // result is an answer as it came.
 type result struct {
 	status int
@@ -257,9 +262,7 @@ func (r result) text(tag string) string {
 func (e *emulator) do(method, target, body string, header ...string) result {
 	e.t.Helper()
 	request, err := http.NewRequest(method, e.url, strings.NewReader(body))
-	if err != nil {
-		e.t.Fatal(err)
-	}
+	check(e.t, err)
 	path, query, _ := strings.Cut(target, "?")
 	request.URL.Opaque, request.URL.RawQuery, request.Host = path, query, host
 	complete(request.Header, method, target, header...)
@@ -267,14 +270,10 @@ func (e *emulator) do(method, target, body string, header ...string) result {
 		request.Host = own
 	}
 	response, err := e.http.RoundTrip(request)
-	if err != nil {
-		e.t.Fatal(err)
-	}
+	check(e.t, err)
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		e.t.Fatal(err)
-	}
+	check(e.t, err)
 	return result{response.StatusCode, response.Header, string(text)}
 }
 
@@ -297,21 +296,11 @@ func complete(h http.Header, method, target string, header ...string) {
 // local calls /_local/, decodes the answer and returns the status.
 func (e *emulator) local(method, path, body string, into any) int {
 	e.t.Helper()
-	request, err := http.NewRequest(method, e.url+"/_local"+path, strings.NewReader(body))
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	response, err := e.http.RoundTrip(request)
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	defer response.Body.Close()
+	r := e.do(method, "/_local"+path, body)
 	if into != nil {
-		if err := json.NewDecoder(response.Body).Decode(into); err != nil {
-			e.t.Fatal(err)
-		}
+		check(e.t, json.Unmarshal([]byte(r.body), into))
 	}
-	return response.StatusCode
+	return r.status
 }
 
 type storedMessage struct {

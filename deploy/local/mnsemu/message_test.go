@@ -84,12 +84,9 @@ func TestMessages(t *testing.T) {
 		e := start(t)
 		q := e.queue("jobs")
 		released, dropped := q.send("released", 3600), q.send("dropped", 3600)
-		if _, err := q.ChangeMessageVisibility(released.ReceiptHandle, 1); err != nil {
-			t.Fatal(err)
-		}
-		if err := q.DeleteMessage(dropped.ReceiptHandle); err != nil {
-			t.Fatal(err)
-		}
+		_, err := q.ChangeMessageVisibility(released.ReceiptHandle, 1)
+		check(t, err)
+		check(t, q.DeleteMessage(dropped.ReceiptHandle))
 		e.clock.Advance(time.Second)
 		if got, _ := q.batch(16); !slices.Equal(bodies(got), []string{"released"}) || got[0].DequeueCount != 1 {
 			t.Errorf("got %+v", got)
@@ -100,9 +97,8 @@ func TestMessages(t *testing.T) {
 		e := start(t)
 		q := e.queue("jobs")
 		for _, priority := range []int64{12, 8} {
-			if _, err := q.SendMessage(mns.MessageSendRequest{MessageBody: fmt.Sprint(priority), Priority: priority}); err != nil {
-				t.Fatal(err)
-			}
+			_, err := q.SendMessage(mns.MessageSendRequest{MessageBody: fmt.Sprint(priority), Priority: priority})
+			check(t, err)
 		}
 		for _, want := range []string{"8", "12"} {
 			if r := e.do("GET", "/queues/jobs/messages", ""); r.text("MessageBody") != want || r.text("Priority") != want {
@@ -120,15 +116,12 @@ func TestMessages(t *testing.T) {
 		for _, m := range []mns.MessageSendRequest{
 			{MessageBody: "slow", Priority: 16}, {MessageBody: "b1", Priority: 8}, {MessageBody: "urgent", Priority: 1}, {MessageBody: "b2", Priority: 8},
 		} {
-			if _, err := q.SendMessage(m); err != nil {
-				t.Fatal(err)
-			}
+			_, err := q.SendMessage(m)
+			check(t, err)
 		}
 		e.clock.Advance(10 * time.Second)
 		got, _ := q.batch(16)
-		if diff := cmp.Diff([]string{"urgent", "b1", "b2", "came back", "slow"}, bodies(got)); diff != "" {
-			t.Error(diff)
-		}
+		same(t, []string{"urgent", "b1", "b2", "came back", "slow"}, bodies(got))
 	})
 
 	t.Run("are forgotten when their retention is over, counted from the send", func(t *testing.T) {
@@ -205,9 +198,7 @@ func TestBatches(t *testing.T) {
     <MessageBodyMD5>755F85C2723BB39381C7379A604160D8</MessageBodyMD5>
   </Message>
 </Messages>`
-		if diff := cmp.Diff(want, fmt.Sprint(sent.status, " ", sent.body)); diff != "" {
-			t.Error(diff)
-		}
+		same(t, want, fmt.Sprint(sent.status, " ", sent.body))
 		deleted := e.do("DELETE", "/queues/jobs/messages", `<?xml version="1.0"?><ReceiptHandles><ReceiptHandle>bad</ReceiptHandle><ReceiptHandle>`+
 			q.must().ReceiptHandle+`</ReceiptHandle></ReceiptHandles>`)
 		want = `404 <?xml version="1.0" ?>
@@ -390,9 +381,7 @@ func TestLongPoll(t *testing.T) {
 		ctx, hangUp := context.WithCancel(t.Context())
 		defer hangUp()
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, e.url+"/queues/jobs/messages?waitseconds=30", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		check(t, err)
 		complete(request.Header, "GET", "/queues/jobs/messages?waitseconds=30")
 		failed := make(chan error, 1)
 		go func() {
@@ -440,9 +429,7 @@ func TestDeadLetters(t *testing.T) {
 		want := map[string]string{
 			"DLQMessageType": "MaxReceiveCountExceeded", "DLQSourceArn": "acs:mns:cn-local:123456:queues/jobs", "DLQOriginMessageId": sent.MessageId,
 		}
-		if diff := cmp.Diff(want, properties); diff != "" {
-			t.Error(diff)
-		}
+		same(t, want, properties)
 		if left := e.stored("jobs"); len(left) != 0 {
 			t.Errorf("left behind: %q", left)
 		}

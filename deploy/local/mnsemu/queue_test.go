@@ -41,9 +41,7 @@ func TestQueues(t *testing.T) {
 		q := e.queue("jobs")
 		q.send("lost", 0)
 		for range 2 {
-			if err := mns.NewMNSQueueManager(e.client()).DeleteQueue("jobs"); err != nil {
-				t.Fatal(err)
-			}
+			check(t, mns.NewMNSQueueManager(e.client()).DeleteQueue("jobs"))
 		}
 		if _, code := q.receive(); code != "QueueNotExist" {
 			t.Errorf("after the delete: got %q", code)
@@ -62,20 +60,14 @@ func TestQueues(t *testing.T) {
 		e.queue("a-2", mns.WithVisibilityTimeout(77)).send("m", 0)
 		queues := mns.NewMNSQueueManager(e.client())
 		first, err := queues.ListQueue("", 2, "a-")
-		if err != nil {
-			t.Fatal(err)
-		}
+		check(t, err)
 		second, err := queues.ListQueueDetail(first.NextMarker, 1, "a-")
-		if err != nil {
-			t.Fatal(err)
-		}
+		check(t, err)
 		var got []string
 		for _, q := range first.Queues {
 			got = append(got, strings.TrimPrefix(q.QueueURL, "http://"+host+"/queues/"))
 		}
-		if diff := cmp.Diff([]string{"a-1", "a-2"}, got); diff != "" {
-			t.Error(diff)
-		}
+		same(t, []string{"a-1", "a-2"}, got)
 		if len(second.Attrs) != 1 || second.Attrs[0].QueueName != "a-3" || second.NextMarker != "" {
 			t.Errorf("second page: %+v", second)
 		}

@@ -25,18 +25,14 @@ type topic struct {
 func (e *emulator) topic(name string) topic {
 	e.t.Helper()
 	client := e.client()
-	if err := mns.NewMNSTopicManager(client).CreateSimpleTopic(name); err != nil {
-		e.t.Fatal(err)
-	}
+	check(e.t, mns.NewMNSTopicManager(client).CreateSimpleTopic(name))
 	return topic{mns.NewMNSTopic(name, client, 1<<30), e}
 }
 
 // to subscribes an endpoint.
 func (t topic) to(name, endpoint string, format mns.NotifyContentFormatType) {
 	t.e.t.Helper()
-	if err := t.Subscribe(name, mns.MessageSubsribeRequest{Endpoint: endpoint, NotifyContentFormat: format}); err != nil {
-		t.e.t.Fatal(err)
-	}
+	check(t.e.t, t.Subscribe(name, mns.MessageSubsribeRequest{Endpoint: endpoint, NotifyContentFormat: format}))
 }
 
 func (t topic) publish(body, tag string) mns.MessageSendResponse {
@@ -56,9 +52,7 @@ func TestTopics(t *testing.T) {
 		if err := topics.CreateSimpleTopic("news"); !strings.Contains(code(err), "the attribute is the same") {
 			t.Errorf("an equal topic: got %v", err)
 		}
-		if err := topics.SetTopicAttributes("news", 2048, true); err != nil {
-			t.Fatal(err)
-		}
+		check(t, topics.SetTopicAttributes("news", 2048, true))
 		got, err := topics.GetTopicAttributes("news")
 		now := e.clock.Now().Unix()
 		want := mns.TopicAttribute{TopicName: "news", MaxMessageSize: 2048, MessageRetentionPeriod: 86400, LoggingEnabled: true, CreateTime: now, LastModifyTime: now}
@@ -73,9 +67,7 @@ func TestTopics(t *testing.T) {
 		if err != nil || len(details.Attrs) != 1 || details.Attrs[0].MaxMessageSize != 2048 {
 			t.Errorf("list with attributes: got %+v, %v", details, err)
 		}
-		if err := topics.DeleteTopic("news"); err != nil {
-			t.Fatal(err)
-		}
+		check(t, topics.DeleteTopic("news"))
 		if _, err := topics.GetTopicAttributes("news"); code(err) != "TopicNotExist" {
 			t.Errorf("after the delete: got %v", err)
 		}
@@ -85,15 +77,11 @@ func TestTopics(t *testing.T) {
 		e := start(t)
 		news := e.topic("news")
 		request := mns.MessageSubsribeRequest{Endpoint: "http://www.example.com", FilterTag: "urgent", NotifyContentFormat: mns.SIMPLIFIED}
-		if err := news.Subscribe("one", request); err != nil {
-			t.Fatal(err)
-		}
+		check(t, news.Subscribe("one", request))
 		if err := news.Subscribe("one", request); !strings.Contains(code(err), "the attribute is the same") {
 			t.Errorf("an equal subscription: got %v", err)
 		}
-		if err := news.SetSubscriptionAttributes("one", mns.EXPONENTIAL_DECAY_RETRY); err != nil {
-			t.Fatal(err)
-		}
+		check(t, news.SetSubscriptionAttributes("one", mns.EXPONENTIAL_DECAY_RETRY))
 		got, err := news.GetSubscriptionAttributes("one")
 		now := e.clock.Now().Unix()
 		want := mns.SubscriptionAttribute{
@@ -112,9 +100,7 @@ func TestTopics(t *testing.T) {
 		if err != nil || len(second.Subscriptions) != 1 || second.NextMarker != "" || !strings.HasSuffix(second.Subscriptions[0].SubscriptionURL, "/topics/news/subscriptions/two") {
 			t.Errorf("second page: got %+v, %v", second, err)
 		}
-		if err := news.Unsubscribe("one"); err != nil {
-			t.Fatal(err)
-		}
+		check(t, news.Unsubscribe("one"))
 		if _, err := news.GetSubscriptionAttributes("one"); code(err) != "SubscriptionNotExist" {
 			t.Errorf("after unsubscribing: got %v", err)
 		}
@@ -166,17 +152,13 @@ func TestPublishToQueues(t *testing.T) {
 		for name, filter := range map[string]string{"all": "", "urgent": "urgent"} {
 			e.queue(name)
 			request := mns.MessageSubsribeRequest{Endpoint: news.GenerateQueueEndpoint(name), FilterTag: filter, NotifyContentFormat: mns.SIMPLIFIED}
-			if err := news.Subscribe(name, request); err != nil {
-				t.Fatal(err)
-			}
+			check(t, news.Subscribe(name, request))
 		}
 		for _, tag := range []string{"", "urgent", "other"} {
 			news.publish("tag "+tag, tag)
 		}
 		want := map[string][]string{"all": {"tag ", "tag urgent", "tag other"}, "urgent": {"tag urgent"}}
-		if diff := cmp.Diff(want, map[string][]string{"all": e.stored("all"), "urgent": e.stored("urgent")}); diff != "" {
-			t.Error(diff)
-		}
+		same(t, want, map[string][]string{"all": e.stored("all"), "urgent": e.stored("urgent")})
 	})
 
 	t.Run("passes properties on and wakes a long poll", func(t *testing.T) {
@@ -217,6 +199,7 @@ func subscriber(t *testing.T, statuses ...int) (url string, calls chan *http.Req
 		body, _ := io.ReadAll(r.Body)
 		r.Body = io.NopCloser(strings.NewReader(string(body)))
 		calls <- r
+		w.Header().Set("Location", "/elsewhere") // a redirect is a failure
 		w.WriteHeader(statuses[min(n, len(statuses)-1)])
 		n++
 	}))
@@ -270,9 +253,7 @@ func TestPublishToHTTP(t *testing.T) {
 				got[name] = r.Header.Get(name)
 			}
 		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Error(diff)
-		}
+		same(t, want, got)
 		if id := r.Header.Get("X-Mns-Request-Id"); !strings.HasPrefix(id, fmt.Sprintf("%08X", e.clock.Now().Unix())) || len(id) != 24 {
 			t.Errorf("request id %q", id)
 		}
@@ -304,9 +285,7 @@ func TestPublishToHTTP(t *testing.T) {
 			e := start(t)
 			news := e.topic("news")
 			url, calls := subscriber(t, c.statuses...)
-			if err := news.Subscribe("s", mns.MessageSubsribeRequest{Endpoint: url, NotifyStrategy: mns.EXPONENTIAL_DECAY_RETRY}); err != nil {
-				t.Fatal(err)
-			}
+			check(t, news.Subscribe("s", mns.MessageSubsribeRequest{Endpoint: url, NotifyStrategy: mns.EXPONENTIAL_DECAY_RETRY}))
 			news.publish("m", "")
 			want := time.Second
 			for attempt := 1; ; attempt++ {
@@ -334,9 +313,7 @@ func TestPublishToHTTP(t *testing.T) {
 		news.publish("m", "")
 		e.awaitPushes(1)
 		before := e.do("GET", "/topics/news", "").text("MessageCount")
-		if err := news.Unsubscribe("s"); err != nil {
-			t.Fatal(err)
-		}
+		check(t, news.Unsubscribe("s"))
 		if after := e.do("GET", "/topics/news", "").text("MessageCount"); before != "1" || after != "0" {
 			t.Errorf("it counts %s, then %s", before, after)
 		}
