@@ -61,24 +61,16 @@ func FuzzBody(f *testing.F) {
 		{"POST", "/topics/t/messages"},
 		{"PUT", "/?accountmeta=true"},
 	}
-	for operation, body := range map[uint8][]string{
-		0: {
-			"&\x8e>",
-			`<Message xmlns="http://mns.aliyuncs.com/doc/v1/"><MessageBody>a &amp; b&#13;</MessageBody><DelaySeconds>1</DelaySeconds><Priority>8</Priority></Message>`,
-			"\uFEFF" + `<?xml version="1.0" encoding="utf8"?><Message><MessageBody>m</MessageBody></Message>`,
-			`<?xml version="1.0" encoding="UTF-8"?><Messages><Message><MessageBody><![CDATA[<x>]]></MessageBody></Message><Message/></Messages>`,
-		},
-		1: {`<ReceiptHandles><ReceiptHandle>1-ODU4OTkzNDU5My0xNDM1MTk3NjAwLTItNg==</ReceiptHandle></ReceiptHandles>`},
-		2: {`<Queue><VisibilityTimeout>60</VisibilityTimeout><MessageRetentionPeriod>1209600</MessageRetentionPeriod></Queue>`},
-		3: {`<Queue><DelaySeconds>0</DelaySeconds><LoggingEnabled>True</LoggingEnabled></Queue>`},
-		4: {`<Topic><MaximumMessageSize>65536</MaximumMessageSize></Topic>`},
-		5: {`<Message><MessageBody>x</MessageBody><MessageTag>important</MessageTag></Message>`},
-		6: {`<Account><LoggingBucket>b</LoggingBucket></Account>`},
-	} {
-		for _, text := range body {
-			f.Add(operation, text)
-		}
-	}
+	f.Add(uint8(0), "&\x8e>")
+	f.Add(uint8(0), `<Message xmlns="http://mns.aliyuncs.com/doc/v1/"><MessageBody>a &amp; b&#13;</MessageBody><DelaySeconds>1</DelaySeconds><Priority>8</Priority></Message>`)
+	f.Add(uint8(0), "\uFEFF"+`<?xml version="1.0" encoding="utf8"?><Message><MessageBody>m</MessageBody></Message>`)
+	f.Add(uint8(0), `<?xml version="1.0" encoding="UTF-8"?><Messages><Message><MessageBody><![CDATA[<x>]]></MessageBody></Message><Message/></Messages>`)
+	f.Add(uint8(1), `<ReceiptHandles><ReceiptHandle>1-ODU4OTkzNDU5My0xNDM1MTk3NjAwLTItNg==</ReceiptHandle></ReceiptHandles>`)
+	f.Add(uint8(2), `<Queue><VisibilityTimeout>60</VisibilityTimeout><MessageRetentionPeriod>1209600</MessageRetentionPeriod></Queue>`)
+	f.Add(uint8(3), `<Queue><DelaySeconds>0</DelaySeconds><LoggingEnabled>True</LoggingEnabled></Queue>`)
+	f.Add(uint8(4), `<Topic><MaximumMessageSize>65536</MaximumMessageSize></Topic>`)
+	f.Add(uint8(5), `<Message><MessageBody>x</MessageBody><MessageTag>important</MessageTag></Message>`)
+	f.Add(uint8(6), `<Account><LoggingBucket>b</LoggingBucket></Account>`)
 	f.Fuzz(func(t *testing.T, operation uint8, body string) {
 		o := operations[int(operation)%len(operations)]
 		header := http.Header{}

@@ -145,7 +145,12 @@ func (e *emulator) open(name string) queue {
 // send sends a message with the default priority and a delay in seconds.
 func (q queue) send(body string, delay int64) mns.MessageSendResponse {
 	q.e.t.Helper()
-	sent, err := q.SendMessage(mns.MessageSendRequest{MessageBody: body, Priority: 8, DelaySeconds: delay})
+	return q.post(mns.MessageSendRequest{MessageBody: body, Priority: 8, DelaySeconds: delay})
+}
+
+func (q queue) post(m mns.MessageSendRequest) mns.MessageSendResponse {
+	q.e.t.Helper()
+	sent, err := q.SendMessage(m)
 	check(q.e.t, err)
 	return sent
 }

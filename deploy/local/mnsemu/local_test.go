@@ -33,6 +33,8 @@ func TestLocal(t *testing.T) {
 			}
 			same(t, want, got)
 			same(t, [4]int{1, 1, 1, 0}, e.counts("jobs"))
+			r := e.do("GET", "/queues/jobs", "")
+			same(t, "1 1 1", r.text("ActiveMessages")+" "+r.text("InactiveMessages")+" "+r.text("DelayMessages"))
 		}
 	})
 

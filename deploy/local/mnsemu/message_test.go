@@ -97,8 +97,7 @@ func TestMessages(t *testing.T) {
 		e := start(t)
 		q := e.queue("jobs")
 		for _, priority := range []int64{12, 8} {
-			_, err := q.SendMessage(mns.MessageSendRequest{MessageBody: fmt.Sprint(priority), Priority: priority})
-			check(t, err)
+			q.post(mns.MessageSendRequest{MessageBody: fmt.Sprint(priority), Priority: priority})
 		}
 		for _, want := range []string{"8", "12"} {
 			if r := e.do("GET", "/queues/jobs/messages", ""); r.text("MessageBody") != want || r.text("Priority") != want {
@@ -116,8 +115,7 @@ func TestMessages(t *testing.T) {
 		for _, m := range []mns.MessageSendRequest{
 			{MessageBody: "slow", Priority: 16}, {MessageBody: "b1", Priority: 8}, {MessageBody: "urgent", Priority: 1}, {MessageBody: "b2", Priority: 8},
 		} {
-			_, err := q.SendMessage(m)
-			check(t, err)
+			q.post(m)
 		}
 		e.clock.Advance(10 * time.Second)
 		got, _ := q.batch(16)
