@@ -148,6 +148,7 @@ func (q queue) send(body string, delay int64) mns.MessageSendResponse {
 	return q.post(mns.MessageSendRequest{MessageBody: body, Priority: 8, DelaySeconds: delay})
 }
 
+// post sends a message as it is.
 func (q queue) post(m mns.MessageSendRequest) mns.MessageSendResponse {
 	q.e.t.Helper()
 	sent, err := q.SendMessage(m)
@@ -235,6 +236,7 @@ func bodies(messages []mns.MessageReceiveResponse) []string {
 	return list
 }
 
+// check ends a test on an error.
 func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
@@ -242,6 +244,7 @@ func check(t testing.TB, err error) {
 	}
 }
 
+// same reports how two values differ.
 func same(t testing.TB, want, got any) {
 	t.Helper()
 	if diff := cmp.Diff(want, got); diff != "" {

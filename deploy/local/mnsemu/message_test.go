@@ -50,9 +50,8 @@ func TestMessages(t *testing.T) {
 		q.send("again", 0)
 		first := q.must()
 		e.clock.Advance(30*time.Second - time.Millisecond)
-		if _, code := q.receive(); code != "MessageNotExist" {
-			t.Fatalf("a millisecond early: got %q", code)
-		}
+		_, early := q.receive()
+		same(t, "MessageNotExist", early)
 		e.clock.Advance(time.Millisecond)
 		second := q.must()
 		if second.DequeueCount != 2 || second.FirstDequeueTime != first.FirstDequeueTime || second.ReceiptHandle == first.ReceiptHandle {
@@ -69,13 +68,10 @@ func TestMessages(t *testing.T) {
 			t.Error("a delayed send returned no handle")
 		}
 		for _, want := range []string{"at once", "the queue's", "later"} {
-			if got := q.must(); got.MessageBody != want {
-				t.Errorf("got %q, want %q", got.MessageBody, want)
-			}
+			same(t, want, q.must().MessageBody)
 			e.clock.Advance(5*time.Second - time.Millisecond)
-			if _, code := q.receive(); code != "MessageNotExist" {
-				t.Errorf("a millisecond early: got %q", code)
-			}
+			_, early := q.receive()
+			same(t, "MessageNotExist", early)
 			e.clock.Advance(time.Millisecond)
 		}
 	})
@@ -93,33 +89,22 @@ func TestMessages(t *testing.T) {
 		}
 	})
 
-	t.Run("with a priority of 12 come after those with 8, and the wire shows it", func(t *testing.T) {
-		e := start(t)
-		q := e.queue("jobs")
-		for _, priority := range []int64{12, 8} {
-			q.post(mns.MessageSendRequest{MessageBody: fmt.Sprint(priority), Priority: priority})
-		}
-		for _, want := range []string{"8", "12"} {
-			if r := e.do("GET", "/queues/jobs/messages", ""); r.text("MessageBody") != want || r.text("Priority") != want {
-				t.Errorf("got %+v, want the message with priority %s", r, want)
-			}
-		}
-	})
-
-	t.Run("come by priority, 1 first, then by how long they have been visible", func(t *testing.T) {
+	t.Run("with a priority of 12 come after those with 8, equal ones by how long they have been visible, and the wire shows it", func(t *testing.T) {
 		e := start(t)
 		q := e.queue("jobs", mns.WithVisibilityTimeout(10))
 		q.send("came back", 0)
 		q.must()
 		e.clock.Advance(time.Second)
 		for _, m := range []mns.MessageSendRequest{
-			{MessageBody: "slow", Priority: 16}, {MessageBody: "b1", Priority: 8}, {MessageBody: "urgent", Priority: 1}, {MessageBody: "b2", Priority: 8},
+			{MessageBody: "later", Priority: 12}, {MessageBody: "a", Priority: 8}, {MessageBody: "urgent", Priority: 1}, {MessageBody: "b", Priority: 8},
 		} {
 			q.post(m)
 		}
-		e.clock.Advance(10 * time.Second)
-		got, _ := q.batch(16)
-		same(t, []string{"urgent", "b1", "b2", "came back", "slow"}, bodies(got))
+		e.clock.Advance(9 * time.Second)
+		for _, want := range []string{"1 urgent", "8 a", "8 b", "8 came back", "12 later"} {
+			r := e.do("GET", "/queues/jobs/messages", "")
+			same(t, want, r.text("Priority")+" "+r.text("MessageBody"))
+		}
 	})
 
 	t.Run("are forgotten when their retention is over, counted from the send", func(t *testing.T) {
@@ -130,9 +115,7 @@ func TestMessages(t *testing.T) {
 		e.clock.Advance(50 * time.Second)
 		q.must()
 		e.clock.Advance(10 * time.Second)
-		if left := e.stored("jobs"); len(left) != 0 {
-			t.Errorf("left %q", left)
-		}
+		same(t, []string{}, e.stored("jobs"))
 	})
 
 	t.Run("are shown by a peek and not taken", func(t *testing.T) {
@@ -145,9 +128,7 @@ func TestMessages(t *testing.T) {
 				t.Errorf("got %+v", got)
 			}
 		}
-		if got := q.must(); got.DequeueCount != 1 {
-			t.Errorf("got %+v", got)
-		}
+		same(t, int64(1), q.must().DequeueCount)
 	})
 }
 
@@ -243,15 +224,15 @@ func TestReceiptHandles(t *testing.T) {
 		for _, timeout := range []int64{100, 5} {
 			e.clock.Advance(time.Second)
 			changed, err := q.ChangeMessageVisibility(handle, timeout)
-			if want := e.clock.Now().UnixMilli() + timeout*1000; err != nil || changed.NextVisibleTime != want || changed.ReceiptHandle == handle || changed.ReceiptHandle[:32] != handle[:32] {
-				t.Errorf("changed %+v, %v, want another handle of the same message until %d", changed, err, want)
+			check(t, err)
+			same(t, e.clock.Now().UnixMilli()+timeout*1000, changed.NextVisibleTime)
+			if changed.ReceiptHandle == handle || changed.ReceiptHandle[:32] != handle[:32] {
+				t.Errorf("handle %s after %s, want another of the same message", changed.ReceiptHandle, handle)
 			}
 			handle = changed.ReceiptHandle
 		}
 		e.clock.Advance(5*time.Second - time.Millisecond)
-		if err := q.DeleteMessage(first); err != nil {
-			t.Error(err)
-		}
+		check(t, q.DeleteMessage(first))
 	})
 
 	t.Run("are over with their time and with the next receive", func(t *testing.T) {
@@ -263,17 +244,11 @@ func TestReceiptHandles(t *testing.T) {
 		expired := q.DeleteMessage(old)
 		latest := q.must().ReceiptHandle
 		_, change := q.ChangeMessageVisibility(old, 10)
-		for name, err := range map[string]error{"expired": expired, "outdated": q.DeleteMessage(old), "change with an outdated one": change} {
-			if code(err) != "MessageNotExist" {
-				t.Errorf("%s: got %v", name, err)
-			}
+		for _, err := range []error{expired, q.DeleteMessage(old), change} {
+			same(t, "MessageNotExist", code(err))
 		}
-		if err := q.DeleteMessage(latest); err != nil {
-			t.Error(err)
-		}
-		if err := q.DeleteMessage(latest); code(err) != "MessageNotExist" {
-			t.Errorf("second delete: got %v", err)
-		}
+		check(t, q.DeleteMessage(latest))
+		same(t, "MessageNotExist", code(q.DeleteMessage(latest)))
 	})
 
 	t.Run("are told from those that were never issued for the queue", func(t *testing.T) {
@@ -301,7 +276,7 @@ func TestReceiptHandles(t *testing.T) {
 }
 
 func TestLongPoll(t *testing.T) {
-	var handle string
+	var handle string // of a message that was received before a poll
 	for name, c := range map[string]struct {
 		// before and after are what happens before the poll begins and while it waits for 30 seconds.
 		before, after func(*emulator, queue)
@@ -349,28 +324,19 @@ func TestLongPoll(t *testing.T) {
 
 	t.Run("lasts as long as the queue says unless told otherwise, zero too", func(t *testing.T) {
 		e := start(t)
-		q := e.queue("jobs", mns.WithPollingWaitSeconds(4))
-		done := q.poll()
+		done := e.queue("jobs", mns.WithPollingWaitSeconds(4)).poll()
 		e.clock.Advance(4 * time.Second)
-		if got := <-done; got.code != "MessageNotExist" {
-			t.Errorf("got %+v", got)
-		}
-		if r := e.do("GET", "/queues/jobs/messages?waitseconds=0", ""); r.text("Code") != "MessageNotExist" {
-			t.Errorf("got %+v", r)
-		}
+		same(t, "MessageNotExist", (<-done).code)
+		same(t, "MessageNotExist", e.do("GET", "/queues/jobs/messages?waitseconds=0", "").text("Code"))
 	})
 
 	t.Run("is answered once each, the oldest first", func(t *testing.T) {
 		q := start(t).queue("jobs")
 		first, second := q.poll(30), q.poll(30)
 		q.send("one", 0)
-		if got := <-first; !slices.Equal(bodies(got.messages), []string{"one"}) {
-			t.Errorf("the older poll got %+v", got)
-		}
+		same(t, []string{"one"}, bodies((<-first).messages))
 		q.send("two", 0)
-		if got := <-second; !slices.Equal(bodies(got.messages), []string{"two"}) {
-			t.Errorf("the younger poll got %+v", got)
-		}
+		same(t, []string{"two"}, bodies((<-second).messages))
 	})
 
 	t.Run("is forgotten when its caller goes away, and takes no message with it", func(t *testing.T) {
@@ -392,13 +358,9 @@ func TestLongPoll(t *testing.T) {
 			}
 			hangUp()
 		}
-		if err := <-failed; err == nil {
-			t.Error("the poll was answered")
-		}
+		<-failed
 		q.send("kept", 0)
-		if got := q.must(); got.DequeueCount != 1 {
-			t.Errorf("got %+v", got)
-		}
+		same(t, int64(1), q.must().DequeueCount)
 	})
 }
 
@@ -428,13 +390,9 @@ func TestDeadLetters(t *testing.T) {
 			"DLQMessageType": "MaxReceiveCountExceeded", "DLQSourceArn": "acs:mns:cn-local:123456:queues/jobs", "DLQOriginMessageId": sent.MessageId,
 		}
 		same(t, want, properties)
-		if left := e.stored("jobs"); len(left) != 0 {
-			t.Errorf("left behind: %q", left)
-		}
+		same(t, []string{}, e.stored("jobs"))
 		e.clock.Advance(40 * time.Second)
-		if left := e.stored("dead"); len(left) != 0 {
-			t.Errorf("60 seconds after the send: %q", left)
-		}
+		same(t, []string{}, e.stored("dead"))
 	})
 
 	t.Run("stay where they are without the target queue", func(t *testing.T) {
@@ -442,9 +400,7 @@ func TestDeadLetters(t *testing.T) {
 		q := e.queue("jobs", mns.WithVisibilityTimeout(10))
 		q.send("poison", 0)
 		for want := range int64(4) {
-			if got := q.must(); got.DequeueCount != want+1 {
-				t.Errorf("got %+v", got)
-			}
+			same(t, want+1, q.must().DequeueCount)
 			e.clock.Advance(10 * time.Second)
 		}
 	})

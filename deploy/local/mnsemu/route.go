@@ -66,8 +66,11 @@ func (s *Server) route(r *request) operation {
 			return answer{}, badRequest("InvalidRequestURL", "Http request URL format invalid: there is no operation %s %s.", r.http.Method, r.path)
 		}}
 	}
-	if op.root != "" {
-		r.parseBody(op.root)
+	if op.root == "" {
+		return op
+	}
+	if r.parse(); r.document != nil && r.document.name() != op.root {
+		r.problem = invalidArgument("The root element is %s, want %s.", r.document.name(), op.root)
 	}
 	return op
 }
@@ -85,7 +88,7 @@ func (r *request) variant(shape string) (variant string) {
 			return " override"
 		}
 	case "POST /queues/*/messages":
-		if document, err := parseXML(r.body); err == nil && document.name() == "Messages" {
+		if r.parse(); r.document != nil && r.document.name() == "Messages" {
 			return " batch"
 		}
 	case "GET /queues/*/messages":
@@ -121,18 +124,13 @@ func (r *request) flag(name string) bool {
 	return value
 }
 
-// parseBody reads the document, which must have the given root element.
-func (r *request) parseBody(root string) {
-	if r.problem != nil {
+// parse reads the document, once.
+func (r *request) parse() {
+	if r.document != nil || r.problem != nil {
 		return
 	}
-	document, err := parseXML(r.body)
-	switch {
-	case err != nil:
+	var err error
+	if r.document, err = parseXML(r.body); err != nil {
 		r.problem = badRequest("MalformedXML", "The XML you provided was not well-formed: %v.", err)
-	case document.name() != root:
-		r.problem = invalidArgument("The root element is %s, want %s.", document.name(), root)
-	default:
-		r.document = document
 	}
 }

@@ -133,7 +133,7 @@ func apply(tx *bbolt.Tx, changes []change) error {
 // close writes what has gathered and closes the file. Nothing may be added after it.
 func (st *store) close() error {
 	st.behind.Wait()
-	return errors.Join(st.failed, st.db.Close())
+	return errors.Join(st.wait(0), st.db.Close())
 }
 
 // loadAll reads every record of a bucket, which it makes if it is missing, in the order of the keys.

@@ -328,12 +328,12 @@ func publishMessage(s *Server, r *request) (answer, error) {
 			MessageID: m.ID, Body: m.Body, MD5: m.MD5, Tag: tag, Published: m.Enqueued, System: m.System, User: m.User,
 		}
 		_, isQueue := endpointQueue(p.Endpoint)
-		if _, isPushed := endpointURL(p.Endpoint); s.queued(p) || !isPushed && !isQueue {
-			continue
+		_, isPushed := endpointURL(p.Endpoint)
+		if !s.queued(p) && (isQueue || isPushed) {
+			s.pushes[p.Number] = p
+			s.store.put(pushBucket, key(p.Number), p)
+			s.launch(p)
 		}
-		s.pushes[p.Number] = p
-		s.store.put(pushBucket, key(p.Number), p)
-		s.launch(p)
 	}
 	return created(group("Message", describeSent(m)...)), nil
 }
