@@ -3,7 +3,6 @@ package mnsclient_test
 import (
 	"context"
 	"errors"
-	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -203,30 +202,6 @@ func TestNew(t *testing.T) {
 	} {
 		if _, err := mnsclient.New(config); err == nil {
 			t.Errorf("%s: want an error", name)
-		}
-	}
-}
-
-func TestSign(t *testing.T) {
-	for name, c := range map[string]struct {
-		secret, method, resource string
-		header                   http.Header
-		want                     string
-	}{
-		"the Java SDK's vector with a header": {
-			"sk1", http.MethodPost, "/queues/TestQueue",
-			http.Header{"Date": {"Tue, 03 Jun 2025 11:23:48 GMT"}, "X-Mns-Abcdef": {"abcDEF"}},
-			"cAThPWnbphg3hDe3ZHDADTgkgyE=",
-		},
-		"the Node SDK's vector": {
-			"ACCESS_KEY_SECRET", http.MethodPut, "/", http.Header{
-				"Content-Md5": {"574683b3684e3cff610afa155cc2506d"}, "Content-Type": {"text/xml"}, "Date": {"Tue, 11 Apr 2017 10:09:19 GMT"},
-				"X-Mns-Version": {"2015-06-06"},
-			}, "A9zehggaYHHujmuRMxGIDrhWwx8=",
-		},
-	} {
-		if got := mnsclient.Sign(c.secret, c.method, c.resource, c.header); got != c.want {
-			t.Errorf("%s: got %s, want %s", name, got, c.want)
 		}
 	}
 }

@@ -30,13 +30,9 @@ func TestDurability(t *testing.T) {
 		same(t, attributes, again.do("GET", "/queues/jobs", "").body)
 		q = again.open("jobs")
 		for _, handle := range []string{held.ReceiptHandle, delayed.ReceiptHandle} {
-			if err := q.DeleteMessage(handle); err != nil {
-				t.Errorf("delete with a handle from before: %v", err)
-			}
+			check(t, q.DeleteMessage(handle))
 		}
-		if got := q.must(); got.MessageBody != "waiting" {
-			t.Errorf("got %+v", got)
-		}
+		same(t, "waiting", q.must().MessageBody)
 	})
 
 	t.Run("keeps every answered send and delete when it is killed", func(t *testing.T) {
@@ -55,9 +51,7 @@ func TestDurability(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if got := len(sent.stored("jobs")); got != 20 {
-			t.Errorf("%d of 20 sends are left", got)
-		}
+		same(t, 20, len(sent.stored("jobs")))
 		if diff := cmp.Diff(left, e.killed().stored("jobs")); diff != "" {
 			t.Errorf("after the deletes: %s", diff)
 		}
@@ -117,9 +111,7 @@ func TestDurability(t *testing.T) {
 			}
 		}
 		for handle := range before {
-			if err := q.DeleteMessage(handle); code(err) != "MessageNotExist" {
-				t.Errorf("delete with a handle from before: got %v", err)
-			}
+			same(t, "MessageNotExist", code(q.DeleteMessage(handle)))
 		}
 	})
 

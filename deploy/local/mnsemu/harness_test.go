@@ -71,9 +71,7 @@ func start(t testing.TB, edits ...func(*mnsemu.Config)) *emulator {
 		server.Stop()
 		e.http.CloseIdleConnections()
 		listener.Close()
-		if err := server.Close(); err != nil {
-			t.Error(err)
-		}
+		check(t, server.Close())
 	})
 	t.Cleanup(e.stop)
 	return e

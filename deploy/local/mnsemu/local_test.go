@@ -47,9 +47,7 @@ func TestLocal(t *testing.T) {
 			t.Errorf("got %d, left %q", status, e.stored("jobs"))
 		}
 		for _, method := range []string{"GET", "DELETE"} {
-			if got := e.local(method, "/queues/none/messages", "", nil); got != 404 {
-				t.Errorf("%s on a missing queue: got %d", method, got)
-			}
+			same(t, 404, e.local(method, "/queues/none/messages", "", nil))
 		}
 	})
 
@@ -110,12 +108,8 @@ func TestCommand(t *testing.T) {
 		}
 		served := start(t)
 		served.url = address
-		if r := served.do("PUT", "/queues/jobs", "<Queue/>"); r.status != 201 {
-			t.Errorf("got %+v", r)
-		}
-		if err := stop(); err != nil {
-			t.Error(err)
-		}
+		same(t, 201, served.do("PUT", "/queues/jobs", "<Queue/>").status)
+		check(t, stop())
 	})
 
 	t.Run("explains every flag and returns no error", func(t *testing.T) {

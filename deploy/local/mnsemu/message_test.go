@@ -261,16 +261,12 @@ func TestReceiptHandles(t *testing.T) {
 			"of the service":   "96B203D933FD7FCF7FB27DA130E356C1-MyAxNzkwMjk5NzE4ODc3IDMwMDAwIDIgMCBzaG1xbmluZTRzbXEtMDggMCAzfDFTMDFudQ==",
 			"with a line feed": foreign + "\n", "short of its padding": strings.TrimRight(foreign, "=") + "====",
 		} {
-			if err := q.DeleteMessage(handle); code(err) != "ReceiptHandleError" {
-				t.Errorf("%s: got %v", name, err)
-			}
+			same(t, name+": ReceiptHandleError", name+": "+code(q.DeleteMessage(handle)))
 		}
 		for i := range foreign {
 			changed := []byte(foreign)
 			changed[i] = map[bool]byte{true: 'B', false: 'A'}[foreign[i] == 'A']
-			if err := other.DeleteMessage(string(changed)); code(err) != "ReceiptHandleError" {
-				t.Errorf("changed at %d: got %v", i, err)
-			}
+			same(t, "ReceiptHandleError", code(other.DeleteMessage(string(changed))))
 		}
 	})
 }
@@ -302,7 +298,14 @@ func TestLongPoll(t *testing.T) {
 			},
 			want: []string{"again"},
 		},
-		"ends with MessageNotExist when its time is over": {after: func(e *emulator, _ queue) { e.clock.Advance(30 * time.Second) }, code: "MessageNotExist"},
+		"ends with MessageNotExist when its time is over": {
+			after: func(e *emulator, _ queue) {
+				e.clock.Advance(30*time.Second - time.Millisecond)
+				same(t, 1, e.counts("jobs")[3])
+				e.clock.Advance(time.Millisecond)
+			},
+			code: "MessageNotExist",
+		},
 		"ends when its queue is deleted": {
 			after: func(e *emulator, _ queue) { e.do("DELETE", "/queues/jobs", "") }, code: "QueueNotExist",
 		},

@@ -49,12 +49,8 @@ func TestSignature(t *testing.T) {
 			e := start(t, func(c *mnsemu.Config) { c.AccessKeyID, c.AccessKeySecret = vector.id, vector.secret })
 			header := append(vector.header, "Authorization", vector.authorization)
 			// A vector has an old date, so the answer to a right signature is that the time is over.
-			if got := e.do(vector.method, vector.target, "", header...).text("Code"); got != "TimeExpired" {
-				t.Errorf("right signature: got %s", got)
-			}
-			if got := e.do(vector.method, vector.target, "", append(header, "X-Mns-Extra", "unsigned")...).text("Code"); got != "SignatureDoesNotMatch" {
-				t.Errorf("with a header added: got %s", got)
-			}
+			same(t, "TimeExpired", e.do(vector.method, vector.target, "", header...).text("Code"))
+			same(t, "SignatureDoesNotMatch", e.do(vector.method, vector.target, "", append(header, "X-Mns-Extra", "unsigned")...).text("Code"))
 		})
 	}
 
@@ -64,11 +60,8 @@ func TestSignature(t *testing.T) {
 			-14 * time.Minute: 200, 14 * time.Minute: 200, -16 * time.Minute: 408, 16 * time.Minute: 408,
 		} {
 			date := time.Now().Add(offset).UTC().Format(http.TimeFormat)
-			if r := e.do("GET", "/queues", "", "Date", date); r.status != want {
-				t.Errorf("off by %s: got %+v, want %d", offset, r, want)
-			}
-			if r := e.do("GET", "/queues", "", "Date", "Tue, 03 Jun 2025 11:23:48 GMT", "X-Mns-Date", date); r.status != want {
-				t.Errorf("x-mns-date off by %s: got %+v, want %d", offset, r, want)
+			for _, header := range [][]string{{"Date", date}, {"Date", "Tue, 03 Jun 2025 11:23:48 GMT", "X-Mns-Date", date}} {
+				same(t, fmt.Sprint(offset, " ", want), fmt.Sprint(offset, " ", e.do("GET", "/queues", "", header...).status))
 			}
 		}
 	})
@@ -82,9 +75,7 @@ func TestSignature(t *testing.T) {
 			if r := e.do("PUT", "/queues/q", body, "Content-Md5", encoded); r.status/100 != 2 {
 				t.Errorf("%s: got %+v", encoded, r)
 			}
-			if r := e.do("PUT", "/queues/q", body+" ", "Content-Md5", encoded); r.text("Code") != "InvalidDegist" {
-				t.Errorf("another body: got %+v", r)
-			}
+			same(t, "InvalidDegist", e.do("PUT", "/queues/q", body+" ", "Content-Md5", encoded).text("Code"))
 		}
 	})
 }
@@ -136,9 +127,7 @@ func TestRecordedAnswers(t *testing.T) {
 		begun := e.clock.Now().Unix()
 		e.clock.Advance(time.Second)
 		r := <-answered
-		if got := r.header.Get("X-Mns-Netty-Total-Time"); got != "1000" {
-			t.Errorf("it took %q ms, want 1000", got)
-		}
+		same(t, "1000", r.header.Get("X-Mns-Netty-Total-Time"))
 		id := r.header.Get("X-Mns-Request-Id")
 		if !strings.HasPrefix(id, fmt.Sprintf("%08X", begun)) {
 			t.Errorf("the id is %s, want the time of the call first", id)
@@ -284,9 +273,7 @@ func TestRequestsOfClients(t *testing.T) {
 			if r := e.do("POST", "/queues/jobs/messages", document); r.status != 201 {
 				t.Fatalf("%s: got %+v", name, r)
 			}
-			if got := q.must().MessageBody; got != "m" {
-				t.Errorf("%s: got %q", name, got)
-			}
+			same(t, name+": m", name+": "+q.must().MessageBody)
 		}
 	})
 
@@ -323,9 +310,7 @@ func TestRequestsOfClients(t *testing.T) {
 			for range 20 { // paddings of all lengths come up
 				q.send("m", 0)
 				handle := q.must().ReceiptHandle
-				if r := e.do("DELETE", "/queues/jobs/messages/?"+query(handle), ""); r.status != http.StatusNoContent {
-					t.Errorf("%s: %s: got %+v", name, handle, r)
-				}
+				same(t, name+" 204", fmt.Sprint(name, " ", e.do("DELETE", "/queues/jobs/messages/?"+query(handle), "").status))
 			}
 		}
 	})

@@ -58,9 +58,7 @@ func TestQueues(t *testing.T) {
 			{"/topics/a/subscriptions/a", "<Subscription><Endpoint>http://localhost/</Endpoint></Subscription>", ""},
 			{"/topics/a/subscriptions/b", "<Subscription><Endpoint>http://localhost/</Endpoint></Subscription>", "SubscriptionNumExceededLimit"},
 		} {
-			if got := e.do("PUT", c.target, c.body).text("Code"); got != c.want {
-				t.Errorf("%s: got %q, want %q", c.target, got, c.want)
-			}
+			same(t, c.target+" "+c.want, c.target+" "+e.do("PUT", c.target, c.body).text("Code"))
 		}
 	})
 }

@@ -185,9 +185,7 @@ func TestPublishToQueues(t *testing.T) {
 		e.queue("late")
 		e.clock.Advance(20 * time.Second)
 		e.awaitPushes(2)
-		if got := e.open("late").must(); got.MessageBody != "m" {
-			t.Errorf("got %+v", got)
-		}
+		same(t, "m", e.open("late").must().MessageBody)
 	})
 }
 
