@@ -9,7 +9,6 @@ import (
 	"time"
 
 	mns "github.com/aliyun/aliyun-mns-go-sdk"
-	"github.com/google/go-cmp/cmp"
 	"go.etcd.io/bbolt"
 
 	"routinely/deploy/local/mnsemu"
@@ -52,9 +51,7 @@ func TestDurability(t *testing.T) {
 			}
 		}
 		same(t, 20, len(sent.stored("jobs")))
-		if diff := cmp.Diff(left, e.killed().stored("jobs")); diff != "" {
-			t.Errorf("after the deletes: %s", diff)
-		}
+		same(t, left, e.killed().stored("jobs"))
 	})
 
 	t.Run("keeps queues, topics, subscriptions and the account, and what was deleted or purged, when it is killed", func(t *testing.T) {
@@ -78,14 +75,10 @@ func TestDurability(t *testing.T) {
 		e.local("DELETE", "/queues/purged/messages", "", nil)
 		again := e.killed()
 		for _, target := range []string{"/?accountmeta=true", "/queues", "/queues/purged", "/topics", "/topics/news", "/topics/news/subscriptions/s"} {
-			if diff := cmp.Diff(e.do("GET", target, "").body, again.do("GET", target, "").body); diff != "" {
-				t.Errorf("%s: %s", target, diff)
-			}
+			same(t, e.do("GET", target, "").body, again.do("GET", target, "").body)
 		}
 		again.queue("deleted")
-		if left := append(again.stored("deleted"), again.stored("purged")...); len(left) > 0 {
-			t.Errorf("left %q", left)
-		}
+		same(t, []string{}, append(again.stored("deleted"), again.stored("purged")...))
 	})
 
 	t.Run("gives no handle or id twice across a kill", func(t *testing.T) {
@@ -133,14 +126,12 @@ func TestDurability(t *testing.T) {
 		check(t, err)
 		defer db.Close()
 		counts := map[string]int{}
-		if err := db.View(func(tx *bbolt.Tx) error {
+		check(t, db.View(func(tx *bbolt.Tx) error {
 			return tx.ForEach(func(name []byte, b *bbolt.Bucket) error {
 				counts[string(name)] = b.Stats().KeyN
 				return nil
 			})
-		}); err != nil {
-			t.Fatal(err)
-		}
+		}))
 		same(t, map[string]int{"account": 1, "queues": 1, "messages": 0, "topics": 0, "pushes": 0}, counts)
 	})
 
@@ -183,12 +174,10 @@ func TestNew(t *testing.T) {
 			db, err := bbolt.Open(filepath.Join(c.Dir, "mns.db"), 0o600, &bbolt.Options{Timeout: time.Second})
 			check(t, err)
 			defer db.Close()
-			if err := db.Update(func(tx *bbolt.Tx) error {
+			check(t, db.Update(func(tx *bbolt.Tx) error {
 				_, err := tx.CreateBucket([]byte("meta"))
 				return err
-			}); err != nil {
-				t.Fatal(err)
-			}
+			}))
 		},
 	} {
 		c := mnsemu.Config{AccountID: "1", AccessKeyID: "a", AccessKeySecret: "s", Dir: t.TempDir()}

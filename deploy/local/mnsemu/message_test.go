@@ -14,7 +14,6 @@ import (
 	"time"
 
 	mns "github.com/aliyun/aliyun-mns-go-sdk"
-	"github.com/google/go-cmp/cmp"
 
 	"routinely/deploy/local/mnsemu"
 )
@@ -36,12 +35,10 @@ func TestMessages(t *testing.T) {
 			MessageBodyMD5: fmt.Sprintf("%X", md5.Sum([]byte(body))), MessageBody: body, EnqueueTime: now, NextVisibleTime: now + 42000,
 			FirstDequeueTime: now + 2000, DequeueCount: 1, Priority: 8,
 		}
-		if diff := cmp.Diff(want, got); diff != "" || sent.MessageBodyMD5 != got.MessageBodyMD5 {
-			t.Error(diff, sent.MessageBodyMD5)
-		}
-		if err := q.DeleteMessage(got.ReceiptHandle); err != nil || len(e.stored("jobs")) != 0 {
-			t.Errorf("%v, left %q", err, e.stored("jobs"))
-		}
+		same(t, want, got)
+		same(t, sent.MessageBodyMD5, got.MessageBodyMD5)
+		check(t, q.DeleteMessage(got.ReceiptHandle))
+		same(t, []string{}, e.stored("jobs"))
 	})
 
 	t.Run("are hidden until their visibility timeout", func(t *testing.T) {
@@ -145,9 +142,7 @@ func TestBatches(t *testing.T) {
 			t.Fatalf("sent %+v, %v", sent, err)
 		}
 		peeked, _ := outcome(func(got chan mns.BatchMessageReceiveResponse, failed chan error) { q.BatchPeekMessage(got, failed, 3) })
-		if len(peeked.Messages) != 3 {
-			t.Errorf("peeked %d, want 3", len(peeked.Messages))
-		}
+		same(t, 3, len(peeked.Messages))
 		var handles []string
 		got, _ := q.batch(16)
 		for i, m := range got {
@@ -156,9 +151,9 @@ func TestBatches(t *testing.T) {
 			}
 			handles = append(handles, m.ReceiptHandle)
 		}
-		if _, err := q.BatchDeleteMessage(handles...); err != nil || len(handles) != 16 || len(e.stored("jobs")) != 0 {
-			t.Errorf("deleted %d: %v, left %q", len(handles), err, e.stored("jobs"))
-		}
+		_, err = q.BatchDeleteMessage(handles...)
+		check(t, err)
+		same(t, []string{}, e.stored("jobs"))
 	})
 
 	t.Run("do what is good and name what is bad in its place", func(t *testing.T) {
@@ -188,9 +183,8 @@ func TestBatches(t *testing.T) {
     <ReceiptHandle>bad</ReceiptHandle>
   </Error>
 </Errors>`
-		if diff := cmp.Diff(want, fmt.Sprint(deleted.status, " ", deleted.body)); diff != "" || len(e.stored("jobs")) != 0 {
-			t.Error(diff, e.stored("jobs"))
-		}
+		same(t, want, fmt.Sprint(deleted.status, " ", deleted.body))
+		same(t, []string{}, e.stored("jobs"))
 	})
 }
 

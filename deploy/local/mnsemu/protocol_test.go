@@ -158,9 +158,7 @@ func TestRecordedAnswers(t *testing.T) {
 				t.Errorf("%s: made %+v, again %+v", c.target, made, again)
 			}
 		}
-		if got := secure.do("GET", "/queues/none", "").text("HostId"); got != "http://"+host {
-			t.Errorf("HostId is %q", got)
-		}
+		same(t, "http://"+host, secure.do("GET", "/queues/none", "").text("HostId"))
 	})
 
 	t.Run("show fourteen attributes of a queue in this order", func(t *testing.T) {

@@ -12,7 +12,6 @@ import (
 
 	mns "github.com/aliyun/aliyun-mns-go-sdk"
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // topic is one of the SDK's topics.
@@ -56,21 +55,16 @@ func TestTopics(t *testing.T) {
 		got, err := topics.GetTopicAttributes("news")
 		now := e.clock.Now().Unix()
 		want := mns.TopicAttribute{TopicName: "news", MaxMessageSize: 2048, MessageRetentionPeriod: 86400, LoggingEnabled: true, CreateTime: now, LastModifyTime: now}
-		if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(got, "XMLName")); err != nil || diff != "" {
-			t.Error(err, diff)
-		}
-		list, err := topics.ListTopic("", 0, "n")
-		if err != nil || len(list.Topics) != 1 || list.Topics[0].TopicURL != "http://"+host+"/topics/news" {
-			t.Errorf("list: got %+v, %v", list, err)
-		}
+		check(t, err)
+		got.XMLName = want.XMLName
+		same(t, want, got)
 		details, err := topics.ListTopicDetail("", 0, "")
 		if err != nil || len(details.Attrs) != 1 || details.Attrs[0].MaxMessageSize != 2048 {
-			t.Errorf("list with attributes: got %+v, %v", details, err)
+			t.Errorf("list: got %+v, %v", details, err)
 		}
 		check(t, topics.DeleteTopic("news"))
-		if _, err := topics.GetTopicAttributes("news"); code(err) != "TopicNotExist" {
-			t.Errorf("after the delete: got %v", err)
-		}
+		_, err = topics.GetTopicAttributes("news")
+		same(t, "TopicNotExist", code(err))
 	})
 
 	t.Run("are subscribed, the strategy changed, listed and unsubscribed", func(t *testing.T) {
@@ -88,9 +82,9 @@ func TestTopics(t *testing.T) {
 			SubscriptionName: "one", Subscriber: account, TopicOwner: account, TopicName: "news", Endpoint: "http://www.example.com",
 			NotifyStrategy: mns.EXPONENTIAL_DECAY_RETRY, NotifyContentFormat: mns.SIMPLIFIED, FilterTag: "urgent", CreateTime: now, LastModifyTime: now,
 		}
-		if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(got, "XMLName")); err != nil || diff != "" {
-			t.Error(err, diff)
-		}
+		check(t, err)
+		got.XMLName = want.XMLName
+		same(t, want, got)
 		news.to("two", news.GenerateMailEndpoint("a@example.com"), mns.XML)
 		first, err := news.ListSubscriptionDetailByTopic("", 1, "")
 		if err != nil || len(first.Attrs) != 1 || first.Attrs[0].FilterTag != "urgent" || first.NextMarker == "" {
@@ -101,9 +95,8 @@ func TestTopics(t *testing.T) {
 			t.Errorf("second page: got %+v, %v", second, err)
 		}
 		check(t, news.Unsubscribe("one"))
-		if _, err := news.GetSubscriptionAttributes("one"); code(err) != "SubscriptionNotExist" {
-			t.Errorf("after unsubscribing: got %v", err)
-		}
+		_, err = news.GetSubscriptionAttributes("one")
+		same(t, "SubscriptionNotExist", code(err))
 	})
 }
 
@@ -167,13 +160,9 @@ func TestPublishToQueues(t *testing.T) {
 		news.to("s", news.GenerateQueueEndpoint("jobs"), mns.SIMPLIFIED)
 		done := q.poll(30)
 		e.do("POST", "/topics/news/messages", `<Message><MessageBody>m</MessageBody><UserProperties><PropertyValue><Name>key</Name><Value>v</Value><Type>STRING</Type></PropertyValue></UserProperties></Message>`)
-		if got := <-done; len(got.messages) != 1 {
-			t.Errorf("got %+v", got)
-		}
+		same(t, []string{"m"}, bodies((<-done).messages))
 		e.clock.Advance(30 * time.Second)
-		if r := e.do("GET", "/queues/jobs/messages", ""); r.text("MessageBody") != "m" || r.text("Name") != "key" {
-			t.Errorf("got %+v", r)
-		}
+		same(t, "key", e.do("GET", "/queues/jobs/messages", "").text("Name"))
 	})
 
 	t.Run("tries again while the queue is missing", func(t *testing.T) {
@@ -257,51 +246,42 @@ func TestPublishToHTTP(t *testing.T) {
 		}
 	})
 
-	t.Run("gives up after three retries of the back-off strategy", func(t *testing.T) {
-		e := start(t)
-		news := e.topic("news")
-		url, calls := subscriber(t, 500)
-		news.to("s", url+"/hook", mns.XML)
-		news.publish("m", "")
-		for attempt := 1; attempt <= 3; attempt++ {
-			pauses := e.awaitPushes(attempt)
-			if len(pauses) != 1 || pauses[0] < 10*time.Second || pauses[0] > 20*time.Second {
-				t.Fatalf("after attempt %d: pauses %v, want one of 10 to 20 seconds", attempt, pauses)
-			}
-			e.clock.Advance(pauses[0])
-		}
-		if pauses := e.awaitPushes(4); len(pauses) != 0 || len(calls) != 4 {
-			t.Errorf("pending %v after %d calls, want none after 4", pauses, len(calls))
-		}
-	})
-
-	t.Run("doubles the pause of the exponential strategy, for a day, and stops when accepted", func(t *testing.T) {
-		for _, c := range []struct {
-			statuses []int
-			atLeast  int
-		}{{[]int{500, 500, 302, 404, 200}, 5}, {[]int{500}, 168}} {
+	backoff := func(int) (low, high time.Duration) { return 10 * time.Second, 20 * time.Second }
+	doubling := func(attempt int) (low, high time.Duration) {
+		pause := time.Second << min(attempt-1, 9)
+		return pause, pause
+	}
+	for name, c := range map[string]struct {
+		strategy        mns.NotifyStrategyType
+		statuses        []int
+		pause           func(attempt int) (low, high time.Duration)
+		atLeast, atMost int // calls
+	}{
+		"gives up after three retries":                      {mns.BACKOFF_RETRY, []int{500}, backoff, 4, 4},
+		"tries for a day with the exponential strategy":     {mns.EXPONENTIAL_DECAY_RETRY, []int{500}, doubling, 168, 177},
+		"stops when accepted, for which a redirect is none": {mns.EXPONENTIAL_DECAY_RETRY, []int{500, 500, 302, 404, 200}, doubling, 5, 5},
+	} {
+		t.Run(name, func(t *testing.T) {
 			e := start(t)
 			news := e.topic("news")
 			url, calls := subscriber(t, c.statuses...)
-			check(t, news.Subscribe("s", mns.MessageSubsribeRequest{Endpoint: url, NotifyStrategy: mns.EXPONENTIAL_DECAY_RETRY}))
+			check(t, news.Subscribe("s", mns.MessageSubsribeRequest{Endpoint: url + "/hook", NotifyStrategy: c.strategy}))
 			news.publish("m", "")
-			want := time.Second
 			for attempt := 1; ; attempt++ {
 				pauses := e.awaitPushes(attempt)
 				if len(pauses) == 0 {
 					break
 				}
-				if pauses[0] != want {
-					t.Errorf("pause %d is %s, want %s", attempt, pauses[0], want)
+				if low, high := c.pause(attempt); pauses[0] < low || pauses[0] > high {
+					t.Errorf("pause %d is %s, want %s to %s", attempt, pauses[0], low, high)
 				}
 				e.clock.Advance(pauses[0])
-				want = min(2*want, 512*time.Second)
 			}
-			if got := len(calls); got < c.atLeast || got > 177 {
-				t.Errorf("%v: %d calls, want at least %d and at most 177", c.statuses, got, c.atLeast)
+			if got := len(calls); got < c.atLeast || got > c.atMost {
+				t.Errorf("%d calls, want %d to %d", got, c.atLeast, c.atMost)
 			}
-		}
-	})
+		})
+	}
 
 	t.Run("counts what is not delivered, and forgets it with the subscription", func(t *testing.T) {
 		e := start(t)
@@ -312,9 +292,7 @@ func TestPublishToHTTP(t *testing.T) {
 		e.awaitPushes(1)
 		before := e.do("GET", "/topics/news", "").text("MessageCount")
 		check(t, news.Unsubscribe("s"))
-		if after := e.do("GET", "/topics/news", "").text("MessageCount"); before != "1" || after != "0" {
-			t.Errorf("it counts %s, then %s", before, after)
-		}
+		same(t, "1, then 0", before+", then "+e.do("GET", "/topics/news", "").text("MessageCount"))
 	})
 
 	t.Run("continues after a kill", func(t *testing.T) {
@@ -339,8 +317,6 @@ func TestPublishToHTTP(t *testing.T) {
 			news.to(fmt.Sprint("s", i), endpoint, mns.XML)
 		}
 		news.publish("m", "")
-		if pending := e.awaitPushes(0); len(pending) != 0 {
-			t.Errorf("pending %v", pending)
-		}
+		same(t, 0, len(e.awaitPushes(0)))
 	})
 }
