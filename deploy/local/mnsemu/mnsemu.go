@@ -6,8 +6,8 @@
 // An empty answer does not mean an empty queue, as recordings of the service show: a receive misses a visible message one time in nine,
 // and answers MessageNotExist or a batch without it. The next receive that has room for the message finds it. There is no order, and a
 // long poll that finds nothing ends 7 to 20 percent early. All this, and when a push is tried again, comes from Config.Seed: the same
-// calls in the same order have the same outcome, only identifiers are always new. With Config.Calm a receive finds everything, the more
-// urgent priority first, then what has been visible longer, and a long poll waits its full time.
+// calls in the same order have the same outcome, only identifiers are always new. With Config.Calm a receive finds everything, the message
+// with the higher priority first (1 is the highest), then the one that has been visible longer, and a long poll waits its full time.
 //
 // Answers have the recorded form to the byte, as far as it was recorded: headers, declaration, order of elements and of JSON members, receipt
 // handles, and a subscription's address without a scheme. Texts of errors are those that clients' own tests and the documents quote.
@@ -25,14 +25,13 @@
 //   - A receive or peek takes visible messages in any order and ignores their priority. A peek misses nothing.
 //   - What becomes visible while a long poll waits is found at once. What the poll missed when it began, it finds after a
 //     second, so that only a poll of one second ends without it.
-//   - Of a send that is not answered yet a receive may bring the message: what is in memory can be received, what is on disk is confirmed.
+//   - A receive may bring a message whose send is not answered yet: what is in memory can be received, what is on disk is confirmed.
 //   - A restart forgets what was missed, so a receive before it and one after it can miss the same message.
 //   - A message moves to its dead-letter queue when it becomes visible again after MaxReceiveCount receives. There it has a new
 //     MessageId and DequeueCount 0, and its retention still counts from the first send. Without the target queue it stays.
-//   - MessageBodyMD5 and MessageMD5 are the body's MD5. Of a message with UserProperties the service gives another sum, and how it makes that
-//     is unknown.
+//   - MessageBodyMD5 and MessageMD5 are the body's MD5. For a message with UserProperties the service gives another sum; its rule is unknown.
 //   - HostId and addresses say http:// to a caller over TLS too, which is inferred and not recorded.
-//   - Behind the signature come, in this order, the account in the host, the date's age, the version and the digest.
+//   - After the signature the server checks, in this order, the account in the host, the date's age, the version and the digest.
 //   - The document of an XML notification and of an answer that was not recorded is written like the recorded ones.
 //   - A batch send stores its good items and fails the others one by one; a batch over 64 KB is refused as a whole.
 //   - A FIFO queue's locks on message groups are not kept: MessageGroupId is stored and returned only.

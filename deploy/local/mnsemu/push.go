@@ -198,7 +198,7 @@ func (s *Server) pushHeaders(p *push, header http.Header, text, contentType stri
 	}
 }
 
-// dropPushes forgets what was still to be delivered, as far as unwanted is true of it. The caller holds the lock.
+// dropPushes forgets the pushes for which unwanted is true. The caller holds the lock.
 func (s *Server) dropPushes(unwanted func(*push) bool) {
 	for number, p := range s.pushes {
 		if unwanted(p) {

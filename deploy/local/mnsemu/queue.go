@@ -35,7 +35,7 @@ type queue struct {
 	messages []*message
 	// polls are the receives under way, oldest first.
 	polls []*poll
-	// timer calls when something next happens by itself; see arm.
+	// timer calls settle when something must happen without a call; see arm.
 	timer clock.Timer
 }
 
@@ -114,7 +114,7 @@ func (s *Server) insert(q *queue, m *message) {
 // keep stores what changed of a message.
 func (s *Server) keep(m *message) { s.store.put(messageBucket, m.key(), m) }
 
-// drop deletes the messages of a queue of which that is true.
+// drop deletes the messages of a queue for which unwanted is true.
 func (s *Server) drop(q *queue, unwanted func(*message) bool) {
 	q.messages = slices.DeleteFunc(q.messages, func(m *message) bool {
 		if !unwanted(m) {
@@ -185,8 +185,8 @@ func (s *Server) visible(q *queue, now int64) []*message {
 	return append(missed, slices.DeleteFunc(found, func(m *message) bool { return m.missedBy != nil })...)
 }
 
-// arm sets the timer of a queue where somebody would miss that something happens: a long poll ends or looks again, or a message becomes
-// visible for one or for the dead-letter queue.
+// arm sets the timer of a queue for what must happen without a call: a long poll ends or looks again, or a message becomes visible for a
+// long poll or for the dead-letter queue.
 func (s *Server) arm(q *queue, now int64) {
 	q.stopTimer()
 	var next int64

@@ -28,15 +28,14 @@ type change struct {
 	value       []byte
 }
 
-// store is the durable image of the working state. While one transaction is being written, changes gather, and all of them are the next
-// one. After a failed write every later one fails too, since memory and disk no longer agree.
+// store is the durable image of the working state. While one transaction is written, changes gather; the next transaction writes them all. After a failed write every later one fails too, since memory and disk no longer agree.
 type store struct {
 	db *bbolt.DB
 
 	mu      sync.Mutex
 	pending []change
 	added   int
-	// behind counts the goroutine that writes what nobody waits for.
+	// behind counts the goroutines that write what nobody waits for.
 	behind sync.WaitGroup
 
 	// writing guards what follows and is held during a transaction.

@@ -14,8 +14,8 @@ import (
 	"routinely/deploy/local/serve"
 )
 
-// guarded serves on a socket until the test ends and returns a function that calls it with a Host and an Origin, of which the empty
-// one is not sent, and returns the status and what is said. With a certificate it serves HTTPS.
+// guarded serves on a socket until the test ends and returns a function that calls it with a Host and an Origin (an empty one
+// is not sent) and returns the status and the text of the answer. With a certificate it serves HTTPS.
 func guarded(t *testing.T, certFile, keyFile string, names ...string) (address string, call func(host, origin string) (int, string)) {
 	t.Helper()
 	listener := listen(t)
