@@ -19,7 +19,8 @@ func TestDurability(t *testing.T) {
 		e := start(t)
 		q := e.queue("jobs", mns.WithVisibilityTimeout(60))
 		q.send("held", 0)
-		held := q.must()
+		held, err := q.ChangeMessageVisibility(q.must().ReceiptHandle, 100)
+		check(t, err)
 		q.send("waiting", 0)
 		delayed := q.send("delayed", 100)
 		messages, attributes := e.messages("jobs"), e.do("GET", "/queues/jobs", "").body

@@ -285,9 +285,9 @@ func TestLongPoll(t *testing.T) {
 				handle = q.must().ReceiptHandle
 			},
 			after: func(e *emulator, q queue) {
-				if _, err := q.ChangeMessageVisibility(handle, 3); err != nil {
-					t.Error(err)
-				}
+				e.clock.Advance(2 * time.Second)
+				_, err := q.ChangeMessageVisibility(handle, 3)
+				check(t, err)
 				e.clock.Advance(3 * time.Second)
 			},
 			want: []string{"again"},
@@ -374,6 +374,7 @@ func TestDeadLetters(t *testing.T) {
 		e.clock.Advance(10 * time.Second)
 		q.must()
 		done := dead.poll(30)
+		same(t, []string{"poison"}, e.stored("jobs"))
 		e.clock.Advance(10 * time.Second)
 		got := <-done
 		if !slices.Equal(bodies(got.messages), []string{"poison"}) || got.messages[0].DequeueCount != 1 || got.messages[0].MessageId == sent.MessageId {
