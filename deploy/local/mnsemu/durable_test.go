@@ -140,10 +140,9 @@ func TestDurability(t *testing.T) {
 		e := start(t)
 		e.queue("jobs")
 		check(t, e.Close())
-		r := e.do("POST", "/queues/jobs/messages", "<Message><MessageBody>m</MessageBody></Message>")
-		if local := e.local("GET", "/queues", "", nil); r.text("Code") != "InternalError" || local != 500 {
-			t.Errorf("got %+v, %d", r, local)
-		}
+		same(t, 500, e.local("GET", "/queues", "", nil))
+		same(t, "InternalError", e.do("GET", "/queues/jobs", "").text("Code"))
+		same(t, "InternalError", e.do("POST", "/queues/jobs/messages", "<Message><MessageBody>m</MessageBody></Message>").text("Code"))
 	})
 }
 

@@ -1,12 +1,14 @@
 package mnsemu
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 )
 
@@ -35,10 +37,9 @@ func (s *Server) holder(q *queue, handle string) (*message, error) {
 	if err != nil || !hmac.Equal([]byte(handle), []byte(s.handle(q.Number, id, number, receipt))) {
 		return nil, badRequest("ReceiptHandleError", "The receipt handle you provide is not valid.")
 	}
-	for _, m := range q.messages {
-		if m.Number == number && m.Visible > s.nowMillis() && m.Receipt != 0 && receipt >= m.Receipt {
-			return m, nil
-		}
+	at, found := slices.BinarySearchFunc(q.messages, number, func(m *message, n uint64) int { return cmp.Compare(m.Number, n) })
+	if !found || q.messages[at].Visible <= s.nowMillis() || receipt < q.messages[at].Receipt {
+		return nil, messageNotExist()
 	}
-	return nil, messageNotExist()
+	return q.messages[at], nil
 }

@@ -393,6 +393,22 @@ func TestDeadLetters(t *testing.T) {
 		same(t, []string{}, e.stored("dead"))
 	})
 
+	t.Run("move after a restart too, without a call", func(t *testing.T) {
+		e := start(t, policy)
+		q, _ := e.queue("jobs", mns.WithVisibilityTimeout(10)), e.queue("dead")
+		q.send("poison", 0)
+		q.must()
+		e.clock.Advance(10 * time.Second)
+		q.must()
+		e.stop()
+		again := start(t, policy, on(e.dir, e.clock))
+		answered := make(chan result, 1)
+		go func() { answered <- again.do("GET", "/queues/dead/messages?waitseconds=30", "") }()
+		e.clock.Await(2) // the end of the visibility timeout, and of the long poll
+		e.clock.Advance(10 * time.Second)
+		same(t, "poison", (<-answered).text("MessageBody"))
+	})
+
 	t.Run("stay where they are without the target queue", func(t *testing.T) {
 		e := start(t, policy)
 		q := e.queue("jobs", mns.WithVisibilityTimeout(10))

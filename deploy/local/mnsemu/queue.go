@@ -31,7 +31,7 @@ type queueAttributes struct {
 // queue is the working state of one queue.
 type queue struct {
 	queueRecord
-	// messages are all of the queue's, in no order.
+	// messages are all of the queue's, by number.
 	messages []*message
 	// polls are the receives under way, oldest first.
 	polls []*poll

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -180,6 +181,7 @@ func batchDeleteMessage(s *Server, r *request) (answer, error) {
 		return answer{}, outOfRange("the number of receipt handles", 1, maxBatch, "")
 	}
 	var failed []element
+	var held []*message
 	for _, each := range handles {
 		handle := strings.TrimSpace(each.Text)
 		m, err := s.holder(q, handle)
@@ -187,8 +189,9 @@ func batchDeleteMessage(s *Server, r *request) (answer, error) {
 			failed = append(failed, group("Error", append(describeRefused(err), field("ReceiptHandle", handle))...))
 			continue
 		}
-		s.drop(q, func(each *message) bool { return each == m })
+		held = append(held, m)
 	}
+	s.drop(q, func(m *message) bool { return slices.Contains(held, m) })
 	if len(failed) > 0 {
 		return withBody(http.StatusNotFound, group("Errors", failed...)), nil
 	}
