@@ -64,6 +64,8 @@ func TestDurability(t *testing.T) {
 			{"PUT", "/queues/purged?metaoverride=true", "<Queue><VisibilityTimeout>7</VisibilityTimeout></Queue>"},
 			{"PUT", "/topics/news", `<Topic><MaximumMessageSize>2048</MaximumMessageSize></Topic>`},
 			{"PUT", "/topics/news/subscriptions/s", `<Subscription><Endpoint>mail:directmail:a@b</Endpoint></Subscription>`},
+			{"PUT", "/topics/news/subscriptions/deleted", `<Subscription><Endpoint>mail:directmail:a@b</Endpoint></Subscription>`},
+			{"DELETE", "/topics/news/subscriptions/deleted", ""},
 			{"PUT", "/topics/deleted", `<Topic/>`},
 			{"PUT", "/topics/deleted/subscriptions/s", `<Subscription><Endpoint>mail:directmail:a@b</Endpoint></Subscription>`},
 			{"DELETE", "/topics/deleted", ""},
@@ -75,7 +77,7 @@ func TestDurability(t *testing.T) {
 		}
 		e.local("DELETE", "/queues/purged/messages", "", nil)
 		again := e.killed()
-		for _, target := range []string{"/?accountmeta=true", "/queues", "/queues/purged", "/topics", "/topics/news", "/topics/news/subscriptions/s"} {
+		for _, target := range []string{"/?accountmeta=true", "/queues", "/queues/purged", "/topics", "/topics/news", "/topics/news/subscriptions", "/topics/news/subscriptions/s"} {
 			same(t, e.do("GET", target, "").body, again.do("GET", target, "").body)
 		}
 		again.queue("deleted")

@@ -173,14 +173,20 @@ func TestBatches(t *testing.T) {
   </Message>
 </Messages>`
 		same(t, want, fmt.Sprint(sent.status, " ", sent.body))
-		deleted := e.do("DELETE", "/queues/jobs/messages", `<?xml version="1.0"?><ReceiptHandles><ReceiptHandle>bad</ReceiptHandle><ReceiptHandle>`+
-			q.must().ReceiptHandle+`</ReceiptHandle></ReceiptHandles>`)
+		handle := q.must().ReceiptHandle
+		deleted := e.do("DELETE", "/queues/jobs/messages", `<?xml version="1.0"?><ReceiptHandles><ReceiptHandle>bad</ReceiptHandle>`+
+			strings.Repeat(`<ReceiptHandle>`+handle+`</ReceiptHandle>`, 2)+`</ReceiptHandles>`)
 		want = `404 <?xml version="1.0" ?>
 <Errors xmlns="http://mns.aliyuncs.com/doc/v1">
   <Error>
     <ErrorCode>ReceiptHandleError</ErrorCode>
     <ErrorMessage>The receipt handle you provide is not valid.</ErrorMessage>
     <ReceiptHandle>bad</ReceiptHandle>
+  </Error>
+  <Error>
+    <ErrorCode>MessageNotExist</ErrorCode>
+    <ErrorMessage>Message not exist.</ErrorMessage>
+    <ReceiptHandle>` + handle + `</ReceiptHandle>
   </Error>
 </Errors>`
 		same(t, want, fmt.Sprint(deleted.status, " ", deleted.body))

@@ -185,6 +185,9 @@ func batchDeleteMessage(s *Server, r *request) (answer, error) {
 	for _, each := range handles {
 		handle := strings.TrimSpace(each.Text)
 		m, err := s.holder(q, handle)
+		if slices.Contains(held, m) {
+			err = messageNotExist() // the same handle twice
+		}
 		if err != nil {
 			failed = append(failed, group("Error", append(describeRefused(err), field("ReceiptHandle", handle))...))
 			continue

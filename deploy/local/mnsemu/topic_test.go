@@ -277,8 +277,13 @@ func TestPublishToHTTP(t *testing.T) {
 				}
 				e.clock.Advance(pauses[0])
 			}
-			if got := len(calls); got < c.atLeast || got > c.atMost {
+			got := len(calls)
+			if got < c.atLeast || got > c.atMost {
 				t.Errorf("%d calls, want %d to %d", got, c.atLeast, c.atMost)
+			}
+			for range got {
+				call := <-calls
+				same(t, "POST /hook", call.Method+" "+call.URL.Path)
 			}
 		})
 	}
@@ -302,11 +307,12 @@ func TestPublishToHTTP(t *testing.T) {
 		news.to("s", url, mns.XML)
 		news.publish("m", "")
 		<-calls
-		e.awaitPushes(1)
-		e.queue("unrelated")
+		pauses := e.awaitPushes(1)
 		e.stop()
-		e.clock.Advance(20 * time.Second)
-		e.killed()
+		again := e.killed()
+		same(t, pauses, again.awaitPushes(1))
+		same(t, 0, len(calls))
+		e.clock.Advance(pauses[0])
 		<-calls
 	})
 
