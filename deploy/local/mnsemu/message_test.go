@@ -112,6 +112,7 @@ func TestMessages(t *testing.T) {
 		e.clock.Advance(50 * time.Second)
 		q.must()
 		e.clock.Advance(10 * time.Second)
+		same(t, [4]int{}, e.counts("jobs"))
 		same(t, []string{}, e.stored("jobs"))
 	})
 

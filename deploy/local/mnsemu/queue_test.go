@@ -25,26 +25,21 @@ func TestQueues(t *testing.T) {
 
 	t.Run("are listed by prefix, page by page, with attributes if asked for", func(t *testing.T) {
 		e := start(t)
-		for _, name := range []string{"b-1", "a-3", "a-1"} {
+		for _, name := range []string{"b-1", "a-2", "a-1"} {
 			e.queue(name)
 		}
-		e.queue("a-2", mns.WithVisibilityTimeout(77)).send("m", 0)
+		e.queue("a-3", mns.WithVisibilityTimeout(77)).send("m", 0)
 		queues := mns.NewMNSQueueManager(e.client())
 		first, err := queues.ListQueue("", 2, "a-")
 		check(t, err)
-		second, err := queues.ListQueueDetail(first.NextMarker, 1, "a-")
-		check(t, err)
 		var got []string
 		for _, q := range first.Queues {
-			got = append(got, strings.TrimPrefix(q.QueueURL, "http://"+host+"/queues/"))
+			got = append(got, q.QueueURL)
 		}
-		same(t, []string{"a-1", "a-2"}, got)
-		if len(second.Attrs) != 1 || second.Attrs[0].QueueName != "a-3" || second.NextMarker != "" {
-			t.Errorf("second page: %+v", second)
-		}
-		details, err := queues.ListQueueDetail("", 0, "a-2")
-		if err != nil || len(details.Attrs) != 1 || details.Attrs[0].VisibilityTimeout != 77 || details.Attrs[0].ActiveMessages != 1 {
-			t.Errorf("details: %+v, %v", details, err)
+		same(t, []string{"http://" + host + "/queues/a-1", "http://" + host + "/queues/a-2"}, got)
+		second, err := queues.ListQueueDetail(first.NextMarker, 2, "a-")
+		if err != nil || second.NextMarker != "" || len(second.Attrs) != 1 || second.Attrs[0].VisibilityTimeout != 77 || second.Attrs[0].ActiveMessages != 1 {
+			t.Errorf("second page: %+v, %v", second, err)
 		}
 	})
 
