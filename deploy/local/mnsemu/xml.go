@@ -158,7 +158,7 @@ func render(root element) []byte {
 func (e *element) write(b *bytes.Buffer, indent string) {
 	b.WriteString(indent + "<" + e.name() + ">")
 	if e.Children == nil {
-		b.WriteString(escape(e.Text))
+		escape(b, e.Text)
 	} else {
 		b.WriteString("\n")
 		for _, c := range e.Children {
@@ -170,12 +170,22 @@ func (e *element) write(b *bytes.Buffer, indent string) {
 }
 
 // escape keeps carriage returns as references, else every XML parser turns them into line feeds, and replaces what XML cannot
-// carry: a refusal quotes what was sent.
-func escape(text string) string {
-	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "\r", "&#13;").Replace(strings.Map(func(c rune) rune {
-		if c < ' ' && c != '\t' && c != '\n' && c != '\r' || c == 0xFFFE || c == 0xFFFF {
-			return '\uFFFD'
+// carry: a refusal quotes what was sent. What is not UTF-8 comes as U+FFFD.
+func escape(b *bytes.Buffer, text string) {
+	for _, c := range text {
+		switch {
+		case c == '&':
+			b.WriteString("&amp;")
+		case c == '<':
+			b.WriteString("&lt;")
+		case c == '>':
+			b.WriteString("&gt;")
+		case c == '\r':
+			b.WriteString("&#13;")
+		case c < ' ' && c != '\t' && c != '\n', c == 0xFFFE, c == 0xFFFF:
+			b.WriteRune('\uFFFD')
+		default:
+			b.WriteRune(c)
 		}
-		return c // what is not UTF-8 comes as U+FFFD
-	}, text))
+	}
 }
