@@ -51,7 +51,7 @@ func openStore(dir string, noSync bool, load func(*bbolt.Tx) error) (*store, err
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
 	path := filepath.Join(dir, "mns.db")
-	// The list of free pages is left out of the file: writing it made BenchmarkRoundTrip a fifth slower.
+	// The list of free pages is left out of the file, since writing it makes BenchmarkRoundTrip slower.
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout: 500 * time.Millisecond, NoSync: noSync, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
 	})
