@@ -72,9 +72,7 @@ func TestSignature(t *testing.T) {
 		sum := md5.Sum([]byte(body))
 		for _, digest := range [][]byte{sum[:], fmt.Appendf(nil, "%x", sum)} {
 			encoded := base64.StdEncoding.EncodeToString(digest)
-			if r := e.do("PUT", "/queues/q", body, "Content-Md5", encoded); r.status/100 != 2 {
-				t.Errorf("%s: got %+v", encoded, r)
-			}
+			same(t, 2, e.do("PUT", "/queues/q", body, "Content-Md5", encoded).status/100)
 			same(t, "InvalidDegist", e.do("PUT", "/queues/q", body+" ", "Content-Md5", encoded).text("Code"))
 		}
 	})
@@ -268,9 +266,7 @@ func TestRequestsOfClients(t *testing.T) {
 			"white space, comment": "\r\n\t <!-- c --><Message>\r\n<Priority> 8\r\n</Priority><MessageBody>m</MessageBody>\t</Message>\r\n",
 			"a section":            `<Message><MessageBody><![CDATA[m]]></MessageBody></Message>`,
 		} {
-			if r := e.do("POST", "/queues/jobs/messages", document); r.status != 201 {
-				t.Fatalf("%s: got %+v", name, r)
-			}
+			same(t, name+": 201", fmt.Sprint(name, ": ", e.do("POST", "/queues/jobs/messages", document).status))
 			same(t, name+": m", name+": "+q.must().MessageBody)
 		}
 	})
