@@ -39,14 +39,13 @@ type Manual struct {
 	mu      sync.Mutex
 	changed sync.Cond
 	now     time.Time
+	// pending are the calls to come, in the order of their times.
 	pending []*manualTimer
-	order   int
 }
 
 type manualTimer struct {
 	clock *Manual
 	due   time.Time
-	order int
 	call  func()
 }
 
@@ -67,17 +66,16 @@ func (m *Manual) Now() time.Time {
 // AfterFunc arranges for f to be called by the Advance that reaches d from now; due at once, it is called before AfterFunc
 // returns.
 func (m *Manual) AfterFunc(d time.Duration, f func()) Timer {
-	m.mu.Lock()
-	m.order++
-	t := &manualTimer{clock: m, due: m.now.Add(d), order: m.order, call: f}
-	if d > 0 {
-		m.pending = append(m.pending, t)
-		m.changed.Broadcast()
-		m.mu.Unlock()
-		return t
+	if d <= 0 {
+		f()
+		return &manualTimer{clock: m}
 	}
-	m.mu.Unlock()
-	f()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t := &manualTimer{clock: m, due: m.now.Add(d), call: f}
+	m.pending = append(m.pending, t)
+	slices.SortStableFunc(m.pending, func(a, b *manualTimer) int { return a.due.Compare(b.due) })
+	m.changed.Broadcast()
 	return t
 }
 
@@ -96,11 +94,9 @@ func (m *Manual) Await(n int) {
 func (m *Manual) Advance(d time.Duration) {
 	m.mu.Lock()
 	end := m.now.Add(d)
-	for {
-		next := m.nextDue(end)
-		if next == nil {
-			break
-		}
+	for len(m.pending) > 0 && !m.pending[0].due.After(end) {
+		next := m.pending[0]
+		m.pending = m.pending[1:]
 		m.reach(next.due)
 		m.mu.Unlock()
 		next.call()
@@ -117,35 +113,13 @@ func (m *Manual) reach(t time.Time) {
 	}
 }
 
-// nextDue takes the earliest call that is due by end out of the list; nil when there is none. The caller holds the lock.
-func (m *Manual) nextDue(end time.Time) *manualTimer {
-	var next *manualTimer
-	for _, t := range m.pending {
-		if t.due.After(end) {
-			continue
-		}
-		if next == nil || t.due.Before(next.due) || (t.due.Equal(next.due) && t.order < next.order) {
-			next = t
-		}
-	}
-	if next != nil {
-		m.remove(next)
-	}
-	return next
-}
-
-func (m *Manual) remove(t *manualTimer) bool {
-	i := slices.Index(m.pending, t)
-	if i < 0 {
-		return false
-	}
-	m.pending = slices.Delete(m.pending, i, i+1)
-	return true
-}
-
 // Stop implements Timer.
 func (t *manualTimer) Stop() bool {
 	t.clock.mu.Lock()
 	defer t.clock.mu.Unlock()
-	return t.clock.remove(t)
+	i := slices.Index(t.clock.pending, t)
+	if i >= 0 {
+		t.clock.pending = slices.Delete(t.clock.pending, i, i+1)
+	}
+	return i >= 0
 }

@@ -16,18 +16,22 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func start() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }
 
 func TestManual(t *testing.T) {
-	t.Run("stands still until it is advanced", func(t *testing.T) {
+	t.Run("stands still until it is advanced, and never goes back", func(t *testing.T) {
 		c := clock.NewManual(start())
-		if got := c.Now(); !got.Equal(start()) {
-			t.Errorf("before: %v, want %v", got, start())
+		for _, step := range []struct{ advance, want time.Duration }{{0, 0}, {90 * time.Minute, 90 * time.Minute}, {-time.Hour, 90 * time.Minute}} {
+			c.Advance(step.advance)
+			if got := c.Now().Sub(start()); got != step.want {
+				t.Errorf("after %s it shows %s, want %s", step.advance, got, step.want)
+			}
 		}
-		c.Advance(90 * time.Minute)
-		if got, want := c.Now(), start().Add(90*time.Minute); !got.Equal(want) {
-			t.Errorf("after: %v, want %v", got, want)
+		c.AfterFunc(time.Second, func() { c.Advance(time.Hour) })
+		c.Advance(2 * time.Second)
+		if got, want := c.Now().Sub(start()), 150*time.Minute+time.Second; got != want {
+			t.Errorf("after an advance within an advance it shows %s, want %s", got, want)
 		}
 	})
 
-	t.Run("makes due calls in the order of their times, each at its own time", func(t *testing.T) {
+	t.Run("makes due calls in the order of their times, each at its own time, and those that they arrange", func(t *testing.T) {
 		c := clock.NewManual(start())
 		var got []string
 		note := func(name string) func() {
@@ -35,65 +39,30 @@ func TestManual(t *testing.T) {
 		}
 		c.AfterFunc(3*time.Second, note("third"))
 		c.AfterFunc(time.Second, note("first"))
+		c.AfterFunc(2*time.Second, func() { c.AfterFunc(2*time.Second, note("arranged")) })
 		c.AfterFunc(2*time.Second, note("second"))
 		c.AfterFunc(2*time.Second, note("second again"))
 		c.AfterFunc(5*time.Second, note("too late"))
+		c.AfterFunc(0, note("at once"))
+		c.AfterFunc(-time.Second, note("overdue"))
 		c.Advance(4 * time.Second)
-		want := []string{"first 1s", "second 2s", "second again 2s", "third 3s"}
+		want := []string{"at once 0s", "overdue 0s", "first 1s", "second 2s", "second again 2s", "third 3s", "arranged 4s"}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("calls (-want +got):\n%s", diff)
 		}
 	})
 
-	t.Run("makes a call that falls due within the advance that arranged it", func(t *testing.T) {
+	t.Run("stops a pending call once, and none that was made", func(t *testing.T) {
 		c := clock.NewManual(start())
-		var at time.Time
-		c.AfterFunc(time.Second, func() { c.AfterFunc(time.Second, func() { at = c.Now() }) })
-		c.Advance(10 * time.Second)
-		if want := start().Add(2 * time.Second); !at.Equal(want) {
-			t.Errorf("called at %v, want %v", at, want)
-		}
-	})
-
-	t.Run("makes a call that is due at once before AfterFunc returns", func(t *testing.T) {
-		c := clock.NewManual(start())
-		for _, d := range []time.Duration{0, -time.Second} {
-			called := false
-			timer := c.AfterFunc(d, func() { called = true })
-			if !called || timer.Stop() {
-				t.Errorf("after %v: called %v, want true and nothing to stop", d, called)
-			}
-		}
-	})
-
-	t.Run("stops a pending call once", func(t *testing.T) {
-		c := clock.NewManual(start())
-		timer := c.AfterFunc(time.Second, func() { t.Error("a stopped call was made") })
-		if first, second := timer.Stop(), timer.Stop(); !first || second {
+		pending := c.AfterFunc(time.Second, func() { t.Error("a stopped call was made") })
+		atOnce := c.AfterFunc(0, func() {})
+		if first, second := pending.Stop(), pending.Stop(); !first || second || atOnce.Stop() {
 			t.Errorf("Stop: %v then %v, want true then false", first, second)
 		}
+		due := c.AfterFunc(time.Second, func() {})
 		c.Advance(time.Minute)
-	})
-
-	t.Run("reports that a call made already cannot be stopped", func(t *testing.T) {
-		c := clock.NewManual(start())
-		timer := c.AfterFunc(time.Second, func() {})
-		c.Advance(time.Second)
-		if timer.Stop() {
-			t.Error("Stop: true, want false")
-		}
-	})
-
-	t.Run("never goes back", func(t *testing.T) {
-		c := clock.NewManual(start())
-		c.Advance(-time.Hour)
-		if got := c.Now(); !got.Equal(start()) {
-			t.Errorf("after a negative advance: %v, want %v", got, start())
-		}
-		c.AfterFunc(time.Second, func() { c.Advance(time.Hour) })
-		c.Advance(2 * time.Second)
-		if got, want := c.Now(), start().Add(time.Hour+time.Second); !got.Equal(want) {
-			t.Errorf("after an advance within an advance: %v, want %v", got, want)
+		if due.Stop() {
+			t.Error("a call that was made could be stopped")
 		}
 	})
 
@@ -111,27 +80,14 @@ func TestManual(t *testing.T) {
 }
 
 func TestSystem(t *testing.T) {
-	t.Run("shows the machine's time", func(t *testing.T) {
-		before := time.Now()
-		got := clock.System().Now()
-		if got.Before(before) || got.After(time.Now()) {
-			t.Errorf("got %v, want the time of the call", got)
-		}
-	})
-
-	t.Run("calls back once the time has passed", func(t *testing.T) {
-		called := make(chan time.Time)
-		before := time.Now()
-		clock.System().AfterFunc(time.Millisecond, func() { called <- time.Now() })
-		if got := (<-called).Sub(before); got < time.Millisecond {
-			t.Errorf("called after %v, want at least 1ms", got)
-		}
-	})
-
-	t.Run("stops a pending call once", func(t *testing.T) {
-		timer := clock.System().AfterFunc(time.Hour, func() {})
-		if first, second := timer.Stop(), timer.Stop(); !first || second {
-			t.Errorf("Stop: %v then %v, want true then false", first, second)
-		}
-	})
+	called := make(chan time.Time)
+	before := time.Now()
+	clock.System().AfterFunc(time.Millisecond, func() { called <- clock.System().Now() })
+	if got := (<-called).Sub(before); got < time.Millisecond {
+		t.Errorf("called after %v, want at least 1ms", got)
+	}
+	timer := clock.System().AfterFunc(time.Hour, func() {})
+	if first, second := timer.Stop(), timer.Stop(); !first || second {
+		t.Errorf("Stop: %v then %v, want true then false", first, second)
+	}
 }

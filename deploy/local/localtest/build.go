@@ -13,14 +13,14 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// turn is how long a Build waits for others to link theirs.
+// turn is how long a Build waits for the others before it.
 const turn = 5 * time.Minute
 
 // Build compiles commands of the module, named by their folder such as functions/accept/main, into a new temporary directory,
 // which the caller removes. It is for TestMain, which has no testing.TB.
 //
-// Packages that are tested at the same time want the same commands, and to link them takes seconds. So they are built in turn
-// where the last are kept, of which the go command links again those alone whose sources or settings have changed.
+// Packages that are tested at the same time need the same commands, and linking takes seconds. So one Build at a time builds them in a
+// folder that is kept, where the go command links only those whose sources or settings have changed.
 func Build(folders ...string) (dir string, err error) {
 	cache, err := os.UserCacheDir()
 	if err != nil { // there is no home
@@ -45,8 +45,8 @@ func build(into string, folders []string) error {
 	for _, folder := range folders {
 		// Without symbols, as they are deployed: linking takes half as long.
 		cmd := exec.Command("go", "build", "-ldflags", "-s -w", "-o", filepath.Join(into, commandName(folder)), "routinely/"+folder)
-		// What was linked is moved into place as a whole, which takes a temporary directory on the same disk: who is killed in
-		// the middle leaves no half of a command that the go command would take for the whole.
+		// The go command links in a temporary directory on the same disk and moves the result into place, so that a kill in the middle
+		// leaves no half of a command.
 		cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0", "GOTMPDIR="+into)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("build %s: %w\n%s", folder, err, out)
@@ -58,7 +58,7 @@ func build(into string, folders []string) error {
 // commandName is the file that a command is built into: its folder's name, for functions/accept/main accept.
 func commandName(folder string) string { return path.Base(strings.TrimSuffix(folder, "/main")) }
 
-// copies are what a test runs: others may build anew meanwhile.
+// copies copies the commands for one test, since another Build may replace them meanwhile.
 func copies(kept string, folders []string) (dir string, err error) {
 	if dir, err = os.MkdirTemp("", "routinely"); err != nil {
 		return "", err

@@ -6,6 +6,7 @@ package mnsclient
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha1"
@@ -36,8 +37,6 @@ type Config struct {
 	Endpoint string
 	// AccessKeyID and AccessKeySecret sign every request. Required.
 	AccessKeyID, AccessKeySecret string
-	// SecurityToken accompanies temporary credentials; empty for permanent ones.
-	SecurityToken string
 	// HTTPClient sends the requests; nil means one of its own, whose idle connections Close ends.
 	HTTPClient *http.Client
 }
@@ -46,7 +45,6 @@ type Config struct {
 type Client struct {
 	config   Config
 	endpoint string
-	http     *http.Client
 }
 
 // New checks the configuration; it makes no call.
@@ -62,18 +60,17 @@ func New(c Config) (*Client, error) {
 	case c.AccessKeyID == "" || c.AccessKeySecret == "":
 		return nil, errors.New("mns: access key id and secret are needed")
 	}
-	client := c.HTTPClient
-	if client == nil {
-		client = &http.Client{
+	if c.HTTPClient == nil {
+		c.HTTPClient = &http.Client{
 			Transport:     &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}
 	}
-	return &Client{config: c, endpoint: u.Scheme + "://" + u.Host, http: client}, nil
+	return &Client{config: c, endpoint: u.Scheme + "://" + u.Host}, nil
 }
 
 // Close ends idle connections. Calls under way are left alone.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+func (c *Client) Close() { c.config.HTTPClient.CloseIdleConnections() }
 
 // Codes of errors that a consumer tells apart.
 const (
@@ -81,10 +78,6 @@ const (
 	CodeMessageNotExist = "MessageNotExist"
 	// CodeReceiptHandleError is a handle that is not, or no longer, known.
 	CodeReceiptHandleError = "ReceiptHandleError"
-	// CodeQueueNotExist is a call on a queue that nobody created.
-	CodeQueueNotExist = "QueueNotExist"
-	// CodeQueueAlreadyExist is a create with attributes other than the queue has.
-	CodeQueueAlreadyExist = "QueueAlreadyExist"
 )
 
 // Error is a refusal by the server. Failures to reach it are errors of net/http instead.
@@ -112,47 +105,44 @@ func IsCode(err error, codes ...string) bool {
 
 // answer is a reply as it arrived.
 type answer struct {
+	// doing begins the text of an error.
+	doing     string
 	status    int
 	requestID string
 	body      []byte
 }
 
-// call sends one request and reads the whole reply. resource is the path with its query, exactly as signed; wait is how long
-// the server may hold the call.
-func (c *Client) call(ctx context.Context, method, resource string, body any, wait time.Duration) (answer, error) {
+// call sends one request and reads the whole reply. doing begins the text of an error; resource is the path with its query, exactly as
+// signed; body becomes XML; wait is how long the server may hold the call.
+func (c *Client) call(ctx context.Context, doing, method, resource string, body any, wait time.Duration) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout+wait)
 	defer cancel()
+	got := answer{doing: doing}
 	var payload []byte
 	if body != nil {
-		var err error
-		if payload, err = xml.Marshal(body); err != nil {
-			return answer{}, fmt.Errorf("encode request: %w", err)
-		}
+		payload, _ = xml.Marshal(body) // texts and numbers always marshal
 	}
 	req, err := http.NewRequestWithContext(ctx, method, c.endpoint+resource, bytes.NewReader(payload))
 	if err != nil {
-		return answer{}, err
+		return got, fmt.Errorf("%s: %w", doing, err)
 	}
 	c.sign(req, resource)
-	resp, err := c.http.Do(req)
+	resp, err := c.config.HTTPClient.Do(req)
 	if err != nil {
-		return answer{}, err
+		return got, fmt.Errorf("%s: %w", doing, err)
 	}
 	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, answerLimit))
-	if err != nil {
-		return answer{}, fmt.Errorf("read answer: %w", err)
+	if got.body, err = io.ReadAll(io.LimitReader(resp.Body, answerLimit)); err != nil {
+		return got, fmt.Errorf("%s: read answer: %w", doing, err)
 	}
-	return answer{status: resp.StatusCode, requestID: resp.Header.Get("x-mns-request-id"), body: text}, nil
+	got.status, got.requestID = resp.StatusCode, resp.Header.Get("x-mns-request-id")
+	return got, nil
 }
 
 func (c *Client) sign(req *http.Request, resource string) {
 	req.Header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
 	req.Header.Set("Content-Type", contentType)
 	req.Header.Set("x-mns-version", version)
-	if c.config.SecurityToken != "" {
-		req.Header.Set("security-token", c.config.SecurityToken)
-	}
 	signature := Sign(c.config.AccessKeySecret, req.Method, resource, req.Header)
 	req.Header.Set("Authorization", "MNS "+c.config.AccessKeyID+":"+signature)
 }
@@ -167,35 +157,27 @@ func Sign(secret, method, resource string, header http.Header) string {
 		}
 	}
 	slices.Sort(own)
-	date := header.Get("x-mns-date")
-	if date == "" {
-		date = header.Get("Date")
-	}
+	date := cmp.Or(header.Get("x-mns-date"), header.Get("Date"))
 	mac := hmac.New(sha1.New, []byte(secret))
 	fmt.Fprintf(mac, "%s\n%s\n%s\n%s\n%s%s", method, header.Get("Content-MD5"), header.Get("Content-Type"), date,
 		strings.Join(own, ""), resource)
 	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// refusal makes an error of a reply that is not a success.
-func (a answer) refusal() error {
-	refused := &Error{Status: a.status, RequestID: a.requestID}
-	if err := xml.Unmarshal(a.body, refused); err != nil || refused.Code == "" {
-		return &Error{Status: a.status, Message: fmt.Sprintf("not an MNS answer: %.200q", a.body), RequestID: a.requestID}
-	}
-	return refused
-}
-
 // decode reads a success of one of the wanted statuses into v, which may be nil, and turns everything else into an error.
 func (a answer) decode(v any, statuses ...int) error {
 	if !slices.Contains(statuses, a.status) {
-		return a.refusal()
+		refused := &Error{Status: a.status, RequestID: a.requestID}
+		if err := xml.Unmarshal(a.body, refused); err != nil || refused.Code == "" {
+			refused = &Error{Status: a.status, Message: fmt.Sprintf("not an MNS answer: %.200q", a.body), RequestID: a.requestID}
+		}
+		return fmt.Errorf("%s: %w", a.doing, refused)
 	}
 	if v == nil {
 		return nil
 	}
 	if err := xml.Unmarshal(a.body, v); err != nil {
-		return fmt.Errorf("mns answered %d with what is not the expected XML: %w", a.status, err)
+		return fmt.Errorf("%s: mns answered %d with what is not the expected XML: %w", a.doing, a.status, err)
 	}
 	return nil
 }

@@ -30,7 +30,7 @@ type Attributes struct {
 }
 
 // CreateQueue creates a queue. One that exists with the same attributes is a success; with others it is an *Error of
-// CodeQueueAlreadyExist.
+// the code QueueAlreadyExist.
 func (c *Client) CreateQueue(ctx context.Context, queue string, attributes Attributes) error {
 	path, err := queuePath(queue, "")
 	if err != nil {
@@ -40,11 +40,11 @@ func (c *Client) CreateQueue(ctx context.Context, queue string, attributes Attri
 		XMLName xml.Name `xml:"Queue"`
 		Attributes
 	}{Attributes: attributes}
-	got, err := c.call(ctx, http.MethodPut, path, body, 0)
+	got, err := c.call(ctx, "create queue "+queue, http.MethodPut, path, body, 0)
 	if err != nil {
-		return fmt.Errorf("create queue %s: %w", queue, err)
+		return err
 	}
-	return wrap(got.decode(nil, http.StatusCreated, http.StatusNoContent), "create queue "+queue)
+	return got.decode(nil, http.StatusCreated, http.StatusNoContent)
 }
 
 // Send puts a message on a queue and returns its id. delaySeconds 0 leaves the delay to the queue. The body must be text that
@@ -62,41 +62,30 @@ func (c *Client) Send(ctx context.Context, queue, body string, delaySeconds int)
 		MessageBody  string
 		DelaySeconds int `xml:",omitempty"`
 	}{MessageBody: body, DelaySeconds: delaySeconds}
-	got, err := c.call(ctx, http.MethodPost, path, message, 0)
+	got, err := c.call(ctx, "send to "+queue, http.MethodPost, path, message, 0)
 	if err != nil {
-		return "", fmt.Errorf("send to %s: %w", queue, err)
+		return "", err
 	}
 	var sent struct {
 		MessageID string `xml:"MessageId"`
 	}
-	return sent.MessageID, wrap(got.decode(&sent, http.StatusCreated), "send to "+queue)
+	return sent.MessageID, got.decode(&sent, http.StatusCreated)
 }
 
 // Message is one receipt of a message.
 type Message struct {
 	// ID is given by the server at the send; the same for each receipt.
-	ID string
+	ID string `xml:"MessageId"`
 	// ReceiptHandle stands for this receipt until NextVisibleTime.
 	ReceiptHandle string
 	// Body is the text as it was sent.
-	Body string
+	Body string `xml:"MessageBody"`
 	// DequeueCount is how often the message was received, this time included.
 	DequeueCount int
-	// EnqueueTime, FirstDequeueTime and NextVisibleTime are by the server's clock, in milliseconds.
-	EnqueueTime, FirstDequeueTime, NextVisibleTime time.Time
+	// NextVisibleTime is by the server's clock.
+	NextVisibleTime time.Time `xml:"-"`
 	// RequestID is the server's id of the receiving call.
-	RequestID string
-}
-
-// received is a message on the wire.
-type received struct {
-	MessageID        string `xml:"MessageId"`
-	ReceiptHandle    string
-	MessageBody      string
-	DequeueCount     int
-	EnqueueTime      int64
-	FirstDequeueTime int64
-	NextVisibleTime  int64
+	RequestID string `xml:"-"`
 }
 
 // Receive takes up to limit messages (1 to 16) and hides them for the queue's visibility timeout. When it finds none it is held open for
@@ -113,30 +102,28 @@ func (c *Client) Receive(ctx context.Context, queue string, limit, waitSeconds i
 		return nil, fmt.Errorf("wait %d seconds: want 0 to 30", waitSeconds)
 	}
 	path += fmt.Sprintf("?numOfMessages=%d&waitseconds=%d", limit, waitSeconds)
-	got, err := c.call(ctx, http.MethodGet, path, nil, time.Duration(waitSeconds)*time.Second)
+	got, err := c.call(ctx, "receive from "+queue, http.MethodGet, path, nil, time.Duration(waitSeconds)*time.Second)
 	if err != nil {
-		return nil, fmt.Errorf("receive from %s: %w", queue, err)
+		return nil, err
 	}
-	var list struct{ Message []received }
+	var list struct {
+		Message []struct {
+			Message
+			Visible int64 `xml:"NextVisibleTime"` // milliseconds
+		}
+	}
 	switch err := got.decode(&list, http.StatusOK); {
 	case IsCode(err, CodeMessageNotExist):
 		return nil, nil
 	case err != nil:
-		return nil, fmt.Errorf("receive from %s: %w", queue, err)
+		return nil, err
 	}
 	messages := make([]Message, 0, len(list.Message))
 	for _, m := range list.Message {
-		messages = append(messages, m.message(got.requestID))
+		m.NextVisibleTime, m.RequestID = time.UnixMilli(m.Visible), got.requestID
+		messages = append(messages, m.Message)
 	}
 	return messages, nil
-}
-
-func (m received) message(requestID string) Message {
-	return Message{
-		ID: m.MessageID, ReceiptHandle: m.ReceiptHandle, Body: m.MessageBody, DequeueCount: m.DequeueCount,
-		EnqueueTime: time.UnixMilli(m.EnqueueTime), FirstDequeueTime: time.UnixMilli(m.FirstDequeueTime),
-		NextVisibleTime: time.UnixMilli(m.NextVisibleTime), RequestID: requestID,
-	}
 }
 
 // Delete removes a received message. CodeMessageNotExist and CodeReceiptHandleError mean that the receipt is over and the message
@@ -146,11 +133,11 @@ func (c *Client) Delete(ctx context.Context, queue, receiptHandle string) error 
 	if err != nil {
 		return err
 	}
-	got, err := c.call(ctx, http.MethodDelete, path, nil, 0)
+	got, err := c.call(ctx, "delete from "+queue, http.MethodDelete, path, nil, 0)
 	if err != nil {
-		return fmt.Errorf("delete from %s: %w", queue, err)
+		return err
 	}
-	return wrap(got.decode(nil, http.StatusNoContent), "delete from "+queue)
+	return got.decode(nil, http.StatusNoContent)
 }
 
 // DeleteFailure is a message that a batch delete left on the queue.
@@ -176,9 +163,9 @@ func (c *Client) DeleteBatch(ctx context.Context, queue string, receiptHandles [
 		XMLName       xml.Name `xml:"ReceiptHandles"`
 		ReceiptHandle []string
 	}{ReceiptHandle: receiptHandles}
-	got, err := c.call(ctx, http.MethodDelete, path, body, 0)
+	got, err := c.call(ctx, "delete from "+queue, http.MethodDelete, path, body, 0)
 	if err != nil {
-		return nil, fmt.Errorf("delete from %s: %w", queue, err)
+		return nil, err
 	}
 	var failed struct {
 		XMLName xml.Name        `xml:"Errors"`
@@ -188,7 +175,7 @@ func (c *Client) DeleteBatch(ctx context.Context, queue string, receiptHandles [
 	if got.status == http.StatusNotFound && xml.Unmarshal(got.body, &failed) == nil && len(failed.Error) > 0 {
 		return failed.Error, nil
 	}
-	return nil, wrap(got.decode(nil, http.StatusNoContent), "delete from "+queue)
+	return nil, got.decode(nil, http.StatusNoContent)
 }
 
 // ChangeVisibility hides a received message for seconds from now (1 to 43200), longer or shorter than before, and returns the new
@@ -198,12 +185,12 @@ func (c *Client) ChangeVisibility(ctx context.Context, queue, receiptHandle stri
 	if err != nil {
 		return "", err
 	}
-	got, err := c.call(ctx, http.MethodPut, fmt.Sprintf("%s&VisibilityTimeout=%d", path, seconds), nil, 0)
+	got, err := c.call(ctx, "change visibility on "+queue, http.MethodPut, fmt.Sprintf("%s&VisibilityTimeout=%d", path, seconds), nil, 0)
 	if err != nil {
-		return "", fmt.Errorf("change visibility on %s: %w", queue, err)
+		return "", err
 	}
 	var changed struct{ ReceiptHandle string }
-	return changed.ReceiptHandle, wrap(got.decode(&changed, http.StatusOK), "change visibility on "+queue)
+	return changed.ReceiptHandle, got.decode(&changed, http.StatusOK)
 }
 
 // CheckQueueName tells what is wrong with a queue name: MNS wants a letter or digit, then letters, digits and hyphens, 256 at most
@@ -250,11 +237,4 @@ func checkText(body string) error {
 		}
 	}
 	return nil
-}
-
-func wrap(err error, doing string) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("%s: %w", doing, err)
 }

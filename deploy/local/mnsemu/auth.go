@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"crypto/hmac"
 	"crypto/md5"
+	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -13,7 +14,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -88,52 +88,35 @@ func (s *Server) expected(c credentials, r *request, date time.Time) string {
 	if c.region != "" {
 		return signV4(r, s.config.AccessKeySecret, c.region, date)
 	}
-	return base64.StdEncoding.EncodeToString(s.macs.sum(textV2(r)))
-}
-
-func invalidAuthorization() error {
-	return badRequest("InvalidAuthorizationHeader", "The Authorization header format is invalid.")
+	return signV2(r, s.config.AccessKeySecret)
 }
 
 func parseAuthorization(header string, date time.Time) (credentials, error) {
+	invalid := badRequest("InvalidAuthorizationHeader", "The Authorization header format is invalid.")
 	if rest, ok := strings.CutPrefix(header, v4Prefix+" Credential="); ok {
 		scope, signature, found := strings.Cut(rest, ",Signature=")
 		scope, inScope := strings.CutSuffix(scope, v4Scope)
 		parts := strings.Split(scope, "/")
 		if !found || !inScope || len(parts) != 3 || parts[1] != date.UTC().Format("20060102") || parts[2] == "" {
-			return credentials{}, invalidAuthorization()
+			return credentials{}, invalid
 		}
 		return credentials{accessKeyID: parts[0], region: parts[2], signature: signature}, nil
 	}
 	rest, ok := strings.CutPrefix(header, "MNS ")
 	id, signature, found := strings.Cut(rest, ":")
 	if !ok || !found || id == "" || signature == "" {
-		return credentials{}, invalidAuthorization()
+		return credentials{}, invalid
 	}
 	return credentials{accessKeyID: id, signature: signature}, nil
 }
 
-// textV2 is what base64(HMAC-SHA1) signs: the method, three headers, the x-mns- headers and the request target, byte for byte as
-// on the request line, since the SDKs escape it differently.
-func textV2(r *request) []byte {
+// signV2 is base64(HMAC-SHA1) of the method, three headers, the x-mns- headers and the request target, byte for byte as on the
+// request line, since the SDKs escape it differently.
+func signV2(r *request, secret string) string {
 	header := r.http.Header
-	return []byte(r.http.Method + "\n" + header.Get("Content-Md5") + "\n" + header.Get("Content-Type") + "\n" + requestDate(header) + "\n" +
-		serviceHeaders(header, false) + r.http.RequestURI)
-}
-
-// macs are keyed hashes kept for use again: making one costs as much as signing with it.
-type macs struct{ pool sync.Pool }
-
-func newMacs(hash func() hash.Hash, key []byte) *macs {
-	return &macs{sync.Pool{New: func() any { return hmac.New(hash, key) }}}
-}
-
-func (m *macs) sum(text []byte) []byte {
-	mac := m.pool.Get().(hash.Hash)
-	defer m.pool.Put(mac)
-	mac.Reset()
-	mac.Write(text)
-	return mac.Sum(nil)
+	text := r.http.Method + "\n" + header.Get("Content-Md5") + "\n" + header.Get("Content-Type") + "\n" + requestDate(header) + "\n" +
+		serviceHeaders(header, false) + r.http.RequestURI
+	return base64.StdEncoding.EncodeToString(sum(sha1.New, []byte(secret), text))
 }
 
 // signV4 is the Java SDK's opt-in signature: hex(HMAC-SHA256) with a key derived for a day, a region and the product.
@@ -142,15 +125,16 @@ func signV4(r *request, secret, region string, date time.Time) string {
 	day := date.Format("20060102")
 	k := []byte("aliyun_v4" + secret)
 	for _, part := range []string{day, region, "mns", "aliyun_v4_request"} {
-		k = hmacSHA256(k, part)
+		k = sum(sha256.New, k, part)
 	}
 	text := v4Prefix + "\n" + date.Format("20060102T150405Z") + "\n" + day + "/" + region + v4Scope + "\n" +
 		r.http.Method + "\n" + v4Escape(r.path, true) + "\n" + canonicalQuery(r.query) + "\n" + serviceHeaders(r.http.Header, true) + "\n"
-	return hex.EncodeToString(hmacSHA256(k, text))
+	return hex.EncodeToString(sum(sha256.New, k, text))
 }
 
-func hmacSHA256(key []byte, text string) []byte {
-	mac := hmac.New(sha256.New, key)
+// sum is the HMAC of a text.
+func sum(hash func() hash.Hash, key []byte, text string) []byte {
+	mac := hmac.New(hash, key)
 	mac.Write([]byte(text))
 	return mac.Sum(nil)
 }
@@ -195,9 +179,9 @@ func checkMD5(digest string, body []byte) error {
 	if digest == "" {
 		return nil
 	}
-	sum := md5.Sum(body)
+	want := md5.Sum(body)
 	sent, err := base64.StdEncoding.DecodeString(digest)
-	if err == nil && (bytes.Equal(sent, sum[:]) || string(sent) == hex.EncodeToString(sum[:])) {
+	if err == nil && (bytes.Equal(sent, want[:]) || string(sent) == hex.EncodeToString(want[:])) {
 		return nil
 	}
 	return badRequest("InvalidDegist", "The Content-MD5 you specified is invalid.")

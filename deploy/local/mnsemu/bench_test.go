@@ -23,7 +23,7 @@ const callers = 32
 func BenchmarkRoundTrip(b *testing.B) {
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	e := start(b, func(c *mnsemu.Config) { c.Clock, c.NoSync = clock.System(), false })
-	e.queue(b, "bench")
+	e.queue("bench")
 	client := e.client()
 	var left atomic.Int64
 	left.Store(int64(b.N))
@@ -32,10 +32,12 @@ func BenchmarkRoundTrip(b *testing.B) {
 	for range callers {
 		running.Go(func() {
 			// A queue object's counters are not safe to share; the limit keeps it from sleeping.
-			q := mns.NewMNSQueue("bench", client, 1<<30)
+			q := queue{mns.NewMNSQueue("bench", client, 1<<30), e}
 			for left.Add(-1) >= 0 {
-				if err := roundTrip(q); err != nil {
-					b.Error(err)
+				_, failed := q.SendMessage(mns.MessageSendRequest{MessageBody: "a job of the usual length, base64 or not", Priority: 8})
+				m, code := q.receive()
+				if err := q.DeleteMessage(m.ReceiptHandle); failed != nil || code != "" || err != nil {
+					b.Error(failed, code, err)
 					return
 				}
 			}
@@ -45,32 +47,16 @@ func BenchmarkRoundTrip(b *testing.B) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "roundtrips/s")
 }
 
-func roundTrip(q mns.AliMNSQueue) error {
-	if _, err := q.SendMessage(mns.MessageSendRequest{MessageBody: "a job of the usual length, base64 or not", Priority: 8}); err != nil {
-		return err
-	}
-	m, err := receive(q)
-	if err != nil {
-		return err
-	}
-	return q.DeleteMessage(m.ReceiptHandle)
-}
-
 // BenchmarkFsyncAppend is the floor: what the disk gives to one bare append with fsync after the other.
 func BenchmarkFsyncAppend(b *testing.B) {
 	f, err := os.Create(filepath.Join(b.TempDir(), "floor"))
-	if err != nil {
-		b.Fatal(err)
-	}
+	check(b, err)
 	defer f.Close()
 	record := make([]byte, 256)
 	for b.Loop() {
-		if _, err := f.Write(record); err != nil {
-			b.Fatal(err)
-		}
-		if err := f.Sync(); err != nil {
-			b.Fatal(err)
-		}
+		_, err := f.Write(record)
+		check(b, err)
+		check(b, f.Sync())
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "appends/s")
 }

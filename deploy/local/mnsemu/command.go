@@ -17,7 +17,8 @@ const usage = `Usage: mns -access-key ID -secret-key SECRET -data DIR [flags]
 A local MNS (Simple Message Queue) server for the official SDKs. What it answered with success is on disk in DIR.
 Point an SDK at http://ACCOUNT.mns.REGION.aliyuncs.com and let that name lead to -listen, or at the address itself.
 Pushes of topics to HTTP endpoints go to this machine only and are not signed: they carry no Authorization and no x-mns-signing-cert-url.
-As with the real service, an empty receive does not mean an empty queue, and there is no order; -calm is for clients that count on both.
+As with the real service, an empty receive does not mean an empty queue, and there is no order. With -calm a receive finds every visible
+message, the highest priority first (1 is the highest, 8 the default), for clients that expect that.
 For scripts it serves /_local/queues, /_local/queues/QUEUE/messages, /_local/pushes, /_local/faults and /_local/calls, unsigned.
 
 Flags:
@@ -34,7 +35,7 @@ func Command(ctx context.Context, args []string, stdout, _ io.Writer) error {
 			flags.Uint64Var(&c.Seed, "seed", 0,
 				"`number` that decides which messages a receive misses, their order, and how early an empty long poll ends")
 			flags.BoolVar(&c.Calm, "calm", false,
-				"miss no message, keep the order and let long polls wait their full time, which the real service does not")
+				"miss no message, deliver by priority and age, and let long polls wait their full time, which the real service does not")
 			flags.Func("dead-letter", "`queue=target:N`: move messages of queue to target after N receives without a delete (repeatable)",
 				c.addDeadLetter)
 		},

@@ -31,10 +31,6 @@ type Config struct {
 	DeadLetter map[string]DeadLetterPolicy
 	// MaxQueues and MaxTopics bound the account: 1000 each. MaxSubscriptions bounds a topic: 100.
 	MaxQueues, MaxTopics, MaxSubscriptions int
-	// MaxNameLength is the longest name of a queue, topic or subscription, in characters: 120. It was 256 once.
-	MaxNameLength int
-	// MaxRetentionSeconds is the longest MessageRetentionPeriod, in seconds: 604800. Older documents allow 1296000.
-	MaxRetentionSeconds int
 }
 
 // DeadLetterPolicy moves a message that was received too often without being deleted.
@@ -61,8 +57,6 @@ func (c *Config) complete() error {
 		{&c.MaxQueues, 1000},
 		{&c.MaxTopics, 1000},
 		{&c.MaxSubscriptions, 100},
-		{&c.MaxNameLength, 120},
-		{&c.MaxRetentionSeconds, 604800},
 	} {
 		if *limit.value < 0 {
 			return fmt.Errorf("config: a limit is %d, want 0 (the service's own) or more", *limit.value)
@@ -73,22 +67,22 @@ func (c *Config) complete() error {
 		c.Clock = clock.System()
 	}
 	for queue, policy := range c.DeadLetter {
-		if err := policy.check(queue, c.MaxNameLength); err != nil {
+		if err := policy.check(queue); err != nil {
 			return fmt.Errorf("config: dead letters of queue %q: %w", queue, err)
 		}
 	}
 	return nil
 }
 
-func (p DeadLetterPolicy) check(queue string, maxNameLength int) error {
+func (p DeadLetterPolicy) check(queue string) error {
 	switch {
 	case p.TargetQueue == queue:
 		return errors.New("the target is the queue itself")
 	case p.MaxReceiveCount < 1:
 		return fmt.Errorf("the maximum receive count is %d, want 1 or more", p.MaxReceiveCount)
 	}
-	if err := checkName("Queue", queue, maxNameLength); err != nil {
+	if err := checkName("Queue", queue); err != nil {
 		return err
 	}
-	return checkName("Queue", p.TargetQueue, maxNameLength)
+	return checkName("Queue", p.TargetQueue)
 }

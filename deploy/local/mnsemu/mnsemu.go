@@ -6,8 +6,8 @@
 // An empty answer does not mean an empty queue, as recordings of the service show: a receive misses a visible message one time in nine,
 // and answers MessageNotExist or a batch without it. The next receive that has room for the message finds it. There is no order, and a
 // long poll that finds nothing ends 7 to 20 percent early. All this, and when a push is tried again, comes from Config.Seed: the same
-// calls in the same order have the same outcome, only identifiers are always new. With Config.Calm a receive finds everything, the more
-// urgent priority first, then what has been visible longer, and a long poll waits its full time.
+// calls in the same order have the same outcome, only identifiers are always new. With Config.Calm a receive finds everything, the message
+// with the higher priority first (1 is the highest), then the one that has been visible longer, and a long poll waits its full time.
 //
 // Answers have the recorded form to the byte, as far as it was recorded: headers, declaration, order of elements and of JSON members, receipt
 // handles, and a subscription's address without a scheme. Texts of errors are those that clients' own tests and the documents quote.
@@ -25,13 +25,13 @@
 //   - A receive or peek takes visible messages in any order and ignores their priority. A peek misses nothing.
 //   - What becomes visible while a long poll waits is found at once. What the poll missed when it began, it finds after a
 //     second, so that only a poll of one second ends without it.
+//   - A receive may bring a message whose send is not answered yet: what is in memory can be received, what is on disk is confirmed.
 //   - A restart forgets what was missed, so a receive before it and one after it can miss the same message.
 //   - A message moves to its dead-letter queue when it becomes visible again after MaxReceiveCount receives. There it has a new
 //     MessageId and DequeueCount 0, and its retention still counts from the first send. Without the target queue it stays.
-//   - MessageBodyMD5 and MessageMD5 are the body's MD5. Of a message with UserProperties the service gives another sum, and how it makes that
-//     is unknown.
+//   - MessageBodyMD5 and MessageMD5 are the body's MD5. For a message with UserProperties the service gives another sum; its rule is unknown.
 //   - HostId and addresses say http:// to a caller over TLS too, which is inferred and not recorded.
-//   - Behind the signature come, in this order, the account in the host, the date's age, the version and the digest.
+//   - After the signature the server checks, in this order, the account in the host, the date's age, the version and the digest.
 //   - The document of an XML notification and of an answer that was not recorded is written like the recorded ones.
 //   - A batch send stores its good items and fails the others one by one; a batch over 64 KB is refused as a whole.
 //   - A FIFO queue's locks on message groups are not kept: MessageGroupId is stored and returned only.
@@ -46,12 +46,14 @@ package mnsemu
 
 import (
 	"context"
-	"crypto/sha1"
-	"crypto/sha256"
+	"crypto/rand"
+	"errors"
 	"fmt"
+	mrand "math/rand/v2"
 	"net/http"
 	"sync"
-	"sync/atomic"
+
+	"go.etcd.io/bbolt"
 
 	"routinely/deploy/local/clock"
 	"routinely/deploy/local/faults"
@@ -59,17 +61,13 @@ import (
 
 // Server is one account's queues and topics. It is an http.Handler and safe for concurrent use.
 type Server struct {
-	config Config
-	clock  clock.Clock
-	store  *store
-	faults faults.Set
-	local  http.Handler
-	pusher *http.Client
-	// macs make V2 signatures, sealer receipt handles.
-	macs   *macs
-	sealer sealer
-
-	sequence atomic.Uint64
+	config     Config
+	clock      clock.Clock
+	store      *store
+	faults     faults.Set
+	local      http.Handler
+	operations map[string]operation
+	pusher     *http.Client
 
 	// background ends with Close and carries the pushes, which running counts.
 	background context.Context
@@ -80,13 +78,23 @@ type Server struct {
 	stopOnce sync.Once
 
 	// mu guards everything below. Holders do no I/O.
-	mu            sync.Mutex
-	closed        bool
-	disorder      disorder
-	queues        map[string]*queue
-	topics        map[string]*topic
-	pushes        map[uint64]*push
-	loggingBucket string
+	mu      sync.Mutex
+	closed  bool
+	random  *mrand.Rand
+	last    uint64
+	account accountRecord
+	queues  map[string]*queue
+	topics  map[string]*topic
+	pushes  map[uint64]*push
+}
+
+// accountRecord is what is stored of the account.
+type accountRecord struct {
+	// Epoch counts the starts of the server.
+	Epoch uint64 `json:"epoch"`
+	// SealKey seals receipt handles.
+	SealKey       []byte `json:"sealKey"`
+	LoggingBucket string `json:"loggingBucket"`
 }
 
 // New opens the data directory and loads its state. It fails on a bad Config and when another process holds the directory.
@@ -94,30 +102,72 @@ func New(c Config) (*Server, error) {
 	if err := c.complete(); err != nil {
 		return nil, fmt.Errorf("mnsemu: %w", err)
 	}
-	st, image, err := openStore(c.Dir, c.NoSync)
-	if err != nil {
-		return nil, fmt.Errorf("mnsemu: %w", err)
-	}
 	s := &Server{
-		config: c, clock: c.Clock, store: st, pusher: newPusher(),
-		macs: newMacs(sha1.New, []byte(c.AccessKeySecret)), sealer: sealer{newMacs(sha256.New, image.sealKey)},
-		stopping: make(chan struct{}),
-		queues:   map[string]*queue{}, topics: map[string]*topic{}, pushes: map[uint64]*push{},
-		loggingBucket: image.loggingBucket, disorder: newDisorder(c.Calm, c.Seed),
+		config: c, clock: c.Clock, pusher: newPusher(), operations: operations(), stopping: make(chan struct{}),
+		random: mrand.New(mrand.NewPCG(c.Seed, 0)),
+		queues: map[string]*queue{}, topics: map[string]*topic{}, pushes: map[uint64]*push{},
+	}
+	var err error
+	if s.store, err = openStore(c.Dir, c.NoSync, s.load); err != nil {
+		return nil, fmt.Errorf("mnsemu: %w", err)
 	}
 	s.background, s.cancel = context.WithCancel(context.Background())
 	s.local = s.localHandler()
-	s.sequence.Store(image.epoch << epochShift)
-	s.restore(image)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, q := range s.queues {
+		s.settle(q)
+	}
+	for _, p := range s.pushes {
+		s.plan(p)
+	}
 	return s, nil
 }
+
+// load reads the file and starts a new epoch in it.
+func (s *Server) load(tx *bbolt.Tx) error {
+	if tx.Bucket([]byte("meta")) != nil {
+		return errors.New("another version of this program wrote it; delete it")
+	}
+	byNumber := map[uint64]*queue{}
+	if err := errors.Join(
+		loadAll(tx, accountBucket, func(a *accountRecord) { s.account = *a }),
+		loadAll(tx, queueBucket, func(q *queueRecord) {
+			s.queues[q.Name] = &queue{queueRecord: *q}
+			byNumber[q.Number] = s.queues[q.Name]
+		}),
+		loadAll(tx, messageBucket, func(m *message) {
+			if q := byNumber[m.Queue]; q != nil {
+				q.messages = append(q.messages, m)
+			}
+		}),
+		loadAll(tx, topicBucket, func(t *topic) { s.topics[t.Name] = t }),
+		loadAll(tx, pushBucket, func(p *push) { s.pushes[p.Number] = p }),
+	); err != nil {
+		return err
+	}
+	s.account.Epoch++
+	s.last = s.account.Epoch << epochShift
+	if s.account.SealKey == nil {
+		s.account.SealKey = make([]byte, 32)
+		_, _ = rand.Read(s.account.SealKey)
+	}
+	return apply(tx, []change{stored(accountBucket, accountKey, s.account)})
+}
+
+// accountKey is the key of the account's only record.
+const accountKey = "account"
 
 // epochShift leaves 2^40 numbers to each start of the server, so that no number is given twice even when the last ones of the
 // run before were never written down.
 const epochShift = 40
 
-// number is a new identity for a queue, a message, a receipt or a push: larger than any before, also across restarts.
-func (s *Server) number() uint64 { return s.sequence.Add(1) }
+// number is a new identity for a queue, a message, a receipt or a push: larger than any before, also across restarts. The caller holds
+// the lock.
+func (s *Server) number() uint64 {
+	s.last++
+	return s.last
+}
 
 // nowMillis is the server's time in milliseconds since 1970.
 func (s *Server) nowMillis() int64 { return s.clock.Now().UnixMilli() }
@@ -138,7 +188,12 @@ func (s *Server) Close() error {
 	s.mu.Lock()
 	alreadyClosed := s.closed
 	s.closed = true
-	s.stopTimers()
+	for _, q := range s.queues {
+		q.stopTimer()
+	}
+	for _, p := range s.pushes {
+		p.stopTimer()
+	}
 	s.mu.Unlock()
 	if alreadyClosed {
 		return nil
@@ -147,31 +202,4 @@ func (s *Server) Close() error {
 	s.running.Wait()
 	s.pusher.CloseIdleConnections()
 	return s.store.close()
-}
-
-// alter changes the working state and waits until the change is on disk: change runs under the lock and returns what to write.
-// When it returns nothing, alter waits for everything that was changed before, so that an answer never promises more than the
-// disk holds.
-func (s *Server) alter(change func() ([]change, error)) error {
-	s.mu.Lock()
-	changes, err := change()
-	if err != nil {
-		s.mu.Unlock()
-		return err
-	}
-	written := s.store.add(changes...)
-	s.mu.Unlock()
-	return written.wait()
-}
-
-// stopTimers ends every timer, for Close. The caller holds the lock.
-func (s *Server) stopTimers() {
-	for _, q := range s.queues {
-		q.stopTimer()
-	}
-	for _, p := range s.pushes {
-		if p.timer != nil {
-			p.timer.Stop()
-		}
-	}
 }

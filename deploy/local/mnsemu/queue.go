@@ -14,183 +14,126 @@ type queueRecord struct {
 	// Number tells a queue from an earlier one of the same name.
 	Number     uint64          `json:"number"`
 	Attributes queueAttributes `json:"attributes"`
-	Created    int64           `json:"created"`
-	Modified   int64           `json:"modified"`
+	Created    int64           `json:"createTime"`
+	Modified   int64           `json:"lastModifyTime"`
 }
 
 // queueAttributes are what a client can set. Times are seconds.
 type queueAttributes struct {
-	DelaySeconds           int64 `json:"DelaySeconds"`
-	MaximumMessageSize     int64 `json:"MaximumMessageSize"`
-	MessageRetentionPeriod int64 `json:"MessageRetentionPeriod"`
-	VisibilityTimeout      int64 `json:"VisibilityTimeout"`
-	PollingWaitSeconds     int64 `json:"PollingWaitSeconds"`
-	LoggingEnabled         bool  `json:"LoggingEnabled"`
+	DelaySeconds           int64
+	MaximumMessageSize     int64
+	MessageRetentionPeriod int64
+	VisibilityTimeout      int64
+	PollingWaitSeconds     int64
+	LoggingEnabled         bool
 }
 
-// queue is the working state of one queue. Every message is in byAge and in one of ready and waiting.
+// queue is the working state of one queue.
 type queue struct {
 	queueRecord
-	messages map[uint64]*message
-	ready    order
-	waiting  order
-	ages     order
-	// delayed is how many of waiting were never received.
-	delayed int
-	// polls are the long polls under way, oldest first.
+	// messages are all of the queue's, by number.
+	messages []*message
+	// polls are the receives under way, oldest first.
 	polls []*poll
-	// timer calls when the first of waiting is due; armed is that time.
+	// timer calls settle when something must happen without a call; see arm.
 	timer clock.Timer
-	armed int64
 }
 
-// poll is one receive, which may wait. done is closed when messages were taken for it, or when its queue is deleted; over when its
-// time is.
+// poll is one receive, which may wait. Times are milliseconds.
 type poll struct {
 	limit int
-	// looked is set after the first look. Only that one misses messages: what becomes visible during a poll is found at once. again is
-	// set once the poll also finds what it missed.
-	looked, again bool
-	taken         []delivery
-	done, over    chan struct{}
+	// until is when it ends without a message; again, when it also finds what it missed at its first look.
+	until, again int64
+	// looked is set after the first look. Only that one misses messages: what becomes visible during a poll is found at once.
+	looked bool
+	// taken are the messages as the receive left them. done is closed when there are some, when the time is over, or when the queue is
+	// deleted.
+	taken []message
+	done  chan struct{}
 }
 
-// delivery is a message as one receive or peek saw it.
-type delivery struct {
-	*message
-	lease
-	handle uint64
+// message is one message of one queue. Times are milliseconds.
+type message struct {
+	Queue  uint64 `json:"queue"`
+	Number uint64 `json:"number"`
+	ID     string `json:"id"`
+	Body   string `json:"body"`
+	MD5    string `json:"md5"`
+	// Priority is 1, the most urgent, to 16.
+	Priority int64      `json:"priority"`
+	GroupID  string     `json:"groupId,omitempty"`
+	System   []property `json:"systemProperties,omitempty"`
+	User     []property `json:"userProperties,omitempty"`
+	Enqueued int64      `json:"enqueueTime"`
+	// Visible is when the message can be received next, First when it was for the first time, 0 for never.
+	Visible  int64 `json:"nextVisibleTime"`
+	First    int64 `json:"firstDequeueTime,omitempty"`
+	Dequeues int64 `json:"dequeueCount"`
+	// Receipt is the number in the oldest handle that is still accepted, 0 for none. Changing the visibility gives a new handle but keeps
+	// the one before (the PHP SDK's own tests delete with it); the next receive ends both.
+	Receipt uint64 `json:"receipt,omitempty"`
+	// missedBy is the receive that missed the message since it became visible, nil for none. It is not stored.
+	missedBy *poll
 }
 
-func newQueue(r queueRecord) *queue {
-	return &queue{
-		queueRecord: r,
-		messages:    map[uint64]*message{},
-		ready:       order{slot: turnSlot, before: byUrgency},
-		waiting:     order{slot: turnSlot, before: byVisibility},
-		ages:        order{slot: ageSlot, before: byAge},
+type property struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+	Type  string `json:"type"`
+}
+
+func (m *message) key() string { return key(m.Queue) + "/" + key(m.Number) }
+
+// state is the service's word for what can be done with the message.
+func (m *message) state(now int64) string {
+	switch {
+	case m.Visible <= now:
+		return "active"
+	case m.Dequeues == 0:
+		return "delayed"
 	}
+	return "inactive"
 }
 
-func (q *queue) stored() change { return putRecord(queueBucket, []byte(q.Name), &q.queueRecord) }
-
-// removed drops the queue and whatever the file holds of its messages.
-func (q *queue) removed() []change {
-	return []change{
-		{bucket: queueBucket, key: []byte(q.Name)},
-		{bucket: messageBucket, key: key(q.Number), prefix: true},
+// counts are how many messages are in each state.
+func (q *queue) counts(now int64) map[string]int {
+	counts := map[string]int{}
+	for _, m := range q.messages {
+		counts[m.state(now)]++
 	}
+	return counts
 }
 
-// insert adds a message that is new to the queue.
-func (q *queue) insert(m *message, now int64) {
-	q.messages[m.number] = m
-	q.ages.add(m)
-	q.place(m, now)
+// insert adds a new message to a queue. The caller settles the queue after it.
+func (s *Server) insert(q *queue, m *message) {
+	m.Queue, m.Number = q.Number, s.number()
+	q.messages = append(q.messages, m)
+	s.keep(m)
 }
 
-// place puts a message where its visibility says.
-func (q *queue) place(m *message, now int64) {
-	m.waits = m.visible > now
-	if !m.waits {
-		q.ready.add(m)
-		return
-	}
-	q.waiting.add(m)
-	if m.dequeues == 0 {
-		q.delayed++
-	}
+// keep stores what changed of a message.
+func (s *Server) keep(m *message) { s.store.put(messageBucket, m.key(), m) }
+
+// drop deletes the messages of a queue for which unwanted is true.
+func (s *Server) drop(q *queue, unwanted func(*message) bool) {
+	q.messages = slices.DeleteFunc(q.messages, func(m *message) bool {
+		if !unwanted(m) {
+			return false
+		}
+		s.store.remove(messageBucket, m.key())
+		return true
+	})
 }
 
-// displace takes a message out of ready or waiting.
-func (q *queue) displace(m *message) {
-	if !m.waits {
-		q.ready.remove(m)
-		return
-	}
-	q.waiting.remove(m)
-	if m.dequeues == 0 {
-		q.delayed--
-	}
-}
-
-func (q *queue) drop(m *message) {
-	delete(q.messages, m.number)
-	q.ages.remove(m)
-	q.displace(m)
-}
-
-// expired takes out and returns one message whose retention is over, nil when there is none.
-func (q *queue) expired(now int64) *message {
-	m := q.ages.first()
-	if m == nil || m.Enqueued+q.Attributes.MessageRetentionPeriod*1000 > now {
-		return nil
-	}
-	q.drop(m)
-	return m
-}
-
-// due takes out of waiting and returns one message that has become visible, nil when there is none.
-func (q *queue) due(now int64) *message {
-	m := q.waiting.first()
-	if m == nil || m.visible > now {
-		return nil
-	}
-	q.displace(m)
-	return m
-}
-
-// receive hides a message that was taken out of ready and gives it a receipt.
-func (q *queue) receive(m *message, now int64, receipt uint64) delivery {
-	m.visible = now + q.Attributes.VisibilityTimeout*1000
-	m.first = cmp.Or(m.first, now)
-	m.dequeues++
-	m.receipt, m.missedBy = receipt, nil
-	q.place(m, now)
-	return delivery{m, m.lease, receipt}
-}
-
-// peek shows up to limit ready messages.
-func (q *queue) peek(limit int, d disorder) []delivery {
-	var out []delivery
-	for range min(limit, q.ready.Len()) {
-		m := q.ready.messages[d.pick(q.ready.Len())]
-		q.ready.remove(m)
-		out = append(out, delivery{message: m, lease: m.lease})
-	}
-	for _, d := range out {
-		q.ready.add(d.message)
-	}
-	return out
-}
-
-func (q *queue) endPoll(p *poll) {
-	if i := slices.Index(q.polls, p); i >= 0 {
-		q.polls = slices.Delete(q.polls, i, i+1)
-	}
-}
-
-func (q *queue) stopTimer() {
-	if q.timer != nil {
-		q.timer.Stop()
-		q.timer = nil
-	}
-}
-
-// settle brings a queue to the present: drops what expired, shows what is due, moves dead letters, serves long polls and sets the
-// timer for what comes next. Everything that reads or has changed a queue calls it; the caller holds the lock.
+// settle brings a queue to the present: drops what expired, moves dead letters, serves receives and sets the timer for what comes next.
+// Everything that reads or has changed a queue calls it; the caller holds the lock.
 func (s *Server) settle(q *queue) {
 	now := s.nowMillis()
-	for m := q.expired(now); m != nil; m = q.expired(now) {
-		s.store.add(m.removed()...)
-	}
-	for m := q.due(now); m != nil; m = q.due(now) {
-		if !s.bury(q, m, now) {
-			q.place(m, now)
-		}
-	}
+	s.drop(q, func(m *message) bool { return m.Enqueued+q.Attributes.MessageRetentionPeriod*1000 <= now })
+	s.bury(q, now)
 	q.polls = slices.DeleteFunc(q.polls, func(p *poll) bool {
-		if p.taken = s.take(q, p, now); len(p.taken) == 0 {
+		s.take(q, p, now)
+		if len(p.taken) == 0 && now < p.until {
 			return false
 		}
 		close(p.done)
@@ -199,125 +142,114 @@ func (s *Server) settle(q *queue) {
 	s.arm(q, now)
 }
 
-// take receives for p from a settled queue. What an earlier receive missed comes first and is not missed again; what p itself missed
-// it leaves to others until it looks again.
-func (s *Server) take(q *queue, p *poll, now int64) []delivery {
-	var taken []delivery
-	var missed []*message
-	for len(taken) < p.limit && q.ready.Len() > 0 {
-		m := q.ready.first()
-		if m.missedBy == nil {
-			m = q.ready.messages[s.disorder.pick(q.ready.Len())]
+// take receives for a poll. What an earlier receive missed comes first and is not missed again; what the poll itself missed it leaves
+// to others until it looks again.
+func (s *Server) take(q *queue, p *poll, now int64) {
+	for _, m := range s.visible(q, now) {
+		if len(p.taken) == p.limit {
+			break
 		}
-		q.ready.remove(m)
-		if !p.looked && m.missedBy == nil && s.disorder.misses() {
+		if !p.looked && m.missedBy == nil && s.misses() {
 			m.missedBy = p
 		}
-		if m.missedBy == p && !p.again {
-			missed = append(missed, m)
+		if m.missedBy == p && now < p.again {
 			continue
 		}
-		taken = append(taken, q.receive(m, now, s.number()))
-		s.store.add(m.leased())
-	}
-	for _, m := range missed {
-		q.ready.add(m)
+		m.Visible = now + q.Attributes.VisibilityTimeout*1000
+		m.First = cmp.Or(m.First, now)
+		m.Dequeues++
+		m.Receipt, m.missedBy = s.number(), nil
+		s.keep(m)
+		p.taken = append(p.taken, *m)
 	}
 	p.looked = true
-	return taken
 }
 
-// lookAgain lets a poll find what it missed.
-func (s *Server) lookAgain(q *queue, p *poll) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p.again = true
-	if s.queues[q.Name] == q && !s.closed {
-		s.settle(q)
+// visible are the messages that can be received, in the order in which that happens. On a calm server it is the more urgent first, then
+// what has been visible longer. Otherwise there is none, but what was missed comes first.
+func (s *Server) visible(q *queue, now int64) []*message {
+	var found []*message
+	for _, m := range q.messages {
+		if m.Visible <= now {
+			found = append(found, m)
+		}
 	}
+	if s.config.Calm {
+		slices.SortFunc(found, func(a, b *message) int {
+			return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.Visible, b.Visible), cmp.Compare(a.Number, b.Number))
+		})
+		return found
+	}
+	s.random.Shuffle(len(found), func(i, j int) { found[i], found[j] = found[j], found[i] })
+	missed := slices.DeleteFunc(slices.Clone(found), func(m *message) bool { return m.missedBy == nil })
+	return append(missed, slices.DeleteFunc(found, func(m *message) bool { return m.missedBy != nil })...)
 }
 
-// arm sets the timer of a queue where somebody would miss that a message becomes visible: a long poll, or a dead-letter queue.
+// arm sets the timer of a queue for what must happen without a call: a long poll ends or looks again, or a message becomes visible for a
+// long poll or for the dead-letter queue.
 func (s *Server) arm(q *queue, now int64) {
-	_, buries := s.config.DeadLetter[q.Name]
-	next := q.waiting.first()
-	if s.closed || next == nil || (len(q.polls) == 0 && !buries) {
-		q.stopTimer()
-		return
-	}
-	at := next.visible
-	if q.timer != nil && q.armed == at {
-		return
-	}
 	q.stopTimer()
-	q.armed = at
-	q.timer = s.clock.AfterFunc(time.Duration(at-now)*time.Millisecond, func() { s.alarm(q, at) })
-}
-
-// alarm settles a queue when its timer is due.
-func (s *Server) alarm(q *queue, at int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.queues[q.Name] != q || s.closed {
+	var next int64
+	consider := func(at int64) {
+		if at > now && (next == 0 || at < next) {
+			next = at
+		}
+	}
+	for _, p := range q.polls {
+		consider(p.until)
+		consider(p.again)
+	}
+	if _, buries := s.config.DeadLetter[q.Name]; buries || len(q.polls) > 0 {
+		for _, m := range q.messages {
+			consider(m.Visible)
+		}
+	}
+	if next == 0 || s.closed {
 		return
 	}
-	if q.armed == at {
-		q.timer = nil
-	}
-	s.settle(q)
+	q.timer = s.clock.AfterFunc(time.Duration(next-now)*time.Millisecond, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.queues[q.Name] == q && !s.closed {
+			s.settle(q)
+		}
+	})
 }
 
-// bury moves a message that has been received as often as its queue allows to the dead-letter queue, and reports whether it
-// did. The message is in neither ready nor waiting. The caller holds the lock.
-func (s *Server) bury(q *queue, m *message, now int64) bool {
-	policy, ok := s.config.DeadLetter[q.Name]
-	target := s.queues[policy.TargetQueue]
-	if !ok || target == nil || m.dequeues < int64(policy.MaxReceiveCount) {
-		return false
+func (q *queue) stopTimer() {
+	if q.timer != nil {
+		q.timer.Stop()
 	}
-	delete(q.messages, m.number)
-	q.ages.remove(m)
-	dead := &message{messageRecord: m.messageRecord, queue: target.Number, number: s.number()}
-	dead.ID, dead.Receipt, dead.Visible = newMessageID(), 0, now
-	dead.visible = now
-	dead.System = append(slices.Clone(m.System),
-		property{"DLQMessageType", "MaxReceiveCountExceeded", "STRING"},
-		property{"DLQSourceArn", "acs:mns:" + localRegion + ":" + s.config.AccountID + ":queues/" + q.Name, "STRING"},
-		property{"DLQOriginMessageId", m.ID, "STRING"})
-	s.store.add(append(m.removed(), dead.stored())...)
-	target.insert(dead, now)
-	s.settle(target)
-	return true
+}
+
+// bury moves the messages that have been received as often as the queue allows to the dead-letter queue, if there is one.
+func (s *Server) bury(q *queue, now int64) {
+	policy, buries := s.config.DeadLetter[q.Name]
+	target := s.queues[policy.TargetQueue]
+	if !buries || target == nil {
+		return
+	}
+	isDead := func(m *message) bool { return m.Visible <= now && m.Dequeues >= int64(policy.MaxReceiveCount) }
+	moved := false
+	for _, m := range q.messages {
+		if !isDead(m) {
+			continue
+		}
+		dead := *m
+		dead.System = append(slices.Clone(m.System),
+			property{"DLQMessageType", "MaxReceiveCountExceeded", "STRING"},
+			property{"DLQSourceArn", "acs:mns:" + localRegion + ":" + s.config.AccountID + ":queues/" + q.Name, "STRING"},
+			property{"DLQOriginMessageId", m.ID, "STRING"})
+		dead.ID, dead.Visible, dead.First, dead.Dequeues, dead.Receipt, dead.missedBy = newID(), now, 0, 0, 0, nil
+		// It is added before it is dropped here, so that a kill between the two loses nothing.
+		s.insert(target, &dead)
+		moved = true
+	}
+	if moved {
+		s.drop(q, isDead)
+		s.settle(target)
+	}
 }
 
 // localRegion stands where the cloud names a region.
 const localRegion = "cn-local"
-
-// restore fills the working state from the file. Messages of a queue that was deleted while they were being sent are dropped.
-func (s *Server) restore(im *image) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	byNumber := map[uint64]*queue{}
-	for _, r := range im.queues {
-		q := newQueue(r)
-		s.queues[r.Name], byNumber[r.Number] = q, q
-	}
-	now := s.nowMillis()
-	for _, stored := range im.messages {
-		m := &message{messageRecord: stored.record, queue: stored.queue, number: stored.number}
-		m.lease = lease{visible: m.Visible, receipt: m.Receipt}
-		if stored.lease != nil {
-			m.lease = *stored.lease
-		}
-		q := byNumber[m.queue]
-		if q == nil {
-			s.store.add(m.removed()...)
-			continue
-		}
-		q.insert(m, now)
-	}
-	for _, q := range s.queues {
-		s.settle(q)
-	}
-	s.restoreTopics(im)
-}

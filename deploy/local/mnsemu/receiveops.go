@@ -2,186 +2,127 @@ package mnsemu
 
 import (
 	"cmp"
-	"context"
-	"net/http"
-	"strings"
+	"slices"
 	"time"
 )
 
-func (s *Server) receiveMessage(r *request) (answer, error) {
+// receiveMessage takes up to as many messages as the call asks for, and waits for the first if it finds none: as long as the call says, or
+// as the queue does.
+func receiveMessage(s *Server, r *request) (answer, error) {
 	limit, err := r.integer("numOfMessages", 1, maxBatch, "", 1)
 	if err != nil {
 		return answer{}, err
 	}
-	wait, err := r.integer("waitseconds", 0, 30, "seconds", -1)
+	q, err := s.settled(r)
 	if err != nil {
 		return answer{}, err
 	}
-	got, err := s.receive(r.http.Context(), r.queue, int(limit), wait)
+	wait, err := r.integer("waitseconds", 0, 30, "seconds", q.Attributes.PollingWaitSeconds)
 	if err != nil {
 		return answer{}, err
-	}
-	return s.deliver(r, got), nil
-}
-
-// receive takes up to limit messages, and waits for the first if it finds none: wait seconds, or as long as the queue says when wait
-// is negative. A message that it missed ends the wait after roundTime.
-func (s *Server) receive(ctx context.Context, name string, limit int, wait int64) ([]delivery, error) {
-	s.mu.Lock()
-	q, err := s.settled(name)
-	if err != nil {
-		s.mu.Unlock()
-		return nil, err
 	}
 	now := s.nowMillis()
-	p := &poll{limit: limit}
-	if got := s.take(q, p, now); len(got) > 0 {
-		s.arm(q, now)
-		s.mu.Unlock()
-		return got, nil
-	}
-	if wait < 0 {
-		wait = q.Attributes.PollingWaitSeconds
-	}
-	if wait == 0 {
-		s.mu.Unlock()
-		return nil, messageNotExist()
-	}
-	p.done, p.over = make(chan struct{}), make(chan struct{})
-	held := s.disorder.held(time.Duration(wait) * time.Second)
-	timer := s.clock.AfterFunc(held, func() { close(p.over) })
-	defer timer.Stop()
-	if missed := q.ready.Len() > 0; missed && held > roundTime {
-		again := s.clock.AfterFunc(roundTime, func() { s.lookAgain(q, p) })
-		defer again.Stop()
+	p := &poll{limit: int(limit), until: now, again: now + roundTime.Milliseconds(), done: make(chan struct{})}
+	if wait > 0 {
+		p.until = now + s.lasts(time.Duration(wait)*time.Second).Milliseconds()
 	}
 	q.polls = append(q.polls, p)
-	s.arm(q, now)
+	s.settle(q)
 	s.mu.Unlock()
-	over := false
 	select {
 	case <-p.done:
-	case <-p.over:
-		over = true
-	case <-ctx.Done():
+	case <-r.http.Context().Done():
 	case <-s.stopping:
 	}
-	return s.endPoll(q, p, over)
-}
-
-// endPoll is the answer to a long poll. One whose time is over looks once more: what became visible at the very same time has not
-// been given to anybody.
-func (s *Server) endPoll(q *queue, p *poll, over bool) ([]delivery, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if over && s.queues[q.Name] == q {
-		s.settle(q)
-	}
-	q.endPoll(p)
+	q.polls = slices.DeleteFunc(q.polls, func(each *poll) bool { return each == p })
 	switch {
 	case len(p.taken) > 0:
-		return p.taken, nil
+		return s.deliver(r, p.taken, true), nil
 	case s.queues[q.Name] != q:
-		return nil, notExist("Queue")
+		return answer{}, notExist("Queue")
 	}
-	s.arm(q, s.nowMillis())
-	return nil, messageNotExist()
+	return answer{}, messageNotExist()
 }
 
-// peekMessage misses nothing: there is no recording of a peek.
-func (s *Server) peekMessage(r *request) (answer, error) {
+// peekMessage shows messages without taking them. It misses nothing: there is no recording of a peek.
+func peekMessage(s *Server, r *request) (answer, error) {
 	limit, err := r.integer("numOfMessages", 1, maxBatch, "", 1)
 	if err != nil {
 		return answer{}, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	q, err := s.settled(r.queue)
+	q, err := s.settled(r)
 	if err != nil {
 		return answer{}, err
 	}
-	got := q.peek(int(limit), s.disorder)
-	if len(got) == 0 {
+	found := s.visible(q, s.nowMillis())
+	if len(found) == 0 {
 		return answer{}, messageNotExist()
 	}
-	return s.deliver(r, got), nil
+	var shown []message
+	for _, m := range found[:min(int(limit), len(found))] {
+		shown = append(shown, *m)
+	}
+	return s.deliver(r, shown, false), nil
 }
 
 // deliver writes messages: a list if the call was a batch, even of one.
-func (s *Server) deliver(r *request, got []delivery) answer {
-	if !has(r.query, "numofmessages") {
-		return ok(newDocument("Message", func(d *document) { s.describe(d, got[0]) }))
+func (s *Server) deliver(r *request, messages []message, received bool) answer {
+	var all []element
+	for i := range messages {
+		all = append(all, s.describe(&messages[i], received))
 	}
-	return ok(newDocument("Messages", func(d *document) {
-		for _, each := range got {
-			d.element("Message", func() { s.describe(d, each) })
+	if !r.has("numOfMessages") {
+		return ok(all[0])
+	}
+	return ok(group("Messages", all...))
+}
+
+// describe writes one message in the recorded order; a peek has neither handle nor next time. SystemProperties and a group were not
+// recorded. They come before the UserProperties, since the PHP SDK reads from those to the end of the document.
+func (s *Server) describe(m *message, received bool) element {
+	e := group("Message", append(describeSent(m), field("MessageBody", m.Body))...)
+	add := func(wanted bool, child element) {
+		if wanted {
+			e.Children = append(e.Children, child)
 		}
-	}))
+	}
+	add(received, field("ReceiptHandle", s.handle(m.Queue, m.ID, m.Number, m.Receipt)))
+	add(true, field("EnqueueTime", m.Enqueued))
+	add(true, field("FirstDequeueTime", cmp.Or(m.First, m.Enqueued)))
+	add(received, field("NextVisibleTime", m.Visible))
+	add(true, field("DequeueCount", m.Dequeues))
+	add(true, field("Priority", m.Priority))
+	add(m.GroupID != "", field("MessageGroupId", m.GroupID))
+	add(len(m.System) > 0, describeProperties("SystemProperties", "SystemPropertyValue", m.System))
+	add(len(m.User) > 0, describeProperties("UserProperties", "PropertyValue", m.User))
+	return e
 }
 
-// describe writes one message in the recorded order; a peek (no receipt) has neither handle nor next time. SystemProperties and a group were
-// not recorded. They come before the UserProperties, since the PHP SDK reads from those to the end of the document.
-func (s *Server) describe(d *document, m delivery) {
-	d.text("MessageId", m.ID)
-	d.text("MessageBodyMD5", m.MD5)
-	d.text("MessageBody", m.Body)
-	if m.handle != 0 {
-		d.text("ReceiptHandle", s.sealer.handle(m.queue, m.ID, m.number, m.handle))
+func describeProperties(list, item string, properties []property) element {
+	all := group(list)
+	for _, p := range properties {
+		all.Children = append(all.Children, group(item, field("Name", p.Name), field("Value", p.Value), field("Type", p.Type)))
 	}
-	d.integer("EnqueueTime", m.Enqueued)
-	d.integer("FirstDequeueTime", cmp.Or(m.first, m.Enqueued))
-	if m.handle != 0 {
-		d.integer("NextVisibleTime", m.visible)
-	}
-	d.integer("DequeueCount", m.dequeues)
-	d.integer("Priority", m.Priority)
-	if m.GroupID != "" {
-		d.text("MessageGroupId", m.GroupID)
-	}
-	describeProperties(d, "SystemProperties", "SystemPropertyValue", m.System)
-	describeProperties(d, "UserProperties", "PropertyValue", m.User)
+	return all
 }
 
-func describeProperties(d *document, list, item string, properties []property) {
-	if len(properties) == 0 {
-		return
-	}
-	d.element(list, func() {
-		for _, p := range properties {
-			d.element(item, func() {
-				d.text("Name", p.Name)
-				d.text("Value", p.Value)
-				d.text("Type", p.Type)
-			})
-		}
-	})
-}
-
-// holder finds the message a handle holds in a settled queue. A handle that was never issued is another error than one that is
-// no longer valid.
-func (s *Server) holder(q *queue, handle string, now int64) (*message, error) {
-	number, receipt, issued := s.sealer.open(q.Number, handle)
-	if !issued {
-		return nil, receiptHandleError()
-	}
-	m := q.messages[number]
-	if m == nil || m.visible <= now || m.receipt == 0 || receipt < m.receipt {
-		return nil, messageNotExist()
-	}
-	return m, nil
-}
-
-// handleOf is the handle a request names.
-func handleOf(r *request) (string, error) {
+// held finds the queue that a request is about and the message that its handle holds there.
+func (s *Server) held(r *request) (*queue, *message, error) {
 	handle := r.query["receipthandle"]
 	if handle == "" {
-		return "", badRequest("MissingReceiptHandle", "ReceiptHandle is required.")
+		return nil, nil, badRequest("MissingReceiptHandle", "ReceiptHandle is required.")
 	}
-	return handle, nil
+	q, err := s.settled(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := s.holder(q, handle)
+	return q, m, err
 }
 
-func (s *Server) changeMessageVisibility(r *request) (answer, error) {
-	handle, err := handleOf(r)
+func changeMessageVisibility(s *Server, r *request) (answer, error) {
+	q, m, err := s.held(r)
 	if err != nil {
 		return answer{}, err
 	}
@@ -192,92 +133,9 @@ func (s *Server) changeMessageVisibility(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	q, err := s.settled(r.queue)
-	if err != nil {
-		return answer{}, err
-	}
-	now := s.nowMillis()
-	m, err := s.holder(q, handle, now)
-	if err != nil {
-		return answer{}, err
-	}
-	q.displace(m)
-	m.visible = now + timeout*1000
-	q.place(m, now)
-	s.store.add(m.leased())
-	s.arm(q, now)
-	return ok(newDocument("ChangeVisibility", func(d *document) {
-		d.text("ReceiptHandle", s.sealer.handle(m.queue, m.ID, m.number, s.number()))
-		d.integer("NextVisibleTime", m.visible)
-	})), nil
-}
-
-func (s *Server) deleteMessage(r *request) (answer, error) {
-	handle, err := handleOf(r)
-	if err != nil {
-		return answer{}, err
-	}
-	failed, err := s.remove(r.queue, []string{handle})
-	if err == nil {
-		err = failed[0]
-	}
-	return noContent(), err
-}
-
-// remove durably deletes what the handles hold, and tells for each why it could not.
-func (s *Server) remove(name string, handles []string) ([]error, error) {
-	failed := make([]error, len(handles))
-	err := s.alter(func() ([]change, error) {
-		q, err := s.settled(name)
-		if err != nil {
-			return nil, err
-		}
-		now := s.nowMillis()
-		var changes []change
-		for i, handle := range handles {
-			m, err := s.holder(q, handle, now)
-			if failed[i] = err; err == nil {
-				q.drop(m)
-				changes = append(changes, m.removed()...)
-			}
-		}
-		return changes, nil
-	})
-	return failed, err
-}
-
-// batchDeleteMessage deletes what it can; the answer lists only the handles that failed.
-func (s *Server) batchDeleteMessage(r *request) (answer, error) {
-	var handles []string
-	for _, c := range r.document.children {
-		if c.name == "ReceiptHandle" {
-			handles = append(handles, strings.TrimSpace(c.text))
-		}
-	}
-	if len(handles) < 1 || len(handles) > maxBatch {
-		return answer{}, outOfRange("the number of receipt handles", 1, maxBatch, "")
-	}
-	failed, err := s.remove(r.queue, handles)
-	if err != nil {
-		return answer{}, err
-	}
-	anyFailed := false
-	body := newDocument("Errors", func(d *document) {
-		for i, err := range failed {
-			if err == nil {
-				continue
-			}
-			anyFailed = true
-			d.element("Error", func() {
-				describeRefused(d, err)
-				d.text("ReceiptHandle", handles[i])
-			})
-		}
-	})
-	if anyFailed {
-		return answer{status: http.StatusNotFound, body: body}, nil
-	}
-	return noContent(), nil
+	m.Visible = s.nowMillis() + timeout*1000
+	s.keep(m)
+	s.settle(q)
+	return ok(group("ChangeVisibility",
+		field("ReceiptHandle", s.handle(q.Number, m.ID, m.Number, s.number())), field("NextVisibleTime", m.Visible))), nil
 }

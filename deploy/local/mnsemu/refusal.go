@@ -40,26 +40,17 @@ func notExist(kind string) error {
 	return refuse(http.StatusNotFound, kind+"NotExist", "The %s name you provided is not exist.", strings.ToLower(kind))
 }
 
-func alreadyExist(kind string) error {
-	return refuse(http.StatusConflict, kind+"AlreadyExist", "The %s you want to create is already exist.", strings.ToLower(kind))
-}
-
 func messageNotExist() error {
 	return refuse(http.StatusNotFound, "MessageNotExist", "Message not exist.")
 }
 
-func receiptHandleError() error {
-	return badRequest("ReceiptHandleError", "The receipt handle you provide is not valid.")
-}
-
-func malformedXML(err error) error {
-	return badRequest("MalformedXML", "The XML you provided was not well-formed: %v.", err)
-}
+// maxNameLength is the longest name of a queue, topic or subscription, in characters. It was 256 once.
+const maxNameLength = 120
 
 // checkName applies the rules of names. Topics and subscriptions spell the code differently from queues.
-func checkName(kind, name string, maxLength int) error {
-	if name == "" || len(name) > maxLength {
-		return badRequest(kind+"NameLengthError", "The length of the %s name should between 1 and %d.", strings.ToLower(kind), maxLength)
+func checkName(kind, name string) error {
+	if name == "" || len(name) > maxNameLength {
+		return badRequest(kind+"NameLengthError", "The length of the %s name should between 1 and %d.", strings.ToLower(kind), maxNameLength)
 	}
 	for i := range len(name) {
 		c := name[i]

@@ -1,9 +1,11 @@
 package mnsemu
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -37,24 +39,20 @@ type request struct {
 // them seem to have made over https.
 func (r *request) base() string { return "http://" + r.http.Host }
 
-// answer is a successful result.
+// answer is a result; location and body may be missing.
 type answer struct {
 	status   int
 	location string
-	body     []byte
+	body     *element
 }
 
-func created(body []byte) answer { return answer{status: http.StatusCreated, body: body} }
+func withBody(status int, body element) answer { return answer{status: status, body: &body} }
 
-func ok(body []byte) answer { return answer{status: http.StatusOK, body: body} }
+func created(body element) answer { return withBody(http.StatusCreated, body) }
+
+func ok(body element) answer { return withBody(http.StatusOK, body) }
 
 func noContent() answer { return answer{status: http.StatusNoContent} }
-
-// operation is one of the protocol's, under the protocol's name.
-type operation struct {
-	action string
-	run    func(*request) (answer, error)
-}
 
 // ServeHTTP answers the protocol, and /_local/ for scripts.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -78,17 +76,40 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.faults.Serve(w, r, faults.Call{Action: op.action, Params: req.params()}, s.clock.Now, execute, refuse)
 }
 
+// execute carries a request out. What it changed is on disk when it returns, but for a receive: after a kill the last receives may be
+// forgotten, and the messages come again.
 func (s *Server) execute(r *request, op operation) (answer, error) {
-	if err := s.authenticate(r); err != nil {
+	if err := cmp.Or(s.authenticate(r), r.problem); err != nil {
 		return answer{}, err
 	}
-	if r.problem != nil {
-		return answer{}, r.problem
+	for _, n := range []struct{ kind, name string }{{"Queue", r.queue}, {"Topic", r.topic}, {"Subscription", r.subscription}} {
+		if n.name == "" {
+			continue
+		}
+		if err := checkName(n.kind, n.name); err != nil {
+			return answer{}, err
+		}
 	}
-	if err := r.checkNames(s.config.MaxNameLength); err != nil {
-		return answer{}, err
+	var result answer
+	changes, err := s.locked(func() (err error) {
+		result, err = op.run(s, r)
+		return err
+	})
+	if err == nil && r.http.Method != http.MethodGet {
+		err = s.store.wait(changes)
 	}
-	return op.run(r)
+	return result, err
+}
+
+// locked calls f with the lock held, and returns how many changes there are to wait for.
+func (s *Server) locked(f func() error) (changes int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return 0, errors.New("the server is closed")
+	}
+	err = f()
+	return s.store.count(), err
 }
 
 func readRequest(w http.ResponseWriter, r *http.Request, now time.Time) *request {
@@ -109,10 +130,10 @@ func readRequest(w http.ResponseWriter, r *http.Request, now time.Time) *request
 
 // parseQuery decodes %XX but leaves "+" alone: some SDKs send receipt handles as they are.
 func (r *request) parseQuery(query string) {
+	r.query = map[string]string{}
 	if query == "" {
 		return
 	}
-	r.query = map[string]string{}
 	for pair := range strings.SplitSeq(query, "&") {
 		name, value, _ := strings.Cut(pair, "=")
 		decoded, err := url.PathUnescape(value)
@@ -123,85 +144,30 @@ func (r *request) parseQuery(query string) {
 	}
 }
 
-// parseBody reads the document, which must have the given root element.
-func (r *request) parseBody(roots ...string) {
-	if r.problem != nil {
-		return
-	}
-	document, err := parseXML(r.body)
-	if err != nil {
-		r.problem = malformedXML(err)
-		return
-	}
-	for _, root := range roots {
-		if document.name == root {
-			r.document = document
-			return
-		}
-	}
-	r.problem = invalidArgument("The root element is %s, want %s.", document.name, strings.Join(roots, " or "))
-}
-
-// checkNames applies the naming rules to what the path names.
-func (r *request) checkNames(maxLength int) error {
-	for _, n := range []struct{ kind, name string }{{"Queue", r.queue}, {"Topic", r.topic}, {"Subscription", r.subscription}} {
-		if n.name == "" {
-			continue
-		}
-		if err := checkName(n.kind, n.name, maxLength); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // integer is the value of an optional query parameter within limits; absent gives fallback.
 func (r *request) integer(name string, low, high int64, unit string, fallback int64) (int64, error) {
-	text, present := r.query[strings.ToLower(name)]
-	if !present {
+	if !r.has(name) {
 		return fallback, nil
 	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || n < low || n > high {
-		return 0, outOfRange(name, low, high, unit)
-	}
-	return n, nil
-}
-
-// flag is the value of an optional query parameter that is true or false.
-func (r *request) flag(name string) (bool, error) {
-	switch strings.ToLower(r.query[strings.ToLower(name)]) {
-	case "", "false":
-		return false, nil
-	case "true":
-		return true, nil
-	}
-	return false, invalidArgument("The value of %s should be true or false.", name)
+	return parseInteger(name, r.query[strings.ToLower(name)], low, high, unit)
 }
 
 // params are what fault rules can match and the call log shows: names and numbers, no handles, bodies or secrets.
 func (r *request) params() map[string]string {
-	out := make(map[string]string, 2)
-	put := func(name, value string) {
-		if value != "" {
-			out[name] = value
-		}
+	all := map[string]string{
+		"queue": r.queue, "topic": r.topic, "subscription": r.subscription, "waitseconds": r.query["waitseconds"],
+		"numOfMessages": r.query["numofmessages"], "visibilityTimeout": r.query["visibilitytimeout"],
 	}
-	put("queue", r.queue)
-	put("topic", r.topic)
-	put("subscription", r.subscription)
-	put("waitseconds", r.query["waitseconds"])
-	put("numOfMessages", r.query["numofmessages"])
-	put("visibilityTimeout", r.query["visibilitytimeout"])
-	if r.document != nil && r.document.name == "Message" {
-		put("delaySeconds", r.document.value("DelaySeconds"))
+	if r.document != nil && r.document.name() == "Message" {
+		all["delaySeconds"] = r.document.value("DelaySeconds")
 	}
-	return out
+	maps.DeleteFunc(all, func(_, value string) bool { return value == "" })
+	return all
 }
 
 // newRequestID is 24 upper-case hex digits, of which the first eight are when the request began, in seconds since 1970.
 func newRequestID(begun time.Time) string {
-	return fmt.Sprintf("%08X", begun.Unix()) + randomHex()[:16]
+	return fmt.Sprintf("%08X", begun.Unix()) + newID()[:16]
 }
 
 // reply writes an answer with the headers every recorded answer has, the empty one too. The names are put into the map as they are, since the
@@ -223,11 +189,13 @@ func (s *Server) reply(w http.ResponseWriter, r *request, a answer) {
 	if a.location != "" {
 		header["Location"] = []string{a.location}
 	}
-	if a.status != http.StatusNoContent {
-		header["Content-Length"] = []string{strconv.Itoa(len(a.body))}
+	var text []byte
+	if a.body != nil {
+		text = render(*a.body)
+		header["Content-Length"] = []string{strconv.Itoa(len(text))}
 	}
 	w.WriteHeader(a.status)
-	_, _ = w.Write(a.body)
+	_, _ = w.Write(text)
 }
 
 // refuse writes an Error document. An error that is not the protocol's is this server's own fault.
@@ -237,10 +205,6 @@ func (s *Server) refuse(w http.ResponseWriter, r *request, err error) {
 		refused = &refusal{http.StatusInternalServerError, "InternalError", err.Error()}
 	}
 	faults.NoteCode(w, refused.code)
-	s.reply(w, r, answer{status: refused.status, body: newDocument("Error", func(d *document) {
-		d.text("Code", refused.code)
-		d.text("Message", refused.message)
-		d.text("RequestId", r.id)
-		d.text("HostId", r.base())
-	})})
+	s.reply(w, r, withBody(refused.status, group("Error",
+		field("Code", refused.code), field("Message", refused.message), field("RequestId", r.id), field("HostId", r.base()))))
 }

@@ -1,180 +1,136 @@
 package mnsemu
 
-import (
-	"net/http"
-	"strings"
-)
+import "strings"
 
-// route finds the operation by method, path and query, and reads the document where the operation has one.
-func (s *Server) route(r *request) operation {
-	segments := strings.Split(strings.Trim(r.path, "/"), "/")
-	switch {
-	case r.path == "/" && has(r.query, "accountmeta"):
-		return s.routeAccount(r)
-	case r.path == "/commonbuy/openservice" && r.http.Method == http.MethodPost:
-		return operation{"OpenService", s.openService}
-	case segments[0] == "queues":
-		return s.routeQueues(r, segments[1:])
-	case segments[0] == "topics":
-		return s.routeTopics(r, segments[1:])
-	}
-	return s.unknown(r)
+// operation is one of the protocol's.
+type operation struct {
+	// action is the protocol's name of it; root is the root element of the document it reads, empty if it reads none.
+	action, root string
+	// run is called with the lock held.
+	run func(*Server, *request) (answer, error)
 }
 
-func has(query map[string]string, name string) bool {
-	_, present := query[name]
+// operations are all, by method and path with a star for each name, and by what else tells them apart: see variant.
+func operations() map[string]operation {
+	return map[string]operation{
+		"GET /?accountmeta":                      {"GetAccountAttributes", "", getAccountAttributes},
+		"PUT /?accountmeta":                      {"SetAccountAttributes", "Account", setAccountAttributes},
+		"POST /commonbuy/openservice":            {"OpenService", "", openService},
+		"GET /queues":                            {"ListQueue", "", listQueue},
+		"PUT /queues/*":                          {"CreateQueue", "Queue", createQueue},
+		"PUT /queues/* override":                 {"SetQueueAttributes", "Queue", setQueueAttributes},
+		"GET /queues/*":                          {"GetQueueAttributes", "", getQueueAttributes},
+		"DELETE /queues/*":                       {"DeleteQueue", "", deleteQueue},
+		"POST /queues/*/messages":                {"SendMessage", "Message", sendMessage},
+		"POST /queues/*/messages batch":          {"BatchSendMessage", "Messages", batchSendMessage},
+		"GET /queues/*/messages":                 {"ReceiveMessage", "", receiveMessage},
+		"GET /queues/*/messages batch":           {"BatchReceiveMessage", "", receiveMessage},
+		"GET /queues/*/messages peek":            {"PeekMessage", "", peekMessage},
+		"GET /queues/*/messages peek batch":      {"BatchPeekMessage", "", peekMessage},
+		"PUT /queues/*/messages":                 {"ChangeMessageVisibility", "", changeMessageVisibility},
+		"DELETE /queues/*/messages":              {"DeleteMessage", "", deleteMessage},
+		"DELETE /queues/*/messages batch":        {"BatchDeleteMessage", "ReceiptHandles", batchDeleteMessage},
+		"GET /topics":                            {"ListTopic", "", listTopic},
+		"PUT /topics/*":                          {"CreateTopic", "Topic", createTopic},
+		"PUT /topics/* override":                 {"SetTopicAttributes", "Topic", setTopicAttributes},
+		"GET /topics/*":                          {"GetTopicAttributes", "", getTopicAttributes},
+		"DELETE /topics/*":                       {"DeleteTopic", "", deleteTopic},
+		"POST /topics/*/messages":                {"PublishMessage", "Message", publishMessage},
+		"GET /topics/*/subscriptions":            {"ListSubscriptionByTopic", "", listSubscriptionByTopic},
+		"PUT /topics/*/subscriptions/*":          {"Subscribe", "Subscription", subscribe},
+		"PUT /topics/*/subscriptions/* override": {"SetSubscriptionAttributes", "Subscription", setSubscriptionAttributes},
+		"GET /topics/*/subscriptions/*":          {"GetSubscriptionAttributes", "", getSubscriptionAttributes},
+		"DELETE /topics/*/subscriptions/*":       {"Unsubscribe", "", unsubscribe},
+	}
+}
+
+// route finds the operation of a request, and reads the names in its path and the document.
+func (s *Server) route(r *request) operation {
+	segments := strings.Split(strings.Trim(r.path, "/"), "/")
+	name := func(i int, into *string) {
+		if len(segments) > i {
+			*into, segments[i] = segments[i], "*"
+		}
+	}
+	switch segments[0] {
+	case "queues":
+		name(1, &r.queue)
+	case "topics":
+		name(1, &r.topic)
+		name(3, &r.subscription)
+	}
+	shape := r.http.Method + " /" + strings.Join(segments, "/")
+	op, found := s.operations[shape+r.variant(shape)]
+	if !found {
+		return operation{action: "Unknown", run: func(*Server, *request) (answer, error) {
+			return answer{}, badRequest("InvalidRequestURL", "Http request URL format invalid: there is no operation %s %s.", r.http.Method, r.path)
+		}}
+	}
+	if op.root == "" {
+		return op
+	}
+	if r.parse(); r.document != nil && r.document.name() != op.root {
+		r.problem = invalidArgument("The root element is %s, want %s.", r.document.name(), op.root)
+	}
+	return op
+}
+
+// variant tells operations with the same method and path apart: a change of attributes from a creation, a batch from a single message,
+// a peek from a receive.
+func (r *request) variant(shape string) (variant string) {
+	switch shape {
+	case "GET /", "PUT /":
+		if r.has("accountmeta") {
+			return "?accountmeta"
+		}
+	case "PUT /queues/*", "PUT /topics/*", "PUT /topics/*/subscriptions/*":
+		if r.flag("metaoverride") {
+			return " override"
+		}
+	case "POST /queues/*/messages":
+		if r.parse(); r.document != nil && r.document.name() == "Messages" {
+			return " batch"
+		}
+	case "GET /queues/*/messages":
+		if r.flag("peekonly") {
+			variant = " peek"
+		}
+		if r.has("numofmessages") {
+			variant += " batch"
+		}
+	case "DELETE /queues/*/messages":
+		if len(r.body) > 0 && !r.has("receipthandle") {
+			return " batch"
+		}
+	}
+	return variant
+}
+
+// has reports whether the request has a query parameter.
+func (r *request) has(name string) bool {
+	_, present := r.query[strings.ToLower(name)]
 	return present
 }
 
-// unknown is the operation of a request that is none.
-func (s *Server) unknown(r *request) operation {
-	return operation{"Unknown", func(*request) (answer, error) {
-		return answer{}, badRequest("InvalidRequestURL", "Http request URL format invalid: there is no operation %s %s.", r.http.Method, r.path)
-	}}
-}
-
-func (s *Server) routeAccount(r *request) operation {
-	switch r.http.Method {
-	case http.MethodGet:
-		return operation{"GetAccountAttributes", s.getAccountAttributes}
-	case http.MethodPut:
-		r.parseBody("Account")
-		return operation{"SetAccountAttributes", s.setAccountAttributes}
+// flag is the value of an optional query parameter that is true or false.
+func (r *request) flag(name string) bool {
+	if !r.has(name) {
+		return false
 	}
-	return s.unknown(r)
-}
-
-func (s *Server) routeQueues(r *request, segments []string) operation {
-	if len(segments) == 0 && r.http.Method == http.MethodGet {
-		return operation{"ListQueue", s.listQueue}
-	}
-	if len(segments) == 0 || len(segments) > 2 || (len(segments) == 2 && segments[1] != "messages") {
-		return s.unknown(r)
-	}
-	r.queue = segments[0]
-	if len(segments) == 2 {
-		return s.routeMessages(r)
-	}
-	return s.routeEntity(r, entity{
-		root:   "Queue",
-		create: operation{"CreateQueue", s.createQueue},
-		set:    operation{"SetQueueAttributes", s.setQueueAttributes},
-		get:    operation{"GetQueueAttributes", s.getQueueAttributes},
-		remove: operation{"DeleteQueue", s.deleteQueue},
-	})
-}
-
-// entity is what queues, topics and subscriptions have in common: four operations, and the root element of the documents
-// that create and change one.
-type entity struct {
-	root                     string
-	create, set, get, remove operation
-}
-
-func (s *Server) routeEntity(r *request, e entity) operation {
-	switch r.http.Method {
-	case http.MethodPut:
-		r.parseBody(e.root)
-		if r.overrides() {
-			return e.set
-		}
-		return e.create
-	case http.MethodGet:
-		return e.get
-	case http.MethodDelete:
-		return e.remove
-	}
-	return s.unknown(r)
-}
-
-// overrides tells a change of attributes from a creation.
-func (r *request) overrides() bool {
-	override, err := r.flag("metaoverride")
+	value, err := parseBoolean(name, r.query[name])
 	if err != nil && r.problem == nil {
 		r.problem = err
 	}
-	return override
+	return value
 }
 
-func (s *Server) routeMessages(r *request) operation {
-	switch r.http.Method {
-	case http.MethodPost:
-		r.parseBody("Message", "Messages")
-		if r.document != nil && r.document.name == "Messages" {
-			return operation{"BatchSendMessage", s.batchSendMessage}
-		}
-		return operation{"SendMessage", s.sendMessage}
-	case http.MethodGet:
-		return s.routeReceive(r)
-	case http.MethodPut:
-		return operation{"ChangeMessageVisibility", s.changeMessageVisibility}
-	case http.MethodDelete:
-		if len(r.body) == 0 || has(r.query, "receipthandle") {
-			return operation{"DeleteMessage", s.deleteMessage}
-		}
-		r.parseBody("ReceiptHandles")
-		return operation{"BatchDeleteMessage", s.batchDeleteMessage}
+// parse reads the document, once.
+func (r *request) parse() {
+	if r.document != nil || r.problem != nil {
+		return
 	}
-	return s.unknown(r)
-}
-
-func (s *Server) routeReceive(r *request) operation {
-	peek, err := r.flag("peekonly")
-	if err != nil && r.problem == nil {
-		r.problem = err
+	var err error
+	if r.document, err = parseXML(r.body); err != nil {
+		r.problem = badRequest("MalformedXML", "The XML you provided was not well-formed: %v.", err)
 	}
-	batch := has(r.query, "numofmessages")
-	switch {
-	case peek && batch:
-		return operation{"BatchPeekMessage", s.peekMessage}
-	case peek:
-		return operation{"PeekMessage", s.peekMessage}
-	case batch:
-		return operation{"BatchReceiveMessage", s.receiveMessage}
-	}
-	return operation{"ReceiveMessage", s.receiveMessage}
-}
-
-func (s *Server) routeTopics(r *request, segments []string) operation {
-	method := r.http.Method
-	if len(segments) == 0 && method == http.MethodGet {
-		return operation{"ListTopic", s.listTopic}
-	}
-	if len(segments) == 0 {
-		return s.unknown(r)
-	}
-	r.topic = segments[0]
-	switch {
-	case len(segments) == 1:
-		return s.routeTopic(r)
-	case len(segments) == 2 && segments[1] == "messages" && method == http.MethodPost:
-		r.parseBody("Message")
-		return operation{"PublishMessage", s.publishMessage}
-	case len(segments) == 2 && segments[1] == "subscriptions" && method == http.MethodGet:
-		return operation{"ListSubscriptionByTopic", s.listSubscriptionByTopic}
-	case len(segments) == 3 && segments[1] == "subscriptions":
-		r.subscription = segments[2]
-		return s.routeSubscription(r)
-	}
-	return s.unknown(r)
-}
-
-func (s *Server) routeTopic(r *request) operation {
-	return s.routeEntity(r, entity{
-		root:   "Topic",
-		create: operation{"CreateTopic", s.createTopic},
-		set:    operation{"SetTopicAttributes", s.setTopicAttributes},
-		get:    operation{"GetTopicAttributes", s.getTopicAttributes},
-		remove: operation{"DeleteTopic", s.deleteTopic},
-	})
-}
-
-func (s *Server) routeSubscription(r *request) operation {
-	return s.routeEntity(r, entity{
-		root:   "Subscription",
-		create: operation{"Subscribe", s.subscribe},
-		set:    operation{"SetSubscriptionAttributes", s.setSubscriptionAttributes},
-		get:    operation{"GetSubscriptionAttributes", s.getSubscriptionAttributes},
-		remove: operation{"Unsubscribe", s.unsubscribe},
-	})
 }

@@ -14,26 +14,36 @@ import (
 	"routinely/deploy/local/serve"
 )
 
-// guarded serves on a socket until the test ends and returns a function that calls it with a Host and an Origin, of which the empty
-// one is not sent, and returns the status and what is said.
-func guarded(t *testing.T, names ...string) (address string, call func(host, origin string) (int, string)) {
+// guarded serves on a socket until the test ends and returns a function that calls it with a Host and an Origin (an empty one
+// is not sent) and returns the status and the text of the answer. With a certificate it serves HTTPS.
+func guarded(t *testing.T, certFile, keyFile string, names ...string) (address string, call func(host, origin string) (int, string)) {
 	t.Helper()
 	listener := listen(t)
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
 	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "answered") })
-	go func() { ended <- serve.HTTP(ctx, listener, handler, nil, "", "", names...) }()
+	go func() { ended <- serve.HTTP(ctx, listener, handler, nil, certFile, keyFile, names...) }()
+	transport, scheme := &http.Transport{}, "http"
+	if certFile != "" {
+		certificate, err := os.ReadFile(certFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		roots := x509.NewCertPool()
+		roots.AppendCertsFromPEM(certificate)
+		transport.TLSClientConfig, scheme = &tls.Config{RootCAs: roots}, "https"
+	}
 	t.Cleanup(func() {
+		transport.CloseIdleConnections()
 		stop()
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
-		http.DefaultClient.CloseIdleConnections()
 	})
 	address = listener.Addr().String()
 	return address, func(host, origin string) (int, string) {
 		t.Helper()
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address+"/_local/faults", nil)
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, scheme+"://"+address+"/_local/faults", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -41,7 +51,7 @@ func guarded(t *testing.T, names ...string) (address string, call func(host, ori
 		if origin != "" {
 			request.Header.Set("Origin", origin)
 		}
-		response, err := http.DefaultClient.Do(request)
+		response, err := transport.RoundTrip(request)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -56,7 +66,7 @@ func guarded(t *testing.T, names ...string) (address string, call func(host, ori
 
 func TestGuard(t *testing.T) {
 	t.Run("answers requests for the server's own hosts", func(t *testing.T) {
-		address, call := guarded(t, "esa", "192.0.2.7")
+		address, call := guarded(t, "", "", "esa", "192.0.2.7")
 		_, port, _ := strings.Cut(address, ":")
 		for _, host := range []string{
 			address, "127.0.0.1", "127.9.9.9:1", "localhost:" + port, "LOCALHOST.", "mns.localhost", "[::1]:" + port, "0.0.0.0:" + port, "esa:80", "192.0.2.7:" + port,
@@ -72,7 +82,7 @@ func TestGuard(t *testing.T) {
 		}
 	})
 	t.Run("refuses a foreign host", func(t *testing.T) {
-		_, call := guarded(t)
+		_, call := guarded(t, "", "")
 		for _, host := range []string{
 			"rebound.example", "127.0.0.1.rebound.example", "localhost.rebound.example", "notlocalhost", "esa", "192.0.2.7", "2130706433",
 			"bucket.oss-cn-hangzhou.aliyuncs.com", "esa.cn-hangzhou.aliyuncs.com.rebound.example", "a.b.mns.cn-hangzhou.aliyuncs.com",
@@ -83,7 +93,7 @@ func TestGuard(t *testing.T) {
 		}
 	})
 	t.Run("refuses a foreign origin", func(t *testing.T) {
-		address, call := guarded(t, "esa")
+		address, call := guarded(t, "", "", "esa")
 		for _, own := range []struct{ host, origin string }{{address, "http://" + address}, {"esa", "http://ESA"}} {
 			if status, text := call(own.host, own.origin); status != http.StatusOK {
 				t.Errorf("Origin %s: %d %s", own.origin, status, text)
@@ -99,37 +109,11 @@ func TestGuard(t *testing.T) {
 	})
 	t.Run("guards HTTPS with its own scheme", func(t *testing.T) {
 		certFile, keyFile := localtest.Certificate(t)
-		listener := listen(t)
-		ctx, stop := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() {
-			ended <- serve.HTTP(ctx, listener, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), nil, certFile, keyFile)
-		}()
-		certificate, err := os.ReadFile(certFile)
-		if err != nil {
-			t.Fatal(err)
-		}
-		roots := x509.NewCertPool()
-		roots.AppendCertsFromPEM(certificate)
-		client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
-		for origin, want := range map[string]int{"https://" + listener.Addr().String(): 200, "http://" + listener.Addr().String(): 403} {
-			request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+listener.Addr().String(), nil)
-			if err != nil {
-				t.Fatal(err)
+		address, call := guarded(t, certFile, keyFile)
+		for origin, want := range map[string]int{"https://" + address: http.StatusOK, "http://" + address: http.StatusForbidden} {
+			if status, text := call(address, origin); status != want {
+				t.Errorf("Origin %s: %d %s, want %d", origin, status, text, want)
 			}
-			request.Header.Set("Origin", origin)
-			response, err := client.Do(request)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _ = response.Body.Close(); response.StatusCode != want {
-				t.Errorf("Origin %s: %d, want %d", origin, response.StatusCode, want)
-			}
-		}
-		client.CloseIdleConnections()
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
 		}
 	})
 }
