@@ -3,6 +3,7 @@ package fcemu
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -149,13 +150,19 @@ func (b *batch) hide(ctx context.Context, d time.Duration) (failed error) {
 func (b *batch) delete() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for ; len(b.handles) > 0; b.handles = b.handles[1:] {
-		err := b.trigger.mns.Delete(context.Background(), b.trigger.config.Queue, b.handles[0])
-		if mnsclient.IsCode(err, mnsclient.CodeMessageNotExist, mnsclient.CodeReceiptHandleError) {
-			b.trigger.log.Warn("a message may be delivered again: its receipt is over", "error", err)
-		} else if err != nil {
+	for len(b.handles) > 0 {
+		some := b.handles[:min(len(b.handles), receiveLimit)]
+		failed, err := b.trigger.mns.DeleteBatch(context.Background(), b.trigger.config.Queue, some)
+		if err != nil {
 			return err
 		}
+		for _, f := range failed {
+			if f.Code != mnsclient.CodeMessageNotExist && f.Code != mnsclient.CodeReceiptHandleError {
+				return fmt.Errorf("delete from %s: %s: %s", b.trigger.config.Queue, f.Code, f.Message)
+			}
+			b.trigger.log.Warn("a message may be delivered again: its receipt is over", "code", f.Code)
+		}
+		b.handles = b.handles[len(some):]
 	}
 	b.end()
 	return nil

@@ -279,7 +279,7 @@ func TestQueueTrigger(t *testing.T) {
 		s := trigger(t, nil, "a")
 		v := s.next()
 		s.breaks("BatchReceiveMessage", 1)
-		s.breaks("DeleteMessage", 2)
+		s.breaks("BatchDeleteMessage", 2)
 		s.send("b")
 		v.say("return null")
 		for range 3 {
