@@ -316,6 +316,23 @@ func TestHandBackAtOnce(t *testing.T) {
 	}
 }
 
+// TestHandBackInTime has neither queue nor ledger answer any more: the invocation ends in its time, with an error for the platform.
+func TestHandBackInTime(t *testing.T) {
+	l := start(t)
+	bodies := l.acceptAll(t, 3)
+	hang := faults.Fault{Answer: faults.Hang}
+	inject(t, l.mns.Faults(), faults.Rule{Action: sendMessage, Times: forever, Fault: hang})
+	inject(t, l.ots.Faults(), faults.Rule{Action: writeRows, Times: forever, Fault: hang})
+	l.cfg.Reserve = 2 * time.Second
+	ctx, cancel := context.WithTimeout(t.Context(), l.cfg.Reserve)
+	defer cancel()
+	report, err := l.handleWithin(ctx, t, bodies...)
+	if err == nil || ctx.Err() != nil {
+		t.Errorf("%v; the invocation: %v", err, ctx.Err())
+	}
+	same(t, "outcomes", outcomes(report), times(3, "not-settled"))
+}
+
 func TestQuotaIsRead(t *testing.T) {
 	l := start(t)
 	l.expect(t, "succeeded", message(t, l.accept(t, 1)))

@@ -32,17 +32,20 @@ type lane struct {
 	wishes func() []wish
 	// write is how long an ESA write holds the account lock, and slow how much later MNS and the ledger answer each call.
 	write, slow time.Duration
-	// writes is how many writes it takes, and limit the longest time, in times of the bare caller.
+	// writes is how many writes it takes, and limit the longest time, in times of the bare caller; 0 if it is for comparison only.
 	writes int
 	limit  float64
+	// window is the trigger's; 0 means that of s.yaml.
+	window time.Duration
 }
 
 func lanes() []lane {
 	return []lane{
-		{"100 routines, 20 ms a write", routines, 20 * time.Millisecond, 0, 200, 1.10},
-		{"100 routines, 200 ms a write", routines, 200 * time.Millisecond, 0, 200, 1.03},
-		{"100 routines, 200 ms a write, 5 ms later answers", routines, 200 * time.Millisecond, 5 * time.Millisecond, 200, 1.08},
-		{"100 host names of one routine, 20 ms a write", hostNames, 20 * time.Millisecond, 0, 101, 1.10},
+		{"100 routines, 20 ms a write", routines, 20 * time.Millisecond, 0, 200, 1.10, 0},
+		{"100 routines, 200 ms a write", routines, 200 * time.Millisecond, 0, 200, 1.03, 0},
+		{"100 routines, 200 ms a write, 5 ms later answers", routines, 200 * time.Millisecond, 5 * time.Millisecond, 200, 1.08, 0},
+		{"100 host names of one routine, 20 ms a write", hostNames, 20 * time.Millisecond, 0, 101, 1.10, 0},
+		{"100 routines, 20 ms a write, interval 0 s", routines, 20 * time.Millisecond, 0, 200, 0, stack.RealTime},
 	}
 }
 
@@ -58,10 +61,11 @@ func hostNames() []wish {
 	return wishes
 }
 
-// BenchmarkLane brings jobs through the whole local stack, from cold and with the settings of s.yaml: posted over HTTP 16 at a time while the
-// lane already works on the first ones, queued, delivered by the trigger, carried out under the account lock. Then one bare caller of the
-// official SDK makes the very calls that ESA got, reads included, in the same order, on an ESA of its own: nobody can do the work with these
-// calls in less time. The figure is the time from the first request to the last success, in times of the bare caller's.
+// BenchmarkLane brings jobs through the whole local stack with the settings of s.yaml: posted over HTTP 16 at a time while the lane already works
+// on the first ones, queued, delivered by the trigger, carried out under the account lock. Then one bare caller of the official SDK makes the
+// very calls that ESA got, reads included, in the same order, on an ESA of its own: nobody can do the work with these calls in less time. The
+// figure is the time from the first request to the last success, in times of the bare caller's. The functions are warm: one job came before. The
+// local MNS and ledger do not wait for this machine's disk; that the cloud's answers take their time is what the lane with later answers shows.
 func BenchmarkLane(b *testing.B) {
 	for _, l := range lanes() {
 		b.Run(l.name, func(b *testing.B) {
@@ -73,8 +77,12 @@ func BenchmarkLane(b *testing.B) {
 					ratios = append(ratios, over(ours.makespan, replay(b, l.write, ours.calls)))
 				}
 				slices.Sort(ratios)
+				median := number("makespan/bare", ratios[laneRuns/2])
+				if l.limit > 0 {
+					median = atMost("makespan/bare", ratios[laneRuns/2], l.limit)
+				}
 				report(b,
-					atMost("makespan/bare", ratios[laneRuns/2], l.limit),
+					median, number("seconds", ours.makespan.Seconds()),
 					number("best", ratios[0]), number("worst", ratios[laneRuns-1]),
 					exactly("esa-writes", float64(ours.writes), float64(l.writes)),
 					number("esa-reads", float64(len(ours.calls)-ours.writes)),
@@ -132,7 +140,7 @@ type effort struct {
 
 func runLane(b *testing.B, l lane) effort {
 	b.Helper()
-	d := deploy(b, stack.Config{ESALatency: l.write, RoutineQuota: laneJobs}, laneJobs)
+	d := deploy(b, stack.Config{ESALatency: l.write, BatchWindow: l.window, RoutineQuota: laneJobs + 1, NoSync: true}, laneJobs+1)
 	if l.slow > 0 {
 		late := faults.Rule{Times: -1, Fault: faults.Fault{Answer: faults.Slow, DelayMillis: int(l.slow.Milliseconds())}}
 		for _, set := range []*faults.Set{d.MNS().Faults(), d.OTS().Faults()} {
@@ -142,13 +150,18 @@ func runLane(b *testing.B, l lane) effort {
 		}
 	}
 	wishes := l.wishes()
+	if _, err := d.post(wish{"warm", "warm." + stack.SiteName}); err != nil {
+		b.Fatal(err)
+	}
+	d.await(b, 1)
+	d.ESA().Faults().Reset()
 	began := time.Now()
 	ids, err := d.submit(wishes)
 	if err != nil {
 		b.Fatal(err)
 	}
 	ended := d.await(b, laneJobs)
-	d.check(b, ids, wishes)
+	d.check(b, ids, append(wishes, wish{"warm", "warm." + stack.SiteName}))
 	writes, refusals := traffic(d.ESA())
 	return effort{makespan: ended.Sub(began), writes: writes, refusals: refusals, calls: d.ESA().Faults().Calls()}
 }

@@ -17,7 +17,7 @@ const (
 	// receiveLimit is how many messages MNS gives at once.
 	receiveLimit = 16
 	// lookPause is the time between two looks at the queue while a window is open. MNS may miss a message that is there.
-	lookPause = 100 * time.Millisecond
+	lookPause = 10 * time.Millisecond
 	// releaseLimit bounds giving messages back when the server stops.
 	releaseLimit = 2 * time.Second
 )

@@ -60,6 +60,7 @@ func (s *Stack) acceptEnv() map[string]string {
 func (s *Stack) workerEnv() map[string]string {
 	env := s.commonEnv()
 	env["ROUTINELY_ESA_ENDPOINT"] = s.ESAURL()
+	env["ROUTINELY_PARK_WAIT"], env["ROUTINELY_PARK_DELAY_MIN"], env["ROUTINELY_PARK_DELAY_MAX"] = "5s", "3s", "10s"
 	s.addLedger(env)
 	addReceivers(env)
 	maps.Copy(env, s.cfg.ProvisionEnv)

@@ -47,8 +47,9 @@ const (
 	SiteName = "example.com"
 )
 
-// Times of the local deployment, as in s.yaml but for the queue's visibility timeout: local leases are renewed while a
-// message is being worked on, so a short one brings it back soon after everything was killed.
+// Times of the local deployment, as in s.yaml but for two that a person at a laptop does not want to wait for. The visibility timeout is short,
+// so that a message comes back soon after everything was killed: it is renewed while the message is worked on. Jobs that find the lane parked or
+// paused come again after seconds.
 const (
 	acceptTimeout     = 60 * time.Second
 	workerTimeout     = 300 * time.Second
