@@ -22,19 +22,20 @@ const module = "routinely/"
 // mayImport says which packages of the module a package may import. What ends in /... stands for all packages below. A
 // package that is missing here may not exist; one that is here need not exist.
 var mayImport = map[string][]string{
-	"shared/routine":   {},
+	"shared/plain":     {},
+	"shared/routine":   {"shared/plain"},
 	"shared/fault":     {},
 	"shared/config":    {},
-	"shared/logging":   {},
+	"shared/logging":   {"shared/plain"},
 	"shared/api":       {"shared/routine"},
 	"shared/retry":     {"shared/fault"},
 	"shared/webhook":   {},
 	"shared/secret":    {},
 	"shared/auth":      {"shared/fault", "shared/routine", "shared/secret", "shared/webhook"},
-	"shared/callback":  {"shared/fault", "shared/routine", "shared/secret", "shared/webhook"},
+	"shared/callback":  {"shared/fault", "shared/plain", "shared/routine", "shared/secret", "shared/webhook"},
 	"shared/accesskey": {"shared/fault"},
 	"shared/esa":       {"shared/fault", "shared/accesskey"},
-	"shared/ledger":    {"shared/routine", "shared/fault", "shared/config", "shared/accesskey"},
+	"shared/ledger":    {"shared/plain", "shared/routine", "shared/fault", "shared/config", "shared/accesskey"},
 	"shared/provision": {"shared/routine", "shared/fault", "shared/esa"},
 	"queue":            {"shared/routine", "shared/fault", "shared/accesskey", "shared/secret"},
 
@@ -45,7 +46,7 @@ var mayImport = map[string][]string{
 	// The packages of the functions know no settings; the commands below them join the parts.
 	"functions/accept": {
 		"shared/routine", "shared/fault", "shared/api", "shared/auth", "shared/callback", "shared/dispatch", "shared/ledger", "queue",
-		"shared/logging",
+		"shared/logging", "shared/plain",
 	},
 	"functions/provision": {
 		"shared/routine", "shared/fault", "shared/retry", "shared/esa", "shared/provision", "shared/dispatch", "shared/ledger", "queue", "shared/callback",
@@ -74,7 +75,7 @@ var mayImport = map[string][]string{
 	},
 	// It edits the document of callers, and checks it as accept does.
 	"cmd/routinely/callers":  {"cmd/routinely/cli", "shared/auth", "shared/routine"},
-	"cmd/routinely/client":   {"shared/api", "shared/config", "shared/fault", "shared/routine"},
+	"cmd/routinely/client":   {"shared/api", "shared/config", "shared/fault", "shared/plain", "shared/routine"},
 	"cmd/routinely/display":  {},
 	"cmd/routinely/requests": {"shared/routine"},
 	"cmd/routinely/...": {

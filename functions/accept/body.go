@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"routinely/shared/plain"
 	"routinely/shared/routine"
 )
 
@@ -22,16 +23,16 @@ func isJSON(media string) bool {
 // readBody checks the headers that describe the body, and returns the body. Media types beside JSON's are possible if they are in others.
 func readBody(r *http.Request, others ...string) (body []byte, media string, err error) {
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return nil, "", wrongMedia("Accept-Encoding", "identity", fmt.Sprintf("Content-Encoding %q: send the body as it is", routine.Clip(encoding, maxShown)))
+		return nil, "", wrongMedia("Accept-Encoding", "identity", fmt.Sprintf("Content-Encoding %q: send the body as it is", plain.Clip(encoding, maxShown)))
 	}
 	taken := append([]string{"application/json"}, others...)
 	given := r.Header.Get("Content-Type")
 	media, params, err := mime.ParseMediaType(given)
 	if err != nil || !isJSON(media) && !slices.Contains(others, media) {
-		return nil, "", wrongMedia("Accept", strings.Join(taken, ", "), fmt.Sprintf("Content-Type %q: want %s", routine.Clip(given, maxShown), strings.Join(taken, " or ")))
+		return nil, "", wrongMedia("Accept", strings.Join(taken, ", "), fmt.Sprintf("Content-Type %q: want %s", plain.Clip(given, maxShown), strings.Join(taken, " or ")))
 	}
 	if charset := strings.ToLower(params["charset"]); charset != "" && charset != "utf-8" && charset != "utf8" {
-		return nil, "", wrongMedia("Accept", strings.Join(taken, ", "), fmt.Sprintf("charset %q: JSON is UTF-8", routine.Clip(charset, maxShown)))
+		return nil, "", wrongMedia("Accept", strings.Join(taken, ", "), fmt.Sprintf("charset %q: JSON is UTF-8", plain.Clip(charset, maxShown)))
 	}
 	return routine.WithoutMark(visitOf(r.Context()).body), media, nil
 }

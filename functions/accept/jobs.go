@@ -7,6 +7,7 @@ import (
 	"routinely/shared/api"
 	"routinely/shared/fault"
 	"routinely/shared/ledger"
+	"routinely/shared/plain"
 	"routinely/shared/routine"
 )
 
@@ -108,7 +109,7 @@ func (s *Service) routine(r *http.Request) (reply, error) {
 		return reply{}, ledgerFailed(err)
 	}
 	if len(jobs) == 0 {
-		return reply{}, problemUnknownRoutine.with(fmt.Sprintf("no job for a routine %q is recorded", routine.Clip(name, maxShown)))
+		return reply{}, problemUnknownRoutine.with(fmt.Sprintf("no job for a routine %q is recorded", plain.Clip(name, maxShown)))
 	}
 	out := api.Routine{Name: name, More: next != ""}
 	seen := map[string]bool{}

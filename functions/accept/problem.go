@@ -17,6 +17,7 @@ import (
 	"routinely/shared/fault"
 	"routinely/shared/ledger"
 	"routinely/shared/logging"
+	"routinely/shared/plain"
 	"routinely/shared/routine"
 )
 
@@ -41,7 +42,7 @@ const maxDetail = 4000
 
 // with returns the problem with a detail of its own.
 func (p problem) with(detail string) problem {
-	p.Detail = routine.Clip(detail, maxDetail)
+	p.Detail = plain.Clip(detail, maxDetail)
 	return p
 }
 

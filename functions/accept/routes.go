@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"routinely/shared/auth"
-	"routinely/shared/routine"
+	"routinely/shared/plain"
 )
 
 //go:embed problems.md
@@ -66,7 +66,7 @@ func (res resource) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		allowed = append(allowed, http.MethodHead)
 	}
 	w.Header().Set("Allow", strings.Join(allowed, ", "))
-	writeProblem(r.Context(), w, problemMethod.with(fmt.Sprintf("%s is not possible here; allowed: %s", routine.Clip(r.Method, maxShown), w.Header().Get("Allow"))))
+	writeProblem(r.Context(), w, problemMethod.with(fmt.Sprintf("%s is not possible here; allowed: %s", plain.Clip(r.Method, maxShown), w.Header().Get("Allow"))))
 }
 
 // thing is a resource with an id, which the name of an action may follow, as in POST /v1/jobs/ID:cancel.

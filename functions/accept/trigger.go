@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"routinely/shared/logging"
+	"routinely/shared/plain"
 	"routinely/shared/routine"
 )
 
@@ -54,7 +55,7 @@ func serveEvent(ctx context.Context, event []byte, handler http.Handler) (out Re
 	case errors.As(err, &tooLarge):
 		writeProblem(ctx, answer, tooLarge)
 	case err != nil:
-		logging.From(ctx).WithField(logging.Error, routine.Clip(err.Error(), maxShown)).Warn("the event is not that of an HTTP trigger")
+		logging.From(ctx).WithField(logging.Error, plain.Clip(err.Error(), maxShown)).Warn("the event is not that of an HTTP trigger")
 		writeProblem(ctx, answer, problemNotHTTP)
 	default:
 		handler.ServeHTTP(answer, req)
@@ -78,7 +79,7 @@ func importRequest(ctx context.Context, event []byte) (*http.Request, error) {
 	}
 	req, err := http.NewRequestWithContext(ctx, in.method, "/", body)
 	if err != nil || !strings.HasPrefix(in.path, "/") {
-		return nil, fmt.Errorf("event: method %q, path %q", routine.Clip(in.method, maxShown), routine.Clip(in.path, maxShown))
+		return nil, fmt.Errorf("event: method %q, path %q", plain.Clip(in.method, maxShown), plain.Clip(in.path, maxShown))
 	}
 	query := url.Values{}
 	for name, value := range in.query {

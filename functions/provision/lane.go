@@ -10,6 +10,7 @@ import (
 	"routinely/shared/fault"
 	"routinely/shared/ledger"
 	"routinely/shared/logging"
+	"routinely/shared/plain"
 	"routinely/shared/provision"
 	"routinely/shared/routine"
 )
@@ -219,7 +220,7 @@ func (l *lane) park(failure *fault.Error) {
 		if a.Park == nil {
 			a.Stop(&routine.Park{
 				Since: now, ToldAt: now, Kind: string(failure.Kind), Code: failure.Code, RequestID: failure.RequestID,
-				Message: routine.Clip(failure.Error(), maxParkText), Hint: failure.Hint,
+				Message: plain.Clip(failure.Error(), maxParkText), Hint: failure.Hint,
 			}, a.Pause, now)
 		}
 	})

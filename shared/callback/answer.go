@@ -12,10 +12,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"routinely/shared/fault"
-	"routinely/shared/routine"
+	"routinely/shared/plain"
 )
 
 // minHidden is the length of the shortest part of a query that may be a secret.
@@ -123,13 +122,7 @@ func retryAfter(header http.Header, now time.Time) time.Duration {
 // presentable makes an error fit for logs: short, on one line, and without the URL's query, since errors quote heads that cannot be
 // read, and receivers like to repeat what they got.
 func (t target) presentable(text string) string {
-	shown := strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, t.withoutQuery(text))
-	return routine.Clip(strings.Join(strings.Fields(shown), " "), maxShown)
+	return plain.Line(t.withoutQuery(text), maxShown)
 }
 
 // withoutQuery hides the query, and each value in it, in both spellings.

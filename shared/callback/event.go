@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"routinely/shared/fault"
+	"routinely/shared/plain"
 	"routinely/shared/routine"
 )
 
@@ -118,7 +119,7 @@ func note(left, all int) string {
 // cut shortens texts in place.
 func cut(texts ...*string) {
 	for _, text := range texts {
-		*text = routine.Clip(*text, maxText)
+		*text = plain.Clip(*text, maxText)
 	}
 }
 

@@ -101,7 +101,7 @@ func TestLongEvent(t *testing.T) {
 	})
 	t.Run("cuts texts between characters and keeps all attempts if that is enough", func(t *testing.T) {
 		got := newEvent(t, manyAttempts(5, "x"+strings.Repeat("ü", 5000)))
-		if want := "x" + strings.Repeat("ü", 199) + "…"; got.Data.Hint != want || got.Data.Attempts[4].Message != want || len(got.Data.Attempts) != 5 {
+		if want := "x" + strings.Repeat("ü", 198) + "…"; got.Data.Hint != want || got.Data.Attempts[4].Message != want || len(got.Data.Attempts) != 5 {
 			t.Errorf("got %+v", got)
 		}
 		if got.Note != "texts of more than 400 bytes are cut" {

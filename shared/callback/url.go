@@ -13,6 +13,7 @@ import (
 	"golang.org/x/net/idna"
 
 	"routinely/shared/fault"
+	"routinely/shared/plain"
 	"routinely/shared/routine"
 )
 
@@ -69,7 +70,7 @@ type target struct {
 
 // String shows what may be seen of the URL. Queries may hold secrets.
 func (t target) String() string {
-	return routine.Clip(t.url.Scheme+"://"+t.url.Host+t.url.EscapedPath(), maxShown)
+	return plain.Clip(t.url.Scheme+"://"+t.url.Host+t.url.EscapedPath(), maxShown)
 }
 
 // parse takes a URL apart and holds it to the rules of CheckURL. What net/url says of a text it cannot read is not passed on:
@@ -155,7 +156,7 @@ func readHost(u *url.URL, policy Policy) (host string, addr netip.Addr, err erro
 	if strings.HasPrefix(u.Host, "[") {
 		addr, err = netip.ParseAddr(given)
 		if err != nil || !addr.Is6() || addr.Zone() != "" {
-			return "", netip.Addr{}, badURL("%q is not an IPv6 address without a zone", routine.Clip(given, maxShown))
+			return "", netip.Addr{}, badURL("%q is not an IPv6 address without a zone", plain.Clip(given, maxShown))
 		}
 		addr = addr.Unmap()
 		return addr.String(), addr, nil
@@ -164,15 +165,15 @@ func readHost(u *url.URL, policy Policy) (host string, addr netip.Addr, err erro
 	labels := strings.Split(name, ".")
 	switch {
 	case !ok:
-		return "", netip.Addr{}, badURL("%q is not a host name", routine.Clip(given, maxShown))
+		return "", netip.Addr{}, badURL("%q is not a host name", plain.Clip(given, maxShown))
 	case isNumber(labels[len(labels)-1]):
 		addr, err = netip.ParseAddr(name)
 		if err != nil {
-			return "", netip.Addr{}, badURL("%q is neither a host name nor an IPv4 address as four decimal numbers", routine.Clip(given, maxShown))
+			return "", netip.Addr{}, badURL("%q is neither a host name nor an IPv4 address as four decimal numbers", plain.Clip(given, maxShown))
 		}
 		return addr.String(), addr, nil
 	case len(policy.Networks) == 0 && isInner(name, labels):
-		return "", netip.Addr{}, badURL("%q is not a name that leads anywhere from outside its network", routine.Clip(given, maxShown))
+		return "", netip.Addr{}, badURL("%q is not a name that leads anywhere from outside its network", plain.Clip(given, maxShown))
 	}
 	return name, netip.Addr{}, nil
 }

@@ -11,6 +11,7 @@ import (
 	sdk "github.com/aliyun/aliyun-tablestore-go-sdk/tablestore"
 
 	"routinely/shared/fault"
+	"routinely/shared/plain"
 	"routinely/shared/routine"
 )
 
@@ -214,25 +215,8 @@ func storable(t time.Time) bool { return t.UTC().Year() >= 0 && t.UTC().Year() <
 // stored is a time as it comes back from JSON.
 func stored(t time.Time) time.Time { return t.UTC().Round(0) }
 
-// cut shortens a text to limit bytes, in whole characters, and replaces what is none: bytes that are not UTF-8, and control characters, which
-// JSON writes in six bytes each.
-func cut(text string, limit int) string {
-	text = strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\n' && r != '\t' || r == 0x7F {
-			return utf8.RuneError
-		}
-		return r
-	}, text)
-	if len(text) <= limit {
-		return text
-	}
-	const mark = "…"
-	end := limit - len(mark)
-	for text[end]&0xC0 == 0x80 {
-		end--
-	}
-	return text[:end] + mark
-}
+// cut makes a text fit for a row: clean, and at most limit bytes long.
+func cut(text string, limit int) string { return plain.Clip(plain.Clean(text), limit) }
 
 func invalid(code, message string) *fault.Error {
 	return &fault.Error{Kind: fault.Invalid, Step: "ledger", Code: code, Message: message, Hint: hintCaller}

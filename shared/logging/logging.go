@@ -10,9 +10,10 @@ import (
 	"reflect"
 	"unicode"
 	"unicode/utf16"
-	"unicode/utf8"
 
 	"github.com/sirupsen/logrus"
+
+	"routinely/shared/plain"
 )
 
 // Names of the fields that log lines carry.
@@ -57,27 +58,15 @@ type short struct{ logrus.Formatter }
 
 // Format is the formatter's. logrus gives it an entry of its own to change.
 func (s short) Format(entry *logrus.Entry) ([]byte, error) {
-	entry.Message = cut(entry.Message)
+	entry.Message = plain.Clip(entry.Message, maxValue)
 	for name, value := range entry.Data {
 		if failure, ok := value.(error); ok {
-			entry.Data[name] = cut(failure.Error())
+			entry.Data[name] = plain.Clip(failure.Error(), maxValue)
 		} else if text := reflect.ValueOf(value); text.Kind() == reflect.String {
-			entry.Data[name] = cut(text.String())
+			entry.Data[name] = plain.Clip(text.String(), maxValue)
 		}
 	}
 	return s.Formatter.Format(entry)
-}
-
-// cut shortens a text to maxValue bytes, in whole characters.
-func cut(text string) string {
-	if len(text) <= maxValue {
-		return text
-	}
-	end := maxValue
-	for end > maxValue-utf8.UTFMax && !utf8.RuneStart(text[end]) {
-		end--
-	}
-	return text[:end] + "…"
 }
 
 // visible writes the characters as \u sequences that a terminal or an editor obeys instead of showing, and that JSON leaves as they

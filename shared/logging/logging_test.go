@@ -69,7 +69,7 @@ func TestLogger(t *testing.T) {
 			entry.Info(long)
 			want := map[string]string{"fits": fits}
 			for _, name := range []string{"text", "failure", "word", "msg"} {
-				want[name] = "x" + strings.Repeat("é", most/2-1) + "…"
+				want[name] = "x" + strings.Repeat("é", most/2-2) + "…"
 			}
 			got := map[string]string{}
 			if err := json.Unmarshal(out.Bytes(), &got); err != nil {

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strings"
 
+	"routinely/shared/plain"
+
 	"golang.org/x/net/idna"
 )
 
@@ -202,8 +204,8 @@ func checkCallbackURL(text string) (detail string) {
 	return ""
 }
 
-// clip keeps a quoted value readable, whatever was sent: its first 80 bytes.
+// clip keeps a quoted value readable, whatever was sent: at most 80 bytes.
 func clip(text string) string {
 	const most = 80
-	return Clip(text, most)
+	return plain.Clip(text, most)
 }

@@ -39,15 +39,3 @@ func CheckJSON(text []byte) (detail string) {
 	}
 	return "not JSON: the text ends too early"
 }
-
-// Clip shortens a text to so many bytes, in whole characters, and says so with an ellipsis.
-func Clip(text string, most int) string {
-	if len(text) <= most {
-		return text
-	}
-	end := most
-	for end > 0 && !utf8.RuneStart(text[end]) {
-		end--
-	}
-	return text[:end] + "…"
-}

@@ -23,6 +23,7 @@ import (
 	"routinely/shared/api"
 	"routinely/shared/config"
 	"routinely/shared/fault"
+	"routinely/shared/plain"
 )
 
 // callLimit is the longest time for one call: more than accept may wait for a job or work on dead letters.
@@ -320,11 +321,4 @@ func retryAfter(h http.Header) time.Duration {
 }
 
 // clip keeps a quoted answer readable.
-func clip(body []byte) string {
-	const most = 200
-	text := strings.Join(strings.Fields(strings.ToValidUTF8(string(body), "?")), " ")
-	if runes := []rune(text); len(runes) > most {
-		return string(runes[:most]) + "…"
-	}
-	return text
-}
+func clip(body []byte) string { return plain.Line(string(body), 200) }
