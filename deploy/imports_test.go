@@ -23,6 +23,7 @@ const module = "routinely/"
 // package that is missing here may not exist; one that is here need not exist.
 var mayImport = map[string][]string{
 	"shared/plain":     {},
+	"shared/endpoint":  {},
 	"shared/routine":   {"shared/plain"},
 	"shared/fault":     {},
 	"shared/config":    {},
@@ -34,10 +35,10 @@ var mayImport = map[string][]string{
 	"shared/auth":      {"shared/fault", "shared/routine", "shared/secret", "shared/webhook"},
 	"shared/callback":  {"shared/fault", "shared/plain", "shared/routine", "shared/secret", "shared/webhook"},
 	"shared/accesskey": {"shared/fault"},
-	"shared/esa":       {"shared/fault", "shared/accesskey"},
-	"shared/ledger":    {"shared/plain", "shared/routine", "shared/fault", "shared/config", "shared/accesskey"},
+	"shared/esa":       {"shared/endpoint", "shared/fault", "shared/accesskey"},
+	"shared/ledger":    {"shared/endpoint", "shared/plain", "shared/routine", "shared/fault", "shared/config", "shared/accesskey"},
 	"shared/provision": {"shared/routine", "shared/fault", "shared/esa"},
-	"queue":            {"shared/routine", "shared/fault", "shared/accesskey", "shared/secret"},
+	"queue":            {"shared/endpoint", "shared/routine", "shared/fault", "shared/accesskey", "shared/secret"},
 
 	"shared/dispatch":   {"shared/routine", "shared/fault", "shared/callback", "shared/ledger", "queue"},
 	"shared/invocation": {"queue", "shared/config", "shared/logging"},
@@ -75,7 +76,7 @@ var mayImport = map[string][]string{
 	},
 	// It edits the document of callers, and checks it as accept does.
 	"cmd/routinely/callers":  {"cmd/routinely/cli", "shared/auth", "shared/routine"},
-	"cmd/routinely/client":   {"shared/api", "shared/config", "shared/fault", "shared/plain", "shared/routine"},
+	"cmd/routinely/client":   {"shared/api", "shared/config", "shared/endpoint", "shared/fault", "shared/plain", "shared/routine"},
 	"cmd/routinely/display":  {},
 	"cmd/routinely/requests": {"shared/routine"},
 	"cmd/routinely/...": {
@@ -83,7 +84,7 @@ var mayImport = map[string][]string{
 		"shared/fault", "shared/routine",
 	},
 
-	"cmd/routinely/cloud": {"shared/fault", "shared/accesskey"},
+	"cmd/routinely/cloud": {"shared/endpoint", "shared/fault", "shared/accesskey"},
 
 	"deploy": {},
 	// The policies: they lie where people look for them, and the setup carries them.

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,6 +17,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"routinely/shared/accesskey"
+	"routinely/shared/endpoint"
 	"routinely/shared/fault"
 )
 
@@ -39,13 +39,13 @@ const placeholder = "routinely.mns.region.aliyuncs.com"
 // backstopSeconds is the SDK's own limit for one request; contexts end calls long before it.
 const backstopSeconds = 60
 
-func newWire(endpoint string) (*wire, error) {
-	u, err := url.Parse(endpoint)
-	if err != nil || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return nil, fmt.Errorf("mns: endpoint %q: want a URL such as https://123456.mns.cn-hangzhou.aliyuncs.com", endpoint)
+func newWire(service string) (*wire, error) {
+	address, err := endpoint.Origin(service)
+	if err != nil {
+		return nil, fmt.Errorf("mns: endpoint %w", err)
 	}
 	return &wire{
-		scheme: u.Scheme, host: u.Host, dialer: net.Dialer{Timeout: 5 * time.Second},
+		scheme: address.Scheme, host: address.Host, dialer: net.Dialer{Timeout: 5 * time.Second},
 		known: map[*fasthttp.HostClient]bool{}, calls: map[string]*call{},
 	}, nil
 }

@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 	"time"
 
@@ -19,6 +18,7 @@ import (
 	"github.com/alibabacloud-go/tea/dara"
 
 	"routinely/shared/accesskey"
+	"routinely/shared/endpoint"
 	"routinely/shared/fault"
 )
 
@@ -44,17 +44,17 @@ type Client struct {
 
 // New checks the configuration and returns a client. It makes no call.
 func New(cfg Config) (*Client, error) {
-	protocol, host, err := splitEndpoint(cfg.Endpoint)
+	address, err := endpoint.HostOrOrigin(cfg.Endpoint)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("esa: endpoint %w", err)
 	}
 	if cfg.Credentials == nil || cfg.Timeout <= 0 {
 		return nil, errors.New("esa: credentials and a timeout are required")
 	}
 	w := newWire()
 	inner, err := sdk.NewClient(&openapiutil.Config{
-		Endpoint:   dara.String(host),
-		Protocol:   dara.String(protocol),
+		Endpoint:   dara.String(address.Host),
+		Protocol:   dara.String(address.Scheme),
 		Credential: cfg.Credentials.Credential(),
 		HttpClient: w,
 	})
@@ -68,17 +68,6 @@ func New(cfg Config) (*Client, error) {
 
 // Close drops the idle connections.
 func (c *Client) Close() { c.wire.transport.CloseIdleConnections() }
-
-func splitEndpoint(endpoint string) (protocol, host string, err error) {
-	if !strings.Contains(endpoint, "://") {
-		endpoint = "https://" + endpoint
-	}
-	u, err := url.Parse(endpoint)
-	if err != nil || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return "", "", fmt.Errorf("esa: endpoint %q: want a host such as esa.cn-hangzhou.aliyuncs.com or an http(s) URL without a path", endpoint)
-	}
-	return strings.ToUpper(u.Scheme), u.Host, nil
-}
 
 // Routine is what ESA says of a routine.
 type Routine struct {

@@ -11,6 +11,7 @@ import (
 
 	"routinely/shared/accesskey"
 	"routinely/shared/config"
+	"routinely/shared/endpoint"
 	"routinely/shared/fault"
 	"routinely/shared/routine"
 )
@@ -80,14 +81,14 @@ func New(cfg Config) (*Ledger, error) {
 	case cfg.Retention != 0 && (cfg.Retention < MinRetention || cfg.Retention.Seconds() > math.MaxInt32):
 		return nil, fmt.Errorf("ledger: retention %s: want 0 for ever, or %s to %d seconds", cfg.Retention, MinRetention, math.MaxInt32)
 	}
-	endpoint, err := checkEndpoint(cfg.Endpoint)
+	address, err := endpoint.Origin(cfg.Endpoint)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("ledger: endpoint %w", err)
 	}
 	transport := newTransport()
 	open := func(name string) *table {
 		return &table{
-			name: name, endpoint: endpoint, instance: cfg.Instance, key: cfg.Credentials, timeout: cfg.Timeout, transport: transport,
+			name: name, endpoint: address.String(), instance: cfg.Instance, key: cfg.Credentials, timeout: cfg.Timeout, transport: transport,
 		}
 	}
 	return &Ledger{cfg: cfg, jobs: open(cfg.Table), state: open(cfg.StateTable)}, nil

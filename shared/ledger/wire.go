@@ -10,9 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	sdk "github.com/aliyun/aliyun-tablestore-go-sdk/tablestore"
@@ -20,14 +18,6 @@ import (
 	"routinely/shared/accesskey"
 	"routinely/shared/fault"
 )
-
-func checkEndpoint(endpoint string) (string, error) {
-	u, err := url.Parse(endpoint)
-	if err != nil || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return "", fmt.Errorf("ledger: endpoint %q: want a URL such as https://INSTANCE.cn-hangzhou.ots.aliyuncs.com", endpoint)
-	}
-	return u.Scheme + "://" + u.Host, nil
-}
 
 func newTransport() *http.Transport {
 	return &http.Transport{

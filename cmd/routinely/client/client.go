@@ -22,6 +22,7 @@ import (
 
 	"routinely/shared/api"
 	"routinely/shared/config"
+	"routinely/shared/endpoint"
 	"routinely/shared/fault"
 	"routinely/shared/plain"
 )
@@ -54,21 +55,14 @@ type Client struct {
 
 // New checks the configuration and returns a client. It makes no call.
 func New(cfg Config) (*Client, error) {
-	u, err := url.Parse(cfg.URL)
-	shown := cfg.URL[strings.LastIndex(cfg.URL, "@")+1:] // without a password
+	u, err := endpoint.Parse(cfg.URL)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("url %q: not a URL", shown)
-	case (u.Scheme != "http" && u.Scheme != "https") || u.Host == "":
-		return nil, fmt.Errorf("url %q: want http://HOST or https://HOST", shown)
-	case !isPort(u.Port()):
-		return nil, fmt.Errorf("url %q: want a port of 1 to 65535", shown)
-	case u.RawQuery != "" || u.Fragment != "" || u.User != nil:
-		return nil, fmt.Errorf("url of %s: no user, query or fragment is possible", u.Host)
+		return nil, fmt.Errorf("url %w", err)
 	case strings.ContainsFunc(cfg.Token.Reveal(), func(c rune) bool { return c <= ' ' || c > '~' }):
 		return nil, errors.New("token: want printable ASCII without spaces")
 	case cfg.Token.Reveal() != "" && u.Scheme == "http" && !isLoopback(u.Hostname()):
-		return nil, fmt.Errorf("url %q: a token goes over http to this machine alone, since others on the way could read it: give the https address, or leave the token out", shown)
+		return nil, fmt.Errorf("url %q: a token goes over http to this machine alone, since others on the way could read it: give the https address, or leave the token out", cfg.URL)
 	}
 	if cfg.Pause == nil {
 		cfg.Pause = Pause
@@ -88,12 +82,6 @@ func New(cfg Config) (*Client, error) {
 		// A redirected POST would become a GET, and the token could reach another host, or go on without TLS.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
-}
-
-// isPort reports whether the digits behind the host of a URL are a port. An empty text means that of the scheme.
-func isPort(digits string) bool {
-	port, err := strconv.ParseUint(digits, 10, 16)
-	return digits == "" || err == nil && port > 0
 }
 
 // isLoopback reports whether a host of a URL is this machine.

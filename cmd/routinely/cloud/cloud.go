@@ -10,8 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
-	"strings"
 	"time"
 
 	openapi "github.com/alibabacloud-go/darabonba-openapi/v2/client"
@@ -19,6 +17,7 @@ import (
 	"github.com/alibabacloud-go/tea/dara"
 
 	"routinely/shared/accesskey"
+	"routinely/shared/endpoint"
 )
 
 // Access is what every client of this package needs.
@@ -29,29 +28,26 @@ type Access struct {
 	Timeout time.Duration
 }
 
-// settings are the SDK's for an endpoint, a host such as ram.aliyuncs.com, reached over HTTPS, or a URL.
-func (a Access) settings(endpoint string, w *wire) (*openapiutil.Config, error) {
+// settings are the SDK's for a service's endpoint, a host such as ram.aliyuncs.com, reached over HTTPS, or a URL.
+func (a Access) settings(service string, w *wire) (*openapiutil.Config, error) {
 	if a.Credentials == nil || a.Timeout <= 0 {
 		return nil, errors.New("credentials and a timeout are required")
 	}
-	if !strings.Contains(endpoint, "://") {
-		endpoint = "https://" + endpoint
-	}
-	u, err := url.Parse(endpoint)
-	if err != nil || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return nil, fmt.Errorf("endpoint %q: want a host such as ram.aliyuncs.com or an http(s) URL without a path", endpoint)
+	address, err := endpoint.HostOrOrigin(service)
+	if err != nil {
+		return nil, fmt.Errorf("endpoint %w", err)
 	}
 	return &openapiutil.Config{
-		Endpoint:   dara.String(u.Host),
-		Protocol:   dara.String(strings.ToUpper(u.Scheme)),
+		Endpoint:   dara.String(address.Host),
+		Protocol:   dara.String(address.Scheme),
 		Credential: a.Credentials.Credential(),
 		HttpClient: w,
 	}, nil
 }
 
 // general returns a client for the APIs that have no SDK of their own at hand: it signs calls that are put together here.
-func (a Access) general(endpoint string, w *wire) (*openapi.Client, error) {
-	settings, err := a.settings(endpoint, w)
+func (a Access) general(service string, w *wire) (*openapi.Client, error) {
+	settings, err := a.settings(service, w)
 	if err != nil {
 		return nil, err
 	}
