@@ -2,8 +2,6 @@ package deploy_test
 
 import (
 	"fmt"
-	"go/constant"
-	"go/types"
 	"maps"
 	"slices"
 	"strings"
@@ -12,6 +10,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"routinely/functions/accept"
 	"routinely/queue"
 	"routinely/shared/callback"
 	"routinely/shared/config"
@@ -179,23 +178,6 @@ func seconds(props map[string]any) time.Duration {
 	return time.Duration(number(props["timeout"])) * time.Second
 }
 
-// acceptWait is how long accept lets a caller wait at most, the time to answer included.
-func acceptWait(t *testing.T) time.Duration {
-	t.Helper()
-	const command = "functions/accept/main"
-	scope := loadProgram(t, command).packages[module+"functions/accept"].Scope()
-	var sum time.Duration
-	for _, name := range []string{"maxWait", "answerTime"} {
-		found, ok := scope.Lookup(name).(*types.Const)
-		if !ok {
-			t.Fatalf("%s has no constant %s", command, name)
-		}
-		nanoseconds, _ := constant.Int64Val(found.Val())
-		sum += time.Duration(nanoseconds)
-	}
-	return sum
-}
-
 // interfaceMethods returns the HTTP methods of accept's interface. HEAD works wherever GET does.
 func interfaceMethods(t *testing.T) []string {
 	t.Helper()
@@ -227,7 +209,6 @@ func with(name, value string) map[string]string {
 }
 
 func TestServiceFileFitsTheCode(t *testing.T) {
-	wait := acceptWait(t)
 	for _, test := range []struct {
 		name    string
 		environ map[string]string
@@ -242,7 +223,7 @@ func TestServiceFileFitsTheCode(t *testing.T) {
 			environ := maps.Clone(account)
 			maps.Copy(environ, test.environ)
 			deployed := properties(t, read(t, "s.yaml"), environ)
-			for _, line := range checkFunctions(deployed, wait) {
+			for _, line := range checkFunctions(deployed, accept.LongestWait) {
 				t.Error(line)
 			}
 			checkAccepted(t, deployed)
@@ -309,7 +290,6 @@ func checkAccepted(t *testing.T, deployed functions) {
 }
 
 func TestServiceFileCodeChecksFail(t *testing.T) {
-	wait := acceptWait(t)
 	for _, test := range []struct{ name, from, to, want string }{
 		{"on a variable nobody reads", "ROUTINELY_ESA_ENDPOINT: $", "ROUTINELY_ESA_HOST: $", "provision: ROUTINELY_ESA_HOST: the function does not read it"},
 		{"on a variable of the other function", "      triggers:\n        - triggerName: http", "        ROUTINELY_ESA_TIMEOUT: 30s\n      triggers:\n        - triggerName: http", "accept: ROUTINELY_ESA_TIMEOUT: the function does not read it"},
@@ -343,7 +323,7 @@ func TestServiceFileCodeChecksFail(t *testing.T) {
 				t.Fatalf("s.yaml has no %q to break", test.from)
 			}
 			deployed := properties(t, []byte(strings.Replace(good, test.from, test.to, 1)), account)
-			if got := checkFunctions(deployed, wait); !slices.Contains(got, test.want) {
+			if got := checkFunctions(deployed, accept.LongestWait); !slices.Contains(got, test.want) {
 				t.Errorf("differences %q lack %q", got, test.want)
 			}
 		})
@@ -351,7 +331,7 @@ func TestServiceFileCodeChecksFail(t *testing.T) {
 	t.Run("on a value that cannot be read", func(t *testing.T) {
 		file := strings.Replace(string(read(t, "s.yaml")), "ROUTINELY_ESA_ENDPOINT: $", "ROUTINELY_ESA_TIMEOUT: soon # $", 1)
 		deployed := properties(t, []byte(file), account)
-		if got := strings.Join(checkFunctions(deployed, wait), "\n"); !strings.Contains(got, "ROUTINELY_ESA_TIMEOUT") {
+		if got := strings.Join(checkFunctions(deployed, accept.LongestWait), "\n"); !strings.Contains(got, "ROUTINELY_ESA_TIMEOUT") {
 			t.Errorf("differences: %s", got)
 		}
 	})

@@ -5,6 +5,7 @@ package deploy_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -29,4 +30,10 @@ func read(t *testing.T, path ...string) []byte {
 		t.Fatal(err)
 	}
 	return content
+}
+
+// distinct sorts names, each once.
+func distinct(names []string) []string {
+	slices.Sort(names)
+	return slices.Compact(names)
 }

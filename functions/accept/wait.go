@@ -18,6 +18,9 @@ const (
 	answerTime = 3 * time.Second
 )
 
+// LongestWait is how long a call may take for a caller who waits for a job, the time to answer included.
+const LongestWait = maxWait + answerTime
+
 // preferredWait is how long the client wants to wait for the job to end (RFC 7240), as far as that is possible; 0 is not at
 // all. The preference of a signed request is not signed, and counts for nothing.
 func (s *Service) preferredWait(r *http.Request) time.Duration {
