@@ -7,8 +7,7 @@ FUZZTIME ?= 5s
 BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w'
 # The race detector needs a C compiler.
 RACE := $(shell command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
-GOFUMPT := mvdan.cc/gofumpt@v0.12.0
-STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # A reader of openapi.yaml that is not ours; it runs where there is npx (Node.js 18.18 or later).
 SPECTRAL := @stoplight/spectral-cli@6.16.3
 
@@ -56,10 +55,9 @@ bench: ## measure, as ratios against a floor or a peer in the same run
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./deploy/local/bench ./functions/accept ./functions/accept/main ./shared/ledger
 	$(GO) test -run '^$$' -bench . ./deploy/local/mnsemu ./deploy/local/otsemu
 
-lint: ## check formatting, go vet, staticcheck, and openapi.yaml if npx is there
-	@unformatted=$$($(GO) run $(GOFUMPT) -l .) && if [ -n "$$unformatted" ]; then echo "not formatted:"; echo "$$unformatted"; exit 1; fi
-	$(GO) vet ./...
-	$(GO) run $(STATICCHECK) ./...
+lint: ## check formatting, imports and style (.golangci.yml), go.mod, and openapi.yaml if npx is there
+	$(GO) mod tidy -diff
+	$(GO) run $(GOLANGCI) run
 	@if command -v npx >/dev/null; then \
 	  npx --yes $(SPECTRAL) lint --quiet --fail-severity=warn --ruleset functions/accept/spectral.yaml functions/accept/openapi.yaml; \
 	else echo "openapi.yaml is NOT checked: Spectral needs npx, which comes with Node.js (Debian: apt-get install nodejs npm)"; fi

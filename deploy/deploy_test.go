@@ -1,5 +1,5 @@
-// Package deploy_test keeps the project's promises about itself: s.yaml, the RAM policies, the import graph and the
-// documents are compared with the code and with each other. It has no code of its own and calls no cloud.
+// Package deploy_test keeps the project's promises about itself: s.yaml, the RAM policies and the documents are
+// compared with the code and with each other. It has no code of its own and calls no cloud.
 package deploy_test
 
 import (

@@ -81,7 +81,7 @@ func TestSend(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff([]string{string(want)}, bodies(t, url, "jobs")); diff != "" {
+		if diff := cmp.Diff([]string{want}, bodies(t, url, "jobs")); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
 		}
 	})

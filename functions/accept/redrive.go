@@ -243,7 +243,7 @@ func (w *work) count(id string, err error) {
 		if w.out.Count++; len(w.out.IDs) < api.MaxIDs {
 			w.out.IDs = append(w.out.IDs, id)
 		}
-	case err == errAsWished, fault.HasCode(err, ledger.CodeNotDead), fault.HasCode(err, ledger.CodeUnknownJob):
+	case errors.Is(err, errAsWished), fault.HasCode(err, ledger.CodeNotDead), fault.HasCode(err, ledger.CodeUnknownJob):
 	case len(w.out.Failed) < api.MaxIDs:
 		p := notWorkedOff(err)
 		w.out.Failed = append(w.out.Failed, api.DeadLetterFailure{ID: id, Problem: &p.Problem})

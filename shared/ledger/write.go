@@ -135,7 +135,7 @@ func (l *Ledger) UpdateAll(ctx context.Context, rows []Row, change func(*Row) er
 		}
 		works[i] = w
 	}
-	l.write(ctx, unfailed(works))
+	_ = l.write(ctx, unfailed(works)) // each of the works has its error
 	out := make([]Changed, len(rows))
 	for i, w := range works {
 		out[i] = w.outcome()

@@ -117,11 +117,10 @@ func (s *submission) again() string {
 
 // failed reports whether somebody has to act on a request.
 func (r submitted) failed() bool {
-	switch routine.State(r.word()) {
-	case routine.DeadLettered, routine.Cancelled, routine.Dropped, routine.State(api.Rejected), routine.State(api.Failed), routine.State(statusUnanswered):
-		return true
+	bad := []string{
+		string(routine.DeadLettered), string(routine.Cancelled), string(routine.Dropped), string(api.Rejected), string(api.Failed), string(statusUnanswered),
 	}
-	return r.hasJob() && r.State == routine.DeadLettered
+	return slices.Contains(bad, r.word()) || r.hasJob() && r.State == routine.DeadLettered
 }
 
 // list is how the results are shown.

@@ -154,16 +154,16 @@ func (s *Set) send(w *watcher, r *http.Request, f Fault, answer held) {
 		flush(w)
 		abort()
 	case Drip:
-		s.drip(w, r.Context(), body, f.DelayMillis)
+		s.drip(r.Context(), w, body, f.DelayMillis)
 	default:
 		_, _ = w.Write(body)
 	}
 }
 
 // abort breaks the connection, which net/http makes of this panic by contract.
-func abort() { panic(http.ErrAbortHandler) }
+func abort() { panic(http.ErrAbortHandler) } //nolint:forbidigo // that is the contract
 
-func (s *Set) drip(w http.ResponseWriter, ctx context.Context, body []byte, delayMillis int) {
+func (s *Set) drip(ctx context.Context, w http.ResponseWriter, body []byte, delayMillis int) {
 	for piece := range slices.Chunk(body, 8) {
 		if !s.pause(ctx, delayMillis) {
 			abort()
