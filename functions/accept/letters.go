@@ -15,17 +15,10 @@ import (
 	"routinely/shared/routine"
 )
 
-func kinds() []fault.Kind {
-	return []fault.Kind{
-		fault.Invalid, fault.Unauthenticated, fault.Denied, fault.NotFound, fault.Conflict, fault.Account, fault.Quota, fault.Locked, fault.Throttled,
-		fault.Unavailable, fault.Internal,
-	}
-}
-
 // readFilter takes the parameters that choose dead letters.
 func readFilter(q *query) api.DeadLetterFilter {
 	f := api.DeadLetterFilter{
-		Kind: string(choice(q, "kind", kinds()...)), Code: q.word("code"), Step: choice(q, "step", routine.Steps()...),
+		Kind: string(choice(q, "kind", fault.Kinds()...)), Code: q.word("code"), Step: choice(q, "step", routine.Steps()...),
 		Origin: choice(q, "origin", api.Worker, api.Trigger), Name: q.name("name"), RecordName: q.recordName("record"),
 		SiteID: q.id("siteId"), Caller: q.word("caller"), KeyPrefix: q.word("keyPrefix"),
 		Since: q.time("since"), Until: q.time("until"),
@@ -58,7 +51,7 @@ func checkFilter(f *api.DeadLetterFilter) (problems []routine.Problem) {
 		check(member, checkWord(text))
 	}
 	check("ids", checkIDs(f.IDs))
-	check("kind", oneOf(fault.Kind(f.Kind), kinds()))
+	check("kind", oneOf(fault.Kind(f.Kind), fault.Kinds()))
 	check("step", oneOf(f.Step, routine.Steps()))
 	check("origin", oneOf(f.Origin, []api.Origin{api.Worker, api.Trigger}))
 	if f.Name != "" {

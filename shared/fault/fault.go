@@ -43,36 +43,75 @@ const (
 	Internal Kind = "internal"
 )
 
+// kinds says of each kind which status an HTTP answer about it carries, and whether the same request can succeed later without anybody doing
+// anything.
+var kinds = []struct {
+	Kind
+	status    int
+	retryable bool
+}{
+	{Invalid, http.StatusUnprocessableEntity, false},
+	{Unauthenticated, http.StatusUnauthorized, false},
+	{Denied, http.StatusForbidden, false},
+	{NotFound, http.StatusNotFound, false},
+	{Conflict, http.StatusConflict, false},
+	{Account, http.StatusConflict, false},
+	{Quota, http.StatusConflict, false},
+	{Locked, http.StatusServiceUnavailable, true},
+	{Throttled, http.StatusTooManyRequests, true},
+	{Unavailable, http.StatusServiceUnavailable, true},
+	{Internal, http.StatusInternalServerError, true},
+}
+
+// Kinds returns all kinds.
+func Kinds() []Kind {
+	out := make([]Kind, len(kinds))
+	for i, k := range kinds {
+		out[i] = k.Kind
+	}
+	return out
+}
+
 // Retryable reports whether the same request can succeed later without anybody doing anything.
 func (k Kind) Retryable() bool {
-	switch k {
-	case Locked, Throttled, Unavailable, Internal:
-		return true
-	case Invalid, Unauthenticated, Denied, NotFound, Conflict, Account, Quota:
+	for _, one := range kinds {
+		if one.Kind == k {
+			return one.retryable
+		}
 	}
 	return false
 }
 
 // HTTPStatus is the status an HTTP answer about the fault carries.
 func (k Kind) HTTPStatus() int {
-	switch k {
-	case Invalid:
-		return http.StatusUnprocessableEntity
-	case Unauthenticated:
-		return http.StatusUnauthorized
-	case Denied:
-		return http.StatusForbidden
-	case NotFound:
-		return http.StatusNotFound
-	case Conflict, Account, Quota:
-		return http.StatusConflict
-	case Throttled:
-		return http.StatusTooManyRequests
-	case Locked, Unavailable:
-		return http.StatusServiceUnavailable
-	case Internal:
+	for _, one := range kinds {
+		if one.Kind == k {
+			return one.status
+		}
 	}
 	return http.StatusInternalServerError
+}
+
+// KindOf reads HTTPStatus backwards. It knows what a gateway may answer besides.
+func KindOf(status int) Kind {
+	switch status {
+	case http.StatusUnauthorized:
+		return Unauthenticated
+	case http.StatusForbidden:
+		return Denied
+	case http.StatusNotFound, http.StatusGone:
+		return NotFound
+	case http.StatusConflict:
+		return Conflict
+	case http.StatusTooManyRequests:
+		return Throttled
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return Unavailable
+	}
+	if status/100 == 4 {
+		return Invalid
+	}
+	return Internal
 }
 
 // Error is a classified failure. Its zero Kind reads as Internal.

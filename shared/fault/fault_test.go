@@ -23,13 +23,14 @@ func TestKind(t *testing.T) {
 		fault.NotFound:        {http.StatusNotFound, false},
 		fault.Conflict:        {http.StatusConflict, false},
 		fault.Account:         {http.StatusConflict, false},
+		fault.Quota:           {http.StatusConflict, false},
 		fault.Locked:          {http.StatusServiceUnavailable, true},
 		fault.Throttled:       {http.StatusTooManyRequests, true},
 		fault.Unavailable:     {http.StatusServiceUnavailable, true},
 		fault.Internal:        {http.StatusInternalServerError, true},
 	}
 	got := map[fault.Kind]answer{}
-	for kind := range want {
+	for _, kind := range fault.Kinds() {
 		got[kind] = answer{kind.HTTPStatus(), kind.Retryable()}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -232,11 +232,7 @@ func TestEveryKindHasACode(t *testing.T) {
 	if code := a.Run(t.Context(), []string{"help", "exit-codes"}); code != 0 {
 		t.Fatalf("exit code %d", code)
 	}
-	kinds := []fault.Kind{
-		fault.Invalid, fault.Unauthenticated, fault.Denied, fault.NotFound, fault.Conflict, fault.Account, fault.Locked, fault.Throttled,
-		fault.Unavailable, fault.Internal,
-	}
-	missing := slices.DeleteFunc(kinds, func(k fault.Kind) bool { return strings.Contains(out.String(), string(k)) })
+	missing := slices.DeleteFunc(fault.Kinds(), func(k fault.Kind) bool { return strings.Contains(out.String(), string(k)) })
 	if len(missing) > 0 {
 		t.Errorf("no exit code for %v", missing)
 	}

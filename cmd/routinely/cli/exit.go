@@ -42,14 +42,6 @@ var exitCodes = []struct {
 	{ExitInterrupted, nil, "interrupted by Ctrl-C, or not confirmed"},
 }
 
-// Kinds are all kinds of fault, by their exit codes.
-func Kinds() (kinds []fault.Kind) {
-	for _, row := range exitCodes {
-		kinds = append(kinds, row.kinds...)
-	}
-	return kinds
-}
-
 // Ending is an end of a command that is neither success nor a fault.
 type Ending struct {
 	Code int

@@ -252,37 +252,15 @@ func (c *Client) refused(do call, a answer) error {
 		hint = "routinely jobs get " + p.JobID + " shows the job that the key stands for."
 	}
 	return &fault.Error{
-		Kind: KindOf(a.status), Step: do.String(), Code: p.Code, Message: r.text(), RequestID: p.RequestID, Hint: hint,
+		Kind: fault.KindOf(a.status), Step: do.String(), Code: p.Code, Message: r.text(), RequestID: p.RequestID, Hint: hint,
 		RetryAfter: retryAfter(a.header), Err: r,
 	}
-}
-
-// KindOf is fault.Kind.HTTPStatus read backwards, with what a gateway may answer.
-func KindOf(status int) fault.Kind {
-	switch status {
-	case http.StatusUnauthorized:
-		return fault.Unauthenticated
-	case http.StatusForbidden:
-		return fault.Denied
-	case http.StatusNotFound, http.StatusGone:
-		return fault.NotFound
-	case http.StatusConflict:
-		return fault.Conflict
-	case http.StatusTooManyRequests:
-		return fault.Throttled
-	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return fault.Unavailable
-	}
-	if status/100 == 4 {
-		return fault.Invalid
-	}
-	return fault.Internal
 }
 
 // foreign is an answer that accept does not give: another server is at the address, or something between.
 func foreign(do call, a answer, message string) error {
 	return &fault.Error{
-		Kind: KindOf(max(a.status, http.StatusBadRequest)), Step: do.String(), Code: "UnexpectedAnswer", Message: message,
+		Kind: fault.KindOf(max(a.status, http.StatusBadRequest)), Step: do.String(), Code: "UnexpectedAnswer", Message: message,
 		RequestID: a.header.Get("X-Fc-Request-Id"), RetryAfter: retryAfter(a.header),
 		Hint: "Check that --url or ROUTINELY_URL is the address of Routinely's function accept.",
 	}

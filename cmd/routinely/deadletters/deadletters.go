@@ -37,7 +37,7 @@ type filterFlags struct {
 func (f *filterFlags) add(a verbs, cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringSliceVar(&f.IDs, "id", nil, "only these `ids`")
-	cli.Choice(cmd, (*fault.Kind)(&f.Kind), "kind", "only those of this `kind` of fault", cli.Kinds()...)
+	cli.Choice(cmd, (*fault.Kind)(&f.Kind), "kind", "only those of this `kind` of fault", fault.Kinds()...)
 	flags.StringVar(&f.Code, "code", "", "only those with this `code`, such as SiteParameterNotMatch")
 	_ = cmd.RegisterFlagCompletionFunc("code", a.completeCodes())
 	cli.Choice(cmd, &f.Step, "step", "only those that failed at this `step`", routine.Steps()...)

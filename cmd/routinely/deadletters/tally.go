@@ -115,7 +115,7 @@ func (t *tally) failures() (failed []error) {
 			p = &api.Problem{Code: "unexplained"}
 		}
 		told = append(told, handled{ID: id, Status: string(api.Failed), Problem: p})
-		failed = append(failed, &fault.Error{Kind: client.KindOf(p.Status), Step: id, Message: cli.Told(p)})
+		failed = append(failed, &fault.Error{Kind: fault.KindOf(p.Status), Step: id, Message: cli.Told(p)})
 	}
 	t.handled = append(told, t.handled...)
 	return failed
