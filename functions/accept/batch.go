@@ -12,6 +12,7 @@ import (
 
 	"routinely/shared/api"
 	"routinely/shared/auth"
+	"routinely/shared/retry"
 	"routinely/shared/routine"
 )
 
@@ -160,7 +161,7 @@ func (s *Service) answerBatch(ctx context.Context, admissions []admission) reply
 	case out.Accepted+out.Duplicate > 0:
 		r.status = http.StatusAccepted
 	case out.Failed > 0:
-		r.status, r.header = http.StatusServiceUnavailable, map[string]string{"Retry-After": seconds(max(retryAfter, failed.retryAfter))}
+		r.status, r.header = http.StatusServiceUnavailable, map[string]string{"Retry-After": retry.Seconds(max(retryAfter, failed.retryAfter))}
 	}
 	return r
 }

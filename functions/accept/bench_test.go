@@ -26,9 +26,9 @@ import (
 	"routinely/deploy/sim"
 	"routinely/queue"
 	"routinely/shared/auth"
-	"routinely/shared/invocation"
 	"routinely/shared/ledger"
 	"routinely/shared/logging"
+	"routinely/shared/retry"
 )
 
 const (
@@ -223,7 +223,7 @@ func newGuardedSide(b *testing.B, url, otsURL, callers string, headers ...string
 	}
 	service, err := New(Config{
 		Guard: guard, Queue: sim.Queue(b, queue.Config{Endpoint: url}), Ledger: sim.Ledger(b, ledger.Config{Endpoint: otsURL}),
-		Now: time.Now, Sleep: invocation.Sleep, NewID: uuid.NewV7,
+		Now: time.Now, Sleep: retry.Sleep, NewID: uuid.NewV7,
 	})
 	if err != nil {
 		b.Fatal(err)

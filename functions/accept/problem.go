@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -18,6 +16,7 @@ import (
 	"routinely/shared/ledger"
 	"routinely/shared/logging"
 	"routinely/shared/plain"
+	"routinely/shared/retry"
 	"routinely/shared/routine"
 )
 
@@ -200,15 +199,12 @@ func requestID(ctx context.Context) string {
 	return ""
 }
 
-// seconds writes a time as the header Retry-After has it, rounded up.
-func seconds(d time.Duration) string { return strconv.Itoa(int(math.Ceil(d.Seconds()))) }
-
 func writeProblem(ctx context.Context, w http.ResponseWriter, p problem) {
 	logCause(ctx, p)
 	p.RequestID = requestID(ctx)
 	maps.Copy(w.Header(), p.header)
 	if p.retryAfter > 0 {
-		w.Header().Set("Retry-After", seconds(p.retryAfter))
+		w.Header().Set("Retry-After", retry.Seconds(p.retryAfter))
 	}
 	writeJSON(w, p.Status, "application/problem+json", p.Problem)
 }

@@ -3,11 +3,11 @@ package auth
 import (
 	"fmt"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
 	"routinely/shared/fault"
+	"routinely/shared/retry"
 )
 
 // maxPerMinute is the largest limit, and the most that one request can count.
@@ -42,7 +42,7 @@ func (l Limit) Err() error {
 // requests are not allowed. Without a limit it sets nothing.
 func (l Limit) SetHeaders(header http.Header) {
 	if !l.Allowed {
-		header.Set("Retry-After", strconv.Itoa(int(l.RetryAfter.Seconds())))
+		header.Set("Retry-After", retry.Seconds(l.RetryAfter))
 	}
 	if l.PerMinute > 0 {
 		header.Set("RateLimit-Policy", fmt.Sprintf(`"caller";q=%d;w=60`, l.PerMinute))

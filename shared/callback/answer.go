@@ -15,6 +15,7 @@ import (
 
 	"routinely/shared/fault"
 	"routinely/shared/plain"
+	"routinely/shared/retry"
 )
 
 // minHidden is the length of the shortest part of a query that may be a secret.
@@ -27,7 +28,7 @@ func (t target) verdict(res *http.Response, now time.Time) error {
 		return nil
 	}
 	failure := &fault.Error{
-		Step: Step, Message: fmt.Sprintf("%s answered %d", t, status), RetryAfter: retryAfter(res.Header, now), Err: answered(status),
+		Step: Step, Message: fmt.Sprintf("%s answered %d", t, status), RetryAfter: retry.After(res.Header, now), Err: answered(status),
 	}
 	switch {
 	case status == http.StatusGone:
@@ -103,20 +104,6 @@ func (t target) forbidden(what string) error {
 		Kind: fault.Denied, Step: Step, Code: CodeForbidden, Message: fmt.Sprintf("%s leads to %s, where callbacks may not go", t, what),
 		Hint: "Give a URL with a public host. Whoever runs Routinely can allow callbacks into a private network.",
 	}
-}
-
-// retryAfter reads the header Retry-After (RFC 9110 section 10.2.3), seconds or a date; 0 if there is none that can be followed.
-// Nothing waits longer than the longest delay of the schedule.
-func retryAfter(header http.Header, now time.Time) time.Duration {
-	text := header.Get("Retry-After")
-	if seconds, err := strconv.ParseUint(text, 10, 32); err == nil {
-		return min(time.Duration(seconds)*time.Second, maxDelay)
-	}
-	at, err := http.ParseTime(text)
-	if err != nil {
-		return 0
-	}
-	return min(max(at.Sub(now), 0), maxDelay)
 }
 
 // presentable makes an error fit for logs: short, on one line, and without the URL's query, since errors quote heads that cannot be

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"routinely/shared/fault"
+	"routinely/shared/retry"
 )
 
 // Codes of failures for which ESA itself gave no code.
@@ -153,30 +154,17 @@ func temporaryKey(req *http.Request) string {
 func (c *coded) Error() string { return c.code + ": " + c.message }
 
 // retryAfter reads the hints Alibaba Cloud's gateways are known to send: x-acs-retry-after in milliseconds, the part
-// "TimeLeft:<ms>" of x-ratelimit-user-api and x-ratelimit-user, and the standard header in seconds. The largest counts.
+// "TimeLeft:<ms>" of x-ratelimit-user-api and x-ratelimit-user, and the standard header. The largest counts.
 func retryAfter(h http.Header) time.Duration {
-	longest := positive(h.Get("x-acs-retry-after"), time.Millisecond)
+	longest := retry.Count(h.Get("x-acs-retry-after"), time.Millisecond)
 	for _, name := range []string{"x-ratelimit-user-api", "x-ratelimit-user"} {
 		for part := range strings.SplitSeq(h.Get(name), ",") {
 			if n, ok := strings.CutPrefix(strings.TrimSpace(part), "TimeLeft:"); ok {
-				longest = max(longest, positive(n, time.Millisecond))
+				longest = max(longest, retry.Count(n, time.Millisecond))
 			}
 		}
 	}
-	return max(longest, positive(h.Get("Retry-After"), time.Second))
-}
-
-// positive reads a count of units, 0 when there is none; a day is the most anyone may ask for.
-func positive(text string, unit time.Duration) time.Duration {
-	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
-	if err != nil || n <= 0 {
-		return 0
-	}
-	const most = 24 * time.Hour
-	if n > int64(most/unit) {
-		return most
-	}
-	return time.Duration(n) * unit
+	return max(longest, retry.After(h, time.Now()))
 }
 
 // transportFault classifies a call that got no answer at all. Only a connection that was never made proves that nothing

@@ -6,7 +6,6 @@ package invocation
 import (
 	"context"
 	"sync/atomic"
-	"time"
 
 	"github.com/aliyun/fc-runtime-go-sdk/fccontext"
 	"github.com/sirupsen/logrus"
@@ -46,14 +45,4 @@ func (c *Credentials) Begin(ctx context.Context, log *logrus.Entry) context.Cont
 		})
 	}
 	return logging.Into(ctx, log.WithField(logging.RequestID, call.RequestID))
-}
-
-// Sleep waits for d or until ctx is done.
-func Sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/aliyun/fc-runtime-go-sdk/fc"
 
 	"routinely/shared/logging"
+	"routinely/shared/retry"
 )
 
 // answerTime is left for the answer to the last event, which the SDK sends after the handler has returned.
@@ -85,7 +86,7 @@ func Serve[T any](
 		working.Lock()
 		defer working.Unlock()
 		rest := logging.Into(context.WithoutCancel(process.Stopping), p.Log)
-		Sleep(rest, answerTime)
+		retry.Sleep(rest, answerTime)
 		atEnd(rest)
 		process.Exit(0)
 	}

@@ -7,37 +7,35 @@ import (
 	"time"
 
 	"routinely/shared/fault"
+	"routinely/shared/retry"
 )
 
-const (
-	// tries is how often a call is made at most; with the pauses below that takes a quarter of a minute.
-	tries = 6
-	// pauseBase is the upper end of the first pause, which doubles up to pauseCap.
-	pauseBase = 500 * time.Millisecond
-	pauseCap  = 8 * time.Second
-	// patience is the longest Retry-After that is waited for.
-	patience = time.Minute
-)
+// patience is the longest Retry-After that is waited for.
+const patience = time.Minute
+
+// schedule makes a call six times at most; the pauses take a quarter of a minute.
+var schedule = retry.Policy{Base: 500 * time.Millisecond, Cap: 2 * patience, MaxAttempts: 6, MaxInternalAttempts: 6, MaxAge: time.Hour}
 
 // again makes an attempt until it succeeds, fails for good, or was made often enough.
 func (c *Client) again(ctx context.Context, attempt func(context.Context) error) error {
-	for try := 1; ; try++ {
-		err := attempt(ctx)
-		if err == nil || try == tries || !mayRepeat(err) {
-			return err
-		}
-		if err := c.rest(ctx, err, try); err != nil {
-			return err
-		}
+	err := retry.Do(ctx, c.cfg.Sleep, c.next, func() error { return attempt(ctx) })
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
 	}
+	return err
 }
 
-// rest waits before another try.
-func (c *Client) rest(ctx context.Context, failed error, try int) error {
-	d := rand.N(min(pauseBase<<(try-1), pauseCap)) + 1
-	d = max(d, fault.From(failed).RetryAfter)
-	c.cfg.Repeating(failed, d)
-	return c.cfg.Pause(ctx, d)
+// next decides about another try.
+func (c *Client) next(err error, made int) (pause time.Duration, again bool) {
+	if !mayRepeat(err) {
+		return 0, false
+	}
+	passing := fault.Error{Kind: fault.Unavailable, RetryAfter: fault.From(err).RetryAfter} // whatever kind its status stands for
+	decision := schedule.Next(&passing, made, 0, rand.Float64())
+	if decision.Again {
+		c.cfg.Repeating(err, decision.Delay)
+	}
+	return decision.Delay, decision.Again
 }
 
 // mayRepeat reports whether the same call can succeed in a moment.

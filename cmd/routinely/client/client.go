@@ -16,7 +16,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -25,6 +24,7 @@ import (
 	"routinely/shared/endpoint"
 	"routinely/shared/fault"
 	"routinely/shared/plain"
+	"routinely/shared/retry"
 )
 
 // callLimit is the longest time for one call: more than accept may wait for a job or work on dead letters.
@@ -38,8 +38,8 @@ type Config struct {
 	Token config.Secret
 	// Agent is the User-Agent; empty means Go's.
 	Agent string
-	// Pause waits between two calls and returns early with the error of its context; nil means real time.
-	Pause func(context.Context, time.Duration) error
+	// Sleep waits between two calls, or until its context is done; nil means retry.Sleep.
+	Sleep func(context.Context, time.Duration)
 	// Calling is told of each call, and what it returns of the call's end; nil for nobody. Calls can be made at the same time.
 	Calling func() (ended func())
 	// Repeating is told of each call that is to be made again, and after how long; nil for nobody.
@@ -64,8 +64,8 @@ func New(cfg Config) (*Client, error) {
 	case cfg.Token.Reveal() != "" && u.Scheme == "http" && !isLoopback(u.Hostname()):
 		return nil, fmt.Errorf("url %q: a token goes over http to this machine alone, since others on the way could read it: give the https address, or leave the token out", cfg.URL)
 	}
-	if cfg.Pause == nil {
-		cfg.Pause = Pause
+	if cfg.Sleep == nil {
+		cfg.Sleep = retry.Sleep
 	}
 	if cfg.Calling == nil {
 		cfg.Calling = func() func() { return func() {} }
@@ -92,18 +92,6 @@ func isLoopback(host string) bool {
 
 // Close drops the idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
-
-// Pause returns after d, or early with the error of ctx.
-func Pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
 
 // call is one HTTP request.
 type call struct {
@@ -253,7 +241,7 @@ func (c *Client) refused(do call, a answer) error {
 	}
 	return &fault.Error{
 		Kind: fault.KindOf(a.status), Step: do.String(), Code: p.Code, Message: r.text(), RequestID: p.RequestID, Hint: hint,
-		RetryAfter: retryAfter(a.header), Err: r,
+		RetryAfter: retry.After(a.header, time.Now()), Err: r,
 	}
 }
 
@@ -261,7 +249,7 @@ func (c *Client) refused(do call, a answer) error {
 func foreign(do call, a answer, message string) error {
 	return &fault.Error{
 		Kind: fault.KindOf(max(a.status, http.StatusBadRequest)), Step: do.String(), Code: "UnexpectedAnswer", Message: message,
-		RequestID: a.header.Get("X-Fc-Request-Id"), RetryAfter: retryAfter(a.header),
+		RequestID: a.header.Get("X-Fc-Request-Id"), RetryAfter: retry.After(a.header, time.Now()),
 		Hint: "Check that --url or ROUTINELY_URL is the address of Routinely's function accept.",
 	}
 }
@@ -275,15 +263,6 @@ func (c *Client) unreachable(do call, err error) error {
 		Kind: fault.Unavailable, Step: do.String(), Code: "NoAnswer", Message: err.Error(), OutcomeUnknown: true, Err: err,
 		Hint: "Check that Routinely runs at " + c.base + ", or give --url or ROUTINELY_URL.",
 	}
-}
-
-// retryAfter reads the header, in seconds as accept and gateways write it.
-func retryAfter(h http.Header) time.Duration {
-	seconds, err := strconv.Atoi(h.Get("Retry-After"))
-	if err != nil || seconds < 0 {
-		return 0
-	}
-	return time.Duration(seconds) * time.Second
 }
 
 // clip keeps a quoted answer readable.

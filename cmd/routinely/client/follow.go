@@ -47,9 +47,7 @@ func (c *Client) Wait(ctx context.Context, ids []string, ended func(routine.Job)
 			continue
 		}
 		d := nextPoll(waited)
-		if err := c.cfg.Pause(ctx, d); err != nil {
-			return err
-		}
+		c.cfg.Sleep(ctx, d)
 		waited += d
 	}
 	return nil
@@ -145,9 +143,7 @@ func (c *Client) Watch(ctx context.Context, id string, changed func(routine.Job)
 			return nil
 		}
 		d := nextPoll(since)
-		if err := c.cfg.Pause(ctx, d); err != nil {
-			return err
-		}
+		c.cfg.Sleep(ctx, d)
 		since += d
 	}
 }

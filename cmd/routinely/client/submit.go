@@ -10,6 +10,7 @@ import (
 
 	"routinely/shared/api"
 	"routinely/shared/fault"
+	"routinely/shared/retry"
 	"routinely/shared/routine"
 )
 
@@ -126,7 +127,7 @@ func (c *Client) batch(ctx context.Context, list []json.RawMessage) (got api.Bat
 	if len(got.Items) != len(list) {
 		return got, 0, foreign(do, a, fmt.Sprintf("the answer has %d verdicts about %d requests", len(got.Items), len(list)))
 	}
-	return got, retryAfter(a.header), nil
+	return got, retry.After(a.header, time.Now()), nil
 }
 
 func joined(list []json.RawMessage) []byte {

@@ -17,6 +17,7 @@ import (
 	"routinely/shared/config"
 	"routinely/shared/invocation"
 	"routinely/shared/ledger"
+	"routinely/shared/retry"
 )
 
 // memoryLimit is what the garbage collector keeps the process to, in bytes: what the longest request needs takes less, and without a limit what
@@ -54,7 +55,7 @@ func run(process invocation.Process, environ []string, stdout io.Writer) error {
 	}
 	service, err := accept.New(accept.Config{
 		Guard: guard, Receivers: callback.Policy{AllowHTTP: cfg.Receivers.HTTP, Networks: cfg.Receivers.Networks},
-		Queue: parts.Jobs, Ledger: jobs, Retention: cfg.Retention, Now: time.Now, Sleep: invocation.Sleep, NewID: uuid.NewV7,
+		Queue: parts.Jobs, Ledger: jobs, Retention: cfg.Retention, Now: time.Now, Sleep: retry.Sleep, NewID: uuid.NewV7,
 	})
 	if err != nil {
 		return err
