@@ -261,17 +261,12 @@ func checkAccepted(t *testing.T, deployed functions) {
 		t.Fatal(err)
 	}
 	noKey := func() (string, string, string) { return "", "", "" }
-	jobs, err := queue.New(queue.Config{
-		Endpoint: cfg.Queue.Endpoint, Queue: cfg.Prefix.JobQueue(), DeadLetterQueue: cfg.Prefix.DeadLetterQueue(), CallbackQueue: cfg.Prefix.CallbackQueue(),
-		Timeout: cfg.Queue.Timeout, Credentials: noKey,
-	})
+	jobs, err := queue.Open(cfg.Queue, cfg.Prefix, "", noKey)
 	if err != nil {
 		t.Fatal(err)
 	}
 	jobs.Close()
-	record, err := ledger.New(ledger.Config{
-		Endpoint: cfg.Ledger.Endpoint, Instance: cfg.Ledger.Instance, Table: cfg.Prefix.JobTable(), StateTable: cfg.Prefix.StateTable(), Timeout: cfg.Ledger.Timeout, Credentials: noKey,
-	})
+	record, err := ledger.Open(cfg.Ledger, cfg.Prefix, noKey)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,7 +275,7 @@ func checkAccepted(t *testing.T, deployed functions) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sender := callback.Config{Timeout: bell.Timeout, Policy: callback.Policy{AllowHTTP: bell.Receivers.HTTP, Networks: bell.Receivers.Networks}}
+	sender := callback.Config{Timeout: bell.Timeout, Policy: callback.PolicyOf(bell.Receivers)}
 	for _, secret := range bell.Secrets {
 		sender.Secrets = append(sender.Secrets, secret.Reveal())
 	}

@@ -18,6 +18,7 @@ import (
 	mns "github.com/aliyun/aliyun-mns-go-sdk"
 
 	"routinely/shared/accesskey"
+	"routinely/shared/config"
 	"routinely/shared/fault"
 )
 
@@ -48,6 +49,22 @@ type Client struct {
 	// sdk is made for the first call, so that no function waits for it to start.
 	sdk  func() mns.MNSClient
 	wire *wire
+}
+
+// Open returns the client of a deployment. keys are as ParseKeys reads them; without any the client can only make the queues. It makes no call;
+// the error says which setting is wrong.
+func Open(cfg config.Queue, prefix config.Prefix, keys config.Secret, credentials accesskey.Source) (*Client, error) {
+	var parsed Keys
+	if keys != "" {
+		var err error
+		if parsed, err = ParseKeys(keys.Reveal()); err != nil {
+			return nil, fmt.Errorf("ROUTINELY_MESSAGE_KEYS: %w", err)
+		}
+	}
+	return New(Config{
+		Endpoint: cfg.Endpoint, Queue: prefix.JobQueue(), DeadLetterQueue: prefix.DeadLetterQueue(), CallbackQueue: prefix.CallbackQueue(),
+		Credentials: credentials, Keys: parsed, Timeout: cfg.Timeout,
+	})
 }
 
 const maxQueueName = 120

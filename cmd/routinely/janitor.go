@@ -37,14 +37,7 @@ func janitorOnce(ctx context.Context, a *cli.App) error {
 	if err != nil {
 		return err
 	}
-	keys, err := queue.ParseKeys(cfg.MessageKeys.Reveal())
-	if err != nil {
-		return cli.Usage("ROUTINELY_MESSAGE_KEYS: %s", err)
-	}
-	queues, err := queue.New(queue.Config{
-		Endpoint: cfg.Queue.Endpoint, Queue: cfg.Prefix.JobQueue(), DeadLetterQueue: cfg.Prefix.DeadLetterQueue(),
-		CallbackQueue: cfg.Prefix.CallbackQueue(), Credentials: key, Keys: keys, Timeout: cfg.Queue.Timeout,
-	})
+	queues, err := queue.Open(cfg.Queue, cfg.Prefix, cfg.MessageKeys, key)
 	if err != nil {
 		return cli.Usage("%s", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"routinely/cmd/routinely/cli"
 	"routinely/cmd/routinely/cloud"
 	"routinely/queue"
+	"routinely/shared/accesskey"
 	"routinely/shared/config"
 	"routinely/shared/ledger"
 )
@@ -61,11 +62,11 @@ func settingFlags(a *cli.App, cmd *cobra.Command, cfg config.Configuration) (env
 }
 
 // credentials returns the access key of the environment.
-func credentials(key config.Key) (func() (string, string, string), error) {
+func credentials(key config.Key) (accesskey.Source, error) {
 	if key.ID == "" || key.Secret == "" {
 		return nil, cli.Usage("an access key is required: set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET")
 	}
-	return func() (string, string, string) { return key.ID, key.Secret.Reveal(), key.Token.Reveal() }, nil
+	return key.AccessKey, nil
 }
 
 // part is one part of the setup: it makes changes, or in a dry run only says which.
@@ -80,10 +81,7 @@ func makeReady(ctx context.Context, a *cli.App, cfg config.Setup, dryRun bool) e
 	if err != nil {
 		return err
 	}
-	jobs, err := queue.New(queue.Config{
-		Endpoint: cfg.Queue.Endpoint, Queue: cfg.Prefix.JobQueue(), DeadLetterQueue: cfg.Prefix.DeadLetterQueue(),
-		CallbackQueue: cfg.Prefix.CallbackQueue(), Credentials: key, Timeout: cfg.Queue.Timeout,
-	})
+	jobs, err := queue.Open(cfg.Queue, cfg.Prefix, "", key) // without keys: it sends nothing
 	if err != nil {
 		return cli.Usage("%s", err)
 	}

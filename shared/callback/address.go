@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+
+	"routinely/shared/config"
 )
 
 // Policy says where callbacks may go. The zero Policy allows https to public addresses and nothing else.
@@ -17,6 +19,9 @@ type Policy struct {
 	// hand out the credentials of machines and functions, stay forbidden.
 	Networks []netip.Prefix
 }
+
+// PolicyOf returns the policy of a deployment.
+func PolicyOf(r config.Receivers) Policy { return Policy{AllowHTTP: r.HTTP, Networks: r.Networks} }
 
 // Check reports what is wrong with the policy.
 func (p Policy) Check() error {

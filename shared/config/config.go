@@ -34,6 +34,9 @@ type Key struct {
 	Token  Secret
 }
 
+// AccessKey returns the key as calls are signed with it; it is an accesskey.Source.
+func (k Key) AccessKey() (id, secret, token string) { return k.ID, k.Secret.Reveal(), k.Token.Reveal() }
+
 func (k *Key) declare(s *settings) {
 	s.text(&k.ID, Variable{Name: "ALIBABA_CLOUD_ACCESS_KEY_ID", Doc: "Access key id; set by Function Compute from the function's role"})
 	s.secret(&k.Secret, Variable{Name: "ALIBABA_CLOUD_ACCESS_KEY_SECRET", Doc: "Access key secret; set by Function Compute from the function's role"})

@@ -29,8 +29,7 @@ func NewCredentials(initial config.Key) *Credentials {
 
 // Get returns the key to sign the next call with.
 func (c *Credentials) Get() (accessKeyID, accessKeySecret, securityToken string) {
-	key := c.latest.Load()
-	return key.ID, key.Secret.Reveal(), key.Token.Reveal()
+	return c.latest.Load().AccessKey()
 }
 
 // Begin takes over the credentials that came with the call and returns a context whose logger names it.

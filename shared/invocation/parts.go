@@ -1,7 +1,6 @@
 package invocation
 
 import (
-	"fmt"
 	"io"
 
 	"github.com/sirupsen/logrus"
@@ -27,16 +26,8 @@ func NewParts(cfg config.Common, stdout io.Writer, name string) (*Parts, error) 
 	if err != nil {
 		return nil, err
 	}
-	keys, err := queue.ParseKeys(cfg.MessageKeys.Reveal())
-	if err != nil {
-		return nil, fmt.Errorf("ROUTINELY_MESSAGE_KEYS: %w", err)
-	}
 	p := &Parts{Credentials: NewCredentials(cfg.Key), Log: log}
-	p.Jobs, err = queue.New(queue.Config{
-		Endpoint: cfg.Queue.Endpoint, Queue: cfg.Prefix.JobQueue(), DeadLetterQueue: cfg.Prefix.DeadLetterQueue(),
-		CallbackQueue: cfg.Prefix.CallbackQueue(),
-		Credentials:   p.Credentials.Get, Keys: keys, Timeout: cfg.Queue.Timeout,
-	})
+	p.Jobs, err = queue.Open(cfg.Queue, cfg.Prefix, cfg.MessageKeys, p.Credentials.Get)
 	if err != nil {
 		return nil, err
 	}

@@ -54,7 +54,7 @@ func run(process invocation.Process, environ []string, stdout io.Writer) error {
 		return err
 	}
 	service, err := accept.New(accept.Config{
-		Guard: guard, Receivers: callback.Policy{AllowHTTP: cfg.Receivers.HTTP, Networks: cfg.Receivers.Networks},
+		Guard: guard, Receivers: callback.PolicyOf(cfg.Receivers),
 		Queue: parts.Jobs, Ledger: jobs, Retention: cfg.Retention, Now: time.Now, Sleep: retry.Sleep, NewID: uuid.NewV7,
 	})
 	if err != nil {

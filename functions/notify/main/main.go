@@ -36,7 +36,7 @@ func run(process invocation.Process, environ []string, stdout io.Writer) error {
 		secrets = append(secrets, strings.TrimSpace(secret.Reveal()))
 	}
 	sender, err := callback.New(callback.Config{
-		Secrets: secrets, Policy: callback.Policy{AllowHTTP: cfg.Receivers.HTTP, Networks: cfg.Receivers.Networks}, Timeout: cfg.Timeout,
+		Secrets: secrets, Policy: callback.PolicyOf(cfg.Receivers), Timeout: cfg.Timeout,
 	})
 	if err != nil {
 		return err

@@ -55,7 +55,7 @@ func run(process invocation.Process, environ []string, stdout io.Writer) error {
 		return err
 	}
 	w, err := worker.New(worker.Config{
-		QueueLimits: limits, Receivers: callback.Policy{AllowHTTP: cfg.Receivers.HTTP, Networks: cfg.Receivers.Networks},
+		QueueLimits: limits, Receivers: callback.PolicyOf(cfg.Receivers),
 		Queue: parts.Jobs, Ledger: jobs, Workflow: workflow,
 		Policy: retry.Policy{
 			Base: cfg.RetryBase, Cap: cfg.RetryCap, MaxAttempts: cfg.RetryAttempts,
