@@ -18,6 +18,7 @@ import (
 
 	"routinely/shared/fault"
 	"routinely/shared/routine"
+	"routinely/shared/strictjson"
 )
 
 // Delivery is one message of an event, as the trigger delivered it.
@@ -130,12 +131,12 @@ func unquote(value []byte) []byte {
 // plain undoes Base64, which the MNS clients of most languages apply by default, and drops a byte-order mark. A body that begins with a brace
 // is JSON.
 func plain(body []byte) []byte {
-	trimmed := bytes.TrimSpace(routine.WithoutMark(body))
+	trimmed := bytes.TrimSpace(strictjson.WithoutMark(body))
 	if len(trimmed) == 0 || trimmed[0] == '{' {
 		return trimmed
 	}
 	if decoded, err := base64.StdEncoding.DecodeString(string(trimmed)); err == nil && utf8.Valid(decoded) {
-		return bytes.TrimSpace(routine.WithoutMark(decoded))
+		return bytes.TrimSpace(strictjson.WithoutMark(decoded))
 	}
 	return trimmed
 }

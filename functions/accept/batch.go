@@ -14,6 +14,7 @@ import (
 	"routinely/shared/auth"
 	"routinely/shared/retry"
 	"routinely/shared/routine"
+	"routinely/shared/strictjson"
 )
 
 // Media types of a batch beside JSON's: one request per line.
@@ -83,14 +84,14 @@ func batchItems(body []byte, array bool) (items []json.RawMessage, err error) {
 
 // elements are those of a body that must be a JSON array.
 func elements(body []byte) (iter.Seq[json.RawMessage], error) {
-	if detail := routine.CheckJSON(body); detail != "" {
+	if detail := strictjson.Check(body); detail != "" {
 		return nil, malformed(detail)
 	}
 	array := bytes.TrimSpace(body)
 	if array[0] != '[' {
 		return nil, malformed("want a JSON array of requests")
 	}
-	return routine.Elements(array), nil
+	return strictjson.Elements(array), nil
 }
 
 // lines are those of a body that are not empty.

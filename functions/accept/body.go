@@ -13,6 +13,7 @@ import (
 
 	"routinely/shared/plain"
 	"routinely/shared/routine"
+	"routinely/shared/strictjson"
 )
 
 // isJSON reports whether a media type is JSON's or ends in its suffix (RFC 6839).
@@ -34,7 +35,7 @@ func readBody(r *http.Request, others ...string) (body []byte, media string, err
 	if charset := strings.ToLower(params["charset"]); charset != "" && charset != "utf-8" && charset != "utf8" {
 		return nil, "", wrongMedia("Accept", strings.Join(taken, ", "), fmt.Sprintf("charset %q: JSON is UTF-8", plain.Clip(charset, maxShown)))
 	}
-	return routine.WithoutMark(visitOf(r.Context()).body), media, nil
+	return strictjson.WithoutMark(visitOf(r.Context()).body), media, nil
 }
 
 // wrongMedia is the problem of a body in another form, with a header that says which one is taken (RFC 9110, section 15.5.16).
@@ -59,7 +60,7 @@ func readStrict(r *http.Request, into any) error {
 	if err != nil {
 		return err
 	}
-	if detail := routine.CheckJSON(body); detail != "" {
+	if detail := strictjson.Check(body); detail != "" {
 		return malformed(detail)
 	}
 	body = bytes.TrimSpace(body)
@@ -69,30 +70,28 @@ func readStrict(r *http.Request, into any) error {
 	return readMembers(body, reflect.ValueOf(into).Elem())
 }
 
-// readMembers reads the members of an object into a struct. It refuses what encoding/json passes over: of a repeated member that takes the last, it
-// takes a name in any case, and null is nothing to it. Two readers of such a body would understand different things. A member without a value
-// (null, 0, an empty text or list) is refused as well: it comes of a variable that was empty, and a filter without it would choose everything.
-func readMembers(object []byte, into reflect.Value) error {
-	known := map[string]reflect.Value{}
+// readMembers reads the members of an object into a struct. A member without a value (null, 0, an empty text or list) is refused: it comes of a
+// variable that was empty, and a filter without it would choose everything.
+func readMembers(text []byte, into reflect.Value) error {
+	fields := map[string]reflect.Value{}
 	for _, field := range reflect.VisibleFields(into.Type()) {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		known[name] = into.FieldByIndex(field.Index)
+		fields[name] = into.FieldByIndex(field.Index)
 	}
-	seen := map[string]bool{}
+	object := strictjson.Read(text, func(name string) (string, bool) { return name, fields[name].IsValid() })
+	if object.TooMany {
+		return routine.TooManyMembers()
+	}
 	var wrong []routine.Problem
-	for name, text := range routine.Members(object) {
-		member, found := known[name]
-		p := routine.Problem{Pointer: routine.Pointer(name)}
-		switch {
-		case !found:
-			p.Code, p.Detail = "unknown-field", fmt.Sprintf("%.40q is not a member here", name)
-		case seen[name]:
-			p.Code, p.Detail = "duplicate", fmt.Sprintf("%.40q is given more than once", name)
-		default:
-			p.Code, p.Detail = readMember(text, member)
-		}
-		if seen[name] = true; p.Code != "" {
-			wrong = append(wrong, p)
+	for _, name := range object.Unknown {
+		wrong = append(wrong, routine.Problem{Pointer: routine.Pointer(name), Code: "unknown-field", Detail: fmt.Sprintf("%.40q is not a member here", name)})
+	}
+	for _, name := range object.Repeated {
+		wrong = append(wrong, routine.Repeated(name))
+	}
+	for name, member := range object.Members {
+		if code, detail := readMember(member.Value, fields[name]); code != "" {
+			wrong = append(wrong, routine.Problem{Pointer: routine.Pointer(name), Code: code, Detail: detail})
 		}
 	}
 	if len(wrong) > 0 {

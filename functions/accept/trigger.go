@@ -16,7 +16,7 @@ import (
 
 	"routinely/shared/logging"
 	"routinely/shared/plain"
-	"routinely/shared/routine"
+	"routinely/shared/strictjson"
 )
 
 // request is the part we use of the event a Function Compute HTTP trigger sends, format v1
@@ -111,7 +111,7 @@ func readEvent(event []byte) (in request, err error) {
 		"rawPath": &in.rawPath, "headers": &in.headers, "queryParameters": &in.query, "isBase64Encoded": &in.isBase64, "requestContext": &call,
 	}
 	rest := len(object)
-	for name, value := range routine.Members(object) {
+	for name, value := range strictjson.Members(object) {
 		if name == "body" {
 			in.body = value
 			rest -= len(value)
@@ -120,7 +120,7 @@ func readEvent(event []byte) (in request, err error) {
 	if rest > maxRest {
 		return in, problemTooLarge.with(fmt.Sprintf("all but the body is longer than %d bytes", maxRest))
 	}
-	for name, value := range routine.Members(object) {
+	for name, value := range strictjson.Members(object) {
 		if into := wanted[name]; into != nil {
 			if err := json.Unmarshal(value, into); err != nil {
 				return in, fmt.Errorf("event: %s: %w", name, err)

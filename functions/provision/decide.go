@@ -77,6 +77,7 @@ func decide(policy retry.Policy, a attempt, draw float64) decision {
 		d.do, d.waiting, d.hint = handBack, routine.ForAccountLock, hintLock
 	case fault.Throttled:
 		d.waiting, d.hint = routine.ForThrottle, hintThrottle
+	default: // nothing special is waited for
 	}
 	return d
 }

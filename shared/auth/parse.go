@@ -13,6 +13,7 @@ import (
 
 	"routinely/shared/routine"
 	"routinely/shared/secret"
+	"routinely/shared/strictjson"
 	"routinely/shared/webhook"
 )
 
@@ -53,7 +54,7 @@ const (
 func Parse(text string) (*Guard, error) { return parse(text, secret.Guessable) }
 
 func parse(text string, guessable func(content []byte) string) (*Guard, error) {
-	text = strings.TrimSpace(string(routine.WithoutMark([]byte(text))))
+	text = strings.TrimSpace(string(strictjson.WithoutMark([]byte(text))))
 	switch {
 	case text == "":
 		return nil, errors.New(variable + " is empty: set it to the callers, as JSON, or to the word none to let everybody in")
@@ -263,30 +264,35 @@ func githubDigest(text string) (made digest, value, problem string) {
 	return hmacOf([]byte(text)), text, ""
 }
 
-// object returns the members of a JSON object, of which the text must be valid JSON; nil if there is a problem. The decoder
-// that fills a struct would take a name for another that differs in case, and the last of two alike.
+// object returns the members of a JSON object, of which the text must be valid JSON; nil if there is a problem.
 func (p *parser) object(place string, text json.RawMessage, known ...string) map[string]json.RawMessage {
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	if open, _ := decoder.Token(); open != json.Delim('{') {
+	text = bytes.TrimSpace(text)
+	if text[0] != '{' {
 		p.add(place, "must be an object")
 		return nil
 	}
 	before := len(p.problems)
-	members := map[string]json.RawMessage{}
-	for decoder.More() {
-		token, _ := decoder.Token()
-		name, _ := token.(string)
-		var value json.RawMessage
-		_ = decoder.Decode(&value) // the text is valid
-		switch _, twice := members[name]; {
-		case !slices.Contains(known, name):
-			p.add(place, "%s is not a field; possible: %s", harmless(name), strings.Join(known, ", "))
-		case twice:
+	object := strictjson.Read(text, func(name string) (string, bool) { return name, slices.Contains(known, name) })
+	if object.TooMany {
+		p.add(place, "has more than %d members", strictjson.MaxMembers)
+	}
+	for _, name := range object.Unknown {
+		p.add(place, "%s is not a field; possible: %s", harmless(name), strings.Join(known, ", "))
+	}
+	for _, name := range object.Repeated {
+		if slices.Contains(known, name) { // of another one it was said that it is none
 			p.add(place, "%s is given twice", name)
-		case string(value) == "null":
+		}
+	}
+	members := map[string]json.RawMessage{}
+	for _, name := range known {
+		member, given := object.Members[name]
+		if !given {
+			continue
+		}
+		if members[name] = member.Value; string(member.Value) == "null" {
 			p.add(place, "%s must not be null", name)
 		}
-		members[name] = value
 	}
 	if len(p.problems) > before {
 		return nil

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"routinely/shared/strictjson"
 )
 
 // Codes of problems.
@@ -93,9 +95,6 @@ func Few(problems []Problem, most int) []Problem {
 // moreDetail says how many problems are not told.
 const moreDetail = "and %d more problems"
 
-// maxMembers is how many members an object may have: far more than a request has fields, and few enough to look at all of them.
-const maxMembers = 100
-
 // field is one member of the object; used tells whether a rule has looked at it.
 type field struct {
 	given string
@@ -103,35 +102,42 @@ type field struct {
 	used  bool
 }
 
-// split reads the object's members, keyed by their camelCase names. Repeated members are refused, as I-JSON (RFC 7493) asks:
-// two readers would take different ones.
+// split reads the object's members, keyed by their camelCase names.
 func split(text []byte) (map[string]*field, error) {
-	text = WithoutMark(text)
-	if detail := CheckJSON(text); detail != "" {
+	text = strictjson.WithoutMark(text)
+	if detail := strictjson.Check(text); detail != "" {
 		return nil, malformed(codeSyntax, detail)
 	}
-	object := bytes.TrimSpace(text)
-	if object[0] != '{' {
+	text = bytes.TrimSpace(text)
+	if text[0] != '{' {
 		return nil, malformed(codeSyntax, "want one JSON object")
 	}
-	fields := make(map[string]*field, 8)
+	object := strictjson.Read(text, func(name string) (string, bool) { return camel(name), true })
+	if object.TooMany {
+		return nil, TooManyMembers()
+	}
 	var repeated []Problem
-	count := 0
-	for name, value := range Members(object) {
-		if count++; count > maxMembers {
-			return nil, malformed(codeMore, fmt.Sprintf("the object has more than %d members", maxMembers))
-		}
-		key := camel(name)
-		if _, twice := fields[key]; twice {
-			repeated = append(repeated, Problem{Pointer(name), codeDuplicate, fmt.Sprintf("%q is given more than once", clip(name))})
-			continue
-		}
-		fields[key] = &field{given: name, value: value}
+	for _, name := range object.Repeated {
+		repeated = append(repeated, Repeated(name))
 	}
 	if len(repeated) > 0 {
 		return nil, Malformed(repeated...)
 	}
+	fields := make(map[string]*field, len(object.Members))
+	for key, member := range object.Members {
+		fields[key] = &field{given: member.Name, value: member.Value}
+	}
 	return fields, nil
+}
+
+// Repeated is the problem of a member that is given more than once.
+func Repeated(name string) Problem {
+	return Problem{Pointer(name), codeDuplicate, fmt.Sprintf("%q is given more than once", clip(name))}
+}
+
+// TooManyMembers is what is wrong with an object of more than strictjson.MaxMembers members.
+func TooManyMembers() error {
+	return malformed(codeMore, fmt.Sprintf("the object has more than %d members", strictjson.MaxMembers))
 }
 
 // Malformed is what is wrong with the shape of a text. Of many problems the first are listed, in the order of their pointers.

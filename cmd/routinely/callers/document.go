@@ -14,6 +14,7 @@ import (
 	"routinely/cmd/routinely/cli"
 	"routinely/shared/auth"
 	"routinely/shared/routine"
+	"routinely/shared/strictjson"
 )
 
 // maxDocument is how long a document may be, in bytes. All environment variables of a function have 4 KB together (Function Compute's
@@ -58,7 +59,7 @@ func open(path string, mayBeMissing bool) (*document, error) {
 		return nil, err
 	}
 	var content struct{ Callers []caller }
-	if err := json.Unmarshal(routine.WithoutMark(text), &content); err != nil {
+	if err := json.Unmarshal(strictjson.WithoutMark(text), &content); err != nil {
 		return nil, err
 	}
 	d.was, d.callers = text, content.Callers

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"routinely/shared/routine"
+	"routinely/shared/strictjson"
 )
 
 // Format is how a file holds requests.
@@ -167,9 +168,9 @@ func broken(text []byte) error {
 	err := json.Unmarshal(text, &ignored)
 	var syntax *json.SyntaxError
 	if !errors.As(err, &syntax) {
-		return errors.New(routine.CheckJSON(text))
+		return errors.New(strictjson.Check(text))
 	}
-	return fmt.Errorf("line %d: %s", lineOf(text, min(syntax.Offset, int64(len(bytes.TrimSpace(text))))), routine.CheckJSON(text))
+	return fmt.Errorf("line %d: %s", lineOf(text, min(syntax.Offset, int64(len(bytes.TrimSpace(text))))), strictjson.Check(text))
 }
 
 func readLines(text []byte) []Item {

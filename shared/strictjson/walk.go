@@ -1,4 +1,4 @@
-package routine
+package strictjson
 
 import (
 	"encoding/json"

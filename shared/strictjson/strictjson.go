@@ -1,4 +1,6 @@
-package routine
+// Package strictjson reads JSON as I-JSON (RFC 7493) wants it, which encoding/json does not: of a member that is given twice that takes the
+// last, it takes a name in any case, and passes over names that it does not know. Two readers of such a text would understand different things.
+package strictjson
 
 import (
 	"bytes"
@@ -13,8 +15,8 @@ import (
 // section 8.1).
 func WithoutMark(text []byte) []byte { return bytes.TrimPrefix(text, []byte("\ufeff")) }
 
-// CheckJSON says in words for people what is wrong with a text that is to be one JSON value; empty if nothing is.
-func CheckJSON(text []byte) (detail string) {
+// Check says in words for people what is wrong with a text that is to be one JSON value; empty if nothing is.
+func Check(text []byte) (detail string) {
 	switch {
 	case !utf8.Valid(text):
 		return "the text is not UTF-8"
