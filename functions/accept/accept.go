@@ -45,7 +45,7 @@ type Service struct {
 	dispatch dispatch.Dispatcher
 	refusals refusals
 	waits    *waits
-	// routes are made for the first event: a function that starts has no time to lose.
+	// routes are made for the first event: to make them takes a twentieth of a cold start.
 	routes func() http.Handler
 }
 

@@ -170,8 +170,7 @@ func leastLength(text []byte) (length int) {
 	return length
 }
 
-// recorder keeps what a handler writes. The recorder of net/http/httptest does the same and more, for which the function would
-// start later.
+// recorder keeps what a handler writes. That of net/http/httptest is for tests: it brings a server and command line flags.
 type recorder struct {
 	status int
 	header http.Header

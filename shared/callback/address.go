@@ -50,7 +50,8 @@ type addressRange struct {
 // forbidden are the ranges of the IANA special-purpose address registries that are not globally reachable
 // (https://www.iana.org/assignments/iana-ipv4-special-registry, https://www.iana.org/assignments/iana-ipv6-special-registry), the
 // multicast ranges, and what RFC 3879 and RFC 4291 took out of use. 6to4 and Teredo, which hold an IPv4 address, are forbidden whatever
-// it is: both are deprecated, and nobody receives callbacks there.
+// it is: both are deprecated, and nobody receives callbacks there. They are parsed when the first callback is checked: to parse them takes a
+// hundredth of a cold start.
 var forbidden = sync.OnceValue(func() []addressRange {
 	return []addressRange{
 		{netip.MustParsePrefix("0.0.0.0/8"), "an unspecified address"},

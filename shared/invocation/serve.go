@@ -61,8 +61,8 @@ func start(handler any, preStop func(context.Context)) {
 	fc.Start(handler)
 }
 
-// Serve serves events with handle, which gets them as they came, not yet read as JSON, until the platform asks the process to end. The event at work then comes to its end, and no other is
-// begun. atEnd is called once more before an instance ends, whether the platform asks the process or calls its hook.
+// Serve serves events with handle, which gets them as they came, not yet read as JSON, until the platform asks the process to end. The event at
+// work then comes to its end, and no other is begun. atEnd is called once more before an instance ends, whether the platform asks the process or calls its hook.
 func Serve[T any](
 	process Process, p *Parts, handle func(context.Context, json.RawMessage) (T, error), atEnd func(context.Context),
 ) {
@@ -70,8 +70,7 @@ func Serve[T any](
 	var working sync.RWMutex
 	// The SDK hands on bytes as they are; of any other type it would make a copy first.
 	serve := func(call context.Context, event []byte) (T, error) {
-		// Not before: a process without an event has nothing to finish, and to make ready for signals takes a thread and a tenth of
-		// the time that the start of a function may take.
+		// Not before: a process without an event has nothing to finish, and the thread that waits for signals takes a tenth of a cold start.
 		process.Watch()
 		working.RLock()
 		defer working.RUnlock()

@@ -17,7 +17,7 @@ import (
 )
 
 // MinRetention is the shortest time that jobs are kept: a dead letter has to outlive everybody's holidays. Tablestore itself takes a day.
-const MinRetention = 30 * 24 * time.Hour
+const MinRetention = config.MinRetention
 
 // Config is what a Ledger needs.
 type Config struct {
