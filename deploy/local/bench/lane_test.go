@@ -200,7 +200,7 @@ func replayCall(client *esa.Client, call faults.Record) error {
 	default:
 		return fmt.Errorf("the bare caller knows no %s", call.Action)
 	}
-	if refused, ok := err.(*tea.SDKError); ok && tea.StringValue(refused.Code) == call.Code { //nolint:errorlint // the SDK returns it bare
+	if refused, ok := err.(*tea.SDKError); ok && tea.StringValue(refused.Code) == call.Code {
 		return nil
 	}
 	return err
