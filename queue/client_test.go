@@ -387,30 +387,3 @@ func TestSendObeysItsTimeLimits(t *testing.T) {
 		}
 	})
 }
-
-func TestNewRefuses(t *testing.T) {
-	for name, spoil := range map[string]func(*queue.Config){
-		"an endpoint without a scheme":    func(c *queue.Config) { c.Endpoint = "123456.mns.cn-hangzhou.aliyuncs.com" },
-		"an endpoint with a path":         func(c *queue.Config) { c.Endpoint = "http://localhost/mns" },
-		"an endpoint with a user":         func(c *queue.Config) { c.Endpoint = "http://u:p@localhost" },
-		"an endpoint of another protocol": func(c *queue.Config) { c.Endpoint = "ftp://localhost" },
-		"no endpoint":                     func(c *queue.Config) { c.Endpoint = "" },
-		"a queue name that is a path":     func(c *queue.Config) { c.Queue = "a/../b" },
-		"a queue name with a query":       func(c *queue.Config) { c.Queue = "a?b=c" },
-		"a queue as its own dead letters": func(c *queue.Config) { c.DeadLetterQueue = c.Queue },
-		"no queue of callbacks":           func(c *queue.Config) { c.CallbackQueue = "" },
-		"no credentials":                  func(c *queue.Config) { c.Credentials = nil },
-		"no time limit":                   func(c *queue.Config) { c.Timeout = 0 },
-	} {
-		t.Run(name, func(t *testing.T) {
-			cfg := queue.Config{
-				Endpoint: "http://localhost", Queue: "jobs", DeadLetterQueue: "jobs-dead", CallbackQueue: "jobs-callbacks",
-				Credentials: localtest.Credentials, Timeout: time.Second,
-			}
-			spoil(&cfg)
-			if _, err := queue.New(cfg); err == nil {
-				t.Error("accepted")
-			}
-		})
-	}
-}

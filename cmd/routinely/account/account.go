@@ -117,6 +117,7 @@ func (a verbs) tell(account api.Account) error {
 		a.Note("next: routinely account resume")
 	case routine.Parked:
 		a.Note("the lane runs again by itself as soon as ESA works")
+	case routine.Running:
 	}
 	return nil
 }
