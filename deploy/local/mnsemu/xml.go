@@ -47,9 +47,9 @@ func parseXML(body []byte) (*element, error) {
 			}
 		}
 		switch {
-		case err == io.EOF && root != nil:
+		case errors.Is(err, io.EOF) && root != nil:
 			return root, nil
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return nil, errors.New("there is no element")
 		case err != nil:
 			return nil, err
