@@ -16,7 +16,7 @@ import (
 // long-lived one.
 type Source func() (accessKeyID, accessKeySecret, securityToken string)
 
-// Credential is the source as Alibaba Cloud's SDKs take it. They ask it anew for each call.
+// Credential is the source as Alibaba Cloud's SDKs take it. They ask it for each call.
 func (s Source) Credential() credentials.Credential {
 	return credentials.FromCredentialsProvider(providerName, provider(s))
 }
@@ -33,7 +33,7 @@ func (p provider) GetCredentials() (*providers.Credentials, error) {
 func (p provider) GetProviderName() string { return providerName }
 
 // Call makes a call, which asks the source for its key. If that key had expired and the source has another one by now, as it does once a
-// new invocation has brought one, the call is made once more.
+// new invocation has brought one, the call is made again.
 func (s Source) Call(do func() error) error {
 	err := do()
 	var old *expired

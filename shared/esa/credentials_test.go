@@ -46,7 +46,7 @@ func TestCredentials(t *testing.T) {
 			Answer: faults.Error, Code: "InvalidParameter", Message: `The specified parameter "SecurityToken.Expired" is not valid.`,
 		},
 	} {
-		t.Run("a temporary key that "+name+" is refreshed, and the call made once more", func(t *testing.T) {
+		t.Run("a temporary key that "+name+" is refreshed, and the call made again", func(t *testing.T) {
 			server, url := localtest.ESA(t, nil, 0)
 			if refusal != nil {
 				inject(t, server, faults.Rule{Action: "CreateRoutine", Fault: *refusal})

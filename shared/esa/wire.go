@@ -56,7 +56,7 @@ type answer struct {
 
 type answerKey struct{}
 
-// Call implements the SDK's HttpClient. The transport the SDK offers is built anew for each call and not used.
+// Call implements the SDK's HttpClient. The transport the SDK offers is made for each call, and is not used.
 func (w *wire) Call(req *http.Request, _ *http.Transport) (*http.Response, error) {
 	res, err := w.transport.RoundTrip(req)
 	if err != nil {

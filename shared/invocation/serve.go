@@ -62,7 +62,8 @@ func start(handler any, preStop func(context.Context)) {
 }
 
 // Serve serves events with handle, which gets them as they came, not yet read as JSON, until the platform asks the process to end. The event at
-// work then comes to its end, and no other is begun. atEnd is called once more before an instance ends, whether the platform asks the process or calls its hook.
+// work then comes to its end, and no other is begun. atEnd is called one more time before an instance ends, whether the platform asks the process or
+// calls its hook.
 func Serve[T any](
 	process Process, p *Parts, handle func(context.Context, json.RawMessage) (T, error), atEnd func(context.Context),
 ) {

@@ -1,4 +1,4 @@
-// Package logging sets logrus up once: one JSON line per entry, constant field names, and the fields of the call at hand
+// Package logging sets logrus up once: one JSON line per entry, constant field names, and the fields of the current call,
 // carried by its context.
 package logging
 

@@ -35,7 +35,7 @@ func anyPolicy(t *rapid.T) retry.Policy {
 	return p
 }
 
-// anyFailure draws a failure that another attempt may mend.
+// anyFailure draws a failure that another attempt may correct.
 func anyFailure(t *rapid.T) *fault.Error {
 	return &fault.Error{
 		Kind:       rapid.SampledFrom([]fault.Kind{fault.Locked, fault.Throttled, fault.Unavailable, fault.Internal}).Draw(t, "kind"),
@@ -99,7 +99,7 @@ func TestPolicyProperties(t *testing.T) {
 			t.Fatalf("%+v at the age of %s", last, age)
 		}
 	}))
-	t.Run("never tries again what no other attempt can mend", rapid.MakeCheck(func(t *rapid.T) {
+	t.Run("never tries again what no other attempt can correct", rapid.MakeCheck(func(t *rapid.T) {
 		kind := rapid.SampledFrom([]fault.Kind{fault.Invalid, fault.Unauthenticated, fault.Denied, fault.NotFound, fault.Conflict, fault.Account}).Draw(t, "kind")
 		if got := anyPolicy(t).Next(&fault.Error{Kind: kind}, 1, 0, 0); got.Again {
 			t.Fatalf("%+v", got)

@@ -51,7 +51,7 @@ func TestNext(t *testing.T) {
 		"never counts attempts of a locked job":       {next(fault.Locked, 0, 99, 0, top), retry.Decision{Again: true, Delay: 2 * time.Second}},
 		"bounds a locked job by its age":              {next(fault.Locked, 0, 1, 25*time.Hour, 0), retry.Decision{Reason: "older than 24h0m0s"}},
 		"does not retry what a retry cannot help":     {next(fault.Conflict, 0, 1, 0, 0), retry.Decision{Reason: "not retryable"}},
-		"does not retry what an operator must mend":   {next(fault.Account, 0, 1, 0, 0), retry.Decision{Reason: "not retryable"}},
+		"does not retry what an operator must fix":    {next(fault.Account, 0, 1, 0, 0), retry.Decision{Reason: "not retryable"}},
 		"survives an attempt number beyond all sense": {policy.Next(&fault.Error{Kind: fault.Locked}, 1<<40, 0, 0), retry.Decision{Again: true}},
 	} {
 		t.Run(name, func(t *testing.T) {

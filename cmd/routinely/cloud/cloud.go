@@ -45,7 +45,7 @@ func (a Access) settings(service string, w *wire) (*openapiutil.Config, error) {
 	}, nil
 }
 
-// general returns a client for the APIs that have no SDK of their own at hand: it signs calls that are put together here.
+// general returns a client for the APIs that have no SDK of their own: it signs calls that are put together here.
 func (a Access) general(service string, w *wire) (*openapi.Client, error) {
 	settings, err := a.settings(service, w)
 	if err != nil {
