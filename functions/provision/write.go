@@ -8,6 +8,7 @@ import (
 
 	"routinely/shared/fault"
 	"routinely/shared/ledger"
+	"routinely/shared/retry"
 	"routinely/shared/routine"
 )
 
@@ -19,15 +20,10 @@ const (
 
 // patiently makes a call of the ledger, and again after a short wait if the ledger does not answer.
 func (w *Worker) patiently(ctx context.Context, call func() error) error {
-	pause := firstPause
-	for left := patience; ; left-- {
-		err := call()
-		if err == nil || left == 1 || !fault.HasKind(err, fault.Unavailable) && !fault.HasKind(err, fault.Throttled) {
-			return err
-		}
-		w.Sleep(ctx, pause)
-		pause *= 4
-	}
+	return retry.Do(ctx, w.Sleep, func(err error, made int) (time.Duration, bool) {
+		passing := fault.HasKind(err, fault.Unavailable) || fault.HasKind(err, fault.Throttled)
+		return firstPause << (2 * (made - 1)), passing && made < patience
+	}, call)
 }
 
 // begin marks in the row that the delivery is begun, with what was seen of ESA right before.

@@ -29,7 +29,8 @@ func TestLoad(t *testing.T) {
 			Base: config.Base{Common: common, Ledger: table}, QueueLimits: config.NoLimits,
 			ESAEndpoint: "esa.cn-hangzhou.aliyuncs.com", ESATimeout: 30 * time.Second,
 			RetryBase: 2 * time.Second, RetryCap: 15 * time.Minute, RetryAttempts: 10, RetryInternalAttempts: 3, RetryMaxAge: 24 * time.Hour,
-			LockPollMin: 200 * time.Millisecond, LockPollMax: 3 * time.Second, Reserve: 15 * time.Second,
+			LockPollMin: 200 * time.Millisecond, LockPollMax: 3 * time.Second, ParkWait: time.Minute, ParkDelayMin: time.Minute, ParkDelayMax: 5 * time.Minute,
+			Reserve: 20 * time.Second,
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
