@@ -155,11 +155,16 @@ func (t *task) runOnce(progress *routine.Progress) (result routine.Result, err e
 	defer func() {
 		if broken := recover(); broken != nil {
 			progress.RecordUnknown = true
-			err = &fault.Error{
-				Kind: fault.Internal, Code: "Panic", Message: fmt.Sprint(broken), OutcomeUnknown: true,
-				Hint: "This is a defect of Routinely: report it with the log lines of the job.",
-			}
+			err = defect(broken)
 		}
 	}()
 	return t.Workflow.Run(t.work, t.row.Request, progress, &t.known, t.begin)
+}
+
+// defect is the fault of a panic.
+func defect(broken any) *fault.Error {
+	return &fault.Error{
+		Kind: fault.Internal, Code: "Panic", Message: fmt.Sprint(broken), OutcomeUnknown: true,
+		Hint: "This is a defect of Routinely: report it with the log lines of the job.",
+	}
 }

@@ -148,6 +148,11 @@ func inBackground(conclude conclusion, tell func(entry, error)) (wait func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		defer func() {
+			if broken := recover(); broken != nil { // else the process ends, and the other jobs of the invocation with it
+				err = defect(broken)
+			}
+		}()
 		line, err = conclude()
 	}()
 	return sync.OnceFunc(func() {
