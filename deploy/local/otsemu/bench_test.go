@@ -16,8 +16,8 @@ const callers = 16
 func BenchmarkPutRow(b *testing.B) {
 	c := config(b.TempDir())
 	c.NoSync = false
-	e := open(b, c)
-	e.table("numbers", numberKey)
+	f := open(b, c)
+	f.table("numbers", numberKey)
 	var number atomic.Int64
 	var running sync.WaitGroup
 	b.ResetTimer()
@@ -28,7 +28,7 @@ func BenchmarkPutRow(b *testing.B) {
 				if n > int64(b.N) {
 					return
 				}
-				if _, err := e.put(putChange("numbers", pk("n", n), attributes{"c": "a job of the usual length"})); err != nil {
+				if _, err := f.put(putChange("numbers", pk("n", n), attributes{"c": "a job of the usual length"})); err != nil {
 					b.Error(err)
 					return
 				}
@@ -43,13 +43,13 @@ func BenchmarkPutRow(b *testing.B) {
 func BenchmarkGetRange(b *testing.B) {
 	for _, rows := range []int{1000, 100000} {
 		b.Run(fmt.Sprint(rows, " rows"), func(b *testing.B) {
-			e := start(b)
-			e.table("numbers", numberKey)
-			e.fill("numbers", rows)
+			f := start(b)
+			f.table("numbers", numberKey)
+			f.fill("numbers", rows)
 			for b.Loop() {
 				c := everything("numbers", "n")
 				c.StartPrimaryKey, c.Limit = pk("n", int64(rows/2)), 100
-				if got := must[*tablestore.GetRangeResponse](b)(e.scan(c)); len(got.Rows) != 100 {
+				if got := must[*tablestore.GetRangeResponse](b)(f.scan(c)); len(got.Rows) != 100 {
 					b.Fatalf("%d rows", len(got.Rows))
 				}
 			}
@@ -61,11 +61,11 @@ func BenchmarkGetRange(b *testing.B) {
 func BenchmarkGetRow(b *testing.B) {
 	for _, rows := range []int{1000, 100000} {
 		b.Run(fmt.Sprint(rows, " rows"), func(b *testing.B) {
-			e := start(b)
-			e.table("numbers", numberKey)
-			e.fill("numbers", rows)
+			f := start(b)
+			f.table("numbers", numberKey)
+			f.fill("numbers", rows)
 			for b.Loop() {
-				e.read("numbers", pk("n", int64(rows/2)))
+				f.read("numbers", pk("n", int64(rows/2)), nil)
 			}
 		})
 	}
