@@ -56,17 +56,3 @@ func BenchmarkGetRange(b *testing.B) {
 		})
 	}
 }
-
-// BenchmarkGetRow reads one row of tables of two sizes.
-func BenchmarkGetRow(b *testing.B) {
-	for _, rows := range []int{1000, 100000} {
-		b.Run(fmt.Sprint(rows, " rows"), func(b *testing.B) {
-			f := start(b)
-			f.table("numbers", numberKey)
-			f.fill("numbers", rows)
-			for b.Loop() {
-				f.read("numbers", pk("n", int64(rows/2)), nil)
-			}
-		})
-	}
-}
