@@ -155,18 +155,6 @@ func TestCommand(t *testing.T) {
 		}
 	})
 
-	t.Run("explains itself", func(t *testing.T) {
-		var out strings.Builder
-		if err := otsemu.Command(t.Context(), []string{"-h"}, &out, io.Discard); err != nil {
-			t.Errorf("got %v, want no error", err)
-		}
-		for _, word := range []string{"Usage: ots", "127.0.0.1:18084", "-instance", "/_local/faults"} {
-			if !strings.Contains(out.String(), word) {
-				t.Errorf("no %q in:\n%s", word, out.String())
-			}
-		}
-	})
-
 	t.Run("says which flag is wrong", func(t *testing.T) {
 		for text, args := range map[string][]string{
 			"ots: -access-key and -secret-key are required": {"-data", t.TempDir()},
