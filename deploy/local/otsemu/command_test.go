@@ -135,7 +135,6 @@ func TestConfig(t *testing.T) {
 		"AccessKeyID is required":     func(c *otsemu.Config) { c.AccessKeyID = "" },
 		"AccessKeySecret is required": func(c *otsemu.Config) { c.AccessKeySecret = "" },
 		"Dir is required":             func(c *otsemu.Config) { c.Dir = "" },
-		"data directory":              func(c *otsemu.Config) { c.Dir = "/dev/null/ots" },
 	} {
 		c := config(t.TempDir())
 		edit(&c)

@@ -70,17 +70,12 @@ func encode(t testing.TB, m proto.Message) []byte {
 	return must[[]byte](t)(proto.Marshal(m))
 }
 
-// describeBody asks for the table jobs.
-func describeBody(t testing.TB) []byte {
-	return encode(t, &otsprotocol.DescribeTableRequest{TableName: proto.String("jobs")})
-}
-
 func TestAuthentication(t *testing.T) {
 	f := start(t)
 	f.table("jobs", textKey)
 	// The server's clock for data is not what the dates of requests are compared with.
 	f.clock.Advance(1000 * time.Hour)
-	body := describeBody(t)
+	body := encode(t, &otsprotocol.DescribeTableRequest{TableName: proto.String("jobs")})
 
 	t.Run("accepts what the SDK signs, with a security token too", func(t *testing.T) {
 		g := &fixture{t: t, sdk: client(t, f.url, instance, accessKey, secretKey, "a-token")}
@@ -139,7 +134,7 @@ func TestAuthentication(t *testing.T) {
 
 func TestRequests(t *testing.T) {
 	f := start(t)
-	get := request("DescribeTable", describeBody(t))
+	get := request("DescribeTable", nil)
 	get.Method = http.MethodGet
 	for name, test := range map[string]struct {
 		request       *http.Request
@@ -182,6 +177,8 @@ func TestPlainBuffer(t *testing.T) {
 		row[at] = value
 		return row
 	}
+	update := &tablestore.UpdateRowChange{TableName: "jobs", PrimaryKey: pk("id", "a")}
+	update.DeleteColumn("c")
 	if status, message := send("PutRow", good); status != 200 {
 		t.Fatalf("undamaged: %d %s", status, message)
 	}
@@ -211,6 +208,7 @@ func TestPlainBuffer(t *testing.T) {
 			{"PutRow", binary.LittleEndian.AppendUint32(nil, 0x75), "PK is empty"},
 			{"PutRow", pk("id", "a").Build(true), "unexpected RowDeleteMarker"},
 			{"PutRow", pk("id", "a", "id", "b").Build(false), "Duplicated primary key name: 'id'."},
+			{"PutRow", update.Serialize(), "OpType cannot be given for column name:c."},
 			{"DeleteRow", pk("id", "a").Build(false), "missing RowDeleteMarker in request."},
 			{"GetRow", pk("id", "a").Build(true), "Delete marker cannot be given."},
 			{"GetRow", good, "Attribute column cannot be given while reading data."},

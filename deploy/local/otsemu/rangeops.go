@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"math"
 	"time"
+
+	"go.etcd.io/bbolt"
 )
 
 // A page of GetRange ends after this many rows or bytes were scanned, whether or not they passed the filter.
@@ -92,10 +94,9 @@ func (g *rangeRead) scan(t tx, now time.Time) (p page, err error) {
 		}
 	}
 	begin, end := encodeKey(g.begin), encodeKey(g.end)
-	cursor := t.rows(d).Cursor()
-	step, order := cursor.Next, -1 // order is how keys of the range compare with its end
+	order := -1 // how keys of the range compare with its end
 	if g.backward {
-		step, order = cursor.Prev, 1
+		order = 1
 	}
 	switch {
 	case bytes.Compare(begin, end) == order:
@@ -104,15 +105,8 @@ func (g *rangeRead) scan(t tx, now time.Time) (p page, err error) {
 	default:
 		return p, invalid("Begin key must less than end key in FORWARD")
 	}
-	key, raw := cursor.Seek(begin)
-	switch {
-	case !g.backward || bytes.Equal(key, begin):
-	case key == nil:
-		key, raw = cursor.Last()
-	default: // this key is greater than the begin
-		key, raw = cursor.Prev()
-	}
-	for ; key != nil && bytes.Compare(key, end) == order; key, raw = step() {
+	key, raw, next := g.first(t.rows(d).Cursor(), begin)
+	for ; key != nil && bytes.Compare(key, end) == order; key, raw = next() {
 		r, written, err := decodeStored(raw)
 		if err != nil {
 			return p, err
@@ -132,6 +126,20 @@ func (g *rangeRead) scan(t tx, now time.Time) (p page, err error) {
 		}
 	}
 	return p, nil
+}
+
+// first is the row at the begin, or the next one in the range's direction, with what goes on from there. A nil key is no row.
+func (g *rangeRead) first(cursor *bbolt.Cursor, begin []byte) (key, raw []byte, next func() (key, raw []byte)) {
+	key, raw = cursor.Seek(begin)
+	if !g.backward {
+		return key, raw, cursor.Next
+	}
+	if key == nil { // all rows are before the begin
+		key, raw = cursor.Last()
+	} else if !bytes.Equal(key, begin) {
+		key, raw = cursor.Prev()
+	}
+	return key, raw, cursor.Prev
 }
 
 func (p page) answer() []byte {

@@ -41,7 +41,7 @@ func TestCreateTable(t *testing.T) {
 
 	t.Run("refuses what the service refuses and what is left out", func(t *testing.T) {
 		f := start(t)
-		yes, no := true, false
+		yes, no, service := true, false, tablestore.SSE_KMS_SERVICE
 		five := []column{}
 		for i := range 5 {
 			five = append(five, column{fmt.Sprint("k", i), tablestore.PrimaryKeyType_STRING})
@@ -70,6 +70,9 @@ func TestCreateTable(t *testing.T) {
 			"A local transaction is not supported by this local server.":     with(func(r *tablestore.CreateTableRequest) { r.EnableLocalTxn = &yes }),
 			"A secondary index is not supported by this local server.": with(func(r *tablestore.CreateTableRequest) {
 				r.AddIndexMeta(&tablestore.IndexMeta{IndexName: "i"})
+			}),
+			"Encryption is not supported by this local server.": with(func(r *tablestore.CreateTableRequest) {
+				r.SSESpecification = &tablestore.SSESpecification{Enable: true, KeyType: &service}
 			}),
 			"A stream is not supported by this local server.": with(func(r *tablestore.CreateTableRequest) {
 				r.StreamSpec = &tablestore.StreamSpecification{EnableStream: true}
