@@ -110,6 +110,7 @@ func TestUpdateTable(t *testing.T) {
 
 	for message, edit := range map[string]func(*tablestore.UpdateTableRequest){
 		"TimeToLive must be -1 or at least 86400.":    func(r *tablestore.UpdateTableRequest) { r.TableOption = tablestore.NewTableOption(5, 1) },
+		"TimeToLive cannot be 0 or less than -1.":     func(r *tablestore.UpdateTableRequest) { r.TableOption = &tablestore.TableOption{} },
 		"More than one version is not supported":      func(r *tablestore.UpdateTableRequest) { r.TableOption = tablestore.NewTableOption(-1, 2) },
 		"No parameter is specified in table options.": func(*tablestore.UpdateTableRequest) {},
 		"A stream is not supported by this local server.": func(r *tablestore.UpdateTableRequest) {

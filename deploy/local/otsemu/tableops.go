@@ -1,6 +1,9 @@
 package otsemu
 
-import "net/http"
+import (
+	"cmp"
+	"net/http"
+)
 
 func (s *Server) createTable(m *message) ([]byte, error) {
 	m.require(1, 2)
@@ -28,13 +31,8 @@ func (s *Server) createTable(m *message) ([]byte, error) {
 	case !options.has(2):
 		return nil, invalid("MaxVersions is missing while creating table.")
 	}
-	if err := checkOptions(m.inner(2), options, m.inner(5)); err != nil {
-		return nil, err
-	}
-	if *m.problem != nil {
-		return nil, *m.problem
-	}
-	if err := d.check(); err != nil {
+	wrong := checkOptions(m.inner(2), options, m.inner(5))
+	if err := cmp.Or(*m.problem, d.check(), wrong); err != nil {
 		return nil, err
 	}
 	return nil, s.store.update(func(t tx) error { return t.createTable(d) })
@@ -117,13 +115,11 @@ func (s *Server) updateTable(m *message) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkOptions(m.inner(2), m.inner(3), m.inner(4)); err != nil {
-		return nil, err
-	}
-	if !m.has(2) && !m.has(3) {
-		return nil, invalid("No parameter is specified in table options.")
-	}
 	options := m.inner(3)
+	wrong := checkOptions(m.inner(2), options, m.inner(4))
+	if wrong == nil && !m.has(2) && !m.has(3) {
+		wrong = invalid("No parameter is specified in table options.")
+	}
 	var out []byte
 	err = s.store.update(func(t tx) error {
 		d, err := t.table(name)
@@ -131,10 +127,7 @@ func (s *Server) updateTable(m *message) ([]byte, error) {
 			return err
 		}
 		d.TimeToLive = options.number(1, d.TimeToLive)
-		if *m.problem != nil {
-			return *m.problem
-		}
-		if err := d.check(); err != nil {
+		if err := cmp.Or(*m.problem, d.check(), wrong); err != nil {
 			return err
 		}
 		out = appendBytes(appendBytes(nil, 1, noThroughput()), 2, d.options())
