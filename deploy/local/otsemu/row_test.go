@@ -63,6 +63,7 @@ func TestPutRow(t *testing.T) {
 			{"missing", expectExist, single("c", tablestore.CT_EQUAL, "other"), rowMissing},
 			{"missing", ignore, single("c", tablestore.CT_EQUAL, "old"), columnsDiffer},
 			{"missing", expectNotExist, nil, ""},
+			{"new", ignore, single("id", tablestore.CT_EQUAL, "new"), ""},
 			{"there", expectNotExist, nil, rowExists},
 			{"there", expectExist, single("c", tablestore.CT_EQUAL, "other"), columnsDiffer},
 			{"there", expectExist, single("c", tablestore.CT_EQUAL, "old"), ""},
