@@ -54,18 +54,27 @@ func (s *Server) authenticate(r *request) error {
 	return nil
 }
 
-// signature signs the path, the method, the sorted query and the x-ots headers in the order of their names, each on a line of its own.
+// signature signs the path, the method, the sorted query and the x-ots headers, each on a line of its own.
 func (s *Server) signature(r *http.Request) string {
-	var headers []string
-	for name, values := range r.Header {
+	return s.sign(r.URL.Path + "\n" + r.Method + "\n" + r.URL.Query().Encode() + "\n" + signedHeaders(r.Header))
+}
+
+// signedHeaders is the x-ots headers but the signature, in the order of their names, each on a line of its own.
+func signedHeaders(header http.Header) string {
+	var lines []string
+	for name, values := range header {
 		name = strings.ToLower(name)
 		if strings.HasPrefix(name, headerPrefix) && name != headerSignature {
-			headers = append(headers, name+":"+strings.TrimSpace(strings.Join(values, ","))+"\n")
+			lines = append(lines, name+":"+strings.TrimSpace(strings.Join(values, ","))+"\n")
 		}
 	}
-	slices.Sort(headers)
+	slices.Sort(lines)
+	return strings.Join(lines, "")
+}
+
+func (s *Server) sign(text string) string {
 	mac := hmac.New(sha1.New, []byte(s.config.AccessKeySecret))
-	mac.Write([]byte(r.URL.Path + "\n" + r.Method + "\n" + r.URL.Query().Encode() + "\n" + strings.Join(headers, "")))
+	mac.Write([]byte(text))
 	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 

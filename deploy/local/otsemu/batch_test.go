@@ -19,26 +19,31 @@ func codes(rows []tablestore.RowResult) []string {
 
 func TestBatchWriteRow(t *testing.T) {
 	t.Run("carries out each change on its own", func(t *testing.T) {
-		f := start(t)
-		f.table("jobs", textKey)
+		f := startWithJobs(t)
 		f.table("other", numberKey)
 		f.store("jobs", pk("id", "gone"), attributes{"c": "1"})
+		f.store("jobs", pk("id", "updated"), attributes{"gone": "1", "kept": "1", "n": int64(1)})
 		failing := putChange("jobs", pk("id", "failing"), nil)
 		failing.SetCondition(expectExist)
 		put := putChange("jobs", pk("id", "put"), attributes{"c": "1"})
 		put.SetReturnPk()
+		update := countChange("jobs", pk("id", "updated"), 3)
+		update.PutColumn("c", "1")
+		update.DeleteColumn("gone")
 		got := must[*tablestore.BatchWriteRowResponse](t)(f.write(
-			failing, put, deleteChange("jobs", pk("id", "gone")), putChange("jobs", pk("wrong", "key"), nil),
+			failing, put, update, deleteChange("jobs", pk("id", "gone")), putChange("jobs", pk("wrong", "key"), nil),
 			putChange("other", pk("n", int64(1)), nil), putChange("none", pk("id", "a"), nil),
 		))
 		jobs := got.TableToRowsResult["jobs"]
-		same(t, "jobs", codes(jobs), []string{"OTSConditionCheckFail", "", "", "OTSInvalidPK"})
+		same(t, "jobs", codes(jobs), []string{"OTSConditionCheckFail", "", "", "", "OTSInvalidPK"})
 		same(t, "other", codes(got.TableToRowsResult["other"]), []string{""})
 		same(t, "none", codes(got.TableToRowsResult["none"]), []string{"OTSObjectNotExist"})
 		same(t, "message", jobs[0].Error.Message, rowMissing)
 		same(t, "returned key", keyOf(&jobs[1].PrimaryKey), "id=put")
+		same(t, "returned sum", jobs[2].Columns[0].Value, any(int64(4)))
+		same(t, "updated", f.read("jobs", pk("id", "updated"), nil), attributes{"c": "1", "kept": "1", "n": int64(4)})
 		same(t, "capacity", *jobs[1].ConsumedCapacityUnit, tablestore.ConsumedCapacityUnit{Write: 1})
-		same(t, "rows", f.pages(everything("jobs", "id")), [][]string{{"id=put"}})
+		same(t, "rows", f.pages(everything("jobs", "id")), [][]string{{"id=put", "id=updated"}})
 	})
 
 	t.Run("writes 200 rows, and changes of one row in order", func(t *testing.T) {
@@ -46,13 +51,14 @@ func TestBatchWriteRow(t *testing.T) {
 		f.table("numbers", numberKey)
 		f.fill("numbers", 200)
 		key := pk("n", int64(7))
-		must[*tablestore.BatchWriteRowResponse](t)(f.write(putChange("numbers", key, attributes{"c": "1"}), putChange("numbers", key, attributes{"c": "2"})))
-		same(t, "row", f.read("numbers", key, nil), attributes{"c": "2"})
+		must[*tablestore.BatchWriteRowResponse](t)(f.write(
+			putChange("numbers", key, attributes{"c": "1"}), putChange("numbers", key, attributes{"c": "2"}), updateChange("numbers", key, attributes{"d": "3"}),
+		))
+		same(t, "row", f.read("numbers", key, nil), attributes{"c": "2", "d": "3"})
 	})
 
 	t.Run("refuses a batch that is wrong in itself, and writes none of it", func(t *testing.T) {
-		f := start(t)
-		f.table("jobs", textKey)
+		f := startWithJobs(t)
 		many := []tablestore.RowChange{}
 		for i := range 201 {
 			many = append(many, putChange("jobs", pk("id", fmt.Sprint(i)), nil))
@@ -62,9 +68,6 @@ func TestBatchWriteRow(t *testing.T) {
 		expecting.SetCondition(expectExist)
 		conditional.SetColumnCondition(single("c", tablestore.CT_EQUAL, "1"))
 		half := attributes{"c": strings.Repeat("x", 2<<20)}
-		update := &tablestore.UpdateRowChange{TableName: "jobs", PrimaryKey: pk("id", "a")}
-		update.SetCondition(ignore)
-		update.PutColumn("c", "1")
 		for message, changes := range map[string][]tablestore.RowChange{
 			"No row is specified in BatchWriteRow.":                                     nil,
 			"Rows count exceeds the upper limit:200.":                                   many,
@@ -72,7 +75,7 @@ func TestBatchWriteRow(t *testing.T) {
 			"Repeated rows do not support row exist expectation check in BatchModify.":  {put(nil), expecting},
 			"Repeated rows do not support row condition check in BatchModify.":          {put(nil), conditional},
 			"Invalid column name: 'a b'.":                                               {put(nil), putChange("jobs", pk("id", "b"), attributes{"a b": "1"})},
-			"UpdateRow is not supported by this local server.":                          {put(nil), update},
+			"Repeated rows do not support increments in BatchModify.":                   {put(nil), countChange("jobs", pk("id", "a"), 1)},
 		} {
 			_, err := f.write(changes...)
 			invalid(t, err, message)
@@ -92,8 +95,7 @@ func TestBatchGetRow(t *testing.T) {
 	read := func(f *fixture, criteria ...*tablestore.MultiRowQueryCriteria) (*tablestore.BatchGetRowResponse, error) {
 		return f.sdk.BatchGetRow(&tablestore.BatchGetRowRequest{MultiRowQueryCriteria: criteria})
 	}
-	f := start(t)
-	f.table("jobs", textKey)
+	f := startWithJobs(t)
 	f.store("jobs", pk("id", "a"), attributes{"c": "1", "d": "1"})
 	f.store("jobs", pk("id", "b"), attributes{"c": "2"})
 

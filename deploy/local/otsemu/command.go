@@ -10,7 +10,7 @@ import (
 
 const usage = `Usage: ots -access-key ID -secret-key SECRET -data DIR [flags]
 
-A local Tablestore server (API 2015-12-31) for the official SDK: the address is the endpoint. An answered write is on disk in DIR.
+A local Tablestore server (API 2015-12-31) for the official SDKs: the address is the endpoint. An answered write is on disk in DIR.
 Scripts watch it and break it, unsigned, under /_local/:
   GET|POST|DELETE /_local/faults, GET|DELETE /_local/calls
 

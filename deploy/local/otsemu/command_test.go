@@ -51,9 +51,7 @@ func TestDurability(t *testing.T) {
 		process := exec.Command(os.Args[0])
 		process.Env = append(os.Environ(), serveVariable+"="+dir)
 		out := must[io.ReadCloser](t)(process.StdoutPipe())
-		if err := process.Start(); err != nil {
-			t.Fatal(err)
-		}
+		must[any](t)(nil, process.Start())
 		killed := &fixture{t: t, sdk: client(t, localtest.ReadyURL(t, "ots", out), instance, accessKey, secretKey, "")}
 		killed.table("numbers", numberKey)
 		var writers sync.WaitGroup
@@ -73,9 +71,7 @@ func TestDurability(t *testing.T) {
 	t.Run("refuses a data directory in use, and a file that is something else", func(t *testing.T) {
 		used, other := config(t.TempDir()), config(t.TempDir())
 		open(t, used)
-		if err := os.WriteFile(filepath.Join(other.Dir, "ots.db"), []byte(strings.Repeat("not a database ", 1000)), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must[any](t)(nil, os.WriteFile(filepath.Join(other.Dir, "ots.db"), []byte(strings.Repeat("not a database ", 1000)), 0o600))
 		for text, c := range map[string]otsemu.Config{"another process holds it": used, "invalid database": other} {
 			if _, err := otsemu.New(c); err == nil || !strings.Contains(err.Error(), text) {
 				t.Errorf("got %v, want %q", err, text)
@@ -84,44 +80,38 @@ func TestDurability(t *testing.T) {
 	})
 }
 
-func TestConcurrency(t *testing.T) {
-	t.Run("lets one of many writers create a row, and one make each next version", func(t *testing.T) {
-		f := start(t)
-		f.table("jobs", textKey)
-		for version := range int64(5) {
-			var writers sync.WaitGroup
-			wrote := make(chan int64, 16)
-			for writer := range int64(16) {
-				writers.Go(func() {
-					c := putChange("jobs", pk("id", "a"), attributes{"version": version, "writer": writer})
-					c.SetCondition(expectNotExist)
-					if version > 0 {
-						c.SetCondition(expectExist)
-						c.SetColumnCondition(single("version", tablestore.CT_EQUAL, version-1))
-					}
-					if _, err := f.put(c); err == nil {
-						wrote <- writer
-					} else {
-						conditionFailed(t, err, "")
-					}
-				})
-			}
-			writers.Wait()
-			if len(wrote) != 1 {
-				t.Fatalf("version %d was written by %d writers", version, len(wrote))
-			}
-			same(t, "row", f.read("jobs", pk("id", "a"), nil), attributes{"version": version, "writer": <-wrote})
+func TestOneOfManyWritersCreatesARowAndMakesEachNextVersion(t *testing.T) {
+	f := startWithJobs(t)
+	for version := range int64(5) {
+		var writers sync.WaitGroup
+		wrote := make(chan int64, 16)
+		for writer := range int64(16) {
+			writers.Go(func() {
+				c := putChange("jobs", pk("id", "a"), attributes{"version": version, "writer": writer})
+				c.SetCondition(expectNotExist)
+				if version > 0 {
+					c.SetCondition(expectExist)
+					c.SetColumnCondition(single("version", tablestore.CT_EQUAL, version-1))
+				}
+				if _, err := f.put(c); err == nil {
+					wrote <- writer
+				} else {
+					conditionFailed(t, err, "")
+				}
+			})
 		}
-	})
+		writers.Wait()
+		if len(wrote) != 1 {
+			t.Fatalf("version %d was written by %d writers", version, len(wrote))
+		}
+		same(t, "row", f.read("jobs", pk("id", "a"), nil), attributes{"version": version, "writer": <-wrote})
+	}
 }
 
 func TestClose(t *testing.T) {
-	f := start(t)
-	f.table("jobs", textKey)
+	f := startWithJobs(t)
 	for range 2 {
-		if err := f.Close(); err != nil {
-			t.Fatal(err)
-		}
+		same(t, "close", f.Close(), nil)
 	}
 	_, err := f.describe("jobs")
 	refused(t, err, "OTSInternalServerError", 500, "database not open")
@@ -149,15 +139,12 @@ func TestCommand(t *testing.T) {
 		url, stop := localtest.RunCommand(t, "ots", otsemu.Command, append(arguments(t.TempDir()), "-instance", "other"))
 		f := &fixture{t: t, sdk: client(t, url, "other", accessKey, secretKey, "")}
 		f.table("jobs", textKey)
-		if err := stop(); err != nil {
-			t.Errorf("stopped with %v", err)
-		}
+		same(t, "stop", stop(), nil)
 	})
 
 	t.Run("says which flag is wrong", func(t *testing.T) {
 		for text, args := range map[string][]string{
 			"ots: -access-key and -secret-key are required": {"-data", t.TempDir()},
-			"ots: InstanceName is required":                 append(arguments(t.TempDir()), "-instance", ""),
 			"ots: data directory":                           arguments("/dev/null/ots"),
 		} {
 			if err := otsemu.Command(t.Context(), args, io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), text) {

@@ -32,8 +32,11 @@ func unsupported(what string) error {
 	return invalid("%s is not supported by this local server.", what)
 }
 
+// codeAuthFailed is the code of denied requests.
+const codeAuthFailed = "OTSAuthFailed"
+
 // denied is the answer to a request that is not proved to come from the owner of the access key.
-func denied(message string) error { return &refusal{http.StatusForbidden, "OTSAuthFailed", message} }
+func denied(message string) error { return &refusal{http.StatusForbidden, codeAuthFailed, message} }
 
 // conditionFailed is the answer to a write whose condition does not hold.
 func conditionFailed(message string) error {

@@ -29,8 +29,7 @@ func passIfMissing(f *tablestore.SingleColumnCondition) *tablestore.SingleColumn
 }
 
 func TestFilter(t *testing.T) {
-	f := start(t)
-	f.table("jobs", textKey)
+	f := startWithJobs(t)
 	f.store("jobs", pk("id", "a"), attributes{"n": int64(5), "s": "m", "d": 2.5, "b": true, "raw": []byte{1, 2}})
 	filtered := func(filter tablestore.ColumnFilter, columns ...string) func(*tablestore.SingleRowQueryCriteria) {
 		return func(c *tablestore.SingleRowQueryCriteria) { c.Filter, c.ColumnsToGet = filter, columns }

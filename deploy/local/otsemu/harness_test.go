@@ -48,6 +48,13 @@ func config(dir string) otsemu.Config {
 
 func start(t testing.TB) *fixture { return open(t, config(t.TempDir())) }
 
+// startWithJobs has a table "jobs" with the key "id".
+func startWithJobs(t testing.TB) *fixture {
+	f := start(t)
+	f.table("jobs", textKey)
+	return f
+}
+
 func open(t testing.TB, c otsemu.Config) *fixture {
 	t.Helper()
 	f := &fixture{t: t, clock: clock.NewManual(time.Now().Truncate(time.Second))}
@@ -58,9 +65,7 @@ func open(t testing.TB, c otsemu.Config) *fixture {
 	f.shut = func() {
 		f.Stop()
 		listener.Close()
-		if err := f.Close(); err != nil {
-			t.Error(err)
-		}
+		same(t, "close", f.Close(), nil)
 	}
 	t.Cleanup(f.shut)
 	return f
@@ -174,6 +179,27 @@ func putChange(table string, key *tablestore.PrimaryKey, columns attributes) *ta
 	return change
 }
 
+func updateChange(table string, key *tablestore.PrimaryKey, puts attributes, deletes ...string) *tablestore.UpdateRowChange {
+	change := &tablestore.UpdateRowChange{TableName: table, PrimaryKey: key}
+	change.SetCondition(ignore)
+	for name, value := range puts {
+		change.PutColumn(name, value)
+	}
+	for _, name := range deletes {
+		change.DeleteColumn(name)
+	}
+	return change
+}
+
+// countChange adds to the column "n" and returns the sum.
+func countChange(table string, key *tablestore.PrimaryKey, add int64) *tablestore.UpdateRowChange {
+	change := updateChange(table, key, nil)
+	change.IncrementColumn("n", add)
+	change.SetReturnIncrementValue()
+	change.AppendIncrementColumnToReturn("n")
+	return change
+}
+
 func deleteChange(table string, key *tablestore.PrimaryKey) *tablestore.DeleteRowChange {
 	change := &tablestore.DeleteRowChange{TableName: table, PrimaryKey: key}
 	change.SetCondition(ignore)
@@ -182,6 +208,10 @@ func deleteChange(table string, key *tablestore.PrimaryKey) *tablestore.DeleteRo
 
 func (f *fixture) put(change *tablestore.PutRowChange) (*tablestore.PutRowResponse, error) {
 	return f.sdk.PutRow(&tablestore.PutRowRequest{PutRowChange: change})
+}
+
+func (f *fixture) update(change *tablestore.UpdateRowChange) (*tablestore.UpdateRowResponse, error) {
+	return f.sdk.UpdateRow(&tablestore.UpdateRowRequest{UpdateRowChange: change})
 }
 
 func (f *fixture) delete(change *tablestore.DeleteRowChange) (*tablestore.DeleteRowResponse, error) {

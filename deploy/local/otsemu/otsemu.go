@@ -1,18 +1,20 @@
-// Package otsemu is a local Tablestore (OTS) server for the official Go SDK: the HTTP protocol 2015-12-31 with tables and rows of the
+// Package otsemu is a local Tablestore (OTS) server for the official SDKs: the HTTP protocol 2015-12-31 with tables and rows of the
 // wide column model. It checks signatures, checksums, limits and types, and answers mistakes with the service's error codes. An answered
 // write is on disk. A test can move the clock by which rows expire, and break answers (package faults).
 //
-// Messages, PlainBuffer and signatures follow the Go SDK's source; limits and errors follow the service's pages.
+// Messages, PlainBuffer and signatures follow the Go SDK's source, signatures of answers the Python SDK's; limits and errors follow the
+// service's pages.
 //
-// The operations are CreateTable, DescribeTable, UpdateTable, GetRow, PutRow, DeleteRow, GetRange, BatchGetRow and BatchWriteRow. Beside
-// them the server has unsigned paths for scripts; the command refuses foreign hosts and origins, see serve.Guard:
+// The operations are CreateTable, ListTable, DescribeTable, UpdateTable, DeleteTable, GetRow, PutRow, UpdateRow, DeleteRow, GetRange,
+// BatchGetRow and BatchWriteRow. The product does not use all of them; other programs with an official SDK do. Beside them the server has
+// unsigned paths for scripts; the command refuses foreign hosts and origins, see serve.Guard:
 //
 //	/_local/faults, /_local/calls   see faults.Set.Handler; actions are the operation names of the protocol, parameters are
 //	                                table, primaryKey (such as "job=abc,part=3"), from and to of a range, rows of a batch
 //
-// These are refused as unsupported: UpdateRow, timestamps chosen by the caller, more than one version, reads by time or by a range of
-// names, reserved capacity, auto-increment keys, predefined columns, indexes, streams, encryption, transactions, atomic batches, column
-// pagination, value transfer rules in filters, tokens, and tables without updates.
+// These are refused as unsupported: timestamps chosen by the caller, more than one version, deletion of one version, reads by time or by
+// a range of names, reserved capacity, auto-increment keys, predefined columns, indexes, streams, encryption, transactions, atomic
+// batches, column pagination, value transfer rules in filters, tokens, and tables without updates.
 //
 // Where the documents say nothing, this server chose:
 //
@@ -22,7 +24,8 @@
 //   - A row without requested attributes is left out of a read, unless the read names a column of the primary key.
 //   - A malformed request in a batch fails the batch; a table or key that does not fit fails the row.
 //   - GetRange counts returned rows against its limit, and scanned rows and bytes against the 5000 rows and 4 MB of a page.
-//   - An expired row is hidden at once and stays in the file until it is written again.
+//   - An expired attribute is hidden at once and stays in the file until its row is written again.
+//   - An update that only deletes columns of a row that does not exist succeeds and creates no row.
 package otsemu
 
 import (
@@ -82,7 +85,7 @@ func New(c Config) (*Server, error) {
 
 // CreateTable makes a table with a primary key of string columns, whose rows do not expire, unless there is one with this name and key.
 func (s *Server) CreateTable(name string, keys ...string) error {
-	d := &table{Name: name, TimeToLive: neverExpires}
+	d := &table{Name: name, TimeToLive: neverExpires, Created: s.now().UnixMicro()}
 	for _, key := range keys {
 		d.PrimaryKey = append(d.PrimaryKey, keyColumn{Name: key, Type: keyString})
 	}

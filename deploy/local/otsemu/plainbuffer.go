@@ -18,10 +18,21 @@ const (
 	tagCellChecksum  = 0xa
 )
 
-// cell is a column of a primary key, or an attribute.
+// cellOp is what an UpdateRow does to a column. PlainBuffer writes no opPut.
+type cellOp byte
+
+const (
+	opPut              cellOp = 0x0
+	opDeleteAll        cellOp = 0x1
+	opDeleteOneVersion cellOp = 0x3
+	opIncrement        cellOp = 0x4
+)
+
+// cell is a column of a primary key, an attribute, or a change of one.
 type cell struct {
 	name  string
 	value value
+	op    cellOp
 	// timestamp is when an attribute was written, in milliseconds.
 	timestamp    int64
 	hasTimestamp bool
@@ -72,7 +83,8 @@ func crcBytes[T []byte | string](crc byte, b T) byte {
 	return crc
 }
 
-// checksum covers name, type, content and timestamp. Strings count without the length of the value around them.
+// checksum covers name, type, content, timestamp and operation, in this order although the operation comes before the timestamp. Strings
+// count without the length of the value around them.
 func (c cell) checksum() byte {
 	crc := crcBytes(0, c.name)
 	if c.value.kind != kindNone {
@@ -81,6 +93,9 @@ func (c cell) checksum() byte {
 	}
 	if c.hasTimestamp {
 		crc = crcBytes(crc, binary.LittleEndian.AppendUint64(nil, uint64(c.timestamp)))
+	}
+	if c.op != opPut {
+		crc = crcByte(crc, byte(c.op))
 	}
 	return crc
 }

@@ -1,6 +1,9 @@
 package otsemu
 
-import "encoding/binary"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 // plainReader reads PlainBuffer. After the first problem everything reads as empty. The texts of problems are the service's.
 type plainReader struct {
@@ -8,11 +11,12 @@ type plainReader struct {
 	err  error
 }
 
-// decodeRow reads exactly one row.
+// decodeRow reads exactly one row. Zeros may follow it: the SDK for Node.js sends one for each infinite column of a range.
 func decodeRow(b []byte) (row, error) {
 	p := &plainReader{rest: b}
 	p.header()
 	r := p.row()
+	p.rest = bytes.TrimLeft(p.rest, "\x00")
 	p.end("data format is invalid.")
 	return r, p.err
 }
@@ -87,6 +91,11 @@ func (p *plainReader) key() (key []cell, crc byte) {
 	if len(key) == 0 {
 		p.fail("Cell data broken, PK is empty.")
 	}
+	for _, c := range key {
+		if c.op != opPut {
+			p.fail("OpType cannot be given for primary key name:%s.", c.name)
+		}
+	}
 	return key, crc
 }
 
@@ -130,7 +139,10 @@ func (p *plainReader) cell() cell {
 		c.value = p.value()
 	}
 	if p.next(tagCellOp) {
-		p.fail("OpType cannot be given for column name:%s.", c.name)
+		c.op = cellOp(p.byte())
+		if c.op != opDeleteAll && c.op != opDeleteOneVersion && c.op != opIncrement {
+			p.fail("Invalid op type of cell: %d.", c.op)
+		}
 	}
 	if c.hasTimestamp = p.next(tagCellTimestamp); c.hasTimestamp {
 		c.timestamp = p.int64()

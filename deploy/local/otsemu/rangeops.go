@@ -116,7 +116,7 @@ func (g *rangeRead) scan(t tx, now time.Time) (p page, err error) {
 			return p, nil
 		}
 		p.scanned++
-		if d.expired(written, now) {
+		if !d.alive(&r, written, now) {
 			continue
 		}
 		picked, found := g.wanted.pick(d, r)

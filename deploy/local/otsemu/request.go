@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"routinely/deploy/local/faults"
 )
@@ -32,10 +33,13 @@ type operation func(*Server, *message) ([]byte, error)
 func operationNamed(action string) (operation, bool) {
 	o, found := map[string]operation{
 		"CreateTable":   (*Server).createTable,
+		"ListTable":     (*Server).listTable,
 		"DescribeTable": (*Server).describeTable,
 		"UpdateTable":   (*Server).updateTable,
+		"DeleteTable":   (*Server).deleteTable,
 		"GetRow":        (*Server).getRow,
 		"PutRow":        func(s *Server, m *message) ([]byte, error) { return s.writeRow(putRow, m) },
+		"UpdateRow":     func(s *Server, m *message) ([]byte, error) { return s.writeRow(updateRow, m) },
 		"DeleteRow":     func(s *Server, m *message) ([]byte, error) { return s.writeRow(deleteRow, m) },
 		"BatchGetRow":   (*Server).batchGetRow,
 		"BatchWriteRow": (*Server).batchWriteRow,
@@ -55,12 +59,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.faults.Serve(w, r, call, s.now, func(w http.ResponseWriter) {
 		out, err := s.answer(req)
 		if err != nil {
-			answerError(w, err)
+			s.answerError(w, r, err)
 			return
 		}
-		send(w, http.StatusOK, out)
+		s.send(w, r, http.StatusOK, out, true)
 	}, func(w http.ResponseWriter, status int, code, message string) {
-		answerError(w, &refusal{status, code, message})
+		s.answerError(w, r, &refusal{status, code, message})
 	})
 }
 
@@ -111,9 +115,9 @@ func (r *request) params() map[string]string {
 	switch r.action {
 	case "CreateTable":
 		out["table"] = m.inner(1).text(1)
-	case "DescribeTable", "UpdateTable":
+	case "DescribeTable", "UpdateTable", "DeleteTable":
 		out["table"] = m.text(1)
-	case "GetRow", "PutRow", "DeleteRow":
+	case "GetRow", "PutRow", "UpdateRow", "DeleteRow":
 		out["table"], out["primaryKey"] = m.text(1), shownKey(m.bytes(2))
 	case "GetRange":
 		out["table"], out["from"], out["to"] = m.text(1), shownKey(m.bytes(7)), shownKey(m.bytes(8))
@@ -139,20 +143,28 @@ func shownKey(b []byte) string {
 }
 
 // answerError writes an Error message. An error outside the protocol is this server's own.
-func answerError(w http.ResponseWriter, err error) {
+func (s *Server) answerError(w http.ResponseWriter, r *http.Request, err error) {
 	var refused *refusal
 	if !errors.As(err, &refused) {
 		refused = &refusal{http.StatusInternalServerError, "OTSInternalServerError", err.Error()}
 	}
 	faults.NoteCode(w, refused.code)
-	send(w, refused.status, refused.encode())
+	s.send(w, r, refused.status, refused.encode(), refused.code != codeAuthFailed)
 }
 
-// send writes an answer. The SDK reads the request id; the product checks the MD5, as the service's SDKs for Python and PHP do.
-func send(w http.ResponseWriter, status int, body []byte) {
-	w.Header().Set("x-ots-requestid", rand.Text())
-	w.Header().Set("x-ots-contentmd5", contentMD5(body))
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+// send writes an answer with the headers that the SDKs for Java, Python, PHP and C# check: they refuse an answer without them, with a date
+// far from theirs or with a wrong signature. Only a denied request gets an unsigned answer. The names are in lower case, as from the
+// service: header.Set would change them.
+func (s *Server) send(w http.ResponseWriter, r *http.Request, status int, body []byte, signed bool) {
+	header := w.Header()
+	header["x-ots-date"] = []string{time.Now().UTC().Format("2006-01-02T15:04:05.000000Z")}
+	header["x-ots-requestid"] = []string{rand.Text()}
+	header["x-ots-contenttype"] = []string{"protocol buffer"}
+	header["x-ots-contentmd5"] = []string{contentMD5(body)}
+	if signed {
+		header.Set("Authorization", "OTS "+s.config.AccessKeyID+":"+s.sign(signedHeaders(header)+r.URL.Path))
+	}
+	header.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	_, _ = w.Write(body)
 }

@@ -23,11 +23,9 @@ func conditionFailed(t testing.TB, err error, text string) {
 }
 
 func TestPutRow(t *testing.T) {
-	key := pk("id", "a")
+	f, key := startWithJobs(t), pk("id", "a")
 
 	t.Run("keeps every type of value, with the time of the write", func(t *testing.T) {
-		f := start(t)
-		f.table("jobs", textKey)
 		row := attributes{
 			"text": "a\x00é", "empty": "", "integer": int64(math.MinInt64), "double": 3.25, "yes": true, "no": false,
 			"binary": []byte{0, 0xff}, "none": []byte{},
@@ -39,9 +37,6 @@ func TestPutRow(t *testing.T) {
 	})
 
 	t.Run("replaces the whole row, which may have no attributes", func(t *testing.T) {
-		f := start(t)
-		f.table("jobs", textKey)
-		same(t, "before", f.read("jobs", key, nil), attributes(nil))
 		f.store("jobs", key, attributes{"old": "1", "both": "1"})
 		f.store("jobs", key, attributes{"both": "2"})
 		same(t, "replaced", f.read("jobs", key, nil), attributes{"both": "2"})
@@ -50,8 +45,6 @@ func TestPutRow(t *testing.T) {
 	})
 
 	t.Run("checks whether the row exists, and then its columns", func(t *testing.T) {
-		f := start(t)
-		f.table("jobs", textKey)
 		f.store("jobs", pk("id", "there"), attributes{"c": "old"})
 		for _, test := range []struct {
 			id        string
@@ -82,17 +75,8 @@ func TestPutRow(t *testing.T) {
 		}
 	})
 
-	t.Run("returns the primary key when asked", func(t *testing.T) {
-		f := start(t)
-		f.table("jobs", textKey)
-		c := putChange("jobs", key, nil)
-		c.SetReturnPk()
-		same(t, "key", keyOf(&must[*tablestore.PutRowResponse](t)(f.put(c)).PrimaryKey), "id=a")
-	})
-
 	t.Run("refuses rows that the service refuses, and what is left out", func(t *testing.T) {
-		f := start(t)
-		f.table("jobs", textKey)
+		f := startWithJobs(t)
 		long := strings.Repeat("x", 2<<20+1)
 		tooMany := attributes{}
 		for i := range 1025 {
@@ -114,7 +98,7 @@ func TestPutRow(t *testing.T) {
 			"limit count:1024, column count: 1025.":                                     putChange("jobs", key, tooMany),
 			"data size of PutRow request exceeds the limit, limit size: 4194304, data ": putChange("jobs", key, attributes{"c": long[1:], "d": long[1:]}),
 			"A timestamp chosen by the caller is not supported":                         dated,
-			"More than one value of a column is not supported":                          twice,
+			"More than one value or change of a column is not supported":                twice,
 		} {
 			_, err := f.put(c)
 			invalid(t, err, message)
@@ -123,8 +107,6 @@ func TestPutRow(t *testing.T) {
 	})
 
 	t.Run("refuses keys that are not the table's, as all operations do", func(t *testing.T) {
-		f := start(t)
-		f.table("jobs", textKey)
 		for message, key := range map[string]*tablestore.PrimaryKey{
 			"Validate PK size fail. Input: 2, Meta: 1.":                         pk("id", "a", "n", int64(1)),
 			"Validate PK name fail. Input: other, Meta: id.":                    pk("other", "a"),
@@ -142,9 +124,89 @@ func TestPutRow(t *testing.T) {
 	})
 }
 
+func TestUpdateRow(t *testing.T) {
+	f := startWithJobs(t)
+
+	t.Run("puts and deletes columns, and keeps the others with their times", func(t *testing.T) {
+		key := pk("id", "kept")
+		f.store("jobs", key, attributes{"changed": "1", "gone": "1", "kept": "1"})
+		written := f.clock.Now().UnixMilli()
+		f.clock.Advance(time.Hour)
+		c := updateChange("jobs", key, attributes{"added": true, "changed": int64(2)}, "gone", "never_there")
+		must[*tablestore.UpdateRowResponse](t)(f.update(c))
+		same(t, "row", f.read("jobs", key, nil), attributes{"added": true, "changed": int64(2), "kept": "1"})
+		columns, now := must[*tablestore.GetRowResponse](t)(f.get("jobs", key, nil)).Columns, f.clock.Now().UnixMilli()
+		same(t, "times", []int64{columns[0].Timestamp, columns[1].Timestamp, columns[2].Timestamp}, []int64{now, now, written})
+	})
+
+	t.Run("creates a row by a put but not by a deletion, which can empty a row", func(t *testing.T) {
+		key := pk("id", "new")
+		for _, step := range []struct {
+			puts    attributes
+			deletes string
+			want    attributes
+		}{
+			{nil, "c", nil},
+			{attributes{"c": "1"}, "d", attributes{"c": "1"}},
+			{nil, "c", attributes{}},
+		} {
+			must[*tablestore.UpdateRowResponse](t)(f.update(updateChange("jobs", key, step.puts, step.deletes)))
+			same(t, "row", f.read("jobs", key, nil), step.want)
+		}
+	})
+
+	t.Run("checks conditions", func(t *testing.T) {
+		key := pk("id", "conditions")
+		f.store("jobs", key, attributes{"c": "1"})
+		c := updateChange("jobs", key, attributes{"c": "2"})
+		c.SetColumnCondition(single("c", tablestore.CT_EQUAL, "other"))
+		_, err := f.update(c)
+		conditionFailed(t, err, columnsDiffer)
+		c.SetColumnCondition(single("c", tablestore.CT_EQUAL, "1"))
+		must[*tablestore.UpdateRowResponse](t)(f.update(c))
+		same(t, "row", f.read("jobs", key, nil), attributes{"c": "2"})
+	})
+
+	t.Run("adds to an integer, which begins at 0, and returns the sum alone", func(t *testing.T) {
+		key := pk("id", "counter")
+		f.store("jobs", key, attributes{"other": "1"})
+		for _, step := range []struct{ add, sum int64 }{{5, 5}, {0, 5}, {-7, -2}} {
+			got := must[*tablestore.UpdateRowResponse](t)(f.update(countChange("jobs", key, step.add)))
+			same(t, "returned columns", len(got.Columns), 1)
+			same(t, "sum", got.Columns[0].Value, any(step.sum))
+		}
+		same(t, "row", f.read("jobs", key, nil), attributes{"n": int64(-2), "other": "1"})
+	})
+
+	t.Run("refuses what the service refuses and what is left out, and writes nothing then", func(t *testing.T) {
+		key, row := pk("id", "refused"), attributes{"text": "1", "high": int64(math.MaxInt64), "low": int64(math.MinInt64)}
+		f.store("jobs", key, row)
+		kind := func(c *tablestore.UpdateRowChange, kind byte) { c.Columns[0].HasType, c.Columns[0].Type = true, kind }
+		for message, edit := range map[string]func(*tablestore.UpdateRowChange){
+			"Attribute column is missing.":                                 func(c *tablestore.UpdateRowChange) { c.Columns = nil },
+			"EXPECT_NOT_EXIST in UpdateRow.":                               func(c *tablestore.UpdateRowChange) { c.SetCondition(expectNotExist) },
+			"Column 'text' cannot be incremented: its type is VT_STRING.":  func(c *tablestore.UpdateRowChange) { c.IncrementColumn("text", 1) },
+			"Column 'high' cannot be incremented: the result overflows.":   func(c *tablestore.UpdateRowChange) { c.IncrementColumn("high", 1) },
+			"Column 'low' cannot be incremented: the result overflows.":    func(c *tablestore.UpdateRowChange) { c.IncrementColumn("low", -1) },
+			"Column 'written' cannot be incremented by a VT_STRING.":       func(c *tablestore.UpdateRowChange) { kind(c, tablestore.INCREMENT) },
+			"Column value cannot be given when type is DELETE_ONE_VERSION": func(c *tablestore.UpdateRowChange) { kind(c, tablestore.DELETE_ALL_VERSION) },
+			"Invalid op type of cell: 2.":                                  func(c *tablestore.UpdateRowChange) { kind(c, 2) },
+			"Invalid cell: written. Reason: missing value.":                func(c *tablestore.UpdateRowChange) { c.Columns[0].IgnoreValue = true },
+			"More than one value or change of a column is not supported":   func(c *tablestore.UpdateRowChange) { c.DeleteColumn("written") },
+			"Deletion of one version is not supported":                     func(c *tablestore.UpdateRowChange) { c.DeleteColumnWithTimestamp("text", 1) },
+			"A timestamp chosen by the caller is not supported":            func(c *tablestore.UpdateRowChange) { c.PutColumnWithTimestamp("c", "1", 1) },
+		} {
+			c := updateChange("jobs", key, attributes{"written": "1"})
+			edit(c)
+			_, err := f.update(c)
+			invalid(t, err, message)
+		}
+		same(t, "row", f.read("jobs", key, nil), row)
+	})
+}
+
 func TestDeleteRow(t *testing.T) {
-	f := start(t)
-	f.table("jobs", textKey)
+	f := startWithJobs(t)
 	f.store("jobs", pk("id", "a"), attributes{"state": "running"})
 	f.store("jobs", pk("id", "b"), nil)
 
@@ -172,8 +234,7 @@ func TestDeleteRow(t *testing.T) {
 }
 
 func TestGetRow(t *testing.T) {
-	f := start(t)
-	f.table("jobs", textKey)
+	f := startWithJobs(t)
 	f.store("jobs", pk("id", "a"), attributes{"a": "1", "b": "2", "c": "3"})
 
 	t.Run("answers the columns asked for", func(t *testing.T) {
@@ -225,9 +286,20 @@ func TestTimeToLive(t *testing.T) {
 		same(t, "row", f.read("jobs", key, nil), attributes(nil))
 	})
 
-	t.Run("follows UpdateTable at once, and an expired row does not exist for conditions", func(t *testing.T) {
+	t.Run("ends a column a day after its last write, and the row with the last of its columns", func(t *testing.T) {
 		f := start(t)
-		f.table("jobs", textKey)
+		must[*tablestore.CreateTableResponse](t)(f.sdk.CreateTable(newTable("jobs", textKey, 86400)))
+		f.store("jobs", key, attributes{"old": "1"})
+		f.clock.Advance(day / 2)
+		must[*tablestore.UpdateRowResponse](t)(f.update(updateChange("jobs", key, attributes{"new": "1"})))
+		f.clock.Advance(day / 2)
+		same(t, "after a day", f.read("jobs", key, nil), attributes{"new": "1"})
+		f.clock.Advance(day / 2)
+		same(t, "after a day and a half", f.read("jobs", key, nil), attributes(nil))
+	})
+
+	t.Run("follows UpdateTable at once, and an expired row does not exist for conditions", func(t *testing.T) {
+		f := startWithJobs(t)
 		f.store("jobs", key, attributes{"c": "1"})
 		f.clock.Advance(30 * day)
 		same(t, "for ever", f.read("jobs", key, nil), attributes{"c": "1"})
@@ -244,8 +316,7 @@ func TestTimeToLive(t *testing.T) {
 }
 
 func TestCapacityUnits(t *testing.T) {
-	f := start(t)
-	f.table("jobs", textKey)
+	f := startWithJobs(t)
 	units := func(read, write int32) tablestore.ConsumedCapacityUnit {
 		return tablestore.ConsumedCapacityUnit{Read: read, Write: write}
 	}
@@ -266,5 +337,8 @@ func TestCapacityUnits(t *testing.T) {
 	same(t, "a put of names", put(putChange("jobs", pk("id", "names"), named)), units(0, 2))
 	same(t, "a get", *must[*tablestore.GetRowResponse](t)(f.get("jobs", key, nil)).ConsumedCapacityUnit, units(2, 0))
 	same(t, "a get of nothing", *must[*tablestore.GetRowResponse](t)(f.get("jobs", pk("id", "none"), nil)).ConsumedCapacityUnit, units(1, 0))
+	update := updateChange("jobs", key, attributes{"small": "1"}, "c")
+	update.SetColumnCondition(single("c", tablestore.CT_EQUAL, big["c"]))
+	same(t, "an update that reads the row it shortens", *must[*tablestore.UpdateRowResponse](t)(f.update(update)).ConsumedCapacityUnit, units(2, 1))
 	same(t, "a delete", *must[*tablestore.DeleteRowResponse](t)(f.delete(deleteChange("jobs", key))).ConsumedCapacityUnit, units(0, 1))
 }

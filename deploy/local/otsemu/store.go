@@ -155,7 +155,7 @@ func (t tx) row(d *table, key []byte, now time.Time) (r row, exists bool, err er
 		return row{}, false, nil
 	}
 	r, written, err := decodeStored(raw)
-	if err != nil || d.expired(written, now) {
+	if err != nil || !d.alive(&r, written, now) {
 		return row{}, false, err
 	}
 	return r, true, nil

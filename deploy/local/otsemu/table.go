@@ -31,8 +31,10 @@ const (
 type table struct {
 	Name       string      `json:"name"`
 	PrimaryKey []keyColumn `json:"primaryKey"`
-	// TimeToLive is how long a row lives after it was written, in seconds; -1 is for ever.
+	// TimeToLive is how long an attribute lives after it was written, in seconds; -1 is for ever.
 	TimeToLive int64 `json:"timeToLive"`
+	// Created is when the table was made, in microseconds since 1970.
+	Created int64 `json:"created"`
 }
 
 type keyColumn struct {
@@ -80,7 +82,17 @@ func (d *table) check() error {
 	return nil
 }
 
-// expired reports whether a row written at that time, in milliseconds, has outlived the table's time to live. The service compares
+// alive takes the expired attributes out of a row and reports whether the row still exists. A row with attributes lives as long as one
+// of them; one without lives from its last write, given in milliseconds.
+func (d *table) alive(r *row, written int64, now time.Time) bool {
+	if len(r.cells) == 0 {
+		return !d.expired(written, now)
+	}
+	r.cells = slices.DeleteFunc(r.cells, func(a cell) bool { return d.expired(a.timestamp, now) })
+	return len(r.cells) > 0
+}
+
+// expired reports whether something written at that time, in milliseconds, has outlived the table's time to live. The service compares
 // whole seconds.
 func (d *table) expired(written int64, now time.Time) bool {
 	return d.TimeToLive != neverExpires && written/1000+d.TimeToLive <= now.Unix()

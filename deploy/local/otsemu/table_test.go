@@ -1,11 +1,16 @@
 package otsemu_test
 
 import (
+	"encoding/binary"
 	"fmt"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aliyun/aliyun-tablestore-go-sdk/tablestore"
+	"github.com/aliyun/aliyun-tablestore-go-sdk/tablestore/otsprotocol"
+	"github.com/golang/protobuf/proto"
 )
 
 func (f *fixture) describe(name string) (*tablestore.DescribeTableResponse, error) {
@@ -26,6 +31,22 @@ func TestCreateTable(t *testing.T) {
 		same(t, "options", *got.TableOption, tablestore.TableOption{
 			TimeToAlive: 86400, MaxVersion: 1, DeviationCellVersionInSec: 86400, AllowUpdate: &yes,
 		})
+	})
+
+	t.Run("describes the rest for other SDKs: the table is active, as old as it is, and has no stream and no encryption", func(t *testing.T) {
+		f := startWithJobs(t)
+		made := f.clock.Now()
+		f.clock.Advance(time.Hour)
+		w := httptest.NewRecorder()
+		f.ServeHTTP(w, request("DescribeTable", encode(t, &otsprotocol.DescribeTableRequest{TableName: proto.String("jobs")})))
+		got := &otsprotocol.DescribeTableResponse{}
+		must[any](t)(nil, proto.Unmarshal(w.Body.Bytes(), got))
+		same(t, "status", got.GetTableStatus(), otsprotocol.TableStatus_ACTIVE)
+		same(t, "stream", *got.StreamDetails.EnableStream, false)
+		same(t, "encryption", *got.SseDetails.Enable, false)
+		same(t, "change of throughput", got.ReservedThroughputDetails.GetLastIncreaseTime(), made.Unix())
+		// The Go SDK does not know field 9, the time of creation in microseconds.
+		same(t, "creation", got.XXX_unrecognized, binary.AppendUvarint([]byte{9 << 3}, uint64(made.UnixMicro())))
 	})
 
 	t.Run("refuses a name that exists, and more tables than an instance may have", func(t *testing.T) {
@@ -68,9 +89,7 @@ func TestCreateTable(t *testing.T) {
 			"A deviation of timestamps is not supported by this local":       with(func(r *tablestore.CreateTableRequest) { r.TableOption.DeviationCellVersionInSec = 1 }),
 			"Reserved capacity is not supported by this local server.":       with(func(r *tablestore.CreateTableRequest) { r.ReservedThroughput.Readcap = 1 }),
 			"A local transaction is not supported by this local server.":     with(func(r *tablestore.CreateTableRequest) { r.EnableLocalTxn = &yes }),
-			"A secondary index is not supported by this local server.": with(func(r *tablestore.CreateTableRequest) {
-				r.AddIndexMeta(&tablestore.IndexMeta{IndexName: "i"})
-			}),
+			"A secondary index is not supported by this local server.":       with(func(r *tablestore.CreateTableRequest) { r.AddIndexMeta(&tablestore.IndexMeta{IndexName: "i"}) }),
 			"Encryption is not supported by this local server.": with(func(r *tablestore.CreateTableRequest) {
 				r.SSESpecification = &tablestore.SSESpecification{Enable: true, KeyType: &service}
 			}),
@@ -93,8 +112,7 @@ func TestCreateTable(t *testing.T) {
 }
 
 func TestUpdateTable(t *testing.T) {
-	f := start(t)
-	f.table("jobs", textKey)
+	f := startWithJobs(t)
 	update := func(edit func(*tablestore.UpdateTableRequest)) (*tablestore.UpdateTableResponse, error) {
 		request := &tablestore.UpdateTableRequest{TableName: "jobs"}
 		edit(request)
@@ -123,15 +141,28 @@ func TestUpdateTable(t *testing.T) {
 	same(t, "time to live after refusals", timeToLive(), 90000)
 }
 
+func TestListAndDeleteTable(t *testing.T) {
+	f := startWithJobs(t)
+	f.table("a_table", textKey)
+	names := func() []string { return must[*tablestore.ListTableResponse](t)(f.sdk.ListTable()).TableNames }
+	same(t, "two tables", names(), []string{"a_table", "jobs"})
+	f.store("jobs", pk("id", "a"), nil)
+	must[*tablestore.DeleteTableResponse](t)(f.sdk.DeleteTable(&tablestore.DeleteTableRequest{TableName: "jobs"}))
+	same(t, "the other table", names(), []string{"a_table"})
+	f.table("jobs", textKey)
+	same(t, "rows of a new table with the name", f.pages(everything("jobs", "id")), [][]string{{}})
+}
+
 func TestMissingTable(t *testing.T) {
 	f := start(t)
+	_, drop := f.sdk.DeleteTable(&tablestore.DeleteTableRequest{TableName: "none"})
 	_, describe := f.describe("none")
 	_, update := f.sdk.UpdateTable(&tablestore.UpdateTableRequest{TableName: "none", TableOption: tablestore.NewTableOption(-1, 1)})
 	_, put := f.put(putChange("none", pk("id", "a"), nil))
 	_, deletion := f.delete(deleteChange("none", pk("id", "a")))
 	_, get := f.get("none", pk("id", "a"), nil)
 	_, scan := f.scan(everything("none", "id"))
-	for _, err := range []error{describe, update, put, deletion, get, scan} {
+	for _, err := range []error{describe, drop, update, put, deletion, get, scan} {
 		refused(t, err, "OTSObjectNotExist", 404, "Requested table does not exist.")
 	}
 }
@@ -139,9 +170,7 @@ func TestMissingTable(t *testing.T) {
 func TestCreateTableAtStart(t *testing.T) {
 	f := start(t)
 	for range 2 {
-		if err := f.CreateTable("jobs", "p", "s"); err != nil {
-			t.Fatal(err)
-		}
+		must[any](t)(nil, f.CreateTable("jobs", "p", "s"))
 	}
 	found := must[*tablestore.DescribeTableResponse](t)(f.describe("jobs"))
 	same(t, "columns", len(found.TableMeta.SchemaEntry), 2)

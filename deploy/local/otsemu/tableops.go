@@ -2,6 +2,7 @@ package otsemu
 
 import (
 	"cmp"
+	"errors"
 	"net/http"
 )
 
@@ -9,7 +10,7 @@ func (s *Server) createTable(m *message) ([]byte, error) {
 	m.require(1, 2)
 	meta, options := m.inner(1), m.inner(3)
 	meta.require(1)
-	d := &table{Name: meta.text(1), TimeToLive: options.number(1, 0)}
+	d := &table{Name: meta.text(1), TimeToLive: options.number(1, 0), Created: s.now().UnixMicro()}
 	for _, column := range meta.inners(2) {
 		column.require(1, 2)
 		d.PrimaryKey = append(d.PrimaryKey, keyColumn{Name: column.text(1), Type: column.number(2, 0)})
@@ -42,12 +43,7 @@ func (t tx) createTable(d *table) error {
 	if t.Bucket([]byte(bucketTables)).Get([]byte(d.Name)) != nil {
 		return &refusal{http.StatusConflict, "OTSObjectAlreadyExist", "Requested table already exists."}
 	}
-	tables := 0
-	err := t.Bucket([]byte(bucketTables)).ForEach(func(_, _ []byte) error { tables++; return nil })
-	if err != nil {
-		return err
-	}
-	if tables >= maxTables {
+	if len(t.tableNames()) >= maxTables {
 		return &refusal{http.StatusForbidden, "OTSQuotaExhausted", "Number of tables exceeded the quota."}
 	}
 	if _, err := t.Bucket([]byte(bucketRows)).CreateBucket([]byte(d.Name)); err != nil {
@@ -77,6 +73,39 @@ func checkOptions(reserved, options, stream *message) error {
 	return nil
 }
 
+// tableNames are the names of all tables, sorted.
+func (t tx) tableNames() (names []string) {
+	cursor := t.Bucket([]byte(bucketTables)).Cursor()
+	for name, _ := cursor.First(); name != nil; name, _ = cursor.Next() {
+		names = append(names, string(name))
+	}
+	return names
+}
+
+func (s *Server) listTable(*message) ([]byte, error) {
+	var out []byte
+	err := s.store.view(func(t tx) error {
+		for _, name := range t.tableNames() {
+			out = appendText(out, 1, name)
+		}
+		return nil
+	})
+	return out, err
+}
+
+func (s *Server) deleteTable(m *message) ([]byte, error) {
+	name, err := tableName(m)
+	if err != nil {
+		return nil, err
+	}
+	return nil, s.store.update(func(t tx) error {
+		if _, err := t.table(name); err != nil {
+			return err
+		}
+		return errors.Join(t.Bucket([]byte(bucketTables)).Delete([]byte(name)), t.Bucket([]byte(bucketRows)).DeleteBucket([]byte(name)))
+	})
+}
+
 func (s *Server) describeTable(m *message) ([]byte, error) {
 	name, err := tableName(m)
 	if err != nil {
@@ -88,23 +117,33 @@ func (s *Server) describeTable(m *message) ([]byte, error) {
 		if err != nil {
 			return err
 		}
-		meta := appendText(nil, 1, d.Name)
-		for _, c := range d.PrimaryKey {
-			meta = appendBytes(meta, 2, appendNumber(appendText(nil, 1, c.Name), 2, c.Type))
-		}
-		out = appendBytes(nil, 1, meta)
-		out = appendBytes(out, 2, noThroughput())
-		out = appendBytes(out, 3, d.options())
-		out = appendNumber(out, 4, 1) // active
+		out = d.describe()
 		return nil
 	})
 	return out, err
 }
 
-// noThroughput is a ReservedThroughputDetails without reserved capacity.
-func noThroughput() []byte { return appendNumber(appendBytes(nil, 1, capacity(0, 0)), 2, 0) }
+// describe is a DescribeTableResponse with the fields of the service's answers that an SDK knows.
+func (d *table) describe() []byte {
+	meta := appendText(nil, 1, d.Name)
+	for _, c := range d.PrimaryKey {
+		meta = appendBytes(meta, 2, appendNumber(appendText(nil, 1, c.Name), 2, c.Type))
+	}
+	out := appendBytes(nil, 1, meta)
+	out = appendBytes(out, 2, d.throughput())
+	out = appendBytes(out, 3, d.options())
+	out = appendNumber(out, 4, 1)                        // active
+	out = appendBytes(out, 5, appendFlag(nil, 1, false)) // no stream
+	out = appendBytes(out, 7, appendFlag(nil, 1, false)) // no encryption
+	return appendNumber(out, 9, d.Created)
+}
 
-// options is a TableOptions with all fields that the SDK reads without asking whether they are there.
+// throughput is a ReservedThroughputDetails without reserved capacity, last changed when the table was made.
+func (d *table) throughput() []byte {
+	return appendNumber(appendBytes(nil, 1, capacity(0, 0)), 2, d.Created/1e6)
+}
+
+// options is a TableOptions with all fields that SDKs read without asking whether they are there.
 func (d *table) options() []byte {
 	out := appendNumber(appendNumber(nil, 1, d.TimeToLive), 2, 1)
 	return appendFlag(appendNumber(out, 5, deviation), 6, true)
@@ -130,7 +169,7 @@ func (s *Server) updateTable(m *message) ([]byte, error) {
 		if err := cmp.Or(*m.problem, d.check(), wrong); err != nil {
 			return err
 		}
-		out = appendBytes(appendBytes(nil, 1, noThroughput()), 2, d.options())
+		out = appendBytes(appendBytes(nil, 1, d.throughput()), 2, d.options())
 		out = appendBytes(out, 3, appendFlag(nil, 1, false)) // no stream
 		return t.putTable(d)
 	})
