@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -54,26 +55,30 @@ type change struct {
 	existence int64
 	filter    *filter
 	returns   int64
-	// returnColumns are the incremented columns to return.
+	// returnColumns are the columns that returnAfterModify returns.
 	returnColumns []string
-}
-
-// outcome is what became of a change.
-type outcome struct {
-	consumed []byte
-	// row is what the caller asked to have returned.
-	row []byte
 }
 
 // readChange reads a change from its parts: the row, a Condition and a ReturnContent.
 func readChange(kind operationType, raw []byte, condition, returns *message) (*change, error) {
 	condition.require(1)
-	c := &change{
-		kind: kind, existence: condition.number(1, 0), returns: returns.number(1, returnNone), returnColumns: returns.texts(2),
+	c := &change{kind: kind, existence: condition.number(1, 0), returns: returns.number(1, returnNone)}
+	for _, name := range returns.all(2) {
+		c.returnColumns = append(c.returnColumns, string(name))
 	}
 	rawFilter := condition.bytes(2)
-	if *condition.problem != nil {
+	switch {
+	case *condition.problem != nil:
 		return nil, *condition.problem
+	case kind < putRow || kind > deleteRow:
+		return nil, invalid("The modify type is invalid.")
+	case c.existence < existenceIgnored || c.existence > expectNotExist:
+		return nil, invalid("Invalid row-existence expectation: %d.", c.existence)
+	case c.existence == expectNotExist && kind != putRow:
+		// The pages of UpdateRow and DeleteRow list IGNORE and EXPECT_EXIST only.
+		return nil, invalid("Invalid row-existence expectation: EXPECT_NOT_EXIST in %s.", kind)
+	case c.returns < returnNone || c.returns > returnAfterModify:
+		return nil, invalid("Invalid return type: %d.", c.returns)
 	}
 	var err error
 	if c.row, err = decodeRow(raw); err != nil {
@@ -82,22 +87,15 @@ func readChange(kind operationType, raw []byte, condition, returns *message) (*c
 	if c.filter, err = readFilter(rawFilter); err != nil {
 		return nil, err
 	}
-	return c, c.check()
+	return c, c.checkRow()
 }
 
-// check applies what can be said of a change without its table.
-func (c *change) check() error {
+// checkRow refuses a row that no table can have.
+func (c *change) checkRow() error {
 	if err := checkKeyShape(c.row.key); err != nil {
 		return err
 	}
 	switch {
-	case c.existence < existenceIgnored || c.existence > expectNotExist:
-		return invalid("Invalid row-existence expectation: %d.", c.existence)
-	case c.existence == expectNotExist && c.kind != putRow:
-		// The pages of these two operations list IGNORE and EXPECT_EXIST only.
-		return invalid("Invalid row-existence expectation: EXPECT_NOT_EXIST in %s.", c.kind)
-	case c.returns < returnNone || c.returns > returnAfterModify || c.returns == returnAfterModify && c.kind != updateRow:
-		return invalid("Invalid return type: %d.", c.returns)
 	case c.kind == deleteRow && !c.row.deleteMarker:
 		return invalid("Invalid request of delete row: missing RowDeleteMarker in request.")
 	case c.kind != deleteRow && c.row.deleteMarker:
@@ -112,45 +110,55 @@ func (c *change) check() error {
 	case c.row.size() > maxWriteBytes:
 		return tooMuch(c.kind.String(), c.row.size())
 	}
-	for _, a := range c.row.cells {
-		if err := c.checkCell(a); err != nil {
+	slices.SortFunc(c.row.cells, func(a, b cell) int { return strings.Compare(a.name, b.name) })
+	for i, a := range c.row.cells {
+		switch {
+		case !validName(a.name):
+			return invalid("Invalid column name: '%s'.", a.name)
+		case i > 0 && c.row.cells[i-1].name == a.name:
+			return unsupported("More than one value or change of a column")
+		case slices.ContainsFunc(c.row.key, func(k cell) bool { return k.name == a.name }):
+			return invalid("Duplicated attribute column name with primary key column: '%s'.", a.name)
+		}
+		if err := c.checkOp(a); err != nil {
 			return err
 		}
 	}
-	return c.checkIncrements()
+	return nil
+}
+
+// checkOp refuses what a write cannot do to a column.
+func (c *change) checkOp(a cell) error {
+	switch {
+	case a.op != opPut && c.kind == putRow:
+		return invalid("OpType cannot be given for column name:%s in PutRow.", a.name)
+	case a.op == opDeleteOneVersion:
+		return unsupported("Deletion of one version")
+	case a.hasTimestamp:
+		return unsupported("A timestamp chosen by the caller")
+	case a.op == opDeleteAll && a.value.kind != kindNone:
+		return invalid("Column value cannot be given when type is DELETE_ONE_VERSION,DELETE_ALL_VERSION.")
+	case a.op == opDeleteAll:
+		return nil
+	case a.op == opIncrement && a.value.kind != kindInteger:
+		return invalid("Column '%s' cannot be incremented by a %s.", a.name, a.value.kind)
+	}
+	return checkAttribute(a)
+}
+
+func (c *change) increments() bool {
+	return slices.ContainsFunc(c.row.cells, func(a cell) bool { return a.op == opIncrement })
 }
 
 func tooMuch(what string, size int) error {
 	return invalid("The total data size of %s request exceeds the limit, limit size: %d, data size: %d.", what, maxWriteBytes, size)
 }
 
-func (c *change) checkCell(a cell) error {
-	hasValue := a.value.kind != kindNone
-	deletes := a.op == opDeleteAll || a.op == opDeleteOneVersion
-	switch {
-	case !validName(a.name):
-		return invalid("Invalid column name: '%s'.", a.name)
-	case slices.ContainsFunc(c.row.key, func(k cell) bool { return k.name == a.name }):
-		return invalid("Duplicated attribute column name with primary key column: '%s'.", a.name)
-	case a.op != opPut && c.kind == putRow:
-		return invalid("OpType cannot be given for column name:%s in PutRow.", a.name)
-	case deletes && hasValue:
-		return invalid("Column value cannot be given when type is DELETE_ONE_VERSION,DELETE_ALL_VERSION.")
-	case !deletes && !hasValue:
-		return invalid("Invalid cell: %s. Reason: missing value.", a.name)
-	case a.op == opDeleteOneVersion && !a.hasTimestamp:
-		return invalid("Timestamp must be given when type is DELETE_ONE_VERSION.")
-	case a.op == opDeleteAll && a.hasTimestamp:
-		return invalid("Timestamp cannot be given when type is DELETE_ALL_VERSION.")
-	case a.op == opIncrement && (a.value.kind != kindInteger || a.hasTimestamp):
-		return invalid("Column '%s' cannot be incremented: want an integer and no timestamp.", a.name)
-	}
-	return checkAttribute(a)
-}
-
-// checkAttribute applies what can be said of an attribute's value.
+// checkAttribute refuses a value that no attribute can have.
 func checkAttribute(a cell) error {
 	switch k := a.value.kind; {
+	case k == kindNone:
+		return invalid("Invalid cell: %s. Reason: missing value.", a.name)
 	case k == kindMin || k == kindMax || k == kindAutoIncrement:
 		return invalid("%s is an invalid type for the attribute column.", k)
 	case k == kindDouble && math.IsNaN(a.value.double()):
@@ -164,29 +172,8 @@ func checkAttribute(a cell) error {
 	return checkText(a)
 }
 
-// checkIncrements refuses a second operation on a column that is incremented.
-func (c *change) checkIncrements() error {
-	seen := map[string]bool{}
-	for _, a := range c.row.cells {
-		incremented, again := seen[a.name]
-		if again && (incremented || a.op == opIncrement) {
-			return invalid("Column '%s' is incremented and can have no other operation.", a.name)
-		}
-		seen[a.name] = incremented || a.op == opIncrement
-	}
-	return nil
-}
-
-func (c *change) increments() bool {
-	return slices.ContainsFunc(c.row.cells, func(a cell) bool { return a.op == opIncrement })
-}
-
 // apply carries a change out. It writes nothing when it refuses.
-func (c *change) apply(t tx, name string, now time.Time) (outcome, error) {
-	d, err := t.table(name)
-	if err != nil {
-		return outcome{}, err
-	}
+func (c *change) apply(t tx, d *table, now time.Time) (outcome, error) {
 	if err := d.checkKey(c.row.key, false); err != nil {
 		return outcome{}, err
 	}
@@ -199,83 +186,88 @@ func (c *change) apply(t tx, name string, now time.Time) (outcome, error) {
 		return outcome{}, err
 	}
 	if c.kind == deleteRow {
-		return c.outcome(old), t.rows(d).Delete(key)
+		return c.outcome(old, row{}), t.rows(d).Delete(key)
 	}
-	created, keep, err := c.modify(d, old, exists, now)
-	if err != nil || !keep {
-		return c.outcome(created), err
+	made, err := c.modify(old, now)
+	if err != nil {
+		return outcome{}, err
 	}
-	if err := t.rows(d).Put(key, created.encode()); err != nil {
-		return outcome{}, fmt.Errorf("table %q: %w", name, err)
+	if c.kind == updateRow && !exists && len(made.cells) == 0 {
+		return c.outcome(old, made), nil // an update that only deletes columns creates no row
 	}
-	return c.outcome(created), nil
+	if err := t.rows(d).Put(key, encodeStored(made, now.UnixMilli())); err != nil {
+		return outcome{}, fmt.Errorf("table %q: %w", d.Name, err)
+	}
+	return c.outcome(old, made), nil
 }
 
-// holds judges the condition, the row's existence first. The texts are recorded ones: two have no full stop.
-func (c *change) holds(old storedRow, exists bool) error {
+// modify makes the new row of a PutRow or UpdateRow, with its attributes in the order of their names.
+func (c *change) modify(old row, now time.Time) (row, error) {
+	made := row{key: c.row.key}
+	if c.kind == updateRow {
+		made.cells = slices.Clone(old.cells)
+	}
+	for _, a := range c.row.cells {
+		at, found := slices.BinarySearchFunc(made.cells, a.name, func(held cell, name string) int { return strings.Compare(held.name, name) })
+		if found {
+			if a.op == opIncrement {
+				total, err := made.cells[at].sum(a.value.number)
+				if err != nil {
+					return row{}, err
+				}
+				a.value.number = total
+			}
+			made.cells = slices.Delete(made.cells, at, at+1)
+		}
+		if a.op != opDeleteAll {
+			a.op, a.timestamp, a.hasTimestamp = opPut, now.UnixMilli(), true
+			made.cells = slices.Insert(made.cells, at, a)
+		}
+	}
+	return made, nil
+}
+
+// sum is what an increment makes of an attribute. The documents give no texts of its refusals.
+func (c cell) sum(increment int64) (int64, error) {
+	if c.value.kind != kindInteger {
+		return 0, invalid("Column '%s' cannot be incremented: its type is %s.", c.name, c.value.kind)
+	}
+	total := c.value.number + increment
+	if (increment > 0) != (total > c.value.number) && increment != 0 {
+		return 0, invalid("Column '%s' cannot be incremented: the result overflows.", c.name)
+	}
+	return total, nil
+}
+
+// holds judges the condition, the row's existence first. The texts are recorded from the service: two have no full stop.
+func (c *change) holds(old row, exists bool) error {
 	switch {
 	case c.existence == expectNotExist && exists:
-		return conditionCheckFail("Row exists which is expected nonexistent")
+		return conditionFailed("Row exists which is expected nonexistent")
 	case c.existence == expectExist && !exists:
-		return conditionCheckFail("Row does not exist which is expected existent")
-	case !c.filter.passes(c.target(old)):
-		return conditionCheckFail("Condition check failed.")
+		return conditionFailed("Row does not exist which is expected existent")
+	case !c.filter.passes(row{key: c.row.key, cells: old.cells}): // a row that does not exist has its key all the same
+		return conditionFailed("Condition check failed.")
 	}
 	return nil
 }
 
-// target is the row a condition looks at. One that does not exist has its primary key all the same.
-func (c *change) target(old storedRow) row { return row{key: c.row.key, cells: old.cells} }
-
-// modify makes the new row of a PutRow or UpdateRow. An update that only deletes creates no row.
-func (c *change) modify(d *table, old storedRow, exists bool, now time.Time) (storedRow, bool, error) {
-	made := storedRow{row: row{key: c.row.key}, touched: now.UnixMilli()}
-	if c.kind == updateRow {
-		made.cells = old.cells
-	}
-	keep := exists || c.kind == putRow
-	for _, a := range c.row.cells {
-		if a.op == opDeleteAll || a.op == opDeleteOneVersion {
-			made.remove(a)
-			continue
-		}
-		keep = true
-		if !a.hasTimestamp {
-			a.timestamp, a.hasTimestamp = now.UnixMilli(), true
-		} else if err := d.checkTimestamp(a, now); err != nil {
-			return made, false, err
-		}
-		if a.op == opIncrement {
-			total, err := made.sum(a)
-			if err != nil {
-				return made, false, err
-			}
-			a.value, a.op = total, opPut
-			// A counter moves on from its latest version, whatever time that claims.
-			if at, found := made.find(a.name); found {
-				a.timestamp = max(a.timestamp, made.cells[at].timestamp)
-			}
-		}
-		made.put(a)
-	}
-	return made, keep, nil
-}
-
-// outcome counts the capacity and picks what to return. A condition costs a read of the key, one on columns of the row.
-func (c *change) outcome(after storedRow) outcome {
+// outcome counts the capacity and picks what to return. An expectation of existence costs a read of the key, a filter a read of the
+// row.
+func (c *change) outcome(old, made row) outcome {
 	var read int64
 	if c.existence != existenceIgnored {
 		read = units(cellsSize(c.row.key))
 	}
 	if c.filter != nil {
-		read = units(after.size())
+		read = units(old.size())
 	}
 	out := outcome{consumed: consumed(read, units(c.row.size()))}
 	switch c.returns {
 	case returnKey:
 		out.row = encodeRows(row{key: c.row.key})
 	case returnAfterModify:
-		cells := slices.DeleteFunc(slices.Clone(after.cells), func(a cell) bool { return !slices.Contains(c.returnColumns, a.name) })
+		cells := slices.DeleteFunc(made.cells, func(a cell) bool { return !slices.Contains(c.returnColumns, a.name) })
 		out.row = encodeRows(row{key: c.row.key, cells: cells})
 	}
 	return out

@@ -2,7 +2,6 @@ package otsemu
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"io"
 
@@ -11,9 +10,9 @@ import (
 
 const usage = `Usage: ots -access-key ID -secret-key SECRET -data DIR [flags]
 
-A local Tablestore server (API 2015-12-31) for the official SDKs: the address is the endpoint. What it answered with success is
-on disk in DIR. Scripts watch it and break it, unsigned, under /_local/:
-  GET /_local/tables, GET /_local/tables/TABLE/rows, GET|POST|DELETE /_local/faults, GET|DELETE /_local/calls
+A local Tablestore server (API 2015-12-31) for the official SDKs: the address is the endpoint. An answered write is on disk in DIR.
+Scripts watch it and break it, unsigned, under /_local/:
+  GET|POST|DELETE /_local/faults, GET|DELETE /_local/calls
 
 Flags:
 `
@@ -26,12 +25,6 @@ func Command(ctx context.Context, args []string, stdout, _ io.Writer) error {
 		AccessKeyID: &c.AccessKeyID, AccessKeySecret: &c.AccessKeySecret, Dir: &c.Dir, NoSync: &c.NoSync,
 		Flags: func(flags *flag.FlagSet) {
 			flags.StringVar(&c.InstanceName, "instance", "routinely", "`name` of the instance")
-		},
-		Check: func() error {
-			if !validInstance(c.InstanceName) {
-				return errors.New("-instance: want " + instanceRule)
-			}
-			return nil
 		},
 		New: func() (serve.Server, error) { return New(c) },
 	}.Run(ctx, args, stdout)

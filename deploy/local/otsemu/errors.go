@@ -5,21 +5,7 @@ import (
 	"net/http"
 )
 
-// Error codes, from the service's page of error codes.
-const (
-	codeAuthFailed         = "OTSAuthFailed"
-	codeParameterInvalid   = "OTSParameterInvalid"
-	codeInvalidPK          = "OTSInvalidPK"
-	codeMethodNotAllowed   = "OTSMethodNotAllowed"
-	codeBodyTooLarge       = "OTSRequestBodyTooLarge"
-	codeObjectNotExist     = "OTSObjectNotExist"
-	codeObjectAlreadyExist = "OTSObjectAlreadyExist"
-	codeConditionCheckFail = "OTSConditionCheckFail"
-	codeQuotaExhausted     = "OTSQuotaExhausted"
-	codeInternal           = "OTSInternalServerError"
-)
-
-// refusal is an error of the protocol.
+// refusal is an error of the protocol. Codes and statuses are those of the service's page of error codes.
 type refusal struct {
 	status  int
 	code    string
@@ -31,34 +17,28 @@ func (r *refusal) Error() string { return r.code + ": " + r.message }
 // encode is an Error message.
 func (r *refusal) encode() []byte { return appendText(appendText(nil, 1, r.code), 2, r.message) }
 
-func refuse(code, format string, args ...any) error {
-	return &refusal{statusOf(code), code, fmt.Sprintf(format, args...)}
+// invalid is the answer to a request that can never work.
+func invalid(format string, args ...any) error {
+	return &refusal{http.StatusBadRequest, "OTSParameterInvalid", fmt.Sprintf(format, args...)}
 }
 
-// invalid is the answer to a request that can never work.
-func invalid(format string, args ...any) error { return refuse(codeParameterInvalid, format, args...) }
+// invalidKey is the answer to a primary key that is not the table's.
+func invalidKey(format string, args ...any) error {
+	return &refusal{http.StatusBadRequest, "OTSInvalidPK", fmt.Sprintf(format, args...)}
+}
 
 // unsupported is the answer to what the service can do and this server cannot.
 func unsupported(what string) error {
 	return invalid("%s is not supported by this local server.", what)
 }
 
-func conditionCheckFail(text string) error { return refuse(codeConditionCheckFail, "%s", text) }
+// codeAuthFailed is the code of denied requests.
+const codeAuthFailed = "OTSAuthFailed"
 
-func statusOf(code string) int {
-	switch code {
-	case codeAuthFailed, codeConditionCheckFail, codeQuotaExhausted:
-		return http.StatusForbidden
-	case codeObjectNotExist:
-		return http.StatusNotFound
-	case codeMethodNotAllowed:
-		return http.StatusMethodNotAllowed
-	case codeObjectAlreadyExist:
-		return http.StatusConflict
-	case codeBodyTooLarge:
-		return http.StatusRequestEntityTooLarge
-	case codeInternal:
-		return http.StatusInternalServerError
-	}
-	return http.StatusBadRequest
+// denied is the answer to a request that is not proved to come from the owner of the access key.
+func denied(message string) error { return &refusal{http.StatusForbidden, codeAuthFailed, message} }
+
+// conditionFailed is the answer to a write whose condition does not hold.
+func conditionFailed(message string) error {
+	return &refusal{http.StatusForbidden, "OTSConditionCheckFail", message}
 }

@@ -1,12 +1,14 @@
 package otsemu
 
-// maxFilters is how many single conditions a filter may have. The pages of all SDKs say 10; the newest page on conditional
-// updates says 32, and a program that stays below 10 works under both.
-const maxFilters = 10
-
-// maxFilterDepth is how many filters may be inside each other. No page has such a limit. Ten conditions, each negated, joined one
-// by one, and each join negated, come to twenty; what is deeper only negates negations.
-const maxFilterDepth = 2 * maxFilters
+// Limits of a filter.
+const (
+	// maxFilters is how many conditions on a column a filter may have. The pages of all SDKs say 10. The newest page on conditional
+	// updates says 32; a program that stays below 10 works under both.
+	maxFilters = 10
+	// maxFilterDepth is how many filters may be inside each other. No page has such a limit: it bounds the recursion here. Ten
+	// conditions need twenty at most, unless negations are negated.
+	maxFilterDepth = 20
+)
 
 // Types of filters.
 const (
@@ -31,7 +33,7 @@ const (
 	logicOr
 )
 
-// filter is a condition on a row's columns: of one column, or of other filters.
+// filter is a condition on one column of a row, or joins other filters.
 type filter struct {
 	logic int64
 	inner []*filter
@@ -52,7 +54,7 @@ func readFilter(b []byte) (*filter, error) {
 	return decodeFilter(b, &budget, 1)
 }
 
-// decodeFilter reads a filter that may have budget single conditions, with depth-1 others around it.
+// decodeFilter reads a filter that may still have budget conditions on columns. depth counts the filters around it and itself.
 func decodeFilter(b []byte, budget *int, depth int) (*filter, error) {
 	if depth > maxFilterDepth {
 		return nil, invalid("The depth of filter exceeds the max:%d.", maxFilterDepth)
@@ -81,7 +83,7 @@ func decodeFilter(b []byte, budget *int, depth int) (*filter, error) {
 
 func decodeSingle(m *message) (*filter, error) {
 	m.require(1, 2, 3, 4, 5)
-	f := &filter{comparator: m.number(1, 0), column: m.text(2), failIfMissing: m.flag(4, false)}
+	f := &filter{comparator: m.number(1, 0), column: m.text(2), failIfMissing: m.flag(4)}
 	raw := m.bytes(3)
 	switch {
 	case *m.problem != nil:
@@ -146,7 +148,7 @@ func (f *filter) passes(r row) bool {
 	return f.fits(held)
 }
 
-// fits compares a column's value with the constant. A value of another type fits no comparator.
+// fits compares a column's value with the constant. For a value of another type every comparator is false.
 func (f *filter) fits(held value) bool {
 	order, comparable := held.compare(f.constant)
 	if !comparable {

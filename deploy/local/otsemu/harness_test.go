@@ -1,10 +1,8 @@
 package otsemu_test
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -34,46 +32,43 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// bench is a server on a socket, a clock that stands still (unless the test brings one) and an official client that does not
-// retry.
-type bench struct {
+// fixture is a server on a socket with an official client that does not retry. Its clock stands still until the test moves it.
+type fixture struct {
 	*otsemu.Server
 	t     testing.TB
 	clock *clock.Manual
-	http  *httptest.Server
+	url   string
 	sdk   *tablestore.TableStoreClient
+	shut  func()
 }
 
 func config(dir string) otsemu.Config {
 	return otsemu.Config{InstanceName: instance, AccessKeyID: accessKey, AccessKeySecret: secretKey, Dir: dir, NoSync: true}
 }
 
-func open(t testing.TB, c otsemu.Config) *bench {
-	t.Helper()
-	b := &bench{t: t}
-	if c.Clock == nil {
-		b.clock = clock.NewManual(time.Now().Truncate(time.Second))
-		c.Clock = b.clock
-	}
-	var err error
-	if b.Server, err = otsemu.New(c); err != nil {
-		t.Fatal(err)
-	}
-	b.http = httptest.NewServer(b.Server)
-	t.Cleanup(b.shut)
-	b.sdk = client(t, b.http.URL, instance, accessKey, secretKey, "")
-	return b
+func start(t testing.TB) *fixture { return open(t, config(t.TempDir())) }
+
+// startWithJobs has a table "jobs" with the key "id".
+func startWithJobs(t testing.TB) *fixture {
+	f := start(t)
+	f.table("jobs", textKey)
+	return f
 }
 
-func start(t testing.TB) *bench { return open(t, config(t.TempDir())) }
-
-// shut ends the server as a clean stop does.
-func (b *bench) shut() {
-	b.Stop()
-	b.http.Close()
-	if err := b.Close(); err != nil {
-		b.t.Error(err)
+func open(t testing.TB, c otsemu.Config) *fixture {
+	t.Helper()
+	f := &fixture{t: t, clock: clock.NewManual(time.Now().Truncate(time.Second))}
+	c.Clock = f.clock
+	f.Server = must[*otsemu.Server](t)(otsemu.New(c))
+	listener := httptest.NewServer(f.Server)
+	f.url, f.sdk = listener.URL, client(t, listener.URL, instance, accessKey, secretKey, "")
+	f.shut = func() {
+		f.Stop()
+		listener.Close()
+		same(t, "close", f.Close(), nil)
 	}
+	t.Cleanup(f.shut)
+	return f
 }
 
 // client is the official client. Its own transport would keep connections for 25 seconds and has no way to close them.
@@ -81,8 +76,7 @@ func client(t testing.TB, endpoint, instance, id, secret, token string) *tablest
 	transport := &http.Transport{MaxIdleConnsPerHost: 32}
 	t.Cleanup(transport.CloseIdleConnections)
 	c := tablestore.NewDefaultTableStoreConfig()
-	c.RetryTimes = 0
-	c.Transport = transport
+	c.RetryTimes, c.Transport = 0, transport
 	return tablestore.NewClientWithConfig(endpoint, instance, id, secret, token, c)
 }
 
@@ -103,18 +97,12 @@ func same(t testing.TB, what string, got, want any) {
 	}
 }
 
-// refused checks the code, the HTTP status and a part of the message of an error; an empty code stands for success.
+// refused checks the code, the HTTP status and a part of the message of an error.
 func refused(t testing.TB, err error, code string, status int, message string) {
 	t.Helper()
 	var ots *tablestore.OtsError
-	switch {
-	case err == nil && code == "":
-	case !errors.As(err, &ots):
-		t.Errorf("got %v, want %s", err, code)
-	case ots.Code != code || ots.HttpStatusCode != status || !strings.Contains(ots.Message, message):
-		t.Errorf("got %d %s %q, want %d %s %q", ots.HttpStatusCode, ots.Code, ots.Message, status, code, message)
-	case ots.RequestId == "":
-		t.Errorf("%v has no request id", err)
+	if !errors.As(err, &ots) || ots.Code != code || ots.HttpStatusCode != status || !strings.Contains(ots.Message, message) || ots.RequestId == "" {
+		t.Errorf("got %v, want %d %s %q with a request id", err, status, code, message)
 	}
 }
 
@@ -123,23 +111,7 @@ func invalid(t testing.TB, err error, message string) {
 	refused(t, err, "OTSParameterInvalid", 400, message)
 }
 
-// The texts of a condition that does not hold: on columns, and on the existence of the row.
-const (
-	columnsDiffer = "Condition check failed."
-	rowExists     = "Row exists which is expected nonexistent"
-	rowMissing    = "Row does not exist which is expected existent"
-)
-
-func conditionFailed(t testing.TB, err error, text string) {
-	t.Helper()
-	refused(t, err, "OTSConditionCheckFail", 403, text)
-	var ots *tablestore.OtsError
-	if errors.As(err, &ots) && ots.Message != text {
-		t.Errorf("text %q, want %q", ots.Message, text)
-	}
-}
-
-// column is a primary key column of a table under test.
+// column is a primary key column of a table.
 type column struct {
 	name string
 	kind tablestore.PrimaryKeyType
@@ -150,21 +122,20 @@ var (
 	numberKey = []column{{"n", tablestore.PrimaryKeyType_INTEGER}}
 )
 
-func newTable(name string, key []column, option *tablestore.TableOption) *tablestore.CreateTableRequest {
+// newTable is a request for a table whose rows live for seconds; -1 is for ever.
+func newTable(name string, key []column, seconds int) *tablestore.CreateTableRequest {
 	meta := &tablestore.TableMeta{TableName: name}
 	for _, c := range key {
 		meta.AddPrimaryKeyColumn(c.name, c.kind)
 	}
-	return &tablestore.CreateTableRequest{TableMeta: meta, TableOption: option, ReservedThroughput: &tablestore.ReservedThroughput{}}
+	return &tablestore.CreateTableRequest{
+		TableMeta: meta, TableOption: tablestore.NewTableOption(seconds, 1), ReservedThroughput: &tablestore.ReservedThroughput{},
+	}
 }
 
-func forever() *tablestore.TableOption { return tablestore.NewTableOptionWithMaxVersion(1) }
-
-func (b *bench) table(name string, key []column) {
-	b.t.Helper()
-	if _, err := b.sdk.CreateTable(newTable(name, key, forever())); err != nil {
-		b.t.Fatal(err)
-	}
+func (f *fixture) table(name string, key []column) {
+	f.t.Helper()
+	must[*tablestore.CreateTableResponse](f.t)(f.sdk.CreateTable(newTable(name, key, -1)))
 }
 
 // pk makes a primary key of names and values.
@@ -172,85 +143,11 @@ func pk(namesAndValues ...any) *tablestore.PrimaryKey {
 	out := &tablestore.PrimaryKey{}
 	for i := 0; i < len(namesAndValues); i += 2 {
 		name := namesAndValues[i].(string)
-		switch v := namesAndValues[i+1].(type) {
-		case tablestore.PrimaryKeyOption:
-			out.PrimaryKeys = append(out.PrimaryKeys, &tablestore.PrimaryKeyColumn{ColumnName: name, PrimaryKeyOption: v})
-		default:
-			out.AddPrimaryKeyColumn(name, v)
+		if option, is := namesAndValues[i+1].(tablestore.PrimaryKeyOption); is {
+			out.PrimaryKeys = append(out.PrimaryKeys, &tablestore.PrimaryKeyColumn{ColumnName: name, PrimaryKeyOption: option})
+		} else {
+			out.AddPrimaryKeyColumn(name, namesAndValues[i+1])
 		}
-	}
-	return out
-}
-
-// attributes are a row's columns by name.
-type attributes map[string]any
-
-func condition(existence tablestore.RowExistenceExpectation, filter tablestore.ColumnFilter) *tablestore.RowCondition {
-	return &tablestore.RowCondition{RowExistenceExpectation: existence, ColumnCondition: filter}
-}
-
-const (
-	ignore         = tablestore.RowExistenceExpectation_IGNORE
-	expectExist    = tablestore.RowExistenceExpectation_EXPECT_EXIST
-	expectNotExist = tablestore.RowExistenceExpectation_EXPECT_NOT_EXIST
-)
-
-func putChange(table string, key *tablestore.PrimaryKey, columns attributes) *tablestore.PutRowChange {
-	change := &tablestore.PutRowChange{TableName: table, PrimaryKey: key, Condition: condition(ignore, nil)}
-	for name, value := range columns {
-		change.AddColumn(name, value)
-	}
-	return change
-}
-
-func updateChange(table string, key *tablestore.PrimaryKey) *tablestore.UpdateRowChange {
-	return &tablestore.UpdateRowChange{TableName: table, PrimaryKey: key, Condition: condition(ignore, nil)}
-}
-
-func deleteChange(table string, key *tablestore.PrimaryKey) *tablestore.DeleteRowChange {
-	return &tablestore.DeleteRowChange{TableName: table, PrimaryKey: key, Condition: condition(ignore, nil)}
-}
-
-func (b *bench) put(change *tablestore.PutRowChange) (*tablestore.PutRowResponse, error) {
-	return b.sdk.PutRow(&tablestore.PutRowRequest{PutRowChange: change})
-}
-
-func (b *bench) update(change *tablestore.UpdateRowChange) (*tablestore.UpdateRowResponse, error) {
-	return b.sdk.UpdateRow(&tablestore.UpdateRowRequest{UpdateRowChange: change})
-}
-
-func (b *bench) delete(change *tablestore.DeleteRowChange) (*tablestore.DeleteRowResponse, error) {
-	return b.sdk.DeleteRow(&tablestore.DeleteRowRequest{DeleteRowChange: change})
-}
-
-// store puts a row that must be accepted.
-func (b *bench) store(table string, key *tablestore.PrimaryKey, columns attributes) {
-	b.t.Helper()
-	if _, err := b.put(putChange(table, key, columns)); err != nil {
-		b.t.Fatal(err)
-	}
-}
-
-func (b *bench) get(criteria *tablestore.SingleRowQueryCriteria) (*tablestore.GetRowResponse, error) {
-	if criteria.MaxVersion == 0 && criteria.TimeRange == nil {
-		criteria.MaxVersion = 1
-	}
-	return b.sdk.GetRow(&tablestore.GetRowRequest{SingleRowQueryCriteria: criteria})
-}
-
-// read is a row's attributes; nil when there is no such row.
-func (b *bench) read(table string, key *tablestore.PrimaryKey) attributes {
-	b.t.Helper()
-	return attributesOf(must[*tablestore.GetRowResponse](b.t)(b.get(&tablestore.SingleRowQueryCriteria{TableName: table, PrimaryKey: key})))
-}
-
-func attributesOf(r *tablestore.GetRowResponse) attributes {
-	if len(r.PrimaryKey.PrimaryKeys) == 0 {
-		return nil
-	}
-	out := attributes{}
-	for _, c := range r.Columns {
-		out[c.ColumnName] = c.Value
 	}
 	return out
 }
@@ -264,17 +161,96 @@ func keyOf(key *tablestore.PrimaryKey) string {
 	return strings.Join(parts, ",")
 }
 
-// script calls a path under /_local/ and decodes what it answers.
-func (b *bench) script(method, path, body string, into any) int {
-	b.t.Helper()
-	request := must[*http.Request](b.t)(http.NewRequest(method, b.http.URL+"/_local"+path, strings.NewReader(body)))
-	response := must[*http.Response](b.t)(b.http.Client().Do(request))
-	defer func() { _ = response.Body.Close() }()
-	raw := must[[]byte](b.t)(io.ReadAll(response.Body))
-	if into != nil {
-		if err := json.Unmarshal(raw, into); err != nil {
-			b.t.Fatalf("%s %s: %v in %s", method, path, err, raw)
-		}
+// attributes are a row's columns by name.
+type attributes map[string]any
+
+const (
+	ignore         = tablestore.RowExistenceExpectation_IGNORE
+	expectExist    = tablestore.RowExistenceExpectation_EXPECT_EXIST
+	expectNotExist = tablestore.RowExistenceExpectation_EXPECT_NOT_EXIST
+)
+
+func putChange(table string, key *tablestore.PrimaryKey, columns attributes) *tablestore.PutRowChange {
+	change := &tablestore.PutRowChange{TableName: table, PrimaryKey: key}
+	change.SetCondition(ignore)
+	for name, value := range columns {
+		change.AddColumn(name, value)
 	}
-	return response.StatusCode
+	return change
+}
+
+func updateChange(table string, key *tablestore.PrimaryKey, puts attributes, deletes ...string) *tablestore.UpdateRowChange {
+	change := &tablestore.UpdateRowChange{TableName: table, PrimaryKey: key}
+	change.SetCondition(ignore)
+	for name, value := range puts {
+		change.PutColumn(name, value)
+	}
+	for _, name := range deletes {
+		change.DeleteColumn(name)
+	}
+	return change
+}
+
+// countChange adds to the column "n" and returns the sum.
+func countChange(table string, key *tablestore.PrimaryKey, add int64) *tablestore.UpdateRowChange {
+	change := updateChange(table, key, nil)
+	change.IncrementColumn("n", add)
+	change.SetReturnIncrementValue()
+	change.AppendIncrementColumnToReturn("n")
+	return change
+}
+
+func deleteChange(table string, key *tablestore.PrimaryKey) *tablestore.DeleteRowChange {
+	change := &tablestore.DeleteRowChange{TableName: table, PrimaryKey: key}
+	change.SetCondition(ignore)
+	return change
+}
+
+func (f *fixture) put(change *tablestore.PutRowChange) (*tablestore.PutRowResponse, error) {
+	return f.sdk.PutRow(&tablestore.PutRowRequest{PutRowChange: change})
+}
+
+func (f *fixture) update(change *tablestore.UpdateRowChange) (*tablestore.UpdateRowResponse, error) {
+	return f.sdk.UpdateRow(&tablestore.UpdateRowRequest{UpdateRowChange: change})
+}
+
+func (f *fixture) delete(change *tablestore.DeleteRowChange) (*tablestore.DeleteRowResponse, error) {
+	return f.sdk.DeleteRow(&tablestore.DeleteRowRequest{DeleteRowChange: change})
+}
+
+// store puts a row that must be accepted.
+func (f *fixture) store(table string, key *tablestore.PrimaryKey, columns attributes) {
+	f.t.Helper()
+	must[*tablestore.PutRowResponse](f.t)(f.put(putChange(table, key, columns)))
+}
+
+// get reads a row, after a change of the criteria.
+func (f *fixture) get(table string, key *tablestore.PrimaryKey, edit func(*tablestore.SingleRowQueryCriteria)) (*tablestore.GetRowResponse, error) {
+	c := &tablestore.SingleRowQueryCriteria{TableName: table, PrimaryKey: key, MaxVersion: 1}
+	if edit != nil {
+		edit(c)
+	}
+	return f.sdk.GetRow(&tablestore.GetRowRequest{SingleRowQueryCriteria: c})
+}
+
+// read is what get finds; nil when there is no such row.
+func (f *fixture) read(table string, key *tablestore.PrimaryKey, edit func(*tablestore.SingleRowQueryCriteria)) attributes {
+	f.t.Helper()
+	r := must[*tablestore.GetRowResponse](f.t)(f.get(table, key, edit))
+	if len(r.PrimaryKey.PrimaryKeys) == 0 {
+		return nil
+	}
+	out := attributes{}
+	for _, c := range r.Columns {
+		out[c.ColumnName] = c.Value
+	}
+	return out
+}
+
+func (f *fixture) write(changes ...tablestore.RowChange) (*tablestore.BatchWriteRowResponse, error) {
+	request := &tablestore.BatchWriteRowRequest{}
+	for _, c := range changes {
+		request.AddRowChange(c)
+	}
+	return f.sdk.BatchWriteRow(request)
 }

@@ -1,10 +1,8 @@
 package otsemu
 
-import (
-	"encoding/binary"
-)
+import "encoding/binary"
 
-// Tags of PlainBuffer, the service's format of rows.
+// Tags of PlainBuffer, the service's format of rows. The Go SDK's plain_buffer_codec.go is the source.
 const (
 	plainHeader = 0x75
 
@@ -20,7 +18,7 @@ const (
 	tagCellChecksum  = 0xa
 )
 
-// cellOp is what an UpdateRow does to a column.
+// cellOp is what an UpdateRow does to a column. PlainBuffer writes no opPut.
 type cellOp byte
 
 const (
@@ -30,12 +28,12 @@ const (
 	opIncrement        cellOp = 0x4
 )
 
-// cell is a part of a primary key, an attribute, or a change of one.
+// cell is a column of a primary key, an attribute, or a change of one.
 type cell struct {
 	name  string
 	value value
 	op    cellOp
-	// timestamp is the version of an attribute in milliseconds.
+	// timestamp is when an attribute was written, in milliseconds.
 	timestamp    int64
 	hasTimestamp bool
 }
@@ -59,66 +57,42 @@ func cellsSize(cells []cell) int {
 	return total
 }
 
-// crcTable is CRC-8 with the polynomial 0x07, by the byte. It is a string since nobody can write to one: the race detector
-// watches each look into an array.
+// crcTable is CRC-8 with the polynomial 0x07, by the byte.
 var crcTable = makeCRCTable()
 
-func makeCRCTable() string {
-	var table [256]byte
+func makeCRCTable() (table [256]byte) {
 	for i := range table {
 		x := byte(i)
 		for range 8 {
-			if x&0x80 != 0 {
-				x = x<<1 ^ 0x07
-			} else {
-				x <<= 1
+			carry := x&0x80 != 0
+			if x <<= 1; carry {
+				x ^= 0x07
 			}
 		}
 		table[i] = x
 	}
-	return string(table[:])
+	return table
 }
 
 func crcByte(crc, b byte) byte { return crcTable[crc^b] }
 
-func crcNumber(crc byte, n uint64, size int) byte {
-	for range size {
-		crc = crcByte(crc, byte(n))
-		n >>= 8
+func crcBytes[T []byte | string](crc byte, b T) byte {
+	for i := range len(b) {
+		crc = crcTable[crc^b[i]]
 	}
 	return crc
 }
 
-func crcText(crc byte, s string) byte {
-	table := crcTable
-	for i := range len(s) {
-		crc = table[crc^s[i]]
-	}
-	return crc
-}
-
-// checksum covers a value's type and content, not its length prefix.
-func (v value) checksum(crc byte) byte {
-	crc = crcByte(crc, byte(v.kind))
-	switch v.kind {
-	case kindInteger, kindDouble:
-		return crcNumber(crc, uint64(v.number), 8)
-	case kindBoolean:
-		return crcByte(crc, byte(v.number))
-	case kindString, kindBinary:
-		return crcText(crcNumber(crc, uint64(len(v.data)), 4), v.data)
-	}
-	return crc
-}
-
-// checksum covers the timestamp before the operation, although they are written the other way round.
+// checksum covers name, type, content, timestamp and operation, in this order although the operation comes before the timestamp. Strings
+// count without the length of the value around them.
 func (c cell) checksum() byte {
-	crc := crcText(0, c.name)
+	crc := crcBytes(0, c.name)
 	if c.value.kind != kindNone {
-		crc = c.value.checksum(crc)
+		crc = crcBytes(crc, c.value.head())
+		crc = crcBytes(crc, c.value.data)
 	}
 	if c.hasTimestamp {
-		crc = crcNumber(crc, uint64(c.timestamp), 8)
+		crc = crcBytes(crc, binary.LittleEndian.AppendUint64(nil, uint64(c.timestamp)))
 	}
 	if c.op != opPut {
 		crc = crcByte(crc, byte(c.op))
@@ -126,7 +100,7 @@ func (c cell) checksum() byte {
 	return crc
 }
 
-// encodeRows is rows in PlainBuffer; no rows are no bytes, which is how the service answers them.
+// encodeRows is rows in PlainBuffer; no rows are no bytes, as in the service's answers.
 func encodeRows(rows ...row) []byte {
 	if len(rows) == 0 {
 		return nil
@@ -146,7 +120,7 @@ func (r row) append(b []byte) []byte {
 	return append(b, tagRowChecksum, crcByte(crc, 0))
 }
 
-// appendCells writes columns and carries on the row's checksum, which is made of theirs.
+// appendCells writes columns and continues the row's checksum, which covers the checksums of its columns.
 func appendCells(b []byte, cells []cell, crc byte) ([]byte, byte) {
 	for _, c := range cells {
 		b = c.append(b)
@@ -156,31 +130,27 @@ func appendCells(b []byte, cells []cell, crc byte) ([]byte, byte) {
 }
 
 func (c cell) append(b []byte) []byte {
-	b = append(b, tagCell, tagCellName)
-	b = appendPlainText(b, c.name)
-	b = append(b, tagCellValue)
-	b = c.value.append(b)
+	b = binary.LittleEndian.AppendUint32(append(b, tagCell, tagCellName), uint32(len(c.name)))
+	b = append(append(b, c.name...), tagCellValue)
+	head := c.value.head()
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(head)+len(c.value.data)))
+	b = append(append(b, head...), c.value.data...)
 	if c.hasTimestamp {
 		b = binary.LittleEndian.AppendUint64(append(b, tagCellTimestamp), uint64(c.timestamp))
 	}
 	return append(b, tagCellChecksum, c.checksum())
 }
 
-func (v value) append(b []byte) []byte {
-	at := len(b)
-	b = append(b, 0, 0, 0, 0, byte(v.kind))
+// head is how a value begins: its type with a number, or with the length of the bytes that follow.
+func (v value) head() []byte {
+	out := append(make([]byte, 0, 9), byte(v.kind))
 	switch v.kind {
 	case kindInteger, kindDouble:
-		b = binary.LittleEndian.AppendUint64(b, uint64(v.number))
+		return binary.LittleEndian.AppendUint64(out, uint64(v.number))
 	case kindBoolean:
-		b = append(b, byte(v.number))
+		return append(out, byte(v.number))
 	case kindString, kindBinary:
-		b = appendPlainText(b, v.data)
+		return binary.LittleEndian.AppendUint32(out, uint32(len(v.data)))
 	}
-	binary.LittleEndian.PutUint32(b[at:], uint32(len(b)-at-4))
-	return b
-}
-
-func appendPlainText(b []byte, s string) []byte {
-	return append(binary.LittleEndian.AppendUint32(b, uint32(len(s))), s...)
+	return out
 }

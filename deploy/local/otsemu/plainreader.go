@@ -11,18 +11,17 @@ type plainReader struct {
 	err  error
 }
 
-// decodeRow reads exactly one row. Zeros may follow it: the SDK for Node sends one for each infinite column of a range.
+// decodeRow reads exactly one row. Zeros may follow it: the SDK for Node.js sends one for each infinite column of a range.
 func decodeRow(b []byte) (row, error) {
 	p := &plainReader{rest: b}
 	p.header()
 	r := p.row()
-	if len(bytes.Trim(p.rest, "\x00")) > 0 {
-		p.fail("data format is invalid.")
-	}
+	p.rest = bytes.TrimLeft(p.rest, "\x00")
+	p.end("data format is invalid.")
 	return r, p.err
 }
 
-// decodeKey reads the primary key of a row, whatever comes behind it.
+// decodeKey reads the primary key of a row, whatever follows it.
 func decodeKey(b []byte) ([]cell, error) {
 	p := &plainReader{rest: b}
 	p.header()
@@ -34,9 +33,7 @@ func decodeKey(b []byte) ([]cell, error) {
 func decodeValue(b []byte) (value, error) {
 	p := &plainReader{rest: b}
 	v := p.variant()
-	if len(p.rest) > 0 {
-		p.fail("data format is invalid.")
-	}
+	p.end("data format is invalid.")
 	return v, p.err
 }
 
@@ -45,6 +42,13 @@ func (p *plainReader) fail(format string, args ...any) {
 		p.err = invalid(format, args...)
 	}
 	p.rest = nil
+}
+
+// end fails with a text when something is left.
+func (p *plainReader) end(text string) {
+	if len(p.rest) > 0 {
+		p.fail("%s", text)
+	}
 }
 
 // take gives the next n bytes. When there are fewer it gives zeros, enough for every number, so that callers need no check.
@@ -79,13 +83,18 @@ func (p *plainReader) header() {
 	}
 }
 
-// key reads a primary key and returns the checksum over its columns too.
+// key reads a primary key, with the checksum over its columns.
 func (p *plainReader) key() (key []cell, crc byte) {
 	if p.next(tagRowKey) {
 		key, crc = p.cells(crc)
 	}
 	if len(key) == 0 {
 		p.fail("Cell data broken, PK is empty.")
+	}
+	for _, c := range key {
+		if c.op != opPut {
+			p.fail("OpType cannot be given for primary key name:%s.", c.name)
+		}
 	}
 	return key, crc
 }
@@ -111,15 +120,16 @@ func (p *plainReader) row() row {
 func (p *plainReader) cells(crc byte) ([]cell, byte) {
 	var out []cell
 	for p.next(tagCell) {
-		c, checksum := p.cell()
+		c := p.cell()
+		checksum := c.checksum()
+		p.checksum(checksum)
 		out = append(out, c)
 		crc = crcByte(crc, checksum)
 	}
 	return out, crc
 }
 
-// cell reads a column and returns its checksum too, of which the row's is made.
-func (p *plainReader) cell() (cell, byte) {
+func (p *plainReader) cell() cell {
 	c := cell{value: value{kind: kindNone}}
 	if !p.next(tagCellName) {
 		p.fail("Cell data broken, attr has no name.")
@@ -140,9 +150,7 @@ func (p *plainReader) cell() (cell, byte) {
 	if !p.next(tagCellChecksum) {
 		p.fail("Cell data broken, cell is not end with checksum[0x0A] tag.")
 	}
-	checksum := c.checksum()
-	p.checksum(checksum)
-	return c, checksum
+	return c
 }
 
 func (p *plainReader) checksum(want byte) {
@@ -154,9 +162,7 @@ func (p *plainReader) checksum(want byte) {
 func (p *plainReader) value() value {
 	inner := &plainReader{rest: p.take(p.uint32()), err: p.err}
 	v := inner.variant()
-	if len(inner.rest) > 0 {
-		inner.fail("Cell data broken, has more data in cell, but they can't be parsed.")
-	}
+	inner.end("Cell data broken, has more data in cell, but they can't be parsed.")
 	if inner.err != nil {
 		p.err, p.rest = inner.err, nil
 	}
@@ -169,7 +175,7 @@ func (p *plainReader) variant() value {
 	case kindInteger, kindDouble:
 		v.number = p.int64()
 	case kindBoolean:
-		if b := p.byte(); b != 0 {
+		if p.byte() != 0 {
 			v.number = 1
 		}
 	case kindString, kindBinary:

@@ -2,33 +2,28 @@ package otsemu
 
 import "encoding/binary"
 
-// field is the number of a field of a protobuf message, and wireType how its value is written
-// (https://protobuf.dev/programming-guides/encoding/).
-type (
-	field    uint64
-	wireType uint64
-)
-
-// The wire types of protobuf. Groups, the two that are left, are long out of use.
+// Wire types of protobuf, which say how the value of a field is written (https://protobuf.dev/programming-guides/encoding/). The
+// protocol uses no other types.
 const (
-	wireVarint  wireType = 0
-	wireFixed64 wireType = 1
-	wireBytes   wireType = 2
-	wireFixed32 wireType = 5
+	wireVarint = 0
+	wireBytes  = 2
 )
 
-// message is a decoded protobuf message. It is read field by field and not by a protobuf package: the SDK's generated types are
-// what this server must not share its reading of the protocol with, and a newer runtime in the module would make the SDK's
-// start twenty times slower. A reader that meets a field of another type than it wants notes that as the message's problem,
-// and callers ask for the problem once, at the end.
+// message is a decoded protobuf message. This server must not use the SDK's generated types, or both would share one misreading of the
+// protocol. It uses no protobuf module either: google.golang.org/protobuf requires a github.com/golang/protobuf that slows the start of
+// every program with the SDK (see go.mod).
+//
+// A reader that finds a field of another type than it wants notes that as the message's problem. Callers look at the problem once, at
+// the end.
 type message struct {
-	fields map[field][]wireValue
+	fields map[int][]wireValue
 	// problem is shared by a message and those inside it.
 	problem *error
 }
 
+// wireValue is a number (wireVarint) or bytes (wireBytes).
 type wireValue struct {
-	kind   wireType
+	kind   uint64
 	number uint64
 	bytes  []byte
 }
@@ -40,50 +35,27 @@ func parseMessage(b []byte) (*message, error) {
 }
 
 func decode(b []byte, problem *error) *message {
-	m := &message{fields: map[field][]wireValue{}, problem: problem}
+	m := &message{fields: map[int][]wireValue{}, problem: problem}
 	for len(b) > 0 {
 		tag, n := binary.Uvarint(b)
-		if n <= 0 || tag>>3 == 0 {
+		number, k := binary.Uvarint(b[max(n, 0):]) // the value, or the length of the bytes that follow
+		if n <= 0 || k <= 0 || tag>>3 == 0 {
 			m.fail()
 			return m
 		}
-		v, rest, ok := readValue(wireType(tag&7), b[n:])
-		if !ok {
+		v := wireValue{kind: tag & 7, number: number}
+		b = b[n+k:]
+		switch {
+		case v.kind == wireBytes && number <= uint64(len(b)):
+			v.bytes, b = b[:number], b[number:]
+		case v.kind != wireVarint:
 			m.fail()
 			return m
 		}
-		b = rest
-		m.fields[field(tag>>3)] = append(m.fields[field(tag>>3)], v)
+		field := int(tag >> 3)
+		m.fields[field] = append(m.fields[field], v)
 	}
 	return m
-}
-
-// readValue reads a value and returns what is behind it. Values of fixed size are passed over: no field here has one.
-func readValue(kind wireType, b []byte) (v wireValue, rest []byte, ok bool) {
-	v.kind = kind
-	size, n := 0, 0
-	switch kind {
-	case wireVarint:
-		v.number, n = binary.Uvarint(b)
-		return v, b[max(n, 0):], n > 0
-	case wireBytes:
-		var length uint64
-		if length, n = binary.Uvarint(b); n <= 0 || length > uint64(len(b)-n) {
-			return v, nil, false
-		}
-		size = int(length)
-		v.bytes = b[n : n+size]
-	case wireFixed64:
-		size = 8
-	case wireFixed32:
-		size = 4
-	default:
-		return v, nil, false
-	}
-	if len(b) < n+size {
-		return v, nil, false
-	}
-	return v, b[n+size:], true
 }
 
 func (m *message) fail() {
@@ -93,7 +65,7 @@ func (m *message) fail() {
 }
 
 // require notes a required field that is absent.
-func (m *message) require(fields ...field) {
+func (m *message) require(fields ...int) {
 	for _, f := range fields {
 		if !m.has(f) {
 			m.fail()
@@ -101,45 +73,39 @@ func (m *message) require(fields ...field) {
 	}
 }
 
-func (m *message) has(f field) bool { return len(m.fields[f]) > 0 }
+func (m *message) has(f int) bool { return len(m.fields[f]) > 0 }
 
-// last is a field's value: of a field that came more than once the last counts.
-func (m *message) last(f field, kind wireType) (wireValue, bool) {
-	values := m.fields[f]
-	if len(values) == 0 {
+// last is a field's value. Of a field that comes more than once, the last counts.
+func (m *message) last(f int, kind uint64) (v wireValue, found bool) {
+	if !m.has(f) {
 		return wireValue{}, false
 	}
-	v := values[len(values)-1]
-	if v.kind != kind {
+	if v = m.fields[f][len(m.fields[f])-1]; v.kind != kind {
 		m.fail()
 		return wireValue{}, false
 	}
 	return v, true
 }
 
-func (m *message) bytes(f field) []byte {
+func (m *message) bytes(f int) []byte {
 	v, _ := m.last(f, wireBytes)
 	return v.bytes
 }
 
-func (m *message) text(f field) string { return string(m.bytes(f)) }
+func (m *message) text(f int) string { return string(m.bytes(f)) }
 
-func (m *message) number(f field, fallback int64) int64 {
+func (m *message) number(f int, fallback int64) int64 {
 	if v, found := m.last(f, wireVarint); found {
 		return int64(v.number)
 	}
 	return fallback
 }
 
-func (m *message) flag(f field, fallback bool) bool {
-	if v, found := m.last(f, wireVarint); found {
-		return v.number != 0
-	}
-	return fallback
-}
+// flag is a boolean field; an absent one is false.
+func (m *message) flag(f int) bool { return m.number(f, 0) != 0 }
 
 // all is a repeated field of strings, bytes or messages.
-func (m *message) all(f field) [][]byte {
+func (m *message) all(f int) [][]byte {
 	var out [][]byte
 	for _, v := range m.fields[f] {
 		if v.kind != wireBytes {
@@ -150,18 +116,10 @@ func (m *message) all(f field) [][]byte {
 	return out
 }
 
-func (m *message) texts(f field) []string {
-	var out []string
-	for _, b := range m.all(f) {
-		out = append(out, string(b))
-	}
-	return out
-}
-
 // inner is a field that is a message; an absent one is an empty message.
-func (m *message) inner(f field) *message { return decode(m.bytes(f), m.problem) }
+func (m *message) inner(f int) *message { return decode(m.bytes(f), m.problem) }
 
-func (m *message) inners(f field) []*message {
+func (m *message) inners(f int) []*message {
 	var out []*message
 	for _, b := range m.all(f) {
 		out = append(out, decode(b, m.problem))
@@ -169,23 +127,18 @@ func (m *message) inners(f field) []*message {
 	return out
 }
 
-func appendTag(b []byte, f field, kind wireType) []byte {
-	return binary.AppendUvarint(b, uint64(f)<<3|uint64(kind))
+func appendBytes(b []byte, f int, value []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(f)<<3|wireBytes)
+	return append(binary.AppendUvarint(b, uint64(len(value))), value...)
 }
 
-func appendBytes(b []byte, f field, value []byte) []byte {
-	return append(binary.AppendUvarint(appendTag(b, f, wireBytes), uint64(len(value))), value...)
+func appendText(b []byte, f int, value string) []byte { return appendBytes(b, f, []byte(value)) }
+
+func appendNumber(b []byte, f int, value int64) []byte {
+	return binary.AppendUvarint(binary.AppendUvarint(b, uint64(f)<<3|wireVarint), uint64(value))
 }
 
-func appendText(b []byte, f field, value string) []byte {
-	return append(binary.AppendUvarint(appendTag(b, f, wireBytes), uint64(len(value))), value...)
-}
-
-func appendNumber(b []byte, f field, value int64) []byte {
-	return binary.AppendUvarint(appendTag(b, f, wireVarint), uint64(value))
-}
-
-func appendFlag(b []byte, f field, value bool) []byte {
+func appendFlag(b []byte, f int, value bool) []byte {
 	if value {
 		return appendNumber(b, f, 1)
 	}

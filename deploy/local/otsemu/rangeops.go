@@ -36,19 +36,9 @@ func (s *Server) getRange(m *message) ([]byte, error) {
 	}
 	var out []byte
 	err = s.store.view(func(t tx) error {
-		d, err := t.table(g.name)
-		if err != nil {
-			return err
-		}
-		if err := g.check(d); err != nil {
-			return err
-		}
-		p := &page{}
-		if err := p.read(t.rows(d).Cursor(), g, d, s.now()); err != nil {
-			return err
-		}
+		p, err := g.scan(t, s.now())
 		out = p.answer()
-		return nil
+		return err
 	})
 	return out, err
 }
@@ -59,15 +49,16 @@ func readRange(m *message) (*rangeRead, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &rangeRead{name: name, backward: m.number(2, 0) == backward, limit: m.number(6, math.MaxInt64)}
-	switch direction := m.number(2, 0); {
+	direction := m.number(2, 0)
+	g := &rangeRead{name: name, backward: direction == backward, limit: m.number(6, math.MaxInt64)}
+	switch {
 	case direction != forward && direction != backward:
 		return nil, invalid("Invalid direction: %d.", direction)
 	case g.limit <= 0:
 		return nil, invalid("The limit must be greater than 0.")
 	case m.has(14):
 		return nil, unsupported("A local transaction")
-	case !m.flag(16, true):
+	case m.number(16, 1) == 0:
 		return nil, unsupported("A part of the primary key")
 	}
 	g.wanted, err = readSelection(m, selectionFields{
@@ -83,21 +74,6 @@ func readRange(m *message) (*rangeRead, error) {
 	return g, err
 }
 
-func (g *rangeRead) check(d *table) error {
-	for _, key := range [][]cell{g.begin, g.end} {
-		if err := d.checkKey(key, true); err != nil {
-			return err
-		}
-	}
-	switch order := bytes.Compare(encodeKey(g.begin), encodeKey(g.end)); {
-	case !g.backward && order >= 0:
-		return invalid("Begin key must less than end key in FORWARD")
-	case g.backward && order <= 0:
-		return invalid("Begin key must more than end key in BACKWARD")
-	}
-	return nil
-}
-
 // page gathers the answer to a GetRange.
 type page struct {
 	rows []row
@@ -106,79 +82,71 @@ type page struct {
 	scanned, size int
 }
 
-// read scans until the range or the page ends.
-func (p *page) read(cursor *bbolt.Cursor, g *rangeRead, d *table, now time.Time) error {
-	walk := &walk{cursor: cursor, backward: g.backward, end: encodeKey(g.end)}
-	for raw := walk.first(encodeKey(g.begin)); raw != nil; raw = walk.next() {
-		r, err := decodeStored(raw)
+// scan reads from the begin inclusive to the end exclusive, until the page is full.
+func (g *rangeRead) scan(t tx, now time.Time) (p page, err error) {
+	d, err := t.table(g.name)
+	if err != nil {
+		return p, err
+	}
+	for _, key := range [][]cell{g.begin, g.end} {
+		if err := d.checkKey(key, true); err != nil {
+			return p, err
+		}
+	}
+	begin, end := encodeKey(g.begin), encodeKey(g.end)
+	order := -1 // how keys of the range compare with its end
+	if g.backward {
+		order = 1
+	}
+	switch {
+	case bytes.Compare(begin, end) == order:
+	case g.backward:
+		return p, invalid("Begin key must more than end key in BACKWARD")
+	default:
+		return p, invalid("Begin key must less than end key in FORWARD")
+	}
+	key, raw, next := g.first(t.rows(d).Cursor(), begin)
+	for ; key != nil && bytes.Compare(key, end) == order; key, raw = next() {
+		r, written, err := decodeStored(raw)
 		if err != nil {
-			return err
+			return p, err
 		}
-		if p.full(g.limit) {
+		if int64(len(p.rows)) >= g.limit || p.scanned >= maxPageRows || p.size >= maxPageBytes {
 			p.next = r.key
-			return nil
+			return p, nil
 		}
-		p.add(r, g, d, now)
+		p.scanned++
+		if !d.alive(&r, written, now) {
+			continue
+		}
+		picked, found := g.wanted.pick(d, r)
+		p.size += picked.size()
+		if found {
+			p.rows = append(p.rows, picked)
+		}
 	}
-	return nil
+	return p, nil
 }
 
-func (p *page) full(limit int64) bool {
-	return int64(len(p.rows)) >= limit || p.scanned >= maxPageRows || p.size >= maxPageBytes
+// first is the row at the begin, or the next one in the range's direction, with what goes on from there. A nil key is no row.
+func (g *rangeRead) first(cursor *bbolt.Cursor, begin []byte) (key, raw []byte, next func() (key, raw []byte)) {
+	key, raw = cursor.Seek(begin)
+	if !g.backward {
+		return key, raw, cursor.Next
+	}
+	if key == nil { // all rows are before the begin
+		key, raw = cursor.Last()
+	} else if !bytes.Equal(key, begin) {
+		key, raw = cursor.Prev()
+	}
+	return key, raw, cursor.Prev
 }
 
-func (p *page) add(r storedRow, g *rangeRead, d *table, now time.Time) {
-	p.scanned++
-	if !r.alive(d, now) {
-		return
-	}
-	picked, found := g.wanted.pick(d, r.row)
-	p.size += picked.size()
-	if found {
-		p.rows = append(p.rows, picked)
-	}
-}
-
-func (p *page) answer() []byte {
+func (p page) answer() []byte {
 	out := appendBytes(nil, 1, consumed(units(p.size), 0))
 	out = appendBytes(out, 2, encodeRows(p.rows...))
 	if p.next != nil {
 		out = appendBytes(out, 3, encodeRows(row{key: p.next}))
 	}
-	// The rows are a PlainBuffer and not compressed, which the service says although nothing else can be asked for.
-	return appendNumber(appendNumber(out, 5, 0), 6, 0)
-}
-
-// walk goes through the rows of a range, from the first key inclusive to the end exclusive, either way.
-type walk struct {
-	cursor   *bbolt.Cursor
-	backward bool
-	end      []byte
-}
-
-// first is the row at begin, or the one that comes next in the walk's direction; nil when the range is empty.
-func (w *walk) first(begin []byte) []byte {
-	key, raw := w.cursor.Seek(begin)
-	if !w.backward || bytes.Equal(key, begin) {
-		return w.within(key, raw)
-	}
-	if key == nil {
-		return w.within(w.cursor.Last())
-	}
-	return w.within(w.cursor.Prev())
-}
-
-func (w *walk) next() []byte {
-	if w.backward {
-		return w.within(w.cursor.Prev())
-	}
-	return w.within(w.cursor.Next())
-}
-
-func (w *walk) within(key, raw []byte) []byte {
-	order := bytes.Compare(key, w.end)
-	if key == nil || !w.backward && order >= 0 || w.backward && order <= 0 {
-		return nil
-	}
-	return raw
+	return out
 }

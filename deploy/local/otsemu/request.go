@@ -1,12 +1,9 @@
 package otsemu
 
 import (
-	"bytes"
 	"crypto/rand"
-	"encoding/binary"
 	"errors"
-	"fmt"
-	"maps"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -15,7 +12,7 @@ import (
 	"routinely/deploy/local/faults"
 )
 
-// maxRequestBytes bounds a request's body. A batch of the largest size allowed stays below it.
+// maxRequestBytes bounds a request's body. The largest allowed batch is smaller.
 const maxRequestBytes = 8 << 20
 
 // request is one call of an operation.
@@ -41,9 +38,9 @@ func operationNamed(action string) (operation, bool) {
 		"UpdateTable":   (*Server).updateTable,
 		"DeleteTable":   (*Server).deleteTable,
 		"GetRow":        (*Server).getRow,
-		"PutRow":        (*Server).putRow,
-		"UpdateRow":     (*Server).updateRow,
-		"DeleteRow":     (*Server).deleteRow,
+		"PutRow":        func(s *Server, m *message) ([]byte, error) { return s.writeRow(putRow, m) },
+		"UpdateRow":     func(s *Server, m *message) ([]byte, error) { return s.writeRow(updateRow, m) },
+		"DeleteRow":     func(s *Server, m *message) ([]byte, error) { return s.writeRow(deleteRow, m) },
 		"BatchGetRow":   (*Server).batchGetRow,
 		"BatchWriteRow": (*Server).batchWriteRow,
 		"GetRange":      (*Server).getRange,
@@ -62,41 +59,35 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.faults.Serve(w, r, call, s.now, func(w http.ResponseWriter) {
 		out, err := s.answer(req)
 		if err != nil {
-			s.refuse(w, req, err)
+			s.answerError(w, r, err)
 			return
 		}
-		s.reply(w, req, out)
+		s.send(w, r, http.StatusOK, out, true)
 	}, func(w http.ResponseWriter, status int, code, message string) {
-		s.refuse(w, req, &refusal{status, code, message})
+		s.answerError(w, r, &refusal{status, code, message})
 	})
 }
 
 func readRequest(w http.ResponseWriter, r *http.Request) *request {
 	req := &request{http: r, action: strings.TrimPrefix(r.URL.Path, "/")}
 	var tooLarge *http.MaxBytesError
-	if req.body, req.problem = readBody(w, r); errors.As(req.problem, &tooLarge) {
-		req.problem = refuse(codeBodyTooLarge, "The size of POST data is too large.")
-	} else if req.problem != nil {
-		req.problem = invalid("The request body cannot be read: %v.", req.problem)
-	}
-	if req.problem == nil {
-		req.message, req.problem = parseMessage(req.body)
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequestBytes))
+	switch {
+	case errors.As(err, &tooLarge):
+		req.problem = &refusal{http.StatusRequestEntityTooLarge, "OTSRequestBodyTooLarge", "The size of POST data is too large."}
+	case err != nil:
+		req.problem = invalid("The request body cannot be read: %v.", err)
+	default:
+		req.body = body
+		req.message, req.problem = parseMessage(body)
 	}
 	return req
-}
-
-// readBody reads a body into a buffer of the length that the caller tells: one that grows copies a long body several times.
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	told := min(max(r.ContentLength, 0), maxRequestBytes)
-	body := bytes.NewBuffer(make([]byte, 0, told+bytes.MinRead))
-	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, maxRequestBytes))
-	return body.Bytes(), err
 }
 
 // answer carries a request out.
 func (s *Server) answer(r *request) ([]byte, error) {
 	if r.http.Method != http.MethodPost {
-		return nil, refuse(codeMethodNotAllowed, "Only POST method for requests is supported.")
+		return nil, &refusal{http.StatusMethodNotAllowed, "OTSMethodNotAllowed", "Only POST method for requests is supported."}
 	}
 	do, found := operationNamed(r.action)
 	if !found {
@@ -151,61 +142,29 @@ func shownKey(b []byte) string {
 	return keyText(key)
 }
 
-// refuse writes an Error message. An error that is not the protocol's is this server's own fault.
-func (s *Server) refuse(w http.ResponseWriter, r *request, err error) {
+// answerError writes an Error message. An error outside the protocol is this server's own.
+func (s *Server) answerError(w http.ResponseWriter, r *http.Request, err error) {
 	var refused *refusal
 	if !errors.As(err, &refused) {
-		refused = &refusal{http.StatusInternalServerError, codeInternal, err.Error()}
+		refused = &refusal{http.StatusInternalServerError, "OTSInternalServerError", err.Error()}
 	}
 	faults.NoteCode(w, refused.code)
-	body := refused.encode()
-	header := answerHeader(body)
-	// Who is refused access may not be the one to sign for.
-	if refused.code != codeAuthFailed {
-		header.Set("Authorization", s.authorization(header, r.http.URL.Path))
+	s.send(w, r, refused.status, refused.encode(), refused.code != codeAuthFailed)
+}
+
+// send writes an answer with the headers that the SDKs for Java, Python, PHP and C# check: they refuse an answer without them, with a date
+// far from theirs or with a wrong signature. Only a denied request gets an unsigned answer. The names are in lower case, as from the
+// service: header.Set would change them.
+func (s *Server) send(w http.ResponseWriter, r *http.Request, status int, body []byte, signed bool) {
+	header := w.Header()
+	header["x-ots-date"] = []string{time.Now().UTC().Format("2006-01-02T15:04:05.000000Z")}
+	header["x-ots-requestid"] = []string{rand.Text()}
+	header["x-ots-contenttype"] = []string{"protocol buffer"}
+	header["x-ots-contentmd5"] = []string{contentMD5(body)}
+	if signed {
+		header.Set("Authorization", "OTS "+s.config.AccessKeyID+":"+s.sign(signedHeaders(header)+r.URL.Path))
 	}
-	send(w, header, refused.status, body)
-}
-
-// reply writes a successful answer.
-func (s *Server) reply(w http.ResponseWriter, r *request, body []byte) {
-	header := answerHeader(body)
-	header.Set("Authorization", s.authorization(header, r.http.URL.Path))
-	send(w, header, http.StatusOK, body)
-}
-
-// answerHeader is what every answer has, in lower case as the service sends it.
-func answerHeader(body []byte) http.Header {
-	now := time.Now().UTC()
-	return http.Header{
-		"x-ots-requestid":   {newRequestID(now)},
-		"x-ots-date":        {now.Format("2006-01-02T15:04:05.000000Z")},
-		"x-ots-contenttype": {"protocol buffer"},
-		"x-ots-contentmd5":  {contentMD5(body)},
-		"Content-Length":    {strconv.Itoa(len(body))},
-	}
-}
-
-func send(w http.ResponseWriter, header http.Header, status int, body []byte) {
-	maps.Copy(w.Header(), header)
+	header.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	_, _ = w.Write(body)
-}
-
-// newRequestID has the form of a UUID. As in recorded answers its first half is the time, in microseconds since 1970.
-func newRequestID(at time.Time) string {
-	id := uuid()
-	binary.BigEndian.PutUint64(id[:], uint64(at.UnixMicro()))
-	return uuidText(id)
-}
-
-// uuid is a random one.
-func uuid() (id [16]byte) {
-	_, _ = rand.Read(id[:])
-	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
-	return id
-}
-
-func uuidText(id [16]byte) string {
-	return fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
 }

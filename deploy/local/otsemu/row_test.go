@@ -10,448 +10,335 @@ import (
 	"github.com/aliyun/aliyun-tablestore-go-sdk/tablestore"
 )
 
+// The texts of a condition that does not hold, recorded from the service: on columns, and on the existence of the row.
+const (
+	columnsDiffer = "Condition check failed."
+	rowExists     = "Row exists which is expected nonexistent"
+	rowMissing    = "Row does not exist which is expected existent"
+)
+
+func conditionFailed(t testing.TB, err error, text string) {
+	t.Helper()
+	refused(t, err, "OTSConditionCheckFail", 403, text)
+}
+
 func TestPutRow(t *testing.T) {
-	t.Run("keeps every type of value", func(t *testing.T) {
-		b := start(t)
-		b.table("jobs", textKey)
+	f, key := startWithJobs(t), pk("id", "a")
+
+	t.Run("keeps every type of value, with the time of the write", func(t *testing.T) {
 		row := attributes{
 			"text": "a\x00é", "empty": "", "integer": int64(math.MinInt64), "double": 3.25, "yes": true, "no": false,
 			"binary": []byte{0, 0xff}, "none": []byte{},
 		}
-		b.store("jobs", pk("id", "a"), row)
-		same(t, "row", b.read("jobs", pk("id", "a")), row)
+		f.store("jobs", key, row)
+		same(t, "row", f.read("jobs", key, nil), row)
+		got := must[*tablestore.GetRowResponse](t)(f.get("jobs", key, nil))
+		same(t, "time", got.Columns[0].Timestamp, f.clock.Now().UnixMilli())
 	})
 
-	t.Run("replaces the whole row", func(t *testing.T) {
-		b := start(t)
-		b.table("jobs", textKey)
-		b.store("jobs", pk("id", "a"), attributes{"old": "1", "both": "1"})
-		b.store("jobs", pk("id", "a"), attributes{"both": "2"})
-		same(t, "row", b.read("jobs", pk("id", "a")), attributes{"both": "2"})
+	t.Run("replaces the whole row, which may have no attributes", func(t *testing.T) {
+		f.store("jobs", key, attributes{"old": "1", "both": "1"})
+		f.store("jobs", key, attributes{"both": "2"})
+		same(t, "replaced", f.read("jobs", key, nil), attributes{"both": "2"})
+		f.store("jobs", key, nil)
+		same(t, "empty", f.read("jobs", key, nil), attributes{})
 	})
 
-	t.Run("makes a row without attributes exist", func(t *testing.T) {
-		b := start(t)
-		b.table("jobs", textKey)
-		same(t, "before", b.read("jobs", pk("id", "a")), attributes(nil))
-		b.store("jobs", pk("id", "a"), nil)
-		same(t, "after", b.read("jobs", pk("id", "a")), attributes{})
-	})
-
-	t.Run("checks whether the row exists", func(t *testing.T) {
-		b := start(t)
-		b.table("jobs", textKey)
-		expecting := func(existence tablestore.RowExistenceExpectation, value string) error {
-			c := putChange("jobs", pk("id", "a"), attributes{"c": value})
-			c.SetCondition(existence)
-			_, err := b.put(c)
-			return err
+	t.Run("checks whether the row exists, and then its columns", func(t *testing.T) {
+		f.store("jobs", pk("id", "there"), attributes{"c": "old"})
+		for _, test := range []struct {
+			id        string
+			existence tablestore.RowExistenceExpectation
+			column    tablestore.ColumnFilter
+			refusal   string
+		}{
+			{"missing", expectExist, nil, rowMissing},
+			{"missing", expectExist, single("c", tablestore.CT_EQUAL, "other"), rowMissing},
+			{"missing", ignore, single("c", tablestore.CT_EQUAL, "old"), columnsDiffer},
+			{"missing", expectNotExist, nil, ""},
+			{"new", ignore, single("id", tablestore.CT_EQUAL, "new"), ""},
+			{"there", expectNotExist, nil, rowExists},
+			{"there", expectExist, single("c", tablestore.CT_EQUAL, "other"), columnsDiffer},
+			{"there", expectExist, single("c", tablestore.CT_EQUAL, "old"), ""},
+		} {
+			before := f.read("jobs", pk("id", test.id), nil)
+			change := putChange("jobs", pk("id", test.id), attributes{"c": "new"})
+			change.Condition = &tablestore.RowCondition{RowExistenceExpectation: test.existence, ColumnCondition: test.column}
+			_, err := f.put(change)
+			after := f.read("jobs", pk("id", test.id), nil)
+			if test.refusal == "" {
+				same(t, "row", after, attributes{"c": "new"})
+				continue
+			}
+			conditionFailed(t, err, test.refusal)
+			same(t, "row", after, before)
 		}
-		conditionFailed(t, expecting(expectExist, "1"), rowMissing)
-		refused(t, expecting(expectNotExist, "2"), "", 0, "")
-		conditionFailed(t, expecting(expectNotExist, "3"), rowExists)
-		same(t, "row", b.read("jobs", pk("id", "a")), attributes{"c": "2"})
-		refused(t, expecting(expectExist, "4"), "", 0, "")
-		same(t, "row", b.read("jobs", pk("id", "a")), attributes{"c": "4"})
 	})
 
-	t.Run("returns the primary key when asked", func(t *testing.T) {
-		b := start(t)
-		b.table("jobs", textKey)
-		c := putChange("jobs", pk("id", "a"), attributes{"c": "1"})
-		c.SetReturnPk()
-		got := must[*tablestore.PutRowResponse](t)(b.put(c))
-		same(t, "key", keyOf(&got.PrimaryKey), "id=a")
-	})
-
-	t.Run("refuses rows the service refuses", func(t *testing.T) {
-		b := start(t)
-		b.table("jobs", textKey)
+	t.Run("refuses rows that the service refuses, and what is left out", func(t *testing.T) {
+		f := startWithJobs(t)
 		long := strings.Repeat("x", 2<<20+1)
 		tooMany := attributes{}
 		for i := range 1025 {
 			tooMany[fmt.Sprint("c", i)] = true
 		}
+		twice, dated := putChange("jobs", key, attributes{"c": "1"}), putChange("jobs", key, nil)
+		twice.AddColumn("c", "2")
+		dated.AddColumnWithTimestamp("c", "1", f.clock.Now().UnixMilli())
 		for message, c := range map[string]*tablestore.PutRowChange{
-			"Invalid column name: 'a-b'.":                                               putChange("jobs", pk("id", "a"), attributes{"a-b": "1"}),
-			"Invalid column name: ''.":                                                  putChange("jobs", pk("id", "a"), attributes{"": "1"}),
-			"Duplicated attribute column name with primary key column: 'id'.":           putChange("jobs", pk("id", "a"), attributes{"id": "1"}),
-			"Value of column 'c' must be UTF8 encoding.":                                putChange("jobs", pk("id", "a"), attributes{"c": "\xff"}),
+			"Invalid column name: 'a-b'.":                                               putChange("jobs", key, attributes{"a-b": "1"}),
+			"Invalid column name: ''.":                                                  putChange("jobs", key, attributes{"": "1"}),
+			"Duplicated attribute column name with primary key column: 'id'.":           putChange("jobs", key, attributes{"id": "1"}),
+			"Value of column 'c' must be UTF8 encoding.":                                putChange("jobs", key, attributes{"c": "\xff"}),
 			"Value of column 'id' must be UTF8 encoding.":                               putChange("jobs", pk("id", "\xff"), nil),
-			"NaN can't be set to double value.":                                         putChange("jobs", pk("id", "a"), attributes{"c": math.NaN()}),
-			"Infinity can't be set to double value.":                                    putChange("jobs", pk("id", "a"), attributes{"c": math.Inf(-1)}),
+			"NaN can't be set to double value.":                                         putChange("jobs", key, attributes{"c": math.NaN()}),
+			"Infinity can't be set to double value.":                                    putChange("jobs", key, attributes{"c": math.Inf(-1)}),
 			"column: 'id' exceeds the MaxLength: 1024 with CurrentLength: 1025.":        putChange("jobs", pk("id", long[:1025]), nil),
-			"column: 'c' exceeded the MaxLength:2097152 with Current Length:2097153.":   putChange("jobs", pk("id", "a"), attributes{"c": long}),
-			"limit count:1024, column count: 1025.":                                     putChange("jobs", pk("id", "a"), tooMany),
-			"data size of PutRow request exceeds the limit, limit size: 4194304, data ": putChange("jobs", pk("id", "a"), attributes{"c": long[1:], "d": long[1:]}),
-			"Invalid timestamp. Cell:c.": change(putChange("jobs", pk("id", "a"), nil), func(c *tablestore.PutRowChange) {
-				c.AddColumnWithTimestamp("c", "1", b.clock.Now().Add(24*time.Hour).UnixMilli())
-			}),
-			"An auto-increment primary key": putChange("jobs", pk("id", tablestore.AUTO_INCREMENT), nil),
+			"column: 'c' exceeded the MaxLength:2097152 with Current Length:2097153.":   putChange("jobs", key, attributes{"c": long}),
+			"limit count:1024, column count: 1025.":                                     putChange("jobs", key, tooMany),
+			"data size of PutRow request exceeds the limit, limit size: 4194304, data ": putChange("jobs", key, attributes{"c": long[1:], "d": long[1:]}),
+			"A timestamp chosen by the caller is not supported":                         dated,
+			"More than one value or change of a column is not supported":                twice,
 		} {
-			_, err := b.put(c)
+			_, err := f.put(c)
 			invalid(t, err, message)
 		}
-		same(t, "rows", b.pages(everything("jobs", "id")), [][]string{{}})
+		same(t, "rows", f.pages(everything("jobs", "id")), [][]string{{}})
 	})
 
-	t.Run("refuses keys that are not the table's", func(t *testing.T) {
-		b := start(t)
-		b.table("jobs", textKey)
+	t.Run("refuses keys that are not the table's, as all operations do", func(t *testing.T) {
 		for message, key := range map[string]*tablestore.PrimaryKey{
-			"Validate PK size fail. Input: 2, Meta: 1.":                  pk("id", "a", "n", int64(1)),
-			"Validate PK name fail. Input: other, Meta: id.":             pk("other", "a"),
-			"Validate PK type fail. Input: VT_INTEGER, Meta: VT_STRING.": pk("id", int64(1)),
-			"Validate PK type fail. Input: VT_BLOB, Meta: VT_STRING.":    pk("id", []byte("a")),
+			"Validate PK size fail. Input: 2, Meta: 1.":                         pk("id", "a", "n", int64(1)),
+			"Validate PK name fail. Input: other, Meta: id.":                    pk("other", "a"),
+			"Validate PK type fail. Input: VT_INTEGER, Meta: VT_STRING.":        pk("id", int64(1)),
+			"Validate PK type fail. Input: VT_BLOB, Meta: VT_STRING.":           pk("id", []byte("a")),
+			"Validate PK type fail. Input: VT_AUTO_INCREMENT, Meta: VT_STRING.": pk("id", tablestore.AUTO_INCREMENT),
 		} {
-			_, err := b.put(putChange("jobs", key, attributes{"c": "1"}))
+			_, err := f.put(putChange("jobs", key, nil))
 			refused(t, err, "OTSInvalidPK", 400, message)
-			_, err = b.delete(deleteChange("jobs", key))
+			_, err = f.delete(deleteChange("jobs", key))
 			refused(t, err, "OTSInvalidPK", 400, message)
-			_, err = b.get(&tablestore.SingleRowQueryCriteria{TableName: "jobs", PrimaryKey: key})
+			_, err = f.get("jobs", key, nil)
 			refused(t, err, "OTSInvalidPK", 400, message)
 		}
 	})
 }
 
 func TestUpdateRow(t *testing.T) {
-	t.Run("puts, deletes and leaves columns", func(t *testing.T) {
-		b := start(t)
-		b.table("jobs", textKey)
-		b.store("jobs", pk("id", "a"), attributes{"kept": "1", "changed": "1", "gone": "1"})
-		c := updateChange("jobs", pk("id", "a"))
-		c.PutColumn("changed", int64(2))
-		c.PutColumn("added", true)
-		c.DeleteColumn("gone")
-		c.DeleteColumn("never_there")
-		must[*tablestore.UpdateRowResponse](t)(b.update(c))
-		same(t, "row", b.read("jobs", pk("id", "a")), attributes{"kept": "1", "changed": int64(2), "added": true})
+	f := startWithJobs(t)
+
+	t.Run("puts and deletes columns, and keeps the others with their times", func(t *testing.T) {
+		key := pk("id", "kept")
+		f.store("jobs", key, attributes{"changed": "1", "gone": "1", "kept": "1"})
+		written := f.clock.Now().UnixMilli()
+		f.clock.Advance(time.Hour)
+		c := updateChange("jobs", key, attributes{"added": true, "changed": int64(2)}, "gone", "never_there")
+		must[*tablestore.UpdateRowResponse](t)(f.update(c))
+		same(t, "row", f.read("jobs", key, nil), attributes{"added": true, "changed": int64(2), "kept": "1"})
+		columns, now := must[*tablestore.GetRowResponse](t)(f.get("jobs", key, nil)).Columns, f.clock.Now().UnixMilli()
+		same(t, "times", []int64{columns[0].Timestamp, columns[1].Timestamp, columns[2].Timestamp}, []int64{now, now, written})
 	})
 
-	t.Run("creates a row, unless it only deletes", func(t *testing.T) {
-		b := start(t)
-		b.table("jobs", textKey)
-		c := updateChange("jobs", pk("id", "deleted"))
-		c.DeleteColumn("c")
-		must[*tablestore.UpdateRowResponse](t)(b.update(c))
-		same(t, "deleted", b.read("jobs", pk("id", "deleted")), attributes(nil))
-		c = updateChange("jobs", pk("id", "put"))
-		c.PutColumn("c", "1")
-		must[*tablestore.UpdateRowResponse](t)(b.update(c))
-		same(t, "put", b.read("jobs", pk("id", "put")), attributes{"c": "1"})
-	})
-
-	t.Run("leaves a row that lost all its columns", func(t *testing.T) {
-		b := start(t)
-		b.table("jobs", textKey)
-		b.store("jobs", pk("id", "a"), attributes{"c": "1"})
-		c := updateChange("jobs", pk("id", "a"))
-		c.DeleteColumn("c")
-		must[*tablestore.UpdateRowResponse](t)(b.update(c))
-		same(t, "row", b.read("jobs", pk("id", "a")), attributes{})
-	})
-
-	t.Run("counts up and down from 0 and returns the sum", func(t *testing.T) {
-		b := start(t)
-		b.table("jobs", textKey)
-		add := func(n int64) any {
-			c := updateChange("jobs", pk("id", "a"))
-			c.IncrementColumn("n", n)
-			c.PutColumn("other", "1")
-			c.SetReturnIncrementValue()
-			c.AppendIncrementColumnToReturn("n")
-			got := must[*tablestore.UpdateRowResponse](t)(b.update(c))
-			same(t, "returned columns", len(got.Columns), 1)
-			return got.Columns[0].Value
-		}
-		same(t, "first", add(5), any(int64(5)))
-		same(t, "down", add(-7), any(int64(-2)))
-		same(t, "stored", b.read("jobs", pk("id", "a"))["n"], any(int64(-2)))
-	})
-
-	t.Run("refuses increments that cannot be", func(t *testing.T) {
-		b := start(t)
-		b.table("jobs", textKey)
-		b.store("jobs", pk("id", "a"), attributes{"text": "1", "high": int64(math.MaxInt64), "low": int64(math.MinInt64)})
-		for message, edit := range map[string]func(*tablestore.UpdateRowChange){
-			"Column 'text' cannot be incremented: its type is VT_STRING.": func(c *tablestore.UpdateRowChange) { c.IncrementColumn("text", 1) },
-			"Column 'high' cannot be incremented: the result overflows.":  func(c *tablestore.UpdateRowChange) { c.IncrementColumn("high", 1) },
-			"Column 'low' cannot be incremented: the result overflows.":   func(c *tablestore.UpdateRowChange) { c.IncrementColumn("low", math.MinInt64) },
-			"Column 'n' is incremented and can have no other operation.": func(c *tablestore.UpdateRowChange) {
-				c.PutColumn("n", int64(1))
-				c.IncrementColumn("n", 1)
-			},
+	t.Run("creates a row by a put but not by a deletion, which can empty a row", func(t *testing.T) {
+		key := pk("id", "new")
+		for _, step := range []struct {
+			puts    attributes
+			deletes string
+			want    attributes
+		}{
+			{nil, "c", nil},
+			{attributes{"c": "1"}, "d", attributes{"c": "1"}},
+			{nil, "c", attributes{}},
 		} {
-			c := updateChange("jobs", pk("id", "a"))
-			c.PutColumn("written", "1")
+			must[*tablestore.UpdateRowResponse](t)(f.update(updateChange("jobs", key, step.puts, step.deletes)))
+			same(t, "row", f.read("jobs", key, nil), step.want)
+		}
+	})
+
+	t.Run("checks conditions", func(t *testing.T) {
+		key := pk("id", "conditions")
+		f.store("jobs", key, attributes{"c": "1"})
+		c := updateChange("jobs", key, attributes{"c": "2"})
+		c.SetColumnCondition(single("c", tablestore.CT_EQUAL, "other"))
+		_, err := f.update(c)
+		conditionFailed(t, err, columnsDiffer)
+		c.SetColumnCondition(single("c", tablestore.CT_EQUAL, "1"))
+		must[*tablestore.UpdateRowResponse](t)(f.update(c))
+		same(t, "row", f.read("jobs", key, nil), attributes{"c": "2"})
+	})
+
+	t.Run("adds to an integer, which begins at 0, and returns the sum alone", func(t *testing.T) {
+		key := pk("id", "counter")
+		f.store("jobs", key, attributes{"other": "1"})
+		for _, step := range []struct{ add, sum int64 }{{5, 5}, {0, 5}, {-7, -2}} {
+			got := must[*tablestore.UpdateRowResponse](t)(f.update(countChange("jobs", key, step.add)))
+			same(t, "returned columns", len(got.Columns), 1)
+			same(t, "sum", got.Columns[0].Value, any(step.sum))
+		}
+		same(t, "row", f.read("jobs", key, nil), attributes{"n": int64(-2), "other": "1"})
+	})
+
+	t.Run("refuses what the service refuses and what is left out, and writes nothing then", func(t *testing.T) {
+		key, row := pk("id", "refused"), attributes{"text": "1", "high": int64(math.MaxInt64), "low": int64(math.MinInt64)}
+		f.store("jobs", key, row)
+		kind := func(c *tablestore.UpdateRowChange, kind byte) { c.Columns[0].HasType, c.Columns[0].Type = true, kind }
+		for message, edit := range map[string]func(*tablestore.UpdateRowChange){
+			"Attribute column is missing.":                                 func(c *tablestore.UpdateRowChange) { c.Columns = nil },
+			"EXPECT_NOT_EXIST in UpdateRow.":                               func(c *tablestore.UpdateRowChange) { c.SetCondition(expectNotExist) },
+			"Column 'text' cannot be incremented: its type is VT_STRING.":  func(c *tablestore.UpdateRowChange) { c.IncrementColumn("text", 1) },
+			"Column 'high' cannot be incremented: the result overflows.":   func(c *tablestore.UpdateRowChange) { c.IncrementColumn("high", 1) },
+			"Column 'low' cannot be incremented: the result overflows.":    func(c *tablestore.UpdateRowChange) { c.IncrementColumn("low", -1) },
+			"Column 'written' cannot be incremented by a VT_STRING.":       func(c *tablestore.UpdateRowChange) { kind(c, tablestore.INCREMENT) },
+			"Column value cannot be given when type is DELETE_ONE_VERSION": func(c *tablestore.UpdateRowChange) { kind(c, tablestore.DELETE_ALL_VERSION) },
+			"Invalid op type of cell: 2.":                                  func(c *tablestore.UpdateRowChange) { kind(c, 2) },
+			"Invalid cell: written. Reason: missing value.":                func(c *tablestore.UpdateRowChange) { c.Columns[0].IgnoreValue = true },
+			"More than one value or change of a column is not supported":   func(c *tablestore.UpdateRowChange) { c.DeleteColumn("written") },
+			"Deletion of one version is not supported":                     func(c *tablestore.UpdateRowChange) { c.DeleteColumnWithTimestamp("text", 1) },
+			"A timestamp chosen by the caller is not supported":            func(c *tablestore.UpdateRowChange) { c.PutColumnWithTimestamp("c", "1", 1) },
+		} {
+			c := updateChange("jobs", key, attributes{"written": "1"})
 			edit(c)
-			_, err := b.update(c)
+			_, err := f.update(c)
 			invalid(t, err, message)
 		}
-		same(t, "nothing written", b.read("jobs", pk("id", "a"))["written"], nil)
-	})
-
-	t.Run("refuses what the service refuses", func(t *testing.T) {
-		b := start(t)
-		b.table("jobs", textKey)
-		_, err := b.update(updateChange("jobs", pk("id", "a")))
-		invalid(t, err, "Attribute column is missing.")
-		c := updateChange("jobs", pk("id", "a"))
-		c.PutColumn("c", "1")
-		c.SetCondition(expectNotExist)
-		_, err = b.update(c)
-		invalid(t, err, "EXPECT_NOT_EXIST in UpdateRow.")
-		c.SetCondition(expectExist)
-		_, err = b.update(c)
-		conditionFailed(t, err, rowMissing)
-		c.Columns[0].HasType, c.Columns[0].Type = true, 0x2
-		_, err = b.update(c)
-		invalid(t, err, "Invalid op type of cell: 2.")
-		c.Columns[0].Type = tablestore.DELETE_ALL_VERSION
-		_, err = b.update(c)
-		invalid(t, err, "Column value cannot be given when type is DELETE_ONE_VERSION,DELETE_ALL_VERSION.")
-		c.Columns[0].IgnoreValue, c.Columns[0].HasTimestamp = true, true
-		_, err = b.update(c)
-		invalid(t, err, "Timestamp cannot be given when type is DELETE_ALL_VERSION.")
-		c.Columns[0].Type, c.Columns[0].HasTimestamp = tablestore.DELETE_ONE_VERSION, false
-		_, err = b.update(c)
-		invalid(t, err, "Timestamp must be given when type is DELETE_ONE_VERSION.")
-		c.Columns[0].HasType = false
-		_, err = b.update(c)
-		invalid(t, err, "Invalid cell: c. Reason: missing value.")
+		same(t, "row", f.read("jobs", key, nil), row)
 	})
 }
 
 func TestDeleteRow(t *testing.T) {
-	t.Run("deletes a row, and nothing without complaint", func(t *testing.T) {
-		b := start(t)
-		b.table("jobs", textKey)
-		b.store("jobs", pk("id", "a"), attributes{"c": "1"})
-		b.store("jobs", pk("id", "b"), attributes{"c": "1"})
-		for range 2 {
-			must[*tablestore.DeleteRowResponse](t)(b.delete(deleteChange("jobs", pk("id", "a"))))
-		}
-		same(t, "rows", b.pages(everything("jobs", "id")), [][]string{{"id=b"}})
-	})
+	f := startWithJobs(t)
+	f.store("jobs", pk("id", "a"), attributes{"state": "running"})
+	f.store("jobs", pk("id", "b"), nil)
 
 	t.Run("checks conditions", func(t *testing.T) {
-		b := start(t)
-		b.table("jobs", textKey)
-		c := deleteChange("jobs", pk("id", "a"))
+		c := deleteChange("jobs", pk("id", "none"))
 		c.SetCondition(expectExist)
-		_, err := b.delete(c)
+		_, err := f.delete(c)
 		conditionFailed(t, err, rowMissing)
 		c.SetCondition(expectNotExist)
-		_, err = b.delete(c)
+		_, err = f.delete(c)
 		invalid(t, err, "EXPECT_NOT_EXIST in DeleteRow.")
-		b.store("jobs", pk("id", "a"), attributes{"state": "running"})
-		c.SetCondition(expectExist)
-		c.SetColumnCondition(tablestore.NewSingleColumnCondition("state", tablestore.CT_EQUAL, "done"))
-		_, err = b.delete(c)
+		c = deleteChange("jobs", pk("id", "a"))
+		c.SetColumnCondition(single("state", tablestore.CT_EQUAL, "done"))
+		_, err = f.delete(c)
 		conditionFailed(t, err, columnsDiffer)
-		c.SetColumnCondition(tablestore.NewSingleColumnCondition("state", tablestore.CT_EQUAL, "running"))
-		must[*tablestore.DeleteRowResponse](t)(b.delete(c))
+		same(t, "rows", f.pages(everything("jobs", "id")), [][]string{{"id=a", "id=b"}})
+	})
+
+	t.Run("deletes a row, and a missing one without complaint", func(t *testing.T) {
+		for range 2 {
+			must[*tablestore.DeleteRowResponse](t)(f.delete(deleteChange("jobs", pk("id", "a"))))
+		}
+		same(t, "rows", f.pages(everything("jobs", "id")), [][]string{{"id=b"}})
 	})
 }
 
 func TestGetRow(t *testing.T) {
-	read := func(b *bench, edit func(*tablestore.SingleRowQueryCriteria)) attributes {
-		b.t.Helper()
-		c := &tablestore.SingleRowQueryCriteria{TableName: "jobs", PrimaryKey: pk("id", "a")}
-		edit(c)
-		return attributesOf(must[*tablestore.GetRowResponse](b.t)(b.get(c)))
-	}
+	f := startWithJobs(t)
+	f.store("jobs", pk("id", "a"), attributes{"a": "1", "b": "2", "c": "3"})
 
 	t.Run("answers the columns asked for", func(t *testing.T) {
-		b := start(t)
-		b.table("jobs", textKey)
-		b.store("jobs", pk("id", "a"), attributes{"a": "1", "b": "2", "c": "3"})
 		for name, test := range map[string]struct {
 			columns []string
 			want    attributes
 		}{
-			"some":                  {[]string{"a", "c", "a", "none"}, attributes{"a": "1", "c": "3"}},
-			"none that is there":    {[]string{"none"}, nil},
-			"the primary key alone": {[]string{"id"}, attributes{}},
+			"some":                         {[]string{"a", "c", "a", "none"}, attributes{"a": "1", "c": "3"}},
+			"only one that is not there":   {[]string{"none"}, nil},
+			"the primary key alone":        {[]string{"id"}, attributes{}},
+			"the primary key with another": {[]string{"id", "b"}, attributes{"b": "2"}},
 		} {
-			got := read(b, func(c *tablestore.SingleRowQueryCriteria) { c.ColumnsToGet = test.columns })
+			got := f.read("jobs", pk("id", "a"), func(c *tablestore.SingleRowQueryCriteria) { c.ColumnsToGet = test.columns })
 			same(t, name, got, test.want)
 		}
-		start, end := "b", "c"
-		got := read(b, func(c *tablestore.SingleRowQueryCriteria) { c.StartColumn, c.EndColumn = &start, &end })
-		same(t, "from b up to c", got, attributes{"b": "2"})
 	})
 
-	t.Run("answers the versions asked for", func(t *testing.T) {
-		b := start(t)
-		b.table("jobs", textKey)
-		now := b.clock.Now().UnixMilli()
-		c := putChange("jobs", pk("id", "a"), nil)
-		c.AddColumnWithTimestamp("old", "1", now-5000)
-		c.AddColumnWithTimestamp("new", "1", now)
-		must[*tablestore.PutRowResponse](t)(b.put(c))
-		for name, test := range map[string]struct {
-			times tablestore.TimeRange
-			want  attributes
-		}{
-			"until the new one": {tablestore.TimeRange{Start: 0, End: now}, attributes{"old": "1"}},
-			"from the new one":  {tablestore.TimeRange{Start: now, End: now + 1}, attributes{"new": "1"}},
-			"exactly the old":   {tablestore.TimeRange{Specific: now - 5000}, attributes{"old": "1"}},
-			"none at that time": {tablestore.TimeRange{Specific: now - 1}, nil},
+	t.Run("refuses what the service refuses, and what is left out", func(t *testing.T) {
+		column := "a"
+		for message, edit := range map[string]func(*tablestore.SingleRowQueryCriteria){
+			"Max versions must be positive.":                      func(c *tablestore.SingleRowQueryCriteria) { c.MaxVersion = -1 },
+			"A read by time is not supported by this local":       func(c *tablestore.SingleRowQueryCriteria) { c.TimeRange = &tablestore.TimeRange{Start: 1, End: 2} },
+			"A range of columns is not supported by this local":   func(c *tablestore.SingleRowQueryCriteria) { c.StartColumn = &column },
+			"A local transaction is not supported by this local ": func(c *tablestore.SingleRowQueryCriteria) { c.TransactionId = &column },
 		} {
-			same(t, name, read(b, func(c *tablestore.SingleRowQueryCriteria) { c.TimeRange = &test.times }), test.want)
+			_, err := f.get("jobs", pk("id", "a"), edit)
+			invalid(t, err, message)
 		}
-		got := must[*tablestore.GetRowResponse](t)(b.get(&tablestore.SingleRowQueryCriteria{TableName: "jobs", PrimaryKey: pk("id", "a")}))
-		same(t, "timestamps", []int64{got.Columns[0].Timestamp, got.Columns[1].Timestamp}, []int64{now, now - 5000})
-		_, err := b.get(&tablestore.SingleRowQueryCriteria{TableName: "jobs", PrimaryKey: pk("id", "a"), MaxVersion: -1})
-		invalid(t, err, "Max versions must be positive.")
-		_, err = b.get(&tablestore.SingleRowQueryCriteria{
-			TableName: "jobs", PrimaryKey: pk("id", "a"), TimeRange: &tablestore.TimeRange{Specific: -1},
-		})
-		invalid(t, err, "Timestamp must be in range [0, INT64_MAX/1000).")
-		_, err = b.get(&tablestore.SingleRowQueryCriteria{
-			TableName: "jobs", PrimaryKey: pk("id", "a"), TimeRange: &tablestore.TimeRange{Specific: now}, MaxVersion: 1,
-		})
-		invalid(t, err, "Specific tiemstamp and max versions cannot be given at the same time.")
-	})
-
-	t.Run("refuses a key without a value to look for", func(t *testing.T) {
-		b := start(t)
-		b.table("jobs", textKey)
-		_, err := b.get(&tablestore.SingleRowQueryCriteria{TableName: "jobs", PrimaryKey: pk("id", tablestore.MIN)})
+		_, err := f.get("jobs", pk("id", tablestore.MIN), nil)
 		refused(t, err, "OTSInvalidPK", 400, "Validate PK type fail. Input: VT_INF_MIN, Meta: VT_STRING.")
-	})
-}
-
-func TestVersions(t *testing.T) {
-	t.Run("keeps the later of two versions, whichever is written first", func(t *testing.T) {
-		b := start(t)
-		b.table("jobs", textKey)
-		b.store("jobs", pk("id", "a"), attributes{"c": "now"})
-		update := func(value string, timestamp int64) {
-			c := updateChange("jobs", pk("id", "a"))
-			c.PutColumnWithTimestamp("c", value, timestamp)
-			must[*tablestore.UpdateRowResponse](t)(b.update(c))
-		}
-		now := b.clock.Now().UnixMilli()
-		update("earlier", now-1)
-		same(t, "row", b.read("jobs", pk("id", "a")), attributes{"c": "now"})
-		update("later", now+1)
-		same(t, "row", b.read("jobs", pk("id", "a")), attributes{"c": "later"})
-	})
-
-	t.Run("deletes one version only", func(t *testing.T) {
-		b := start(t)
-		b.table("jobs", textKey)
-		b.store("jobs", pk("id", "a"), attributes{"c": "1", "kept": "1"})
-		for _, test := range []struct {
-			offset int64
-			want   attributes
-		}{{1, attributes{"c": "1", "kept": "1"}}, {0, attributes{"kept": "1"}}} {
-			c := updateChange("jobs", pk("id", "a"))
-			c.DeleteColumnWithTimestamp("c", b.clock.Now().UnixMilli()+test.offset)
-			must[*tablestore.UpdateRowResponse](t)(b.update(c))
-			same(t, "row", b.read("jobs", pk("id", "a")), test.want)
-		}
 	})
 }
 
 func TestTimeToLive(t *testing.T) {
 	const day = 24 * time.Hour
-	living := func(t *testing.T) *bench {
-		b := start(t)
-		must[*tablestore.CreateTableResponse](t)(b.sdk.CreateTable(newTable("jobs", textKey, &tablestore.TableOption{
-			TimeToAlive: 86400, MaxVersion: 1,
-		})))
-		return b
-	}
+	key := pk("id", "a")
 
-	t.Run("hides an attribute and then the row as they expire", func(t *testing.T) {
-		b := living(t)
-		b.store("jobs", pk("id", "a"), attributes{"first": "1"})
-		b.clock.Advance(day / 2)
-		c := updateChange("jobs", pk("id", "a"))
-		c.PutColumn("second", "1")
-		must[*tablestore.UpdateRowResponse](t)(b.update(c))
-		b.clock.Advance(day/2 - time.Second)
-		same(t, "a second before", b.read("jobs", pk("id", "a")), attributes{"first": "1", "second": "1"})
-		b.clock.Advance(time.Second)
-		same(t, "after a day", b.read("jobs", pk("id", "a")), attributes{"second": "1"})
-		b.clock.Advance(day / 2)
-		same(t, "after a day and a half", b.read("jobs", pk("id", "a")), attributes(nil))
-		same(t, "range", b.pages(everything("jobs", "id")), [][]string{{}})
+	t.Run("ends a row a day after its last write", func(t *testing.T) {
+		f := start(t)
+		must[*tablestore.CreateTableResponse](t)(f.sdk.CreateTable(newTable("jobs", textKey, 86400)))
+		f.store("jobs", key, attributes{"c": "1"})
+		f.clock.Advance(day / 2)
+		f.store("jobs", key, attributes{"c": "2"})
+		f.store("jobs", pk("id", "empty"), nil)
+		f.clock.Advance(day - time.Second)
+		same(t, "before", f.pages(everything("jobs", "id")), [][]string{{"id=a", "id=empty"}})
+		f.clock.Advance(time.Second)
+		same(t, "range", f.pages(everything("jobs", "id")), [][]string{{}})
+		same(t, "row", f.read("jobs", key, nil), attributes(nil))
 	})
 
-	t.Run("takes an expired row for one that does not exist", func(t *testing.T) {
-		b := living(t)
-		b.store("jobs", pk("id", "a"), attributes{"c": "1", "state": "done"})
-		b.clock.Advance(day)
-		c := updateChange("jobs", pk("id", "a"))
-		c.PutColumn("c", "2")
-		c.SetCondition(expectExist)
-		_, err := b.update(c)
-		conditionFailed(t, err, rowMissing)
-		p := putChange("jobs", pk("id", "a"), attributes{"c": "3"})
-		p.SetCondition(expectNotExist)
-		must[*tablestore.PutRowResponse](t)(b.put(p))
-		same(t, "row", b.read("jobs", pk("id", "a")), attributes{"c": "3"})
+	t.Run("ends a column a day after its last write, and the row with the last of its columns", func(t *testing.T) {
+		f := start(t)
+		must[*tablestore.CreateTableResponse](t)(f.sdk.CreateTable(newTable("jobs", textKey, 86400)))
+		f.store("jobs", key, attributes{"old": "1"})
+		f.clock.Advance(day / 2)
+		must[*tablestore.UpdateRowResponse](t)(f.update(updateChange("jobs", key, attributes{"new": "1"})))
+		f.clock.Advance(day / 2)
+		same(t, "after a day", f.read("jobs", key, nil), attributes{"new": "1"})
+		f.clock.Advance(day / 2)
+		same(t, "after a day and a half", f.read("jobs", key, nil), attributes(nil))
 	})
 
-	t.Run("brings back nothing that expired when the row is updated", func(t *testing.T) {
-		b := living(t)
-		b.store("jobs", pk("id", "a"), attributes{"old": "1"})
-		b.clock.Advance(day)
-		c := updateChange("jobs", pk("id", "a"))
-		c.PutColumn("new", "1")
-		must[*tablestore.UpdateRowResponse](t)(b.update(c))
-		must[*tablestore.UpdateTableResponse](t)(b.sdk.UpdateTable(&tablestore.UpdateTableRequest{TableName: "jobs", TableOption: forever()}))
-		same(t, "row", b.read("jobs", pk("id", "a")), attributes{"new": "1"})
-	})
-
-	t.Run("ends a row without attributes too", func(t *testing.T) {
-		b := living(t)
-		b.store("jobs", pk("id", "a"), nil)
-		b.clock.Advance(day - time.Second)
-		same(t, "before", b.read("jobs", pk("id", "a")), attributes{})
-		b.clock.Advance(time.Second)
-		same(t, "after", b.read("jobs", pk("id", "a")), attributes(nil))
-	})
-
-	t.Run("follows UpdateTable at once", func(t *testing.T) {
-		b := start(t)
-		b.table("jobs", textKey)
-		b.store("jobs", pk("id", "a"), attributes{"c": "1"})
-		b.clock.Advance(30 * day)
-		same(t, "for ever", b.read("jobs", pk("id", "a")), attributes{"c": "1"})
-		must[*tablestore.UpdateTableResponse](t)(b.sdk.UpdateTable(&tablestore.UpdateTableRequest{
-			TableName: "jobs", TableOption: &tablestore.TableOption{TimeToAlive: 86400, MaxVersion: 1},
+	t.Run("follows UpdateTable at once, and an expired row does not exist for conditions", func(t *testing.T) {
+		f := startWithJobs(t)
+		f.store("jobs", key, attributes{"c": "1"})
+		f.clock.Advance(30 * day)
+		same(t, "for ever", f.read("jobs", key, nil), attributes{"c": "1"})
+		must[*tablestore.UpdateTableResponse](t)(f.sdk.UpdateTable(&tablestore.UpdateTableRequest{
+			TableName: "jobs", TableOption: tablestore.NewTableOption(86400, 1),
 		}))
-		same(t, "a day", b.read("jobs", pk("id", "a")), attributes(nil))
+		c := putChange("jobs", key, attributes{"c": "2"})
+		c.SetCondition(expectExist)
+		_, err := f.put(c)
+		conditionFailed(t, err, rowMissing)
+		c.SetCondition(expectNotExist)
+		must[*tablestore.PutRowResponse](t)(f.put(c))
 	})
 }
 
 func TestCapacityUnits(t *testing.T) {
-	t.Run("counts writes by 4 KB and reads for conditions", func(t *testing.T) {
-		b := start(t)
-		b.table("jobs", textKey)
-		big := attributes{"c": strings.Repeat("x", 5000)}
-		put := must[*tablestore.PutRowResponse](t)(b.put(putChange("jobs", pk("id", "a"), big)))
-		same(t, "put", *put.ConsumedCapacityUnit, tablestore.ConsumedCapacityUnit{Write: 2})
-		c := putChange("jobs", pk("id", "a"), big)
-		c.SetCondition(expectExist)
-		put = must[*tablestore.PutRowResponse](t)(b.put(c))
-		same(t, "put with a condition", *put.ConsumedCapacityUnit, tablestore.ConsumedCapacityUnit{Read: 1, Write: 2})
-		got := must[*tablestore.GetRowResponse](t)(b.get(&tablestore.SingleRowQueryCriteria{TableName: "jobs", PrimaryKey: pk("id", "a")}))
-		same(t, "get", *got.ConsumedCapacityUnit, tablestore.ConsumedCapacityUnit{Read: 2})
-		got = must[*tablestore.GetRowResponse](t)(b.get(&tablestore.SingleRowQueryCriteria{TableName: "jobs", PrimaryKey: pk("id", "none")}))
-		same(t, "get of nothing", *got.ConsumedCapacityUnit, tablestore.ConsumedCapacityUnit{Read: 1})
-		named := attributes{}
-		for i := range 17 {
-			named[strings.Repeat("x", 250)+fmt.Sprint(i)] = ""
-		}
-		put = must[*tablestore.PutRowResponse](t)(b.put(putChange("jobs", pk("id", "names"), named)))
-		same(t, "put of names", *put.ConsumedCapacityUnit, tablestore.ConsumedCapacityUnit{Write: 2})
-		gone := must[*tablestore.DeleteRowResponse](t)(b.delete(deleteChange("jobs", pk("id", "a"))))
-		same(t, "delete", *gone.ConsumedCapacityUnit, tablestore.ConsumedCapacityUnit{Write: 1})
-	})
+	f := startWithJobs(t)
+	units := func(read, write int32) tablestore.ConsumedCapacityUnit {
+		return tablestore.ConsumedCapacityUnit{Read: read, Write: write}
+	}
+	key, big := pk("id", "a"), attributes{"c": strings.Repeat("x", 5000)}
+	put := func(c *tablestore.PutRowChange) tablestore.ConsumedCapacityUnit {
+		return *must[*tablestore.PutRowResponse](t)(f.put(c)).ConsumedCapacityUnit
+	}
+	same(t, "a put of 5 KB", put(putChange("jobs", key, big)), units(0, 2))
+	c := putChange("jobs", key, big)
+	c.SetCondition(expectExist)
+	same(t, "one that reads the key", put(c), units(1, 2))
+	c.SetColumnCondition(single("c", tablestore.CT_EQUAL, big["c"]))
+	same(t, "one that reads the row", put(c), units(2, 2))
+	named := attributes{}
+	for i := range 17 {
+		named[strings.Repeat("x", 250)+fmt.Sprint(i)] = ""
+	}
+	same(t, "a put of names", put(putChange("jobs", pk("id", "names"), named)), units(0, 2))
+	same(t, "a get", *must[*tablestore.GetRowResponse](t)(f.get("jobs", key, nil)).ConsumedCapacityUnit, units(2, 0))
+	same(t, "a get of nothing", *must[*tablestore.GetRowResponse](t)(f.get("jobs", pk("id", "none"), nil)).ConsumedCapacityUnit, units(1, 0))
+	update := updateChange("jobs", key, attributes{"small": "1"}, "c")
+	update.SetColumnCondition(single("c", tablestore.CT_EQUAL, big["c"]))
+	same(t, "an update that reads the row it shortens", *must[*tablestore.UpdateRowResponse](t)(f.update(update)).ConsumedCapacityUnit, units(2, 1))
+	same(t, "a delete", *must[*tablestore.DeleteRowResponse](t)(f.delete(deleteChange("jobs", key))).ConsumedCapacityUnit, units(0, 1))
 }

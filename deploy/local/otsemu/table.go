@@ -1,7 +1,6 @@
 package otsemu
 
 import (
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -10,16 +9,16 @@ import (
 
 // Limits of the wide column model, from the service's page of limits.
 const (
-	maxTables        = 64
-	maxNameBytes     = 255
-	maxKeyColumns    = 4
-	maxKeyBytes      = 1024
-	maxCapacityUnits = 100000
-	minTimeToLive    = 86400
-	defaultDeviation = 86400
-	maxDeviation     = math.MaxInt64 / 1000000
-	neverExpires     = -1
+	maxTables     = 64
+	maxNameBytes  = 255
+	maxKeyColumns = 4
+	maxKeyBytes   = 1024
+	minTimeToLive = 86400
+	neverExpires  = -1
 )
+
+// deviation is how far a caller's timestamp may be from now, in seconds. Nothing uses it here, but the SDK wants it in answers.
+const deviation = 86400
 
 // Types of primary key columns in a table's definition.
 const (
@@ -30,20 +29,12 @@ const (
 
 // table is a table's definition, as the data file keeps it.
 type table struct {
-	Name string `json:"name"`
-	// ID is a UUID, and Created when the table was made, in microseconds since 1970.
-	ID         string      `json:"id"`
-	Created    int64       `json:"created"`
+	Name       string      `json:"name"`
 	PrimaryKey []keyColumn `json:"primaryKey"`
-	// TimeToLive is how long a version of an attribute lives, in seconds; -1 is for ever.
+	// TimeToLive is how long an attribute lives after it was written, in seconds; -1 is for ever.
 	TimeToLive int64 `json:"timeToLive"`
-	// Deviation is how far a timestamp given by a caller may be from now, in seconds.
-	Deviation int64 `json:"deviation"`
-	// Read and Write are the reserved capacity units. Nothing is held against them.
-	Read  int64 `json:"read"`
-	Write int64 `json:"write"`
-	// Adjusted is when the capacity units were set, in seconds since 1970.
-	Adjusted int64 `json:"adjusted"`
+	// Created is when the table was made, in microseconds since 1970.
+	Created int64 `json:"created"`
 }
 
 type keyColumn struct {
@@ -65,44 +56,68 @@ func (d *table) keyNamed(name string) bool {
 	return slices.ContainsFunc(d.PrimaryKey, func(c keyColumn) bool { return c.Name == name })
 }
 
-// expired reports whether a version of that time, in milliseconds, has outlived the table's time to live. The service compares
-// whole seconds.
-func (d *table) expired(timestamp int64, now time.Time) bool {
-	return d.TimeToLive != neverExpires && timestamp/1000+d.TimeToLive <= now.Unix()
-}
-
-// checkTimestamp applies the valid version range to a timestamp the caller chose, in milliseconds.
-func (d *table) checkTimestamp(c cell, now time.Time) error {
-	seconds, low := c.timestamp/1000, now.Unix()-d.Deviation
-	if d.TimeToLive != neverExpires {
-		low = max(low, now.Unix()-d.TimeToLive)
+// check refuses a definition that breaks a rule of the service.
+func (d *table) check() error {
+	if !validName(d.Name) {
+		return invalid("Invalid table name: '%s'.", d.Name)
 	}
-	if c.timestamp < 0 || seconds < low || seconds >= now.Unix()+d.Deviation {
-		return invalid("Invalid timestamp. Cell:%s.", c.name)
+	for i, c := range d.PrimaryKey {
+		switch {
+		case !validName(c.Name):
+			return invalid("Invalid column name: '%s'.", c.Name)
+		case slices.ContainsFunc(d.PrimaryKey[:i], func(earlier keyColumn) bool { return earlier.Name == c.Name }):
+			return invalid("Duplicated primary key name: '%s'.", c.Name)
+		case c.Type < keyInteger || c.Type > keyBinary:
+			return invalid("Invalid column type, only STRING,INTEGER,BINARY is allowed.")
+		}
+	}
+	switch {
+	case len(d.PrimaryKey) == 0 || len(d.PrimaryKey) > maxKeyColumns:
+		return invalid("The number of primary key columns must be in range: [1, %d].", maxKeyColumns)
+	case d.TimeToLive == 0 || d.TimeToLive < neverExpires:
+		return invalid("TimeToLive cannot be 0 or less than -1.")
+	case d.TimeToLive != neverExpires && d.TimeToLive < minTimeToLive:
+		return invalid("TimeToLive must be -1 or at least %d.", minTimeToLive)
 	}
 	return nil
+}
+
+// alive takes the expired attributes out of a row and reports whether the row still exists. A row with attributes lives as long as one
+// of them; one without lives from its last write, given in milliseconds.
+func (d *table) alive(r *row, written int64, now time.Time) bool {
+	if len(r.cells) == 0 {
+		return !d.expired(written, now)
+	}
+	r.cells = slices.DeleteFunc(r.cells, func(a cell) bool { return d.expired(a.timestamp, now) })
+	return len(r.cells) > 0
+}
+
+// expired reports whether something written at that time, in milliseconds, has outlived the table's time to live. The service compares
+// whole seconds.
+func (d *table) expired(written int64, now time.Time) bool {
+	return d.TimeToLive != neverExpires && written/1000+d.TimeToLive <= now.Unix()
 }
 
 // checkKey compares a primary key with the table's. Only the ends of a range may be infinite.
 func (d *table) checkKey(key []cell, endOfRange bool) error {
 	if len(key) != len(d.PrimaryKey) {
-		return refuse(codeInvalidPK, "Validate PK size fail. Input: %d, Meta: %d.", len(key), len(d.PrimaryKey))
+		return invalidKey("Validate PK size fail. Input: %d, Meta: %d.", len(key), len(d.PrimaryKey))
 	}
 	for i, c := range key {
 		want := d.PrimaryKey[i]
 		infinite := c.value.kind == kindMin || c.value.kind == kindMax
 		switch {
 		case c.name != want.Name:
-			return refuse(codeInvalidPK, "Validate PK name fail. Input: %s, Meta: %s.", c.name, want.Name)
+			return invalidKey("Validate PK name fail. Input: %s, Meta: %s.", c.name, want.Name)
 		case infinite && endOfRange:
 		case c.value.kind != want.kind():
-			return refuse(codeInvalidPK, "Validate PK type fail. Input: %s, Meta: %s.", c.value.kind, want.kind())
+			return invalidKey("Validate PK type fail. Input: %s, Meta: %s.", c.value.kind, want.kind())
 		}
 	}
 	return nil
 }
 
-// checkKeyShape applies what can be said of a primary key without its table.
+// checkKeyShape refuses a primary key that no table can have.
 func checkKeyShape(key []cell) error {
 	for i, c := range key {
 		switch {
@@ -112,10 +127,6 @@ func checkKeyShape(key []cell) error {
 			return invalid("Duplicated primary key name: '%s'.", c.name)
 		case c.value.kind == kindNone:
 			return invalid("No value is given for primary key name:%s.", c.name)
-		case c.value.kind == kindAutoIncrement:
-			return unsupported("An auto-increment primary key")
-		case c.op != opPut:
-			return invalid("OpType cannot be given for primary key name :%s.", c.name)
 		case c.hasTimestamp:
 			return invalid("Timestamp cannot be given for primary key name:%s.", c.name)
 		case len(c.value.data) > maxKeyBytes:

@@ -1,199 +1,182 @@
 package otsemu_test
 
 import (
+	"encoding/binary"
 	"fmt"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aliyun/aliyun-tablestore-go-sdk/tablestore"
+	"github.com/aliyun/aliyun-tablestore-go-sdk/tablestore/otsprotocol"
+	"github.com/golang/protobuf/proto"
 )
 
-func describe(b *bench, name string) (*tablestore.DescribeTableResponse, error) {
-	return b.sdk.DescribeTable(&tablestore.DescribeTableRequest{TableName: name})
+func (f *fixture) describe(name string) (*tablestore.DescribeTableResponse, error) {
+	return f.sdk.DescribeTable(&tablestore.DescribeTableRequest{TableName: name})
 }
 
 func TestCreateTable(t *testing.T) {
-	t.Run("keeps the definition and lists the table", func(t *testing.T) {
-		b := start(t)
+	t.Run("keeps the definition, with the documented deviation of timestamps", func(t *testing.T) {
+		f := start(t)
 		request := newTable("jobs", []column{
 			{"id", tablestore.PrimaryKeyType_STRING}, {"n", tablestore.PrimaryKeyType_INTEGER}, {"raw", tablestore.PrimaryKeyType_BINARY},
-		}, &tablestore.TableOption{TimeToAlive: 86400, MaxVersion: 1, DeviationCellVersionInSec: 1000})
-		request.ReservedThroughput = &tablestore.ReservedThroughput{Readcap: 3, Writecap: 4}
-		must[*tablestore.CreateTableResponse](t)(b.sdk.CreateTable(request))
-		b.table("a_table", textKey)
-
-		got := must[*tablestore.DescribeTableResponse](t)(describe(b, "jobs"))
+		}, 86400)
+		must[*tablestore.CreateTableResponse](t)(f.sdk.CreateTable(request))
+		got := must[*tablestore.DescribeTableResponse](t)(f.describe("jobs"))
+		yes := true
 		same(t, "meta", got.TableMeta, request.TableMeta)
-		same(t, "throughput", got.ReservedThroughput, request.ReservedThroughput)
-		allowUpdate := true
-		request.TableOption.AllowUpdate = &allowUpdate
-		same(t, "options", got.TableOption, request.TableOption)
-		same(t, "stream", got.StreamDetails.EnableStream, false)
-		list := must[*tablestore.ListTableResponse](t)(b.sdk.ListTable())
-		same(t, "tables", list.TableNames, []string{"a_table", "jobs"})
-		if list.RequestId == "" {
-			t.Error("no request id")
-		}
+		same(t, "throughput", *got.ReservedThroughput, tablestore.ReservedThroughput{})
+		same(t, "options", *got.TableOption, tablestore.TableOption{
+			TimeToAlive: 86400, MaxVersion: 1, DeviationCellVersionInSec: 86400, AllowUpdate: &yes,
+		})
 	})
 
-	t.Run("gives a table the documented deviation", func(t *testing.T) {
-		b := start(t)
-		b.table("jobs", textKey)
-		got := must[*tablestore.DescribeTableResponse](t)(describe(b, "jobs"))
-		same(t, "deviation", got.TableOption.DeviationCellVersionInSec, int64(86400))
+	t.Run("describes the rest for other SDKs: the table is active, as old as it is, and has no stream and no encryption", func(t *testing.T) {
+		f := startWithJobs(t)
+		made := f.clock.Now()
+		f.clock.Advance(time.Hour)
+		w := httptest.NewRecorder()
+		f.ServeHTTP(w, request("DescribeTable", encode(t, &otsprotocol.DescribeTableRequest{TableName: proto.String("jobs")})))
+		got := &otsprotocol.DescribeTableResponse{}
+		must[any](t)(nil, proto.Unmarshal(w.Body.Bytes(), got))
+		same(t, "status", got.GetTableStatus(), otsprotocol.TableStatus_ACTIVE)
+		same(t, "stream", *got.StreamDetails.EnableStream, false)
+		same(t, "encryption", *got.SseDetails.Enable, false)
+		same(t, "change of throughput", got.ReservedThroughputDetails.GetLastIncreaseTime(), made.Unix())
+		// The Go SDK does not know field 9, the time of creation in microseconds.
+		same(t, "creation", got.XXX_unrecognized, binary.AppendUvarint([]byte{9 << 3}, uint64(made.UnixMicro())))
 	})
 
-	t.Run("refuses a name that exists", func(t *testing.T) {
-		b := start(t)
-		b.table("jobs", textKey)
-		_, err := b.sdk.CreateTable(newTable("jobs", numberKey, forever()))
-		refused(t, err, "OTSObjectAlreadyExist", 409, "Requested table already exists.")
-	})
-
-	t.Run("refuses more tables than an instance may have", func(t *testing.T) {
-		b := start(t)
+	t.Run("refuses a name that exists, and more tables than an instance may have", func(t *testing.T) {
+		f := start(t)
 		for i := range 64 {
-			b.table(fmt.Sprint("t", i), textKey)
+			f.table(fmt.Sprint("t", i), textKey)
 		}
-		_, err := b.sdk.CreateTable(newTable("one_more", textKey, forever()))
+		_, err := f.sdk.CreateTable(newTable("t1", numberKey, -1))
+		refused(t, err, "OTSObjectAlreadyExist", 409, "Requested table already exists.")
+		_, err = f.sdk.CreateTable(newTable("one_more", textKey, -1))
 		refused(t, err, "OTSQuotaExhausted", 403, "Number of tables exceeded the quota.")
 	})
 
 	t.Run("refuses what the service refuses and what is left out", func(t *testing.T) {
-		b := start(t)
-		yes, no := true, false
+		f := start(t)
+		yes, no, service := true, false, tablestore.SSE_KMS_SERVICE
 		five := []column{}
 		for i := range 5 {
 			five = append(five, column{fmt.Sprint("k", i), tablestore.PrimaryKeyType_STRING})
 		}
-		option := func(o tablestore.TableOption) *tablestore.TableOption { return &o }
+		with := func(edit func(*tablestore.CreateTableRequest)) *tablestore.CreateTableRequest {
+			request := newTable("jobs", textKey, -1)
+			edit(request)
+			return request
+		}
 		for message, request := range map[string]*tablestore.CreateTableRequest{
-			"Invalid table name: '1jobs'.":                                   newTable("1jobs", textKey, forever()),
-			"Invalid table name: 'job-s'.":                                   newTable("job-s", textKey, forever()),
-			"Invalid table name: ''.":                                        newTable("", textKey, forever()),
-			"Invalid column name: 'a b'.":                                    newTable("jobs", []column{{"a b", 1}}, forever()),
-			"Invalid column name: '" + strings.Repeat("x", 256):              newTable("jobs", []column{{strings.Repeat("x", 256), 1}}, forever()),
-			"Duplicated primary key name: 'a'.":                              newTable("jobs", []column{{"a", 1}, {"a", 2}}, forever()),
-			"only STRING,INTEGER,BINARY":                                     newTable("jobs", []column{{"a", 4}}, forever()),
-			"must be in range: [1, 4].":                                      newTable("jobs", five, forever()),
-			"TimeToLive cannot be 0 or less than -1.":                        newTable("jobs", textKey, option(tablestore.TableOption{MaxVersion: 1})),
-			"TimeToLive must be -1 or at least 86400.":                       newTable("jobs", textKey, option(tablestore.TableOption{TimeToAlive: 86399, MaxVersion: 1})),
-			"The maximum versions cannot be less than or equal to 0.":        newTable("jobs", textKey, option(tablestore.TableOption{TimeToAlive: -1})),
-			"More than one version is not supported by this local server.":   newTable("jobs", textKey, option(tablestore.TableOption{TimeToAlive: -1, MaxVersion: 2})),
-			"A table without updates is not supported by this local server.": newTable("jobs", textKey, option(tablestore.TableOption{TimeToAlive: -1, MaxVersion: 1, AllowUpdate: &no})),
-			"The maximum deviation must be in range [0, INT64_MAX/1000000].": newTable("jobs", textKey, option(tablestore.TableOption{TimeToAlive: -1, MaxVersion: 1, DeviationCellVersionInSec: 1 << 62})),
-			"Invalid Capacity Unit:-1. Capacity Unit must be nonnegative":    change(newTable("jobs", textKey, forever()), func(r *tablestore.CreateTableRequest) { r.ReservedThroughput.Readcap = -1 }),
-			"A stream is not supported by this local server.": change(newTable("jobs", textKey, forever()), func(r *tablestore.CreateTableRequest) {
+			"Invalid table name: '1jobs'.":                                   newTable("1jobs", textKey, -1),
+			"Invalid table name: 'job-s'.":                                   newTable("job-s", textKey, -1),
+			"Invalid table name: ''.":                                        newTable("", textKey, -1),
+			"Invalid column name: 'a b'.":                                    newTable("jobs", []column{{"a b", 1}}, -1),
+			"Invalid column name: '" + strings.Repeat("x", 256):              newTable("jobs", []column{{strings.Repeat("x", 256), 1}}, -1),
+			"Duplicated primary key name: 'a'.":                              newTable("jobs", []column{{"a", 1}, {"a", 2}}, -1),
+			"only STRING,INTEGER,BINARY":                                     newTable("jobs", []column{{"a", 4}}, -1),
+			"must be in range: [1, 4].":                                      newTable("jobs", five, -1),
+			"TimeToLive cannot be 0 or less than -1.":                        newTable("jobs", textKey, 0),
+			"TimeToLive must be -1 or at least 86400.":                       newTable("jobs", textKey, 86399),
+			"The maximum versions cannot be less than or equal to 0.":        with(func(r *tablestore.CreateTableRequest) { r.TableOption.MaxVersion = 0 }),
+			"More than one version is not supported by this local server.":   with(func(r *tablestore.CreateTableRequest) { r.TableOption.MaxVersion = 2 }),
+			"A table without updates is not supported by this local server.": with(func(r *tablestore.CreateTableRequest) { r.TableOption.AllowUpdate = &no }),
+			"A deviation of timestamps is not supported by this local":       with(func(r *tablestore.CreateTableRequest) { r.TableOption.DeviationCellVersionInSec = 1 }),
+			"Reserved capacity is not supported by this local server.":       with(func(r *tablestore.CreateTableRequest) { r.ReservedThroughput.Readcap = 1 }),
+			"A local transaction is not supported by this local server.":     with(func(r *tablestore.CreateTableRequest) { r.EnableLocalTxn = &yes }),
+			"A secondary index is not supported by this local server.":       with(func(r *tablestore.CreateTableRequest) { r.AddIndexMeta(&tablestore.IndexMeta{IndexName: "i"}) }),
+			"Encryption is not supported by this local server.": with(func(r *tablestore.CreateTableRequest) {
+				r.SSESpecification = &tablestore.SSESpecification{Enable: true, KeyType: &service}
+			}),
+			"A stream is not supported by this local server.": with(func(r *tablestore.CreateTableRequest) {
 				r.StreamSpec = &tablestore.StreamSpecification{EnableStream: true}
 			}),
-			"A local transaction is not supported by this local server.": change(newTable("jobs", textKey, forever()), func(r *tablestore.CreateTableRequest) { r.EnableLocalTxn = &yes }),
-			"A predefined column is not supported by this local server.": change(newTable("jobs", textKey, forever()), func(r *tablestore.CreateTableRequest) {
+			"A predefined column is not supported by this local server.": with(func(r *tablestore.CreateTableRequest) {
 				r.TableMeta.AddDefinedColumn("c", tablestore.DefinedColumn_STRING)
 			}),
-			"A secondary index is not supported by this local server.": change(newTable("jobs", textKey, forever()), func(r *tablestore.CreateTableRequest) { r.AddIndexMeta(&tablestore.IndexMeta{IndexName: "i"}) }),
-			"An auto-increment primary key is not supported by this local server": change(newTable("jobs", textKey, forever()), func(r *tablestore.CreateTableRequest) {
+			"An auto-increment primary key is not supported by this local server": with(func(r *tablestore.CreateTableRequest) {
 				r.TableMeta.AddPrimaryKeyColumnOption("auto", tablestore.PrimaryKeyType_INTEGER, tablestore.AUTO_INCREMENT)
 			}),
 		} {
-			_, err := b.sdk.CreateTable(request)
+			_, err := f.sdk.CreateTable(request)
 			invalid(t, err, message)
 		}
-		same(t, "tables", len(must[*tablestore.ListTableResponse](t)(b.sdk.ListTable()).TableNames), 0)
+		_, err := f.describe("jobs")
+		refused(t, err, "OTSObjectNotExist", 404, "Requested table does not exist.")
 	})
-}
-
-func change[T any](v *T, edit func(*T)) *T {
-	edit(v)
-	return v
 }
 
 func TestUpdateTable(t *testing.T) {
-	t.Run("changes time to live, deviation and throughput", func(t *testing.T) {
-		b := start(t)
-		b.table("jobs", textKey)
-		got := must[*tablestore.UpdateTableResponse](t)(b.sdk.UpdateTable(&tablestore.UpdateTableRequest{
-			TableName: "jobs", TableOption: &tablestore.TableOption{TimeToAlive: 90000, MaxVersion: 1, DeviationCellVersionInSec: 5},
-			ReservedThroughput: &tablestore.ReservedThroughput{Readcap: 1, Writecap: 2},
-		}))
-		same(t, "answered", *got.TableOption, tablestore.TableOption{TimeToAlive: 90000, MaxVersion: 1, DeviationCellVersionInSec: 5})
-		described := must[*tablestore.DescribeTableResponse](t)(describe(b, "jobs"))
-		same(t, "described", described.TableOption.TimeToAlive, 90000)
-		same(t, "throughput", *described.ReservedThroughput, tablestore.ReservedThroughput{Readcap: 1, Writecap: 2})
-	})
+	f := startWithJobs(t)
+	update := func(edit func(*tablestore.UpdateTableRequest)) (*tablestore.UpdateTableResponse, error) {
+		request := &tablestore.UpdateTableRequest{TableName: "jobs"}
+		edit(request)
+		return f.sdk.UpdateTable(request)
+	}
+	timeToLive := func() int {
+		return must[*tablestore.DescribeTableResponse](t)(f.describe("jobs")).TableOption.TimeToAlive
+	}
 
-	t.Run("changes nothing when a part is wrong", func(t *testing.T) {
-		b := start(t)
-		b.table("jobs", textKey)
-		_, err := b.sdk.UpdateTable(&tablestore.UpdateTableRequest{
-			TableName: "jobs", TableOption: &tablestore.TableOption{TimeToAlive: 5, MaxVersion: 1},
-			ReservedThroughput: &tablestore.ReservedThroughput{Readcap: 7},
-		})
-		invalid(t, err, "TimeToLive must be -1 or at least 86400.")
-		same(t, "throughput", must[*tablestore.DescribeTableResponse](t)(describe(b, "jobs")).ReservedThroughput.Readcap, 0)
-		_, err = b.sdk.UpdateTable(&tablestore.UpdateTableRequest{TableName: "jobs"})
-		invalid(t, err, "No parameter is specified in table options.")
-		_, err = b.sdk.UpdateTable(&tablestore.UpdateTableRequest{
-			TableName: "jobs", StreamSpec: &tablestore.StreamSpecification{EnableStream: true},
-		})
-		invalid(t, err, "A stream is not supported")
-	})
+	got := must[*tablestore.UpdateTableResponse](t)(update(func(r *tablestore.UpdateTableRequest) { r.TableOption = tablestore.NewTableOption(90000, 1) }))
+	same(t, "answered", got.TableOption.TimeToAlive, 90000)
+	same(t, "described", timeToLive(), 90000)
+
+	for message, edit := range map[string]func(*tablestore.UpdateTableRequest){
+		"TimeToLive must be -1 or at least 86400.":    func(r *tablestore.UpdateTableRequest) { r.TableOption = tablestore.NewTableOption(5, 1) },
+		"TimeToLive cannot be 0 or less than -1.":     func(r *tablestore.UpdateTableRequest) { r.TableOption = &tablestore.TableOption{} },
+		"More than one version is not supported":      func(r *tablestore.UpdateTableRequest) { r.TableOption = tablestore.NewTableOption(-1, 2) },
+		"No parameter is specified in table options.": func(*tablestore.UpdateTableRequest) {},
+		"A stream is not supported by this local server.": func(r *tablestore.UpdateTableRequest) {
+			r.StreamSpec = &tablestore.StreamSpecification{EnableStream: true}
+		},
+	} {
+		_, err := update(edit)
+		invalid(t, err, message)
+	}
+	same(t, "time to live after refusals", timeToLive(), 90000)
 }
 
-func TestDeleteTable(t *testing.T) {
-	t.Run("takes the rows with it", func(t *testing.T) {
-		b := start(t)
-		b.table("jobs", textKey)
-		b.store("jobs", pk("id", "a"), attributes{"c": "1"})
-		must[*tablestore.DeleteTableResponse](t)(b.sdk.DeleteTable(&tablestore.DeleteTableRequest{TableName: "jobs"}))
-		_, err := describe(b, "jobs")
-		refused(t, err, "OTSObjectNotExist", 404, "Requested table does not exist.")
-		b.table("jobs", textKey)
-		same(t, "row", b.read("jobs", pk("id", "a")), attributes(nil))
-	})
+func TestListAndDeleteTable(t *testing.T) {
+	f := startWithJobs(t)
+	f.table("a_table", textKey)
+	names := func() []string { return must[*tablestore.ListTableResponse](t)(f.sdk.ListTable()).TableNames }
+	same(t, "two tables", names(), []string{"a_table", "jobs"})
+	f.store("jobs", pk("id", "a"), nil)
+	must[*tablestore.DeleteTableResponse](t)(f.sdk.DeleteTable(&tablestore.DeleteTableRequest{TableName: "jobs"}))
+	same(t, "the other table", names(), []string{"a_table"})
+	f.table("jobs", textKey)
+	same(t, "rows of a new table with the name", f.pages(everything("jobs", "id")), [][]string{{}})
+}
 
-	t.Run("is missed by every operation", func(t *testing.T) {
-		b := start(t)
-		calls := map[string]func() error{
-			"DeleteTable": func() error {
-				_, err := b.sdk.DeleteTable(&tablestore.DeleteTableRequest{TableName: "none"})
-				return err
-			},
-			"UpdateTable": func() error {
-				_, err := b.sdk.UpdateTable(&tablestore.UpdateTableRequest{TableName: "none", TableOption: forever()})
-				return err
-			},
-			"PutRow": func() error {
-				_, err := b.put(putChange("none", pk("id", "a"), attributes{"c": "1"}))
-				return err
-			},
-			"GetRow": func() error {
-				_, err := b.get(&tablestore.SingleRowQueryCriteria{TableName: "none", PrimaryKey: pk("id", "a")})
-				return err
-			},
-			"GetRange": func() error {
-				_, err := b.scan(everything("none", "id"))
-				return err
-			},
-		}
-		for name, call := range calls {
-			t.Run(name, func(t *testing.T) { refused(t, call(), "OTSObjectNotExist", 404, "Requested table does not exist.") })
-		}
-	})
+func TestMissingTable(t *testing.T) {
+	f := start(t)
+	_, drop := f.sdk.DeleteTable(&tablestore.DeleteTableRequest{TableName: "none"})
+	_, describe := f.describe("none")
+	_, update := f.sdk.UpdateTable(&tablestore.UpdateTableRequest{TableName: "none", TableOption: tablestore.NewTableOption(-1, 1)})
+	_, put := f.put(putChange("none", pk("id", "a"), nil))
+	_, deletion := f.delete(deleteChange("none", pk("id", "a")))
+	_, get := f.get("none", pk("id", "a"), nil)
+	_, scan := f.scan(everything("none", "id"))
+	for _, err := range []error{describe, drop, update, put, deletion, get, scan} {
+		refused(t, err, "OTSObjectNotExist", 404, "Requested table does not exist.")
+	}
 }
 
 func TestCreateTableAtStart(t *testing.T) {
-	b := start(t)
+	f := start(t)
 	for range 2 {
-		if err := b.CreateTable("jobs", "p", "s"); err != nil {
-			t.Fatal(err)
-		}
+		must[any](t)(nil, f.CreateTable("jobs", "p", "s"))
 	}
-	found := must[*tablestore.DescribeTableResponse](t)(describe(b, "jobs"))
-	if len(found.TableMeta.SchemaEntry) != 2 || found.TableOption.TimeToAlive != -1 {
-		t.Errorf("%+v", found)
-	}
+	found := must[*tablestore.DescribeTableResponse](t)(f.describe("jobs"))
+	same(t, "columns", len(found.TableMeta.SchemaEntry), 2)
+	same(t, "time to live", found.TableOption.TimeToAlive, -1)
 	for _, key := range [][]string{{"p"}, {"s", "p"}, nil, {"p", ""}, {"a", "b", "c", "d", "e"}} {
-		if err := b.CreateTable("jobs", key...); err == nil {
+		if err := f.CreateTable("jobs", key...); err == nil {
 			t.Errorf("key %q was accepted for a table that has another", key)
 		}
 	}

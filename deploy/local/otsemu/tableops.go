@@ -1,47 +1,50 @@
 package otsemu
 
 import (
+	"cmp"
 	"errors"
-	"time"
+	"net/http"
 )
 
 func (s *Server) createTable(m *message) ([]byte, error) {
 	m.require(1, 2)
-	d, err := readTable(m.inner(1), s.now())
-	if err != nil {
-		return nil, err
+	meta, options := m.inner(1), m.inner(3)
+	meta.require(1)
+	d := &table{Name: meta.text(1), TimeToLive: options.number(1, 0), Created: s.now().UnixMicro()}
+	for _, column := range meta.inners(2) {
+		column.require(1, 2)
+		d.PrimaryKey = append(d.PrimaryKey, keyColumn{Name: column.text(1), Type: column.number(2, 0)})
+		if column.has(3) {
+			return nil, unsupported("An auto-increment primary key")
+		}
 	}
-	if err := refuseExtras(m.inner(5), m.inner(6), m.has(7), m.flag(8, false)); err != nil {
-		return nil, err
-	}
-	if err := d.reserve(m.inner(2), s.now()); err != nil {
-		return nil, err
-	}
-	options := m.inner(3)
 	switch {
+	case meta.has(3) || meta.has(4):
+		return nil, unsupported("A predefined column")
+	case m.inner(6).flag(1):
+		return nil, unsupported("Encryption")
+	case m.has(7):
+		return nil, unsupported("A secondary index")
+	case m.flag(8):
+		return nil, unsupported("A local transaction")
 	case !options.has(1):
 		return nil, invalid("Time-to-live is missing while creating table.")
 	case !options.has(2):
 		return nil, invalid("MaxVersions is missing while creating table.")
 	}
-	if err := d.setOptions(options); err != nil {
+	wrong := checkOptions(m.inner(2), options, m.inner(5))
+	if err := cmp.Or(*m.problem, d.check(), wrong); err != nil {
 		return nil, err
-	}
-	if *m.problem != nil {
-		return nil, *m.problem
 	}
 	return nil, s.store.update(func(t tx) error { return t.createTable(d) })
 }
 
 func (t tx) createTable(d *table) error {
-	tables := t.Bucket([]byte(bucketTables))
-	if tables.Get([]byte(d.Name)) != nil {
-		return refuse(codeObjectAlreadyExist, "Requested table already exists.")
+	if t.Bucket([]byte(bucketTables)).Get([]byte(d.Name)) != nil {
+		return &refusal{http.StatusConflict, "OTSObjectAlreadyExist", "Requested table already exists."}
 	}
-	if existing, err := t.tables(); err != nil {
-		return err
-	} else if len(existing) >= maxTables {
-		return refuse(codeQuotaExhausted, "Number of tables exceeded the quota.")
+	if len(t.tableNames()) >= maxTables {
+		return &refusal{http.StatusForbidden, "OTSQuotaExhausted", "Number of tables exceeded the quota."}
 	}
 	if _, err := t.Bucket([]byte(bucketRows)).CreateBucket([]byte(d.Name)); err != nil {
 		return err
@@ -49,104 +52,58 @@ func (t tx) createTable(d *table) error {
 	return t.putTable(d)
 }
 
-// newTable is a table that is made now.
-func newTable(name string, now time.Time) *table {
-	return &table{Name: name, ID: uuidText(uuid()), Created: now.UnixMicro(), Deviation: defaultDeviation}
-}
-
-// readTable reads the TableMeta of a table that is made now.
-func readTable(m *message, now time.Time) (*table, error) {
-	m.require(1)
-	d := newTable(m.text(1), now)
-	if !validName(d.Name) {
-		return nil, invalid("Invalid table name: '%s'.", d.Name)
-	}
-	for _, column := range m.inners(2) {
-		column.require(1, 2)
-		c := keyColumn{Name: column.text(1), Type: column.number(2, 0)}
-		switch {
-		case !validName(c.Name):
-			return nil, invalid("Invalid column name: '%s'.", c.Name)
-		case d.keyNamed(c.Name):
-			return nil, invalid("Duplicated primary key name: '%s'.", c.Name)
-		case c.Type < keyInteger || c.Type > keyBinary:
-			return nil, invalid("Invalid column type, only STRING,INTEGER,BINARY is allowed.")
-		case column.has(3):
-			return nil, unsupported("An auto-increment primary key")
-		}
-		d.PrimaryKey = append(d.PrimaryKey, c)
-	}
-	if n := len(d.PrimaryKey); n == 0 || n > maxKeyColumns {
-		return nil, invalid("The number of primary key columns must be in range: [1, %d].", maxKeyColumns)
-	}
-	if m.has(3) || m.has(4) {
-		return nil, unsupported("A predefined column")
-	}
-	return d, nil
-}
-
-// refuseExtras refuses what a table of the service can have beside rows.
-func refuseExtras(stream, encryption *message, index, transactions bool) error {
+// checkOptions checks what CreateTable and UpdateTable have in common beside the time to live: a ReservedThroughput, TableOptions and a
+// StreamSpecification. This server keeps one version of a row and has no other options.
+func checkOptions(reserved, options, stream *message) error {
+	units, versions := reserved.inner(1), options.number(2, 1)
 	switch {
-	case stream.flag(1, false):
-		return unsupported("A stream")
-	case encryption.flag(1, false):
-		return unsupported("Encryption")
-	case index:
-		return unsupported("A secondary index")
-	case transactions:
-		return unsupported("A local transaction")
-	}
-	return nil
-}
-
-// reserve sets the capacity units from a ReservedThroughput.
-func (d *table) reserve(m *message, now time.Time) error {
-	m.require(1)
-	units := m.inner(1)
-	d.Read, d.Write = units.number(1, d.Read), units.number(2, d.Write)
-	d.Adjusted = now.Unix()
-	for _, n := range []int64{d.Read, d.Write} {
-		if n < 0 || n > maxCapacityUnits {
-			return invalid("Invalid Capacity Unit:%d. Capacity Unit must be nonnegative and at most %d.", n, maxCapacityUnits)
-		}
-	}
-	return nil
-}
-
-// setOptions sets what is given in a TableOptions. One version of an attribute is all this server keeps.
-func (d *table) setOptions(m *message) error {
-	if m.has(1) {
-		d.TimeToLive = m.number(1, 0)
-	}
-	d.Deviation = m.number(5, d.Deviation)
-	switch versions := m.number(2, 1); {
-	case d.TimeToLive == 0 || d.TimeToLive < neverExpires:
-		return invalid("TimeToLive cannot be 0 or less than -1.")
-	case d.TimeToLive != neverExpires && d.TimeToLive < minTimeToLive:
-		return invalid("TimeToLive must be -1 or at least %d.", minTimeToLive)
+	case units.number(1, 0) != 0 || units.number(2, 0) != 0:
+		return unsupported("Reserved capacity")
 	case versions <= 0:
 		return invalid("The maximum versions cannot be less than or equal to 0.")
 	case versions > 1:
 		return unsupported("More than one version")
-	case d.Deviation < 0 || d.Deviation > maxDeviation:
-		return invalid("The maximum deviation must be in range [0, INT64_MAX/1000000].")
-	case !m.flag(6, true):
+	case options.number(5, deviation) != deviation:
+		return unsupported("A deviation of timestamps")
+	case options.number(6, 1) == 0:
 		return unsupported("A table without updates")
+	case stream.flag(1):
+		return unsupported("A stream")
 	}
 	return nil
+}
+
+// tableNames are the names of all tables, sorted.
+func (t tx) tableNames() (names []string) {
+	cursor := t.Bucket([]byte(bucketTables)).Cursor()
+	for name, _ := cursor.First(); name != nil; name, _ = cursor.Next() {
+		names = append(names, string(name))
+	}
+	return names
 }
 
 func (s *Server) listTable(*message) ([]byte, error) {
 	var out []byte
 	err := s.store.view(func(t tx) error {
-		tables, err := t.tables()
-		for _, d := range tables {
-			out = appendText(out, 1, d.Name)
+		for _, name := range t.tableNames() {
+			out = appendText(out, 1, name)
 		}
-		return err
+		return nil
 	})
 	return out, err
+}
+
+func (s *Server) deleteTable(m *message) ([]byte, error) {
+	name, err := tableName(m)
+	if err != nil {
+		return nil, err
+	}
+	return nil, s.store.update(func(t tx) error {
+		if _, err := t.table(name); err != nil {
+			return err
+		}
+		return errors.Join(t.Bucket([]byte(bucketTables)).Delete([]byte(name)), t.Bucket([]byte(bucketRows)).DeleteBucket([]byte(name)))
+	})
 }
 
 func (s *Server) describeTable(m *message) ([]byte, error) {
@@ -166,39 +123,30 @@ func (s *Server) describeTable(m *message) ([]byte, error) {
 	return out, err
 }
 
-// describe is a DescribeTableResponse. Fields 9, 12 and 13, and those that meta, options and the details of the stream have beyond the
-// SDK's messages, are those of recorded answers; of 12 and 13 only the number is known.
+// describe is a DescribeTableResponse with the fields of the service's answers that an SDK knows.
 func (d *table) describe() []byte {
-	off := appendFlag(nil, 1, false)
-	out := appendBytes(nil, 1, d.meta())
+	meta := appendText(nil, 1, d.Name)
+	for _, c := range d.PrimaryKey {
+		meta = appendBytes(meta, 2, appendNumber(appendText(nil, 1, c.Name), 2, c.Type))
+	}
+	out := appendBytes(nil, 1, meta)
 	out = appendBytes(out, 2, d.throughput())
 	out = appendBytes(out, 3, d.options())
-	out = appendNumber(out, 4, 1)
-	out = appendBytes(out, 5, appendNumber(off, 4, 0))
-	out = appendBytes(out, 7, off)
-	out = appendNumber(out, 9, d.Created)
-	out = appendBytes(out, 12, off)
-	return appendNumber(out, 13, 0)
+	out = appendNumber(out, 4, 1)                        // active
+	out = appendBytes(out, 5, appendFlag(nil, 1, false)) // no stream
+	out = appendBytes(out, 7, appendFlag(nil, 1, false)) // no encryption
+	return appendNumber(out, 9, d.Created)
 }
 
-func (d *table) meta() []byte {
-	out := appendText(nil, 1, d.Name)
-	for _, c := range d.PrimaryKey {
-		out = appendBytes(out, 2, appendNumber(appendText(nil, 1, c.Name), 2, c.Type))
-	}
-	return appendText(out, 5, d.ID)
-}
-
+// throughput is a ReservedThroughputDetails without reserved capacity, last changed when the table was made.
 func (d *table) throughput() []byte {
-	return appendNumber(appendBytes(nil, 1, capacity(d.Read, d.Write)), 2, d.Adjusted)
+	return appendNumber(appendBytes(nil, 1, capacity(0, 0)), 2, d.Created/1e6)
 }
 
-// options is complete: SDKs take the fields without asking whether they are there.
+// options is a TableOptions with all fields that SDKs read without asking whether they are there.
 func (d *table) options() []byte {
-	out := appendNumber(nil, 1, d.TimeToLive)
-	out = appendNumber(out, 2, 1)
-	out = appendNumber(out, 5, d.Deviation)
-	return appendFlag(appendFlag(out, 6, true), 7, false)
+	out := appendNumber(appendNumber(nil, 1, d.TimeToLive), 2, 1)
+	return appendFlag(appendNumber(out, 5, deviation), 6, true)
 }
 
 func (s *Server) updateTable(m *message) ([]byte, error) {
@@ -206,49 +154,26 @@ func (s *Server) updateTable(m *message) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m.inner(4).flag(1, false) {
-		return nil, unsupported("A stream")
-	}
-	if !m.has(2) && !m.has(3) {
-		return nil, invalid("No parameter is specified in table options.")
+	options := m.inner(3)
+	wrong := checkOptions(m.inner(2), options, m.inner(4))
+	if wrong == nil && !m.has(2) && !m.has(3) {
+		wrong = invalid("No parameter is specified in table options.")
 	}
 	var out []byte
 	err = s.store.update(func(t tx) error {
-		held, err := t.table(name)
+		d, err := t.table(name)
 		if err != nil {
 			return err
 		}
-		d := new(*held)
-		if m.has(2) {
-			if err := d.reserve(m.inner(2), s.now()); err != nil {
-				return err
-			}
-		}
-		if err := d.setOptions(m.inner(3)); err != nil {
+		d.TimeToLive = options.number(1, d.TimeToLive)
+		if err := cmp.Or(*m.problem, d.check(), wrong); err != nil {
 			return err
 		}
-		if *m.problem != nil {
-			return *m.problem
-		}
-		out = appendBytes(nil, 1, d.throughput())
-		out = appendBytes(out, 2, d.options())
-		out = appendBytes(out, 3, appendFlag(nil, 1, false))
+		out = appendBytes(appendBytes(nil, 1, d.throughput()), 2, d.options())
+		out = appendBytes(out, 3, appendFlag(nil, 1, false)) // no stream
 		return t.putTable(d)
 	})
 	return out, err
-}
-
-func (s *Server) deleteTable(m *message) ([]byte, error) {
-	name, err := tableName(m)
-	if err != nil {
-		return nil, err
-	}
-	return nil, s.store.update(func(t tx) error {
-		if _, err := t.table(name); err != nil {
-			return err
-		}
-		return errors.Join(t.Bucket([]byte(bucketTables)).Delete([]byte(name)), t.Bucket([]byte(bucketRows)).DeleteBucket([]byte(name)))
-	})
 }
 
 // tableName reads the name that is the first field of every request about one table.

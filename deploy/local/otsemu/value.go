@@ -19,7 +19,7 @@ const (
 	kindMin           kind = 0x9
 	kindMax           kind = 0xa
 	kindAutoIncrement kind = 0xb
-	// kindNone stands for a value that is not there; PlainBuffer has no number for it.
+	// kindNone marks a cell without a value; PlainBuffer has no number for it.
 	kindNone kind = 0xff
 )
 
@@ -53,8 +53,6 @@ type value struct {
 	// data are the bytes of a string or binary.
 	data string
 }
-
-func integer(n int64) value { return value{kind: kindInteger, number: n} }
 
 func (v value) double() float64 { return math.Float64frombits(uint64(v.number)) }
 
@@ -98,19 +96,4 @@ func (v value) text() string {
 		return "INF_MAX"
 	}
 	return v.kind.String()
-}
-
-// shown is the value as JSON shows it. A binary is {"base64": …}, to be told from a string.
-func (v value) shown() any {
-	switch v.kind {
-	case kindInteger:
-		return v.number
-	case kindDouble:
-		return v.double()
-	case kindBoolean:
-		return v.number != 0
-	case kindBinary:
-		return map[string][]byte{"base64": []byte(v.data)}
-	}
-	return v.data
 }

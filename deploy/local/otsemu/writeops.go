@@ -2,16 +2,13 @@ package otsemu
 
 import (
 	"errors"
+	"slices"
 )
 
-// maxBatchWriteRows is how many rows one BatchWriteRow may have.
+// maxBatchWriteRows is how many rows a BatchWriteRow may have, from the service's page of limits.
 const maxBatchWriteRows = 200
 
-func (s *Server) putRow(m *message) ([]byte, error)    { return s.writeRow(putRow, m) }
-func (s *Server) updateRow(m *message) ([]byte, error) { return s.writeRow(updateRow, m) }
-func (s *Server) deleteRow(m *message) ([]byte, error) { return s.writeRow(deleteRow, m) }
-
-// writeRow answers the three operations on one row, whose messages are alike.
+// writeRow answers PutRow, UpdateRow and DeleteRow, whose messages are alike.
 func (s *Server) writeRow(kind operationType, m *message) ([]byte, error) {
 	m.require(2, 3)
 	name, err := tableName(m)
@@ -26,18 +23,19 @@ func (s *Server) writeRow(kind operationType, m *message) ([]byte, error) {
 		return nil, err
 	}
 	var done outcome
-	err = s.store.update(func(t tx) (err error) {
-		done, err = c.apply(t, name, s.now())
+	err = s.store.update(func(t tx) error {
+		d, err := t.table(name)
+		if err != nil {
+			return err
+		}
+		done, err = c.apply(t, d, s.now())
 		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return done.append(nil, 1, 2), nil
+	return done.append(nil, 1, 2), err
 }
 
 // append writes an outcome's two fields, under the numbers they have in the message.
-func (o outcome) append(b []byte, consumedField, rowField field) []byte {
+func (o outcome) append(b []byte, consumedField, rowField int) []byte {
 	b = appendBytes(b, consumedField, o.consumed)
 	if len(o.row) > 0 {
 		b = appendBytes(b, rowField, o.row)
@@ -45,13 +43,13 @@ func (o outcome) append(b []byte, consumedField, rowField field) []byte {
 	return b
 }
 
-// tableChanges are the changes a BatchWriteRow has for one table.
+// tableChanges are the changes that a BatchWriteRow has for one table.
 type tableChanges struct {
 	name    string
 	changes []*change
 }
 
-// batchWriteRow carries out each change on its own: those that fail keep none of the others back.
+// batchWriteRow carries out each change on its own: one that fails does not stop the others.
 func (s *Server) batchWriteRow(m *message) ([]byte, error) {
 	tables, err := readBatchWrite(m)
 	if err != nil {
@@ -60,8 +58,8 @@ func (s *Server) batchWriteRow(m *message) ([]byte, error) {
 	var out []byte
 	err = s.store.update(func(t tx) (err error) {
 		now := s.now()
-		for _, table := range tables {
-			out, err = appendTable(out, table.name, table.changes, func(c *change) (outcome, error) { return c.apply(t, table.name, now) })
+		for _, writes := range tables {
+			out, err = appendTable(out, t, writes.name, writes.changes, func(d *table, c *change) (outcome, error) { return c.apply(t, d, now) })
 			if err != nil {
 				return err
 			}
@@ -71,39 +69,45 @@ func (s *Server) batchWriteRow(m *message) ([]byte, error) {
 	return out, err
 }
 
-// appendTable writes a table's part of a batch answer: what do makes of each row. A refusal is the row's alone; any other error
-// is the whole batch's.
-func appendTable[T any](b []byte, name string, rows []T, do func(T) (outcome, error)) ([]byte, error) {
-	table := appendText(nil, 1, name)
+// appendTable does something with each row of a table in a batch and appends the table's part of the answer. A refusal is the answer
+// for its row, or for all rows when there is no such table; any other error fails the batch.
+func appendTable[T any](b []byte, t tx, name string, rows []T, do func(*table, T) (outcome, error)) ([]byte, error) {
+	d, missing := t.table(name)
+	answer := appendText(nil, 1, name)
 	for _, r := range rows {
-		done, err := do(r)
+		var done outcome
+		err := missing
+		if err == nil {
+			done, err = do(d, r)
+		}
 		var refused *refusal
 		switch {
 		case errors.As(err, &refused):
-			table = appendBytes(table, 2, appendBytes(appendFlag(nil, 1, false), 2, refused.encode()))
+			answer = appendBytes(answer, 2, appendBytes(appendFlag(nil, 1, false), 2, refused.encode()))
 		case err != nil:
 			return nil, err
 		default:
-			table = appendBytes(table, 2, done.append(appendFlag(nil, 1, true), 3, 4))
+			answer = appendBytes(answer, 2, done.append(appendFlag(nil, 1, true), 3, 4))
 		}
 	}
-	return appendBytes(b, 1, table), nil
+	return appendBytes(b, 1, answer), nil
 }
 
 func readBatchWrite(m *message) ([]tableChanges, error) {
-	if m.has(2) || m.flag(3, false) {
+	if m.has(2) || m.flag(3) {
 		return nil, unsupported("An atomic batch")
 	}
 	var tables []tableChanges
-	known := map[string]bool{}
 	rows, size := 0, 0
 	for _, inner := range m.inners(1) {
-		name, err := batchTableName(inner, known)
+		name, err := tableName(inner)
 		if err != nil {
 			return nil, err
 		}
-		known[name] = true
-		changes, err := readBatchRows(name, inner.inners(2))
+		if slices.ContainsFunc(tables, func(earlier tableChanges) bool { return earlier.name == name }) {
+			return nil, invalid("Duplicated table name: '%s'.", name)
+		}
+		changes, err := readTableChanges(name, inner.inners(2))
 		if err != nil {
 			return nil, err
 		}
@@ -126,57 +130,31 @@ func readBatchWrite(m *message) ([]tableChanges, error) {
 	return tables, nil
 }
 
-// batchTableName reads the name of a table in a batch, which may be there once.
-func batchTableName(m *message, known map[string]bool) (string, error) {
-	name, err := tableName(m)
-	if err == nil && known[name] {
-		err = invalid("Duplicated table name: '%s'.", name)
-	}
-	return name, err
-}
-
-// readBatchRows reads a table's changes. A row may be there more than once only if nothing depends on the order of its changes.
-func readBatchRows(table string, inners []*message) ([]*change, error) {
+// readTableChanges reads a table's changes. A row may come more than once only if none of its changes has a condition or an increment.
+func readTableChanges(table string, inners []*message) ([]*change, error) {
 	if len(inners) == 0 {
 		return nil, invalid("No operation is specified for table: '%s'.", table)
 	}
 	var changes []*change
-	byKey := map[string][]*change{}
+	times := map[string]int{}
 	for _, inner := range inners {
 		inner.require(1, 2, 3)
-		kind := operationType(inner.number(1, 0))
-		if *inner.problem == nil && (kind < putRow || kind > deleteRow) {
-			return nil, invalid("The modify type is invalid.")
-		}
-		c, err := readChange(kind, inner.bytes(2), inner.inner(3), inner.inner(4))
+		c, err := readChange(operationType(inner.number(1, 0)), inner.bytes(2), inner.inner(3), inner.inner(4))
 		if err != nil {
 			return nil, err
 		}
 		changes = append(changes, c)
-		key := string(encodeKey(c.row.key))
-		byKey[key] = append(byKey[key], c)
+		times[string(encodeKey(c.row.key))]++
 	}
 	for _, c := range changes {
-		if err := checkRepeated(byKey[string(encodeKey(c.row.key))]); err != nil {
-			return nil, err
+		switch repeated := times[string(encodeKey(c.row.key))] > 1; {
+		case repeated && c.existence != existenceIgnored:
+			return nil, invalid("Repeated rows do not support row exist expectation check in BatchModify.")
+		case repeated && c.filter != nil:
+			return nil, invalid("Repeated rows do not support row condition check in BatchModify.")
+		case repeated && c.increments():
+			return nil, invalid("Repeated rows do not support increments in BatchModify.")
 		}
 	}
 	return changes, nil
-}
-
-func checkRepeated(same []*change) error {
-	if len(same) < 2 {
-		return nil
-	}
-	for _, c := range same {
-		switch {
-		case c.existence != existenceIgnored:
-			return invalid("Repeated rows do not support row exist expectation check in BatchModify.")
-		case c.filter != nil:
-			return invalid("Repeated rows do not support row condition check in BatchModify.")
-		case c.increments():
-			return invalid("Repeated rows do not support increments in BatchModify.")
-		}
-	}
-	return nil
 }
