@@ -132,13 +132,13 @@ func (c *change) checkOp(a cell) error {
 	switch {
 	case a.op != opPut && c.kind == putRow:
 		return invalid("OpType cannot be given for column name:%s in PutRow.", a.name)
-	case a.op == opDeleteOneVersion:
-		return unsupported("Deletion of one version")
-	case a.hasTimestamp:
-		return unsupported("A timestamp chosen by the caller")
-	case a.op == opDeleteAll && a.value.kind != kindNone:
+	case a.hasTimestamp && (a.timestamp < 0 || a.timestamp >= math.MaxInt64/1000):
+		return invalid("Timestamp must be in range [0, INT64_MAX/1000).")
+	case (a.op == opDeleteAll || a.op == opDeleteOneVersion) && a.value.kind != kindNone:
 		return invalid("Column value cannot be given when type is DELETE_ONE_VERSION,DELETE_ALL_VERSION.")
-	case a.op == opDeleteAll:
+	case a.op == opDeleteOneVersion && !a.hasTimestamp:
+		return invalid("Timestamp must be given when type is DELETE_ONE_VERSION.")
+	case a.op == opDeleteAll || a.op == opDeleteOneVersion:
 		return nil
 	case a.op == opIncrement && a.value.kind != kindInteger:
 		return invalid("Column '%s' cannot be incremented by a %s.", a.name, a.value.kind)
@@ -209,6 +209,9 @@ func (c *change) modify(old row, now time.Time) (row, error) {
 	}
 	for _, a := range c.row.cells {
 		at, found := slices.BinarySearchFunc(made.cells, a.name, func(held cell, name string) int { return strings.Compare(held.name, name) })
+		if a.op == opDeleteOneVersion && (!found || made.cells[at].timestamp != a.timestamp) {
+			continue // the row has no such version
+		}
 		if found {
 			if a.op == opIncrement {
 				total, err := made.cells[at].sum(a.value.number)
@@ -219,8 +222,14 @@ func (c *change) modify(old row, now time.Time) (row, error) {
 			}
 			made.cells = slices.Delete(made.cells, at, at+1)
 		}
-		if a.op != opDeleteAll {
-			a.op, a.timestamp, a.hasTimestamp = opPut, now.UnixMilli(), true
+		if a.op != opDeleteAll && a.op != opDeleteOneVersion {
+			if !a.hasTimestamp {
+				a.timestamp, a.hasTimestamp = now.UnixMilli(), true
+			}
+			if seconds := a.timestamp / 1000; seconds < now.Unix()-deviation || seconds >= now.Unix()+deviation {
+				return row{}, invalid("Invalid timestamp. Cell:%s.", a.name)
+			}
+			a.op = opPut
 			made.cells = slices.Insert(made.cells, at, a)
 		}
 	}

@@ -12,8 +12,7 @@
 //	/_local/faults, /_local/calls   see faults.Set.Handler; actions are the operation names of the protocol, parameters are
 //	                                table, primaryKey (such as "job=abc,part=3"), from and to of a range, rows of a batch
 //
-// These are refused as unsupported: timestamps chosen by the caller, more than one version, deletion of one version, reads by time or by
-// a range of names, reserved capacity, auto-increment keys, predefined columns, indexes, streams, encryption, transactions, atomic
+// These are refused as unsupported: more than one version, reads by time, reserved capacity, auto-increment keys, predefined columns, indexes, streams, encryption, transactions, atomic
 // batches, column pagination, value transfer rules in filters, tokens, and tables without updates.
 //
 // Where the documents say nothing, this server chose:

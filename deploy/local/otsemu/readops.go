@@ -27,7 +27,9 @@ func consumed(read, write int64) []byte { return appendBytes(nil, 1, capacity(re
 type selection struct {
 	// columns are the wanted ones; none means all.
 	columns []string
-	filter  *filter
+	// startColumn and endColumn bound the names of attributes: the first is wanted, the last is not. An empty endColumn is no bound.
+	startColumn, endColumn string
+	filter                 *filter
 }
 
 // selectionFields are the numbers that the parts of a selection have in a request.
@@ -36,7 +38,7 @@ type selectionFields struct {
 }
 
 func readSelection(m *message, at selectionFields) (*selection, error) {
-	s := &selection{}
+	s := &selection{startColumn: string(m.bytes(at.startColumn)), endColumn: string(m.bytes(at.endColumn))}
 	for _, name := range m.all(at.columns) {
 		s.columns = append(s.columns, string(name))
 	}
@@ -51,8 +53,6 @@ func readSelection(m *message, at selectionFields) (*selection, error) {
 		return nil, unsupported("A token")
 	case m.has(at.timeRange):
 		return nil, unsupported("A read by time")
-	case m.has(at.startColumn) || m.has(at.endColumn):
-		return nil, unsupported("A range of columns")
 	case !m.has(at.maxVersions):
 		return nil, invalid("No version condition is specified while querying row.")
 	case versions <= 0:
@@ -71,12 +71,17 @@ func readSelection(m *message, at selectionFields) (*selection, error) {
 func (s *selection) pick(d *table, r row) (picked row, found bool) {
 	picked = row{key: r.key}
 	for _, c := range r.cells {
-		if len(s.columns) == 0 || slices.Contains(s.columns, c.name) {
+		if s.wants(c.name) {
 			picked.cells = append(picked.cells, c)
 		}
 	}
-	wanted := len(picked.cells) > 0 || len(s.columns) == 0 || slices.ContainsFunc(s.columns, d.keyNamed)
+	all := len(s.columns) == 0 && s.startColumn == "" && s.endColumn == ""
+	wanted := len(picked.cells) > 0 || all || slices.ContainsFunc(s.columns, d.keyNamed)
 	return picked, wanted && s.filter.passes(picked)
+}
+
+func (s *selection) wants(name string) bool {
+	return (len(s.columns) == 0 || slices.Contains(s.columns, name)) && s.startColumn <= name && (s.endColumn == "" || name < s.endColumn)
 }
 
 // outcome is what became of a read or write of one row.

@@ -84,7 +84,7 @@ func TestPutRow(t *testing.T) {
 		}
 		twice, dated := putChange("jobs", key, attributes{"c": "1"}), putChange("jobs", key, nil)
 		twice.AddColumn("c", "2")
-		dated.AddColumnWithTimestamp("c", "1", f.clock.Now().UnixMilli())
+		dated.AddColumnWithTimestamp("c", "1", f.clock.Now().Add(-25*time.Hour).UnixMilli())
 		for message, c := range map[string]*tablestore.PutRowChange{
 			"Invalid column name: 'a-b'.":                                               putChange("jobs", key, attributes{"a-b": "1"}),
 			"Invalid column name: ''.":                                                  putChange("jobs", key, attributes{"": "1"}),
@@ -97,7 +97,7 @@ func TestPutRow(t *testing.T) {
 			"column: 'c' exceeded the MaxLength:2097152 with Current Length:2097153.":   putChange("jobs", key, attributes{"c": long}),
 			"limit count:1024, column count: 1025.":                                     putChange("jobs", key, tooMany),
 			"data size of PutRow request exceeds the limit, limit size: 4194304, data ": putChange("jobs", key, attributes{"c": long[1:], "d": long[1:]}),
-			"A timestamp chosen by the caller is not supported":                         dated,
+			"Invalid timestamp. Cell:c.":                                                dated,
 			"More than one value or change of a column is not supported":                twice,
 		} {
 			_, err := f.put(c)
@@ -193,8 +193,8 @@ func TestUpdateRow(t *testing.T) {
 			"Invalid op type of cell: 2.":                                  func(c *tablestore.UpdateRowChange) { kind(c, 2) },
 			"Invalid cell: written. Reason: missing value.":                func(c *tablestore.UpdateRowChange) { c.Columns[0].IgnoreValue = true },
 			"More than one value or change of a column is not supported":   func(c *tablestore.UpdateRowChange) { c.DeleteColumn("written") },
-			"Deletion of one version is not supported":                     func(c *tablestore.UpdateRowChange) { c.DeleteColumnWithTimestamp("text", 1) },
-			"A timestamp chosen by the caller is not supported":            func(c *tablestore.UpdateRowChange) { c.PutColumnWithTimestamp("c", "1", 1) },
+			"Invalid timestamp. Cell:c.":                                   func(c *tablestore.UpdateRowChange) { c.PutColumnWithTimestamp("c", "1", 1) },
+			"Timestamp must be in range [0, INT64_MAX/1000).":              func(c *tablestore.UpdateRowChange) { c.PutColumnWithTimestamp("c", "1", -1) },
 		} {
 			c := updateChange("jobs", key, attributes{"written": "1"})
 			edit(c)
@@ -252,12 +252,19 @@ func TestGetRow(t *testing.T) {
 		}
 	})
 
+	t.Run("answers a range of columns", func(t *testing.T) {
+		start, end := "b", "c"
+		got := f.read("jobs", pk("id", "a"), func(c *tablestore.SingleRowQueryCriteria) { c.StartColumn, c.EndColumn = &start, &end })
+		same(t, "from b up to c", got, attributes{"b": "2"})
+		start = "d"
+		same(t, "none", f.read("jobs", pk("id", "a"), func(c *tablestore.SingleRowQueryCriteria) { c.StartColumn = &start }), attributes(nil))
+	})
+
 	t.Run("refuses what the service refuses, and what is left out", func(t *testing.T) {
 		column := "a"
 		for message, edit := range map[string]func(*tablestore.SingleRowQueryCriteria){
 			"Max versions must be positive.":                      func(c *tablestore.SingleRowQueryCriteria) { c.MaxVersion = -1 },
 			"A read by time is not supported by this local":       func(c *tablestore.SingleRowQueryCriteria) { c.TimeRange = &tablestore.TimeRange{Start: 1, End: 2} },
-			"A range of columns is not supported by this local":   func(c *tablestore.SingleRowQueryCriteria) { c.StartColumn = &column },
 			"A local transaction is not supported by this local ": func(c *tablestore.SingleRowQueryCriteria) { c.TransactionId = &column },
 		} {
 			_, err := f.get("jobs", pk("id", "a"), edit)
@@ -266,6 +273,24 @@ func TestGetRow(t *testing.T) {
 		_, err := f.get("jobs", pk("id", tablestore.MIN), nil)
 		refused(t, err, "OTSInvalidPK", 400, "Validate PK type fail. Input: VT_INF_MIN, Meta: VT_STRING.")
 	})
+}
+
+func TestTimestampsOfCallers(t *testing.T) {
+	f := startWithJobs(t)
+	key, written := pk("id", "a"), f.clock.Now().Add(-time.Hour).UnixMilli()
+	change := putChange("jobs", key, attributes{"kept": "1"})
+	change.AddColumnWithTimestamp("dated", "1", written)
+	must[*tablestore.PutRowResponse](t)(f.put(change))
+	for _, at := range []int64{written - 1, written} {
+		one := updateChange("jobs", key, nil)
+		one.DeleteColumnWithTimestamp("dated", at)
+		must[*tablestore.UpdateRowResponse](t)(f.update(one))
+		want := attributes{"kept": "1", "dated": "1"}
+		if at == written {
+			want = attributes{"kept": "1"}
+		}
+		same(t, "after the deletion of one version", f.read("jobs", key, nil), want)
+	}
 }
 
 func TestTimeToLive(t *testing.T) {

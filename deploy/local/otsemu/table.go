@@ -17,7 +17,7 @@ const (
 	neverExpires  = -1
 )
 
-// deviation is how far a caller's timestamp may be from now, in seconds. Nothing uses it here, but the SDK wants it in answers.
+// deviation is how far a caller's timestamp may be from now, in seconds.
 const deviation = 86400
 
 // Types of primary key columns in a table's definition.
