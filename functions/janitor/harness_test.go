@@ -1,10 +1,13 @@
 package janitor_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"routinely/deploy/local/clock"
 	"routinely/deploy/local/faults"
@@ -23,10 +26,10 @@ import (
 
 const hook = "https://ci.example/hook"
 
-// lease is how long a message stays hidden that was taken.
+// lease is how long a received message is hidden.
 const lease = 30 * time.Second
 
-// noon is when every test begins.
+// noon is the time at which every test begins.
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // house is a janitor with its queues and its ledger, all on one clock that only the test moves.
@@ -64,17 +67,66 @@ func (h *house) run(t *testing.T) janitor.Report {
 	return out
 }
 
-// job records a new job, which was accepted and never sent.
+// runs makes one run and checks its report.
+func (h *house) runs(t *testing.T, want janitor.Report) {
+	t.Helper()
+	same(t, "report", h.run(t), want)
+}
+
+// fails makes one run that must fail, and returns its report.
+func (h *house) fails(t *testing.T) janitor.Report {
+	t.Helper()
+	out, err := h.Run(t.Context())
+	if err == nil {
+		t.Errorf("no error; %+v", out)
+	}
+	return out
+}
+
+// gone makes one run and expects that it leaves nothing on the dead-letter queue.
+func (h *house) gone(t *testing.T, want janitor.Report) {
+	t.Helper()
+	h.runs(t, want)
+	same(t, "left on the dead-letter queue", len(h.take(t, sim.DeadLetterQueue)), 0)
+}
+
+func same[T any](t *testing.T, what string, got, want T) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s; -want +got:\n%s", what, diff)
+	}
+}
+
+// record makes new rows.
+func (h *house) record(t *testing.T, rows ...ledger.Row) ledger.Row {
+	t.Helper()
+	made := h.Ledger.Create(t.Context(), rows...)
+	for _, m := range made {
+		if m.Err != nil {
+			t.Fatal(m.Err)
+		}
+	}
+	return made[0].Row
+}
+
+// job records a new job, accepted and not sent.
 func (h *house) job(t *testing.T, id string) ledger.Row {
 	t.Helper()
-	made := h.Ledger.Create(t.Context(), ledger.NewRow(routine.Job{
+	return h.record(t, ledger.NewRow(routine.Job{
 		ID: id, Caller: "ci", AcceptedAt: h.clock.Now(),
 		Request: routine.Request{Name: "pr-1", SiteID: localtest.SiteID, RecordName: "pr-1.example.com", CallbackURL: hook},
-	}))[0]
-	if made.Err != nil {
-		t.Fatal(made.Err)
+	}))
+}
+
+// many records so many jobs, altered by change.
+func (h *house) many(t *testing.T, n int, change func(*ledger.Row)) {
+	t.Helper()
+	rows := make([]ledger.Row, n)
+	for i := range rows {
+		rows[i] = ledger.NewRow(routine.Job{ID: fmt.Sprintf("job-%04d", i), AcceptedAt: noon, Request: routine.Request{Name: "pr-1"}})
+		change(&rows[i])
 	}
-	return made.Row
+	h.record(t, rows...)
 }
 
 // change writes a job's row.
@@ -93,10 +145,22 @@ func (h *house) change(t *testing.T, id string, change func(*ledger.Row)) ledger
 // due marks the message of a job as due now.
 func (h *house) due(r *ledger.Row) { _ = r.SendAgain(h.clock.Now()) }
 
-// die makes a dead letter of a job, of which nobody is told.
+// die makes a dead letter of a job, without a callback.
 func (h *house) die(r *ledger.Row) {
 	r.Die(routine.Attempt{Number: 1, At: h.clock.Now(), Kind: string(fault.Conflict), Code: "Taken"}, "it would fail again", ledger.Worker, r.Progress, noon)
 	r.DueAt = time.Time{}
+}
+
+// redrive takes a dead letter back a second later, and sends its message.
+func (h *house) redrive(t *testing.T, id string) ledger.Row {
+	t.Helper()
+	h.clock.Advance(time.Second)
+	now := h.clock.Now()
+	return h.change(t, id, func(r *ledger.Row) {
+		if err := errors.Join(r.Redrive("op", "", nil, now, now, now), r.Sent(1, 1, "k1", now)); err != nil {
+			t.Fatal(err)
+		}
+	})
 }
 
 func (h *house) row(t *testing.T, id string) ledger.Row {
@@ -146,7 +210,7 @@ func (h *house) put(t *testing.T, text string) {
 	}
 }
 
-// take removes and returns the messages of a queue, also those that somebody has taken and not deleted. A message is missed once at most.
+// take removes and returns the messages of a queue, also received ones. It takes twice, since a receive can miss a message.
 func (h *house) take(t *testing.T, name string) []string {
 	t.Helper()
 	h.clock.Advance(lease)
@@ -163,6 +227,12 @@ func (h *house) sent(t *testing.T) []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// sends checks which messages of jobs are on the queue, as id/round.number.
+func (h *house) sends(t *testing.T, want ...string) {
+	t.Helper()
+	same(t, "messages sent", h.sent(t), want)
 }
 
 // fail makes the calls of an action fail from now on, without an answer; an empty action is all.

@@ -1,13 +1,11 @@
 package janitor_test
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"routinely/functions/janitor"
+	"routinely/shared/ledger"
 	"routinely/shared/routine"
 )
 
@@ -22,59 +20,48 @@ func (h *house) stop(t *testing.T, park *routine.Park, pause *routine.Pause) {
 	}
 }
 
-// runs wants a report of the next run, a minute later.
-func (h *house) runs(t *testing.T, what string, want janitor.Report) {
-	t.Helper()
-	if diff := cmp.Diff(want, h.run(t)); diff != "" {
-		t.Errorf("%s, -want +got:\n%s", what, diff)
-	}
-	h.clock.Advance(time.Minute)
-}
-
 func TestStoppedLane(t *testing.T) {
-	const many = 3
+	const jobs = 3
 	silent := func(t *testing.T) *house {
 		h := start(t)
-		for n := range many {
-			h.job(t, fmt.Sprintf("job-%d", n))
-		}
+		h.many(t, jobs, func(*ledger.Row) {})
 		h.clock.Advance(27 * time.Hour)
 		return h
 	}
 	told := func(h *house, ago time.Duration) *routine.Park {
 		return &routine.Park{Since: noon, ToldAt: h.clock.Now().Add(-ago), Kind: "account", Code: "RoutineUserServiceStatusHalt"}
 	}
-	t.Run("a parked lane of which a worker tells needs nobody to ask", func(t *testing.T) {
+	t.Run("while a worker reports a parked lane, no job is sent to ask", func(t *testing.T) {
 		h := silent(t)
 		h.stop(t, told(h, 59*time.Minute), nil)
-		h.runs(t, "within the hour", janitor.Report{})
+		h.runs(t, janitor.Report{})
 	})
-	t.Run("a parked lane without news is asked by one job a run, another one each time", func(t *testing.T) {
+	t.Run("of a parked lane without a report, each run sends one job to ask, a different one each time", func(t *testing.T) {
 		h := silent(t)
 		h.stop(t, told(h, time.Hour), nil)
-		for range many {
-			h.runs(t, "parked", janitor.Report{SentAgain: 1})
+		for range jobs {
+			h.runs(t, janitor.Report{SentAgain: 1})
+			h.clock.Advance(time.Minute)
 		}
-		if diff := cmp.Diff([]string{"job-0/0.1", "job-1/0.1", "job-2/0.1"}, h.sent(t)); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
-		}
+		h.sends(t, "job-0000/0.1", "job-0001/0.1", "job-0002/0.1")
 	})
-	t.Run("once it runs again all that is overdue is sent at once, the jobs that asked too", func(t *testing.T) {
+	t.Run("once it runs again, all silent jobs are sent at once, also those that were sent to ask", func(t *testing.T) {
 		h := start(t)
-		h.runs(t, "a pass just before", janitor.Report{})
-		for n := range many {
-			h.job(t, fmt.Sprintf("job-%d", n))
-		}
+		h.runs(t, janitor.Report{})
+		h.clock.Advance(time.Minute)
+		h.many(t, jobs, func(*ledger.Row) {})
 		h.clock.Advance(26*time.Hour + time.Minute)
 		h.stop(t, told(h, 2*time.Hour), nil)
-		h.runs(t, "parked", janitor.Report{SentAgain: 1})
+		h.runs(t, janitor.Report{SentAgain: 1})
+		h.clock.Advance(time.Minute)
 		h.stop(t, nil, nil)
-		h.runs(t, "running", janitor.Report{SentAgain: many})
-		h.runs(t, "a minute later", janitor.Report{})
+		h.runs(t, janitor.Report{SentAgain: jobs})
+		h.clock.Advance(time.Minute)
+		h.runs(t, janitor.Report{})
 	})
-	t.Run("a pause by a person holds", func(t *testing.T) {
+	t.Run("while a person has paused the lane, no job is sent", func(t *testing.T) {
 		h := silent(t)
 		h.stop(t, told(h, 100*time.Hour), &routine.Pause{Since: noon, By: "op"})
-		h.runs(t, "paused", janitor.Report{})
+		h.runs(t, janitor.Report{})
 	})
 }

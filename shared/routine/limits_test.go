@@ -13,7 +13,7 @@ import (
 	"routinely/shared/routine"
 )
 
-// shopLimits are those of a caller who may do a little.
+// shopLimits are the limits of a caller.
 const shopLimits = `{"names":["shop-","kiosk"],"recordSuffixes":["Example.com.","münchen.example"],"sites":["7",54362329990032],` +
 	`"expiresAt":"2026-12-31T00:00:00+08:00"}`
 
@@ -31,7 +31,7 @@ func TestLimits(t *testing.T) {
 	before, after := limits.ExpiresAt.Add(-time.Nanosecond), limits.ExpiresAt
 	good := routine.Request{Name: "shop-1", SiteID: 54362329990032, RecordName: "www.example.com"}
 
-	t.Run("allow what begins, ends and lies as they say", func(t *testing.T) {
+	t.Run("allow names, record names and sites inside of them", func(t *testing.T) {
 		for _, change := range []func(*routine.Request){
 			func(*routine.Request) {},
 			func(r *routine.Request) { r.Name = "kiosk" },
@@ -47,7 +47,7 @@ func TestLimits(t *testing.T) {
 			}
 		}
 	})
-	t.Run("name each member outside with what is allowed", func(t *testing.T) {
+	t.Run("name each member that is outside, with what is allowed", func(t *testing.T) {
 		r := routine.Request{Name: "my-shop-1", SiteID: 8, RecordName: "example.com.evil.test"}
 		want := []routine.Problem{
 			{Pointer: "/name", Code: "outside-limits", Detail: `"my-shop-1" is not the caller's: a name must begin with shop- or kiosk`},
@@ -57,9 +57,7 @@ func TestLimits(t *testing.T) {
 			},
 			{Pointer: "/siteId", Code: "outside-limits", Detail: `8 is not the caller's: the site must be 7 or 54362329990032`},
 		}
-		if diff := cmp.Diff(want, limits.Outside(r, before)); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
-		}
+		same(t, "problems", limits.Outside(r, before), want)
 	})
 	t.Run("end a record name at a label", func(t *testing.T) {
 		for _, name := range []string{"badexample.com", "example.com.cn", "com", "xample.com"} {
@@ -96,22 +94,12 @@ func TestLimitsAsJSON(t *testing.T) {
 		text, err := json.Marshal(parseLimits(t, shopLimits))
 		want := `{"names":["shop-","kiosk"],"recordSuffixes":["example.com","xn--mnchen-3ya.example"],"sites":["7","54362329990032"],` +
 			`"expiresAt":"2026-12-30T16:00:00Z"}`
-		if diff := cmp.Diff(want, string(text)); diff != "" || err != nil {
-			t.Errorf("%v, -want +got:\n%s", err, diff)
+		same(t, "JSON", string(text), want)
+		var again routine.Limits
+		if err := errors.Join(err, json.Unmarshal(text, &again)); err != nil {
+			t.Error(err)
 		}
-	})
-	t.Run("are read as they were written", func(t *testing.T) {
-		for _, text := range []string{shopLimits, `{}`, `{"sites":[9223372036854775807]}`} {
-			want := parseLimits(t, text)
-			var got routine.Limits
-			written, err := json.Marshal(want)
-			if err == nil {
-				err = json.Unmarshal(written, &got)
-			}
-			if diff := cmp.Diff(want, got); diff != "" || err != nil {
-				t.Errorf("%s: %v, -want +got:\n%s", text, err, diff)
-			}
-		}
+		same(t, "read again", again, parseLimits(t, shopLimits))
 	})
 	t.Run("are nothing if there are none", func(t *testing.T) {
 		if text, err := json.Marshal(routine.Limits{}); string(text) != "{}" || err != nil {
@@ -154,18 +142,15 @@ func TestParseLimitsRefuses(t *testing.T) {
 		`{"expiresAt":null,"sites":[{}]}`:                              {"/expiresAt", "/sites/0"},
 	} {
 		t.Run(fmt.Sprintf("%.60s", text), func(t *testing.T) {
-			limits, err := routine.ParseLimits(text)
+			_, err := routine.ParseLimits(text)
+			wantProblems(t, err)
 			var invalid *routine.Invalid
-			if !errors.As(err, &invalid) {
-				t.Fatalf("got %+v, %v", limits, err)
-			}
+			_ = errors.As(err, &invalid)
 			var got []string
 			for _, p := range invalid.Problems {
 				got = append(got, p.Pointer)
 			}
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("pointers (-want +got):\n%s", diff)
-			}
+			same(t, "pointers", got, want)
 		})
 	}
 }
