@@ -7,12 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"routinely/deploy/local/clock"
 	"routinely/deploy/local/faults"
 	"routinely/deploy/local/localtest"
-	"routinely/deploy/sim"
 	"routinely/queue"
 	"routinely/shared/fault"
 )
@@ -49,102 +46,56 @@ func described(n, size int) queue.Envelope {
 func TestSendBatch(t *testing.T) {
 	t.Run("sends sixteen at a time", func(t *testing.T) {
 		server, url := start(t)
-		if diff := cmp.Diff(make([]string, 50), codes(newClient(t, url).SendBatch(t.Context(), many(50)))); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
-		}
-		if n := server.Faults().Count("BatchSendMessage"); n != 4 {
-			t.Errorf("%d calls, want 4", n)
-		}
-		var got []string
+		same(t, "codes", codes(newClient(t, url).SendBatch(t.Context(), many(50))), make([]string, 50))
+		same(t, "calls", server.Faults().Count("BatchSendMessage"), 4)
+		var got []queue.Envelope
 		for _, body := range bodies(t, url, "jobs") {
-			got = append(got, sim.Keys(t, sim.Key).Decode([]byte(body), now)[0].Envelope.JobID)
+			got = append(got, one(t, body).Envelope)
 		}
-		var want []string
-		for _, e := range many(50) {
-			want = append(want, e.JobID)
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("messages -want +got:\n%s", diff)
-		}
+		same(t, "envelopes", got, many(50))
 	})
 	t.Run("keeps a call below 64 KB", func(t *testing.T) {
 		server, url := start(t)
 		large := []queue.Envelope{described(0, 30_000), described(1, 30_000), described(2, 30_000), described(3, 30_000), many(5)[4]}
-		if diff := cmp.Diff(make([]string, 5), codes(newClient(t, url).SendBatch(t.Context(), large))); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
-		}
-		if n := server.Faults().Count("BatchSendMessage"); n != 2 {
-			t.Errorf("%d batches, want 2", n)
-		}
+		same(t, "codes", codes(newClient(t, url).SendBatch(t.Context(), large)), make([]string, 5))
+		same(t, "calls", server.Faults().Count("BatchSendMessage"), 2)
 	})
 	t.Run("blames only what is too large", func(t *testing.T) {
 		_, url := start(t)
 		got := codes(newClient(t, url).SendBatch(t.Context(), []queue.Envelope{many(1)[0], described(1, queue.MaxEnvelopeBytes), many(3)[2]}))
-		if diff := cmp.Diff([]string{"", "MessageTooLarge", ""}, got); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
-		}
-		if left := bodies(t, url, "jobs"); len(left) != 2 {
-			t.Errorf("%d messages, want 2", len(left))
-		}
+		same(t, "value", got, []string{"", "MessageTooLarge", ""})
+		same(t, "messages", len(bodies(t, url, "jobs")), 2)
 	})
-	t.Run("tells which items failed", func(t *testing.T) {
-		server, url := start(t)
-		answer := faults.Fault{
-			Answer: faults.Document, Status: 500, Headers: map[string]string{"Content-Type": "text/xml;charset=utf-8"},
-			Body: `<Messages xmlns="http://mns.aliyuncs.com/doc/v1/"><Message><MessageId>M1</MessageId></Message>` +
-				`<Message><ErrorCode>InternalError</ErrorCode><ErrorMessage>no</ErrorMessage></Message></Messages>`,
-		}
-		if _, err := server.Faults().Add(faults.Rule{Action: "BatchSendMessage", Fault: answer}); err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff([]string{"", "InternalError"}, codes(newClient(t, url).SendBatch(t.Context(), many(2)))); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
-		}
-	})
-	t.Run("does not take an item without a message id for sent", func(t *testing.T) {
-		server, url := start(t)
-		answer := faults.Fault{
-			Answer: faults.Document, Status: 201, Headers: map[string]string{"Content-Type": "text/xml;charset=utf-8"},
-			Body: `<Messages xmlns="http://mns.aliyuncs.com/doc/v1/"><Message><MessageId>M1</MessageId></Message><Message/></Messages>`,
-		}
-		if _, err := server.Faults().Add(faults.Rule{Action: "BatchSendMessage", Fault: answer}); err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff([]string{"", "UnusableAnswer"}, codes(newClient(t, url).SendBatch(t.Context(), many(2)))); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
-		}
-	})
+	for item, want := range map[string]string{
+		"<ErrorCode>InternalError</ErrorCode><ErrorMessage>no</ErrorMessage>": "InternalError", "": "UnusableAnswer",
+	} {
+		t.Run("an item without a message id has failed with "+want+", the others have not", func(t *testing.T) {
+			server, url := start(t)
+			breaks(t, server, "BatchSendMessage", 1, faults.Fault{
+				Answer: faults.Document, Status: 500, Headers: map[string]string{"Content-Type": "text/xml;charset=utf-8"},
+				Body: `<Messages xmlns="http://mns.aliyuncs.com/doc/v1/"><Message><MessageId>M1</MessageId></Message><Message>` + item + `</Message></Messages>`,
+			})
+			same(t, "codes", codes(newClient(t, url).SendBatch(t.Context(), many(2))), []string{"", want})
+		})
+	}
 	for name, injected := range map[string]faults.Fault{
 		"UnusableAnswer": {Answer: faults.Empty, Status: 201}, "InternalError": {Answer: faults.Error, Status: 500, Code: "InternalError"},
 		"HTTP502": {Answer: faults.HTML},
 	} {
 		t.Run("fails every item, and makes no other call, after one that failed with "+name, func(t *testing.T) {
 			server, url := start(t)
-			if _, err := server.Faults().Add(faults.Rule{Action: "BatchSendMessage", Fault: injected}); err != nil {
-				t.Fatal(err)
-			}
-			got := codes(newClient(t, url).SendBatch(t.Context(), many(40)))
-			for i, code := range got {
-				if code != name {
-					t.Errorf("item %d: %q", i, code)
-				}
-			}
-			if n := server.Faults().Count("BatchSendMessage"); n != 1 {
-				t.Errorf("%d calls", n)
-			}
+			breaks(t, server, "BatchSendMessage", 1, injected)
+			same(t, "codes", codes(newClient(t, url).SendBatch(t.Context(), many(40))), slices.Repeat([]string{name}, 40))
+			same(t, "calls", server.Faults().Count("BatchSendMessage"), 1)
 		})
 	}
 	t.Run("goes on after a call that was refused", func(t *testing.T) {
 		server, url := start(t)
 		refused := faults.Fault{Answer: faults.Error, Status: 429, Code: "TooManyRequests"}
-		if _, err := server.Faults().Add(faults.Rule{Action: "BatchSendMessage", Fault: refused}); err != nil {
-			t.Fatal(err)
-		}
+		breaks(t, server, "BatchSendMessage", 1, refused)
 		got := codes(newClient(t, url).SendBatch(t.Context(), many(18)))
 		want := append(slices.Repeat([]string{"TooManyRequests"}, 16), "", "")
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
-		}
+		same(t, "value", got, want)
 	})
 }
 
@@ -159,8 +110,7 @@ func TestDeadLetterQueue(t *testing.T) {
 	}
 	t.Run("is empty without an error", func(t *testing.T) {
 		_, url := start(t)
-		client := newClient(t, url)
-		if got, err := client.ReceiveDead(t.Context(), 16, 0); got != nil || err != nil {
+		if got, err := newClient(t, url).ReceiveDead(t.Context(), 16, 0); got != nil || err != nil {
 			t.Errorf("got %v, %v", got, err)
 		}
 	})
@@ -179,9 +129,7 @@ func TestDeadLetterQueue(t *testing.T) {
 		if rest, err := client.ReceiveDead(t.Context(), 16, 0); err != nil || len(rest) != 1 {
 			t.Errorf("got %d messages, %v", len(rest), err)
 		}
-		if diff := cmp.Diff([]string{""}, codes(client.DeleteDead(t.Context(), []string{first[0].ReceiptHandle}))); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
-		}
+		same(t, "codes", codes(client.DeleteDead(t.Context(), []string{first[0].ReceiptHandle})), []string{""})
 		manual.Advance(time.Minute)
 		again, err := client.ReceiveDead(t.Context(), 16, 0)
 		if err != nil || len(again) != 2 {
@@ -222,31 +170,20 @@ func TestDeadLetterQueue(t *testing.T) {
 				handles = append(handles, m.ReceiptHandle)
 			}
 		}
-		if diff := cmp.Diff(make([]string, 20), codes(client.DeleteDead(t.Context(), handles))); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
-		}
-		if n := server.Faults().Count("BatchDeleteMessage"); n != 2 {
-			t.Errorf("%d calls, want 2", n)
+		same(t, "codes", codes(client.DeleteDead(t.Context(), handles)), make([]string, 20))
+		same(t, "calls", server.Faults().Count("BatchDeleteMessage"), 2)
+	})
+	t.Run("takes nothing but a 204 for a deletion", func(t *testing.T) {
+		server, url := start(t)
+		client := newClient(t, url)
+		for _, answer := range []faults.Fault{
+			{Answer: faults.Empty},
+			{Answer: faults.WrongType},
+			{Answer: faults.Empty, Status: 201},
+			{Answer: faults.Document, Body: `<Queue xmlns="http://mns.aliyuncs.com/doc/v1/"/>`},
+		} {
+			breaks(t, server, "BatchDeleteMessage", 1, answer)
+			same(t, "codes", codes(client.DeleteDead(t.Context(), []string{"a receipt handle"})), []string{"UnusableAnswer"})
 		}
 	})
-	for name, answer := range map[string]faults.Fault{
-		"an empty 200": {Answer: faults.Empty}, "a 200 in plain text": {Answer: faults.WrongType}, "a 201": {Answer: faults.Empty, Status: 201},
-		"another document": {Answer: faults.Document, Body: `<Queue xmlns="http://mns.aliyuncs.com/doc/v1/"/>`},
-	} {
-		t.Run("does not take "+name+" for a deletion", func(t *testing.T) {
-			server, url := start(t)
-			client := newClient(t, url)
-			fill(t, client, 1)
-			messages, err := client.ReceiveDead(t.Context(), 1, 0)
-			if err != nil || len(messages) != 1 {
-				t.Fatalf("%+v, %v", messages, err)
-			}
-			if _, err := server.Faults().Add(faults.Rule{Action: "BatchDeleteMessage", Fault: answer}); err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff([]string{"UnusableAnswer"}, codes(client.DeleteDead(t.Context(), []string{messages[0].ReceiptHandle}))); diff != "" {
-				t.Errorf("-want +got:\n%s", diff)
-			}
-		})
-	}
 }

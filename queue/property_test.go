@@ -2,7 +2,6 @@ package queue_test
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -45,16 +44,6 @@ func anyEnvelope(t *rapid.T) queue.Envelope {
 	}
 }
 
-// written must be JSON.
-func written(t rapid.TB, v any) string {
-	t.Helper()
-	text, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
-
 func bodyOf(t rapid.TB, e queue.Envelope) string {
 	t.Helper()
 	body, err := sim.Keys(t, sim.Key).Seal(e)
@@ -69,12 +58,12 @@ func wrapped(t *rapid.T, body string) string {
 	if rapid.Bool().Draw(t, "in Base64") {
 		body = base64.StdEncoding.EncodeToString([]byte(body))
 	}
-	value := written(t, body)
+	value := sim.Quote(body)
 	switch rapid.SampledFrom([]string{"", "topic", "topic pushed to a queue", "STREAM", "STREAM with attributes", "parsed"}).Draw(t, "way") {
 	case "topic":
 		return `{"TopicName":"t","MessageId":"M1","Message":` + value + `}`
 	case "topic pushed to a queue":
-		value = written(t, `{"TopicName":"t","MessageId":"T1","Message":`+value+`}`)
+		value = sim.Quote(`{"TopicName":"t","MessageId":"T1","Message":` + value + `}`)
 	case "STREAM":
 		return body
 	case "STREAM with attributes":
@@ -89,7 +78,7 @@ func wrapped(t *rapid.T, body string) string {
 		return data
 	}
 	if rapid.Bool().Draw(t, "data as a string") {
-		data = written(t, data)
+		data = sim.Quote(data)
 	}
 	return `{"id":"e1","source":"MNS","specversion":"1.0","type":"mns:Queue:SendMessage","data":` + data + `}`
 }
@@ -101,7 +90,7 @@ func TestEnvelopeProperties(t *testing.T) {
 		for _, e := range want {
 			element := wrapped(t, bodyOf(t, e))
 			if rapid.Bool().Draw(t, "as a string") || element[0] != '{' {
-				element = written(t, element)
+				element = sim.Quote(element)
 			}
 			elements = append(elements, element)
 		}

@@ -31,16 +31,14 @@ func TestSetup(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("changes -want +got:\n%s", diff)
-		}
+		same(t, "changes", got, want)
 		calls := server.Faults().Count("CreateQueue") + server.Faults().Count("SetQueueAttributes")
 		if wanted := len(want); dryRun && calls > 0 || !dryRun && calls != wanted {
 			t.Errorf("%d calls that change something, for %q", calls, want)
 		}
 	}
 	const (
-		jobs    = "create queue jobs: VisibilityTimeout 600, MessageRetentionPeriod 604800, MaximumMessageSize 65536, DelaySeconds 0, PollingWaitSeconds 30"
+		jobs    = "create queue jobs: VisibilityTimeout 3600, MessageRetentionPeriod 604800, MaximumMessageSize 65536, DelaySeconds 0, PollingWaitSeconds 30"
 		letters = "create queue jobs-dead: VisibilityTimeout 120, MessageRetentionPeriod 604800, MaximumMessageSize 65536, DelaySeconds 0, PollingWaitSeconds 0"
 		news    = "create queue jobs-callbacks: VisibilityTimeout 120, MessageRetentionPeriod 604800, MaximumMessageSize 65536, DelaySeconds 0, PollingWaitSeconds 30"
 	)
@@ -61,7 +59,7 @@ func TestSetup(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := []string{
-			"change queue odd: VisibilityTimeout 600 instead of 30, MessageRetentionPeriod 604800 instead of 345600, DelaySeconds 0 instead of 7, PollingWaitSeconds 30 instead of 3",
+			"change queue odd: VisibilityTimeout 3600 instead of 30, MessageRetentionPeriod 604800 instead of 345600, DelaySeconds 0 instead of 7, PollingWaitSeconds 30 instead of 3",
 			"create queue odd-dead: VisibilityTimeout 120, MessageRetentionPeriod 604800, MaximumMessageSize 65536, DelaySeconds 0, PollingWaitSeconds 0",
 		}
 		for _, dryRun := range []bool{true, false} {
@@ -81,10 +79,10 @@ func TestSetup(t *testing.T) {
 			want       []string
 		}{
 			{"race-1", mnsclient.Attributes{}, []string{
-				"change queue race-1: VisibilityTimeout 600 instead of 30, MessageRetentionPeriod 604800 instead of 345600, PollingWaitSeconds 30 instead of 0",
+				"change queue race-1: VisibilityTimeout 3600 instead of 30, MessageRetentionPeriod 604800 instead of 345600, PollingWaitSeconds 30 instead of 0",
 			}},
 			{"race-2", deployed(), []string{
-				"create queue race-2: VisibilityTimeout 600, MessageRetentionPeriod 604800, MaximumMessageSize 65536, DelaySeconds 0, PollingWaitSeconds 30",
+				"create queue race-2: VisibilityTimeout 3600, MessageRetentionPeriod 604800, MaximumMessageSize 65536, DelaySeconds 0, PollingWaitSeconds 30",
 			}},
 		} {
 			calls := 0
