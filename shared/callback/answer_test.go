@@ -6,7 +6,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"io"
 	"math/big"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -14,70 +16,54 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"routinely/shared/callback"
 	"routinely/shared/fault"
 )
 
-// answering returns what comes of a callback to a receiver with the handler.
-func answering(t *testing.T, query string, handler http.HandlerFunc) error {
-	t.Helper()
-	r := newReceiver(t, handler)
-	return r.sender(t).Post(t.Context(), r.URL+"/hook"+query, newEvent(t, job()))
-}
-
 func TestVerdict(t *testing.T) {
 	type verdict struct {
-		Kind    fault.Kind
-		Code    string
-		Unknown bool
+		kind    fault.Kind
+		code    string
+		unknown bool
 	}
-	refused := verdict{fault.Invalid, callback.CodeRefused, false}
-	redirected := verdict{fault.Invalid, callback.CodeRedirected, false}
-	unavailable := verdict{fault.Unavailable, callback.CodeUnavailable, true}
 	r := newReceiver(t, func(w http.ResponseWriter, req *http.Request) {
 		status, _ := strconv.Atoi(req.URL.RawQuery)
 		w.WriteHeader(status)
+		_, _ = w.Write([]byte("hush"))
 	})
 	s := r.sender(t)
-	for status, want := range map[int]verdict{
-		200: {}, 201: {}, 202: {}, 204: {}, 299: {},
-		300: redirected, 301: redirected, 302: redirected, 303: redirected, 304: redirected, 307: redirected, 308: redirected, 399: redirected,
-		400: refused, 401: refused, 403: refused, 404: refused, 405: refused, 409: refused, 413: refused, 422: refused, 499: refused,
-		408: {fault.Unavailable, callback.CodeUnavailable, false}, 425: {fault.Unavailable, callback.CodeUnavailable, false},
-		410: {fault.NotFound, callback.CodeGone, false}, 429: {fault.Throttled, callback.CodeThrottled, false},
-		500: unavailable, 501: unavailable, 502: unavailable, 503: unavailable, 504: unavailable, 599: unavailable, 600: unavailable, 999: unavailable,
+	for want, statuses := range map[verdict][]int{
+		{}: {200, 201, 202, 204, 299},
+		{fault.Invalid, callback.CodeRedirected, false}:      {300, 301, 302, 303, 304, 307, 308, 399},
+		{fault.Invalid, callback.CodeRefused, false}:         {400, 401, 403, 404, 405, 409, 413, 422, 499},
+		{fault.NotFound, callback.CodeGone, false}:           {410},
+		{fault.Throttled, callback.CodeThrottled, false}:     {429},
+		{fault.Unavailable, callback.CodeUnavailable, false}: {408, 425},
+		{fault.Unavailable, callback.CodeUnavailable, true}:  {500, 501, 502, 503, 504, 599, 600, 999},
 	} {
-		t.Run(fmt.Sprintf("knows what %d comes to", status), func(t *testing.T) {
-			err := s.Post(t.Context(), r.URL+"/hook?"+strconv.Itoa(status), newEvent(t, job()))
-			var got verdict
-			if err != nil {
-				if said := callback.Status(err); said != status {
-					t.Errorf("the failure is about %d", said)
+		for _, status := range statuses {
+			t.Run(fmt.Sprintf("of %d, without the answer's body", status), func(t *testing.T) {
+				err := s.Post(t.Context(), fmt.Sprintf("%s/hook?%d", r.URL, status), newEvent(t, job()))
+				if want.code == "" && err == nil {
+					return
 				}
-				f := failed(t, err, want.Kind, want.Code)
-				got = verdict{f.Kind, f.Code, f.OutcomeUnknown}
-				if !strings.Contains(f.Message, fmt.Sprintf("answered %d", status)) {
-					t.Errorf("the message does not name the status: %s", f.Message)
+				got := failed(t, err, want.kind, want.code)
+				same(t, "status", callback.Status(err), status)
+				if got.OutcomeUnknown != want.unknown || !strings.Contains(got.Message, fmt.Sprintf("/hook answered %d", status)) || strings.Contains(got.Message, "hush") {
+					t.Errorf("got %+v", got)
 				}
-			}
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
-			}
-		})
+			})
+		}
 	}
-	t.Run("takes an answer that switches protocols for none", func(t *testing.T) {
-		err := answering(t, "", func(w http.ResponseWriter, _ *http.Request) {
-			conn, _, err := http.NewResponseController(w).Hijack()
-			if err != nil {
-				panic(err)
-			}
-			_, _ = conn.Write([]byte("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"))
-			_ = conn.Close()
-		})
-		failed(t, err, fault.Unavailable, callback.CodeUnavailable)
+	t.Run("of an answer that switches protocols: the receiver is unavailable", func(t *testing.T) {
+		url := rawServer(t, writing("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"))
+		fails(t, newSender(t, localConfig()), url, fault.Unavailable, callback.CodeUnavailable)
 	})
+}
+
+// writing answers with the text.
+func writing(text string) func(net.Conn) {
+	return func(conn net.Conn) { _, _ = io.WriteString(conn, text) }
 }
 
 func TestRedirect(t *testing.T) {
@@ -93,8 +79,7 @@ func TestRedirect(t *testing.T) {
 			// Clients follow some of them with a GET, and some only if they can read the body again.
 			for _, status := range []int{301, 302, 303, 307, 308} {
 				query := url.Values{"location": {location}, "status": {strconv.Itoa(status)}}
-				err := s.Post(t.Context(), r.URL+"?"+query.Encode(), newEvent(t, job()))
-				got := failed(t, err, fault.Invalid, callback.CodeRedirected)
+				got := fails(t, s, r.URL+"?"+query.Encode(), fault.Invalid, callback.CodeRedirected)
 				requests := len(r.requests()) - before
 				before += requests
 				if !strings.Contains(got.Message, "redirect") || requests != 1 || len(inner.requests()) != 0 {
@@ -110,7 +95,7 @@ func TestMessage(t *testing.T) {
 	message := func(t *testing.T, query, answer string) string {
 		t.Helper()
 		hook := rawServer(t, writing(answer)) + query
-		return failed(t, newSender(t, senderConfig()).Post(t.Context(), hook, newEvent(t, job())), fault.Unavailable, callback.CodeUnreachable).Message
+		return fails(t, newSender(t, localConfig()), hook, fault.Unavailable, callback.CodeUnreachable).Message
 	}
 	t.Run("quotes a head that cannot be read on one line, cut between two characters", func(t *testing.T) {
 		got := message(t, "", "HTTP/1.1 200 OK\r\n\x1b[31m\u2028"+strings.Repeat("ü", 500)+": x\r\n\r\n")
@@ -119,9 +104,20 @@ func TestMessage(t *testing.T) {
 		}
 	})
 	t.Run("quotes a certificate without its control characters", func(t *testing.T) {
-		r := newReceiverTLS(t, nil, &tls.Config{Certificates: []tls.Certificate{certificate(t, "no such\r\n\x1b[31mname")}})
+		_, key, err := ed25519.GenerateKey(rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		template := &x509.Certificate{
+			SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"no such\r\n\x1b[31mname"},
+		}
+		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := newReceiverTLS(t, nil, &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}})
 		s := newSender(t, callback.Config{Policy: thisMachine(), Resolver: &names{answers: [][]string{{"127.0.0.1"}}}})
-		got := failed(t, s.Post(t.Context(), "https://hooks.example.com:"+r.port(), newEvent(t, job())), fault.Unavailable, callback.CodeUnreachable)
+		got := fails(t, s, "https://hooks.example.com:"+r.port(), fault.Unavailable, callback.CodeUnreachable)
 		if !strings.Contains(got.Message, "no such [31mname") {
 			t.Errorf("got %q", got.Message)
 		}
@@ -139,30 +135,6 @@ func TestMessage(t *testing.T) {
 			t.Errorf("got %q", got)
 		}
 	})
-	t.Run("tells nothing of an answer's body", func(t *testing.T) {
-		err := answering(t, "", func(w http.ResponseWriter, _ *http.Request) {
-			w.WriteHeader(http.StatusBadRequest)
-			_, _ = w.Write([]byte("hush"))
-		})
-		if got := failed(t, err, fault.Invalid, callback.CodeRefused); !strings.HasSuffix(got.Message, "/hook answered 400") {
-			t.Errorf("got %s", got.Message)
-		}
-	})
-}
-
-// certificate is one for a name, signed by itself.
-func certificate(t *testing.T, name string) tls.Certificate {
-	t.Helper()
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{name}}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
 func TestRetryAfter(t *testing.T) {
@@ -178,10 +150,8 @@ func TestRetryAfter(t *testing.T) {
 		"Sunday, 01-Mar-26 12:01:00 GMT": time.Minute, "Fri, 01 Mar 2199 12:00:00 GMT": 24 * time.Hour,
 	} {
 		t.Run(fmt.Sprintf("reads %q", text), func(t *testing.T) {
-			err := s.Post(t.Context(), r.URL+"?"+url.Values{"after": {text}}.Encode(), newEvent(t, job()))
-			if got := failed(t, err, fault.Unavailable, callback.CodeUnavailable).RetryAfter; got != want {
-				t.Errorf("got %s, want %s", got, want)
-			}
+			got := fails(t, s, r.URL+"?"+url.Values{"after": {text}}.Encode(), fault.Unavailable, callback.CodeUnavailable)
+			same(t, "wait", got.RetryAfter, want)
 		})
 	}
 }

@@ -24,9 +24,7 @@ func TestNewEvent(t *testing.T) {
 			`"state":"succeeded","ready":true,"request":{"name":"hello","siteId":54362329990032,"recordName":"hello.example.com"},` +
 			`"acceptedAt":"2026-03-01T11:59:00Z","updatedAt":"2026-03-01T11:59:59Z","attempt":1,` +
 			`"result":{"routine":"created","record":"created","recordId":3227405728754049}}}`
-		if diff := cmp.Diff(want, string(text)); diff != "" {
-			t.Errorf("(-want +got):\n%s", diff)
-		}
+		same(t, "JSON", string(text), want)
 	})
 	t.Run("has a type for each end of a job", func(t *testing.T) {
 		for state, want := range map[routine.State]string{
@@ -34,9 +32,7 @@ func TestNewEvent(t *testing.T) {
 		} {
 			ended := job()
 			ended.State = state
-			if got := newEvent(t, ended).Type; got != want {
-				t.Errorf("got %s, want %s", got, want)
-			}
+			same(t, "type", newEvent(t, ended).Type, want)
 		}
 	})
 	t.Run("has the same id for the same end of the same job, and for no other", func(t *testing.T) {
@@ -57,7 +53,7 @@ func TestNewEvent(t *testing.T) {
 			}
 		}
 	})
-	t.Run("is not there for a job that has not ended or says too little", func(t *testing.T) {
+	t.Run("is refused for a job that has not ended, or without an id or a time", func(t *testing.T) {
 		queued, nameless, timeless, boundless := job(), job(), job(), job()
 		queued.State, nameless.ID, timeless.UpdatedAt = routine.Queued, "", time.Time{}
 		boundless.Request.Name = strings.Repeat("x", callback.MaxEventBytes)

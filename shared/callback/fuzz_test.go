@@ -11,8 +11,8 @@ import (
 	"routinely/shared/fault"
 )
 
-// FuzzCheckURL asserts that a URL is refused with a fault that shows no query, or leads to a public address or to a name that no
-// resolver takes for an address, in a normal form that is accepted too and means the same.
+// FuzzCheckURL: a URL is refused with a fault that does not show its query, or it leads to a public address, or to a name that no resolver
+// reads as an address. Its normal form is accepted too and means the same.
 func FuzzCheckURL(f *testing.F) {
 	for _, addr := range []string{"127.0.0.1", "100.100.100.200", "fe80::1"} {
 		for _, host := range spellings(addr) {
@@ -49,7 +49,7 @@ func FuzzCheckURL(f *testing.F) {
 	})
 }
 
-// mark stands for what may not be shown.
+// mark stands for a secret.
 const mark = "hushhushhush"
 
 func checkRefusal(t *testing.T, text string, err error) {
