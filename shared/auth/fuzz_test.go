@@ -21,7 +21,7 @@ func fixed(webhookSecret, githubSecret string) holder {
 	return h
 }
 
-// FuzzHeaders asserts that nobody gets in who does not hold a secret, and that nothing sent comes back in a refusal.
+// FuzzHeaders: a request without a secret is refused, and a refusal shows nothing of the request.
 func FuzzHeaders(f *testing.F) {
 	h := fixed("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "It's a Secret to Everybody") // those of the published vectors
 	guard := parsePublished(f, configure(h.config))
@@ -80,7 +80,7 @@ func checkRefusal(t *testing.T, caller auth.Caller, err error) {
 	}
 }
 
-// FuzzParse asserts that a text either is refused, without a secret in the error, or makes a guard that refuses strangers.
+// FuzzParse: a text is refused, without a secret in the error, or it makes a guard that refuses strangers.
 func FuzzParse(f *testing.F) {
 	h := fixed("whsec_n1jjljkghsHVEuvhu7RrOmPugSxEk+XCsXO+c7mj7wM=", "c50e7f1b94a2d8366e0b9fd17a43c825")
 	config := configure(h.config)

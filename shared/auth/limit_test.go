@@ -1,13 +1,12 @@
 package auth_test
 
 import (
+	"fmt"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"routinely/shared/auth"
 	"routinely/shared/fault"
@@ -23,105 +22,74 @@ func limited(t *testing.T, perMinute int) (guard *auth.Guard, ci, shop auth.Call
 }
 
 func TestAdmit(t *testing.T) {
-	t.Run("admits a minute's requests at once, then as many as the time gives", func(t *testing.T) {
-		guard, ci, _ := limited(t, 60)
-		for i := range 60 {
-			if !guard.Admit(ci, 1, now).Allowed {
-				t.Fatalf("refused request %d", i)
+	const admit, rest = false, true
+	admitted := func(left int, window time.Duration) auth.Limit {
+		return auth.Limit{Allowed: true, PerMinute: 60, Left: left, Window: window * time.Second}
+	}
+	refused := func(left int, after time.Duration) auth.Limit {
+		return auth.Limit{RetryAfter: after * time.Second, PerMinute: 60, Left: left, Window: after * time.Second}
+	}
+	for name, calls := range map[string][]struct {
+		// rest is a call of AdmitMore, for the rest of a batch that was counted as one.
+		rest bool
+		cost int
+		at   time.Duration
+		want auth.Limit
+	}{
+		"a minute's requests at once, then as many as the time gives": {
+			{admit, 60, 0, admitted(0, 1)},
+			{admit, 1, 0, refused(0, 1)},
+			{admit, 1, 999 * time.Millisecond, refused(0, 1)},
+			{admit, 1, time.Second, admitted(0, 1)},
+			{admit, 1, time.Second, refused(0, 1)},
+			{admit, 1, time.Hour, admitted(59, 59)},
+		},
+		"each item of a batch counts, and nothing that is refused": {
+			{admit, 50, 0, admitted(10, 10)}, {admit, 15, 0, refused(10, 5)}, {admit, 10, 0, admitted(0, 1)},
+		},
+		"a batch larger than the limit needs a full bucket, and what follows waits for it": {
+			{admit, 1, 0, admitted(59, 59)},
+			{admit, 100, 0, refused(59, 1)},
+			{admit, 100, time.Second, admitted(0, 41)},
+			{admit, 1, time.Second, refused(0, 41)},
+			{admit, 1, 42 * time.Second, admitted(0, 1)},
+		},
+		"a batch counts as one before it is read, and the rest of it after": {
+			{admit, 1, 0, admitted(59, 59)},
+			{rest, 99, 0, admitted(0, 41)}, // larger than the limit, from a full bucket
+			{admit, 1, 50 * time.Second, admitted(9, 9)},
+			{rest, 14, 50 * time.Second, refused(9, 6)},
+			{admit, 1, 56 * time.Second, admitted(14, 14)},
+			{rest, 14, 56 * time.Second, admitted(0, 1)},
+		},
+		"a call costs one at least, and a million at most": {
+			{admit, 59, 0, admitted(1, 1)},
+			{admit, -5, 0, admitted(0, 1)},
+			{admit, 0, 0, refused(0, 1)},
+			{admit, 1 << 62, time.Minute + time.Second, admitted(0, 999_941)},
+			{admit, 1, 999_999 * time.Second, refused(0, 3)},
+		},
+		"no more is given when the clock goes back": {{admit, 60, 0, admitted(0, 1)}, {admit, 1, -time.Second, refused(0, 2)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			guard, ci, _ := limited(t, 60)
+			for i, call := range calls {
+				spend := guard.Admit
+				if call.rest {
+					spend = guard.AdmitMore
+				}
+				same(t, fmt.Sprintf("call %d", i+1), spend(ci, call.cost, now.Add(call.at)), call.want)
 			}
-		}
-		got := []auth.Limit{
-			guard.Admit(ci, 1, now), guard.Admit(ci, 1, now.Add(999*time.Millisecond)), guard.Admit(ci, 1, now.Add(time.Second)),
-			guard.Admit(ci, 1, now.Add(time.Second)), guard.Admit(ci, 1, now.Add(time.Hour)),
-		}
-		want := []auth.Limit{
-			{RetryAfter: time.Second, PerMinute: 60, Window: time.Second},
-			{RetryAfter: time.Second, PerMinute: 60, Window: time.Second},
-			{Allowed: true, PerMinute: 60, Window: time.Second},
-			{RetryAfter: time.Second, PerMinute: 60, Window: time.Second},
-			{Allowed: true, PerMinute: 60, Left: 59, Window: 59 * time.Second},
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("limits (-want +got):\n%s", diff)
-		}
-	})
-	t.Run("counts each item of a batch, and nothing of what it refuses", func(t *testing.T) {
-		guard, ci, _ := limited(t, 60)
-		got := []auth.Limit{guard.Admit(ci, 50, now), guard.Admit(ci, 15, now), guard.Admit(ci, 10, now)}
-		want := []auth.Limit{
-			{Allowed: true, PerMinute: 60, Left: 10, Window: 10 * time.Second},
-			{RetryAfter: 5 * time.Second, PerMinute: 60, Left: 10, Window: 5 * time.Second},
-			{Allowed: true, PerMinute: 60, Window: time.Second},
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("limits (-want +got):\n%s", diff)
-		}
-	})
-	t.Run("admits a batch larger than the limit from a full bucket, and lets what follows wait for it", func(t *testing.T) {
-		guard, ci, _ := limited(t, 60)
-		got := []auth.Limit{
-			guard.Admit(ci, 1, now), guard.Admit(ci, 100, now), guard.Admit(ci, 100, now.Add(time.Second)),
-			guard.Admit(ci, 1, now.Add(time.Second)), guard.Admit(ci, 1, now.Add(42*time.Second)),
-		}
-		want := []auth.Limit{
-			{Allowed: true, PerMinute: 60, Left: 59, Window: 59 * time.Second},
-			{RetryAfter: time.Second, PerMinute: 60, Left: 59, Window: time.Second},
-			{Allowed: true, PerMinute: 60, Window: 41 * time.Second},
-			{RetryAfter: 41 * time.Second, PerMinute: 60, Window: 41 * time.Second},
-			{Allowed: true, PerMinute: 60, Window: time.Second},
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("limits (-want +got):\n%s", diff)
-		}
-	})
-	t.Run("counts a batch as one before it is read, and the rest of it after", func(t *testing.T) {
-		guard, ci, _ := limited(t, 60)
-		got := []auth.Limit{
-			guard.Admit(ci, 1, now), guard.AdmitMore(ci, 99, now), // larger than the limit, from a full bucket
-			guard.Admit(ci, 1, now.Add(50*time.Second)), guard.AdmitMore(ci, 14, now.Add(50*time.Second)),
-			guard.Admit(ci, 1, now.Add(56*time.Second)), guard.AdmitMore(ci, 14, now.Add(56*time.Second)),
-		}
-		want := []auth.Limit{
-			{Allowed: true, PerMinute: 60, Left: 59, Window: 59 * time.Second},
-			{Allowed: true, PerMinute: 60, Window: 41 * time.Second},
-			{Allowed: true, PerMinute: 60, Left: 9, Window: 9 * time.Second},
-			{RetryAfter: 6 * time.Second, PerMinute: 60, Left: 9, Window: 6 * time.Second},
-			{Allowed: true, PerMinute: 60, Left: 14, Window: 14 * time.Second},
-			{Allowed: true, PerMinute: 60, Window: time.Second},
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("limits (-want +got):\n%s", diff)
-		}
-	})
-	t.Run("counts one at least, and a million at most", func(t *testing.T) {
-		guard, ci, _ := limited(t, 1)
-		if first, second := guard.Admit(ci, -5, now), guard.Admit(ci, 0, now); !first.Allowed || second.Allowed {
-			t.Errorf("got %+v, %+v", first, second)
-		}
-		guard, ci, _ = limited(t, 1)
-		guard.Admit(ci, 1<<62, now)
-		if later := guard.Admit(ci, 1, now.Add(999_999*time.Minute)); later.Allowed || later.RetryAfter != time.Minute {
-			t.Errorf("got %+v", later)
-		}
-	})
+		})
+	}
 	t.Run("spreads a limit that does not divide the minute", func(t *testing.T) {
 		guard, ci, _ := limited(t, 7)
 		got := []auth.Limit{guard.Admit(ci, 1, now), guard.Admit(ci, 7, now), guard.Admit(ci, 7, now.Add(9*time.Second))}
-		want := []auth.Limit{
+		same(t, "limits", got, []auth.Limit{
 			{Allowed: true, PerMinute: 7, Left: 6, Window: 52 * time.Second},
 			{RetryAfter: 9 * time.Second, PerMinute: 7, Left: 6, Window: 9 * time.Second},
 			{Allowed: true, PerMinute: 7, Window: 9 * time.Second},
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("limits (-want +got):\n%s", diff)
-		}
-	})
-	t.Run("does not give more when the clock goes back", func(t *testing.T) {
-		guard, ci, _ := limited(t, 60)
-		guard.Admit(ci, 60, now)
-		if got := guard.Admit(ci, 1, now.Add(-time.Second)); got.Allowed || got.RetryAfter != 2*time.Second {
-			t.Errorf("got %+v", got)
-		}
+		})
 	})
 	t.Run("limits nobody else", func(t *testing.T) {
 		guard, ci, shop := limited(t, 1)
@@ -169,9 +137,7 @@ func TestLimit(t *testing.T) {
 			{},
 			{"Ratelimit-Policy": {`"caller";q=60;w=60`}, "Ratelimit": {`"caller";r=30;t=30`}},
 		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("headers (-want +got):\n%s", diff)
-		}
+		same(t, "headers", got, want)
 	})
 	t.Run("is a fault that says when to come back", func(t *testing.T) {
 		if err := first.Err(); err != nil {

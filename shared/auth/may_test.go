@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"routinely/shared/auth"
 	"routinely/shared/fault"
 	"routinely/shared/routine"
@@ -29,17 +27,13 @@ func TestLimits(t *testing.T) {
 		byWebhook := known(t, guard, ci.webhook("msg_1", now, body), body, "ci", "msg_1")
 		byGitHub := known(t, guard, ci.github("d-1", body), body, "ci", keyOf(body))
 		for _, got := range []routine.Limits{byToken.Limits, byWebhook.Limits, byGitHub.Limits, guard.Limits("ci")} {
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("-want +got:\n%s", diff)
-			}
+			same(t, "limits", got, want)
 		}
 	})
 	t.Run("are none for a caller without, for everybody and for a stranger", func(t *testing.T) {
 		byToken := known(t, guard, shop.bearer(), nil, "shop", "")
 		for _, got := range []routine.Limits{byToken.Limits, guard.Limits("shop"), guard.Limits("stranger"), parse(t, "none").Limits("anonymous")} {
-			if diff := cmp.Diff(routine.Limits{}, got); diff != "" {
-				t.Errorf("-want +got:\n%s", diff)
-			}
+			same(t, "limits", got, routine.Limits{})
 		}
 	})
 	t.Run("end the caller at their time, with a refusal that says so", func(t *testing.T) {
