@@ -111,9 +111,7 @@ func TestMadeBetweenLookAndCall(t *testing.T) {
 		for _, code := range []string{"RoutineAlreadyExist", "RoutineNameAlreadyExist", "RoutineNameAlreadyExists"} {
 			a := start(t)
 			a.inject(t, faults.Rule{Action: create, Fault: faults.Fault{Answer: faults.Error, Code: code}})
-			if failure := a.fail(t, wish(), &routine.Progress{}); failure.Kind != fault.Unavailable || failure.Code != code {
-				t.Errorf("got %+v", failure)
-			}
+			a.fails(t, wish(), &routine.Progress{}, fault.Unavailable, code)
 		}
 	})
 }

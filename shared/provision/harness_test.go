@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
 	"routinely/deploy/local/clock"
 	"routinely/deploy/local/esaemu"
 	"routinely/deploy/local/faults"
@@ -15,6 +17,8 @@ import (
 	"routinely/shared/provision"
 	"routinely/shared/routine"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func ptr[T any](v T) *T { return &v }
 
@@ -32,7 +36,7 @@ func strict() routine.Request {
 // timeout is the time limit of a call to ESA.
 const timeout = 10 * time.Second
 
-// account is an ESA whose clock stands still, at a whole second, with a workflow on it.
+// account is an ESA with a workflow on it. Its clock stands still, at a whole second.
 type account struct {
 	*esaemu.Server
 	clock    *clock.Manual
@@ -116,8 +120,8 @@ func recorded(context.Context, routine.Progress) error { return nil }
 // conflicts checks that the run is refused because the routine exists.
 func (a account) conflicts(t *testing.T, req routine.Request, progress *routine.Progress) {
 	t.Helper()
-	failure := a.fail(t, req, progress)
-	if failure.Kind != fault.Conflict || failure.Code != esa.CodeRoutineAlreadyExist || failure.Step != create || failure.RequestID == "" || failure.Hint == "" {
+	failure := a.fails(t, req, progress, fault.Conflict, esa.CodeRoutineAlreadyExist)
+	if failure.Step != create || failure.RequestID == "" || failure.Hint == "" {
 		t.Errorf("got %+v, want a conflict", failure)
 	}
 	if progress.Routine != "" {
@@ -157,6 +161,24 @@ func (a account) fail(t *testing.T, req routine.Request, progress *routine.Progr
 		t.Fatalf("got %+v, want a failure", result)
 	}
 	return fault.From(err)
+}
+
+// fails expects a failure of the kind and the code.
+func (a account) fails(t *testing.T, req routine.Request, progress *routine.Progress, kind fault.Kind, code string) *fault.Error {
+	t.Helper()
+	failure := a.fail(t, req, progress)
+	if failure.Kind != kind || failure.Code != code {
+		t.Errorf("got %+v, want %s %s", failure, kind, code)
+	}
+	return failure
+}
+
+// keeping is a begin that succeeds and keeps the progress it is given.
+func keeping(begun *[]routine.Progress) provision.Begin {
+	return func(_ context.Context, p routine.Progress) error {
+		*begun = append(*begun, p)
+		return nil
+	}
 }
 
 // attempt is a run in an invocation of its own.

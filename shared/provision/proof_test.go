@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -36,13 +37,13 @@ func TestProof(t *testing.T) {
 		after time.Duration
 		owned bool
 	}{
-		"at the time of the look":                   {0, true},
-		"a second before the look":                  {-time.Second, true},
-		"two seconds before the look":               {-2 * time.Second, false},
-		"when the call had ended at the latest":     {timeout, true},
-		"a second after the call had ended":         {timeout + time.Second, true},
-		"two seconds after the call had ended":      {timeout + 2*time.Second, false},
-		"long before, by a program that nobody saw": {-24 * time.Hour, false},
+		"at the time of the look":               {0, true},
+		"a second before the look":              {-time.Second, true},
+		"two seconds before the look":           {-2 * time.Second, false},
+		"when the call had ended at the latest": {timeout, true},
+		"a second after the call had ended":     {timeout + time.Second, true},
+		"two seconds after the call had ended":  {timeout + 2*time.Second, false},
+		"long before":                           {-24 * time.Hour, false},
 	} {
 		t.Run("after a crash: made "+name, func(t *testing.T) {
 			a := start(t)
@@ -60,9 +61,7 @@ func TestProof(t *testing.T) {
 			a.conflicts(t, strict(), progress)
 			same(t, "adopt", a.run(t, wish(), &adopting), outcome{routine.Adopted, routine.Created})
 			same(t, "progress", adopting, routine.Progress{Routine: routine.Adopted, RoutineCreated: look.Add(test.after)})
-			if n := a.Faults().Count(create); n != 0 {
-				t.Errorf("%d calls of CreateRoutine for a routine that is there", n)
-			}
+			same(t, "calls of CreateRoutine", a.Faults().Count(create), 0)
 		})
 	}
 	t.Run("a CreateTime that nobody can read proves nothing", func(t *testing.T) {
@@ -162,58 +161,40 @@ func TestOpenCall(t *testing.T) {
 
 // TestLateEffect is about a call that takes effect after this program gave it up.
 func TestLateEffect(t *testing.T) {
-	for name, test := range map[string]struct {
-		late  time.Duration
-		owned bool
-	}{
-		"within a second it is the job's own": {time.Second, true},
-		"later it is unproven":                {30 * time.Second, false},
-	} {
-		t.Run(name, func(t *testing.T) {
+	for late, owned := range map[time.Duration]bool{time.Second: true, 30 * time.Second: false} {
+		t.Run(fmt.Sprintf("%s later, the routine is the job's own: %t", late, owned), func(t *testing.T) {
 			a := start(t)
-			if err := a.SetAccount(esaemu.AccountChange{LatencyMillis: ptr(test.late.Milliseconds())}); err != nil {
-				t.Fatal(err)
+			latency := func(d time.Duration) {
+				if err := a.SetAccount(esaemu.AccountChange{LatencyMillis: ptr(d.Milliseconds())}); err != nil {
+					t.Fatal(err)
+				}
 			}
-			progress := a.giveUp(t)
+			latency(late)
+			ctx, cancel := context.WithCancel(t.Context())
+			go func() {
+				a.clock.Await(1) // ESA is busy with CreateRoutine
+				cancel()
+			}()
+			progress := &routine.Progress{}
+			if _, err := a.attempt(ctx, strict(), progress, recorded); err == nil || progress.Look == nil {
+				t.Fatalf("got %v, progress %+v", err, progress)
+			}
 			if failure := a.fail(t, strict(), progress); failure.Kind != fault.Locked || progress.Look == nil {
 				t.Errorf("while it is under way: got %+v, progress %+v", failure, progress)
 			}
-			a.clock.Advance(test.late)
-			a.settled(t)
+			a.clock.Advance(late)
+			if err := a.HoldLock(t.Context(), time.Hour); err != nil { // which waits for the call to end
+				t.Fatal(err)
+			}
+			a.ReleaseLock()
+			latency(0)
 			adopting := *progress
-			if test.owned {
+			if owned {
 				same(t, "fail", a.run(t, strict(), progress), outcome{routine.Created, routine.Created})
 				return
 			}
 			a.conflicts(t, strict(), progress)
 			same(t, "adopt", a.run(t, wish(), &adopting), outcome{routine.Adopted, routine.Created})
 		})
-	}
-}
-
-// giveUp ends a run while ESA is busy with its CreateRoutine call.
-func (a account) giveUp(t *testing.T) *routine.Progress {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	go func() {
-		a.clock.Await(1)
-		cancel()
-	}()
-	progress := &routine.Progress{}
-	if _, err := a.attempt(ctx, strict(), progress, recorded); err == nil || progress.Look == nil {
-		t.Fatalf("got %v, progress %+v", err, progress)
-	}
-	return progress
-}
-
-// settled returns once ESA has carried out the call it was busy with, and makes it quick from then on.
-func (a account) settled(t *testing.T) {
-	t.Helper()
-	if err := a.HoldLock(t.Context(), time.Hour); err != nil {
-		t.Fatal(err)
-	}
-	a.ReleaseLock()
-	if err := a.SetAccount(esaemu.AccountChange{LatencyMillis: ptr(int64(0))}); err != nil {
-		t.Fatal(err)
 	}
 }

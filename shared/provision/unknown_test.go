@@ -29,9 +29,7 @@ func TestUnknownOutcome(t *testing.T) {
 				a.inject(t, faults.Rule{Action: action, Fault: effective})
 				want := map[string]outcome{create: {routine.Created, routine.Created}, record: {routine.Created, routine.Adopted}}[action]
 				same(t, "outcome", a.run(t, strict(), &routine.Progress{}), want)
-				if n := a.Faults().Count(action); n != 1 {
-					t.Errorf("%d calls of %s, want 1", n, action)
-				}
+				same(t, "calls", a.Faults().Count(action), 1)
 				same(t, "ESA holds", a.holds(t), complete)
 			})
 			t.Run(fmt.Sprintf("%s of %s without effect fails, and the next attempt reads before it acts", name, action), func(t *testing.T) {
@@ -43,9 +41,7 @@ func TestUnknownOutcome(t *testing.T) {
 				}
 				a.Faults().Reset()
 				a.run(t, wish(), progress)
-				if first := a.calls()[:2]; first[0] != readBack || first[1] != action {
-					t.Errorf("began with %v", first)
-				}
+				same(t, "first calls", a.calls()[:2], []string{readBack, action})
 			})
 		}
 	}
