@@ -16,26 +16,20 @@ import (
 )
 
 func TestSuccess(t *testing.T) {
-	t.Run("is told by the row", func(t *testing.T) {
-		l := start(t)
-		l.expect(t, "succeeded", message(t, l.accept(t, 1)))
-		row := l.row(t, "job-1")
-		if !row.Ready || row.State != routine.Succeeded || row.Waiting != nil || !row.Begun.IsZero() || !row.StartedAt.Equal(l.clock.Now()) {
-			t.Errorf("row %+v", row)
-		}
-		if row.Result.Routine != routine.Created || row.Result.Record != routine.Created || row.Result.RecordID == 0 {
-			t.Errorf("result %+v", row.Result)
-		}
-		same(t, "messages sent", l.mns.Faults().Count(sendMessage), 0)
-	})
-	t.Run("forgets the failures before, but not its attempts", func(t *testing.T) {
-		l := start(t)
-		l.refuses(t, createRoutine, "InternalException", 2)
-		same(t, "outcomes", l.drain(t, message(t, l.accept(t, 1))), []string{"again", "again", "succeeded"})
-		if row := l.row(t, "job-1"); row.Code != "" || row.Hint != "" || row.Attempt != 3 || len(row.Attempts) != 2 {
-			t.Errorf("row %+v", row)
-		}
-	})
+	l := start(t)
+	l.refuses(t, createRoutine, "InternalException", 2)
+	same(t, "outcomes", l.drain(t, message(t, l.accept(t, 1))), []string{"again", "again", "succeeded"})
+	row := l.row(t, "job-1")
+	if !row.Ready || row.State != routine.Succeeded || row.Waiting != nil || !row.Begun.IsZero() || row.StartedAt.IsZero() || row.StartedAt.After(l.clock.Now()) {
+		t.Errorf("row %+v", row)
+	}
+	if row.Result.Routine != routine.Created || row.Result.Record != routine.Created || row.Result.RecordID == 0 {
+		t.Errorf("result %+v", row.Result)
+	}
+	if row.Code != "" || row.Hint != "" || row.Attempt != 3 || len(row.Attempts) != 2 {
+		t.Errorf("the failures before are not forgotten, or its attempts are: %+v", row)
+	}
+	same(t, "messages sent", l.mns.Faults().Count(sendMessage), 2)
 }
 
 func TestBareRequest(t *testing.T) {
@@ -64,43 +58,33 @@ func TestBareRequest(t *testing.T) {
 		same(t, "its next delivery", l.drain(t), []string{"succeeded"})
 		l.expect(t, "duplicate", bare)
 	})
-	t.Run("is one of the caller queue, and outside of that caller's limits a dead letter without a call", func(t *testing.T) {
-		l := start(t)
-		l.cfg.QueueLimits = routine.Limits{Names: []string{"ci-"}}
-		l.expect(t, "dead-lettered", bare)
-		l.expect(t, "duplicate", bare)
-		same(t, "ESA calls", calls(l.esa.Faults()), nil)
-		rows, _, err := l.ledger.DeadLetters(t.Context(), ledger.DeadFilter{}, 10, "")
-		if err != nil || len(rows) != 1 || rows[0].Code != "OutsideLimits" || rows[0].Kind != "denied" || rows[0].Caller != routine.QueueCaller {
-			t.Fatalf("%+v, %v", rows, err)
-		}
-		// A redrive cannot get round the limits, and goes on once they are wider.
-		again := message(t, l.redrive(t, rows[0].ID))
-		l.expect(t, "dead-lettered", again)
-		same(t, "ESA calls", calls(l.esa.Faults()), nil)
-		l.clock.Advance(time.Second)
-		l.cfg.QueueLimits = routine.Limits{Names: []string{"pr-"}}
-		l.expect(t, "succeeded", message(t, l.redrive(t, rows[0].ID)))
-	})
-	t.Run("that was accepted goes on although the caller queue has ended since; a new one is a dead letter", func(t *testing.T) {
+	for name, limits := range map[string]routine.Limits{
+		"outside of what the caller queue may name": {Names: []string{"ci-"}},
+		"after the end of the caller queue":         {ExpiresAt: time.Unix(1_772_000_000, 0)},
+	} {
+		t.Run(name+" is a dead letter without a call, and a redrive goes on only with wider limits", func(t *testing.T) {
+			l := start(t)
+			l.cfg.QueueLimits = limits
+			l.expect(t, "dead-lettered", bare)
+			l.expect(t, "duplicate", bare)
+			rows, _, err := l.ledger.DeadLetters(t.Context(), ledger.DeadFilter{}, 10, "")
+			if err != nil || len(rows) != 1 || rows[0].Code != "OutsideLimits" || rows[0].Kind != "denied" || rows[0].Caller != routine.QueueCaller {
+				t.Fatalf("%+v, %v", rows, err)
+			}
+			l.expect(t, "dead-lettered", message(t, l.redrive(t, rows[0].ID)))
+			same(t, "ESA calls", calls(l.esa.Faults()), nil)
+			l.clock.Advance(time.Second)
+			l.cfg.QueueLimits = routine.Limits{Names: []string{"pr-"}}
+			l.expect(t, "succeeded", message(t, l.redrive(t, rows[0].ID)))
+		})
+	}
+	t.Run("that was accepted goes on although the caller queue has ended since", func(t *testing.T) {
 		l := start(t)
 		l.cfg.QueueLimits = routine.Limits{ExpiresAt: l.clock.Now().Add(time.Minute)}
 		l.refuses(t, createRoutine, "InternalException", 1)
 		l.expect(t, "again", bare)
 		l.clock.Advance(time.Hour)
 		same(t, "its next delivery", l.drain(t), []string{"succeeded"})
-		l.esa.Faults().Reset()
-		l.expect(t, "dead-lettered", `{"specversion":"1.0","id":"2","source":"/ci","type":"x","data":`+bare+`}`)
-		same(t, "ESA calls", calls(l.esa.Faults()), nil)
-		rows, _, err := l.ledger.DeadLetters(t.Context(), ledger.DeadFilter{}, 10, "")
-		if err != nil || len(rows) != 1 {
-			t.Fatalf("%+v, %v", rows, err)
-		}
-		l.expect(t, "dead-lettered", message(t, l.redrive(t, rows[0].ID))) // a redrive cannot get round that
-		same(t, "ESA calls", calls(l.esa.Faults()), nil)
-		l.clock.Advance(time.Second)
-		l.cfg.QueueLimits = routine.Limits{}
-		l.expect(t, "succeeded", message(t, l.redrive(t, rows[0].ID)))
 	})
 	t.Run("that is too long to be sent on is a dead letter", func(t *testing.T) {
 		l := start(t)
@@ -146,16 +130,9 @@ func TestFiled(t *testing.T) {
 			}
 		})
 	}
-	t.Run("an event that is nothing is a dead letter, with its bytes", func(t *testing.T) {
+	t.Run("an event that cannot be read is a dead letter, with its bytes", func(t *testing.T) {
 		for _, event := range []string{"", "null", "[1,", "\xff\xfe"} {
-			l := start(t)
-			report, _ := l.work(t, []byte(event))
-			same(t, "outcomes", outcomes(report), []string{"dead-lettered"})
-			want := &routine.Received{Encoding: routine.TextEncoding, Body: event}
-			if event == "\xff\xfe" {
-				want = &routine.Received{Encoding: routine.Base64Encoding, Body: "//4="}
-			}
-			same(t, "received", l.row(t, report.Messages[0].JobID).Received, want)
+			start(t).dead(t, []byte(event), event)
 		}
 	})
 	t.Run("a job that the ledger does not know is never run; a redrive runs it", func(t *testing.T) {
@@ -187,45 +164,39 @@ func TestFiled(t *testing.T) {
 	})
 }
 
+// TestLimits is about a job outside of what its caller may name.
 func TestLimits(t *testing.T) {
-	t.Run("a job outside of what its caller may name is never run", func(t *testing.T) {
-		l := start(t)
-		row := l.accept(t, 1)
-		l.change(t, row.ID, func(r *ledger.Row) error {
-			r.Limits = routine.Limits{RecordSuffixes: []string{"example.org"}}
-			return nil
-		})
-		l.expect(t, "dead-lettered", message(t, row))
-		same(t, "ESA calls", calls(l.esa.Faults()), nil)
-		same(t, "code", l.row(t, row.ID).Code, "OutsideLimits")
+	l := start(t)
+	row := l.accept(t, 1)
+	l.change(t, row.ID, func(r *ledger.Row) error {
+		r.Limits = routine.Limits{RecordSuffixes: []string{"example.org"}}
+		return nil
 	})
+	l.expect(t, "dead-lettered", message(t, row))
+	same(t, "ESA calls", calls(l.esa.Faults()), nil)
+	same(t, "code", l.row(t, row.ID).Code, "OutsideLimits")
 }
 
 func TestCallback(t *testing.T) {
-	t.Run("of a success is handed over", func(t *testing.T) {
-		l := start(t)
-		l.expect(t, "succeeded", message(t, l.accept(t, 1, hooked)))
-		row, sent := l.row(t, "job-1"), l.callbacks(t)
-		same(t, "the row tells", row.Callback, &routine.CallbackStatus{State: routine.HandedOver})
-		if len(sent) != 1 || !row.DueAt.IsZero() || sent[0].URL != row.Request.CallbackURL || sent[0].JobID != "job-1" || sent[0].Attempt != 1 {
-			t.Fatalf("due %s, sent %+v", row.DueAt, sent)
-		}
-		var event callback.Event
-		if err := json.Unmarshal(sent[0].Event, &event); err != nil {
-			t.Fatal(err)
-		}
-		if event.Type != "routinely.job.succeeded" || event.ID() != sent[0].ID || event.Data.Result == nil || strings.Contains(string(sent[0].Event), "hush") {
-			t.Errorf("event %s", sent[0].Event)
-		}
-	})
-	t.Run("of a death is handed over", func(t *testing.T) {
-		l := start(t)
-		l.expect(t, "dead-lettered", message(t, l.accept(t, 1, hooked, elsewhere)))
-		sent := l.callbacks(t)
-		if len(sent) != 1 || !strings.Contains(string(sent[0].Event), "routinely.job.dead-lettered") {
-			t.Errorf("sent %+v", sent)
-		}
-	})
+	for end, change := range map[string]func(*routine.Job){"succeeded": hooked, "dead-lettered": func(job *routine.Job) { hooked(job); elsewhere(job) }} {
+		t.Run("of a job that is "+end+" is handed over", func(t *testing.T) {
+			l := start(t)
+			l.expect(t, end, message(t, l.accept(t, 1, change)))
+			row, sent := l.row(t, "job-1"), l.callbacks(t)
+			same(t, "the callback of the row", row.Callback, &routine.CallbackStatus{State: routine.HandedOver})
+			if len(sent) != 1 || !row.DueAt.IsZero() || sent[0].URL != row.Request.CallbackURL || sent[0].JobID != "job-1" || sent[0].Attempt != 1 {
+				t.Fatalf("due %s, sent %+v", row.DueAt, sent)
+			}
+			var event callback.Event
+			if err := json.Unmarshal(sent[0].Event, &event); err != nil {
+				t.Fatal(err)
+			}
+			same(t, "result", event.Data.Result, row.Result)
+			if event.Type != "routinely.job."+end || event.ID() != sent[0].ID || strings.Contains(string(sent[0].Event), "hush") {
+				t.Errorf("event %s", sent[0].Event)
+			}
+		})
+	}
 	t.Run("that MNS does not confirm stays due; an equal delivery sends it under the same id, once", func(t *testing.T) {
 		l := start(t)
 		body := message(t, l.accept(t, 1, hooked))

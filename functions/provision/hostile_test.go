@@ -21,29 +21,6 @@ func cloudEventOf(eventType, data string) string {
 	return `{"specversion":"1.0","id":"1","source":"/x","type":` + sim.Quote(eventType) + `,"data":` + data + `}`
 }
 
-// messages are bodies that hold no job, with a text in them.
-var messages = map[string]func(text string) string{
-	"the body":         func(text string) string { return text },
-	"a body in Base64": func(text string) string { return "e30=" + text },
-	"a name": func(text string) string {
-		return `{"name":` + sim.Quote(text) + `,"siteId":7,"recordName":"a.example.com"}`
-	},
-	"a record's name": func(text string) string {
-		return `{"name":"pr-1","siteId":7,"recordName":` + sim.Quote(text) + `}`
-	},
-	"a field's name":  func(text string) string { return `{` + sim.Quote(text) + `:1}` },
-	"an event's type": func(text string) string { return cloudEventOf(text, `{}`) },
-	"a job's request": func(text string) string { return sim.Sealed(queue.TypeJob, sim.Key, sim.Quote(text)) },
-	"an unsealed job": func(text string) string { return cloudEventOf(queue.TypeJob, `{"jobId":`+sim.Quote(text)+`}`) },
-	"an unknown key": func(text string) string {
-		return `{"type":"` + queue.TypeJob + `","keyid":` + sim.Quote(text) + `,"data":{}}`
-	},
-	"the id of a job":         func(text string) string { return jobWith(text, "ci", `{}`) },
-	"the caller of a job":     func(text string) string { return jobWith("job-1", text, `{}`) },
-	"the request of a job":    func(text string) string { return jobWith("job-1", "ci", `{"name":`+sim.Quote(text)+`}`) },
-	"an event that is broken": func(text string) string { return `{"specversion":` + sim.Quote(text) + `}` },
-}
-
 func jobWith(id, caller, request string) string {
 	return sim.Sealed(queue.TypeJob, sim.Key, `{"jobId":`+sim.Quote(id)+`,"caller":`+sim.Quote(caller)+`,"acceptedAt":"2026-01-15T06:28:17Z","round":0,"number":1,"request":`+request+`}`)
 }
@@ -67,7 +44,7 @@ func (l *lane) work(t *testing.T, event []byte) (worker.Report, []byte) {
 	return report, out.Bytes()
 }
 
-// ours are the fields of our log lines.
+// ours are the fields of a line of the log.
 var ours = strings.Fields("time level msg function outcome jobId messageId attempt error kind code step esaRequestId hint")
 
 // dead checks that a message became a dead letter for a reason that can be read, with the message as it was, and one log line.
@@ -94,16 +71,26 @@ func (l *lane) dead(t *testing.T, event []byte, message string) ledger.Row {
 	return row
 }
 
+// TestHostileMessages puts each text where it reaches the log or the ledger by another way; package queue tests what can be read.
 func TestHostileMessages(t *testing.T) {
 	l := start(t)
 	for name, text := range sim.Hostile() {
-		for place, with := range messages {
+		for place, body := range map[string]string{
+			"the body":        text,
+			"a name":          `{"name":` + sim.Quote(text) + `,"siteId":7,"recordName":"a.example.com"}`,
+			"a member's name": `{` + sim.Quote(text) + `:1}`,
+			"an event's type": cloudEventOf(text, `{}`),
+			"an unsealed job": cloudEventOf(queue.TypeJob, `{"jobId":`+sim.Quote(text)+`}`),
+			"the id of a key": `{"type":"` + queue.TypeJob + `","keyid":` + sim.Quote(text) + `,"data":{}}`,
+			"the id of a job": jobWith(text, "ci", `{}`),
+			"a caller":        jobWith("job-1", text, `{}`),
+			"a job's request": jobWith("job-1", "ci", `{"name":`+sim.Quote(text)+`}`),
+		} {
 			t.Run(name+" in "+place, func(t *testing.T) {
-				body := with(text)
 				if utf8.ValidString(body) { // the trigger's event is JSON and carries no other
 					l.dead(t, sim.Event(t, body), body)
+					return
 				}
-				// The event of a trigger that does not wrap its messages: every byte arrives.
 				l.dead(t, []byte(body), body)
 			})
 		}
@@ -114,17 +101,15 @@ func TestHostileMessages(t *testing.T) {
 }
 
 func TestDeepMessages(t *testing.T) {
-	// Far less than one level of a call for each brace would take. A process whose stack is larger ends.
+	// A reader that calls itself for each brace needs more stack, and ends the process.
 	defer debug.SetMaxStack(debug.SetMaxStack(8 << 20))
 	l := start(t)
 	deep := func(open, inner, end string, n int) string {
 		return strings.Repeat(open, n) + inner + strings.Repeat(end, n)
 	}
 	for name, body := range map[string]string{
-		"arrays":            deep("[", "", "]", 30_000),
 		"arrays left open":  deep("[", "", "", 60_000),
 		"objects":           deep(`{"a":`, "1", "}", 10_001),
-		"a field":           `{"siteId":` + deep("[", "", "]", 30_000) + `}`,
 		"an event's data":   cloudEventOf("x", deep("[", "", "]", 30_000)),
 		"a job's data":      sim.Sealed(queue.TypeJob, sim.Key, deep("[", "", "]", 30_000)),
 		"a job's request":   jobWith("job-1", "ci", deep("[", "", "]", 30_000)),

@@ -7,8 +7,6 @@ import (
 
 	"routinely/deploy/local/faults"
 	"routinely/shared/fault"
-	"routinely/shared/ledger"
-	"routinely/shared/routine"
 )
 
 func TestLedgerDown(t *testing.T) {
@@ -20,7 +18,7 @@ func TestLedgerDown(t *testing.T) {
 		"cut off":     {Answer: faults.Truncated},
 		"hanging up":  {Answer: faults.Reset},
 	} {
-		t.Run("a ledger that is "+name+": an error after a short wait, nothing called and nothing sent, the rest not begun", func(t *testing.T) {
+		t.Run("a ledger that is "+name+" is an error after a short wait, with nothing called, sent or begun", func(t *testing.T) {
 			l := start(t)
 			batch := []string{message(t, l.accept(t, 1)), message(t, l.accept(t, 2)), "rubbish"}
 			l.ots.Faults().Reset()
@@ -60,40 +58,6 @@ func TestLedgerDown(t *testing.T) {
 		}
 		same(t, "calls of the ledger", calls(l.ots.Faults()), []string{readAccount})
 	})
-	for name, test := range map[string]struct {
-		skip int
-		// creates is how often CreateRoutine is called in all.
-		creates int
-	}{
-		"at the begin":                  {0, 1},
-		"at the index rows of the end":  {1, 1},
-		"at the end":                    {2, 1},
-		"at the mark of the callback":   {3, 1},
-		"at the index rows left behind": {4, 1},
-	} {
-		t.Run("going down "+name+" loses nothing and does nothing twice", func(t *testing.T) {
-			l := start(t)
-			body := message(t, l.accept(t, 1, strict, hooked))
-			l.ledgerFails(t, writeRows, test.skip)
-			if _, err := l.handle(t, body); (err == nil) != (test.skip > 2) {
-				t.Errorf("got %v", err)
-			}
-			l.heal()
-			l.drain(t, body)
-			row := l.row(t, "job-1")
-			if row.State != routine.Succeeded || !row.DueAt.IsZero() {
-				t.Errorf("row %+v", row)
-			}
-			same(t, "calls of step 1", l.esa.Faults().Count(createRoutine), test.creates)
-			same(t, "calls of step 2", l.esa.Faults().Count(createRecord), 1)
-			l.holds(t, 1, 1)
-			ids := map[string]bool{}
-			for _, c := range l.callbacks(t) {
-				ids[c.ID] = true
-			}
-			same(t, "events", len(ids), 1)
-		})
-	}
 	t.Run("going down in a wait for the lock ends the wait: no call is made without its look on record", func(t *testing.T) {
 		l := start(t)
 		l.refuses(t, createRoutine, locked, 1)
@@ -108,51 +72,27 @@ func TestLedgerDown(t *testing.T) {
 	})
 }
 
-// TestLostAnswer is about a write of the row that took effect without an answer, while the read that is to settle it fails too, also when it
-// is sent once more on another connection.
+// TestLostAnswer is about a write of the row that takes effect without an answer. The read after it fails too, twice.
 func TestLostAnswer(t *testing.T) {
-	for name, write := range map[string]int{"the begin": 0, "the end": 2} {
+	for name, test := range map[string]struct {
+		refusals, write, attempts int
+		want                      string
+	}{
+		"the begin": {0, 0, 0, "succeeded"}, "the end": {0, 2, 0, "succeeded"}, "a hand-over": {1, 1, 1, "again"},
+	} {
 		t.Run("of "+name+" is known for our own", func(t *testing.T) {
 			l := start(t)
+			if test.refusals > 0 {
+				l.refuses(t, createRoutine, "InternalException", test.refusals)
+			}
 			body := message(t, l.accept(t, 1, strict))
 			inject(t, l.ots.Faults(),
-				faults.Rule{Action: writeRows, Skip: write, Fault: faults.Fault{Answer: faults.Reset, Execute: true}},
+				faults.Rule{Action: writeRows, Skip: test.write, Fault: faults.Fault{Answer: faults.Reset, Execute: true}},
 				faults.Rule{Action: readRows, Skip: 1, Times: 2, Fault: faults.Fault{Answer: faults.Reset}},
 			)
-			l.expect(t, "succeeded", body)
+			l.expect(t, test.want, body)
 			same(t, "rules left", len(l.ots.Faults().Rules()), 0)
-			same(t, "state", l.row(t, "job-1").State, routine.Succeeded)
-			l.holds(t, 1, 1)
+			same(t, "attempts", len(l.row(t, "job-1").Attempts), test.attempts)
 		})
 	}
-	t.Run("of a hand-over counts one attempt", func(t *testing.T) {
-		l := start(t)
-		l.refuses(t, createRoutine, "InternalException", 1)
-		body := message(t, l.accept(t, 1))
-		inject(t, l.ots.Faults(),
-			faults.Rule{Action: writeRows, Skip: 1, Fault: faults.Fault{Answer: faults.Reset, Execute: true}},
-			faults.Rule{Action: readRows, Skip: 1, Times: 2, Fault: faults.Fault{Answer: faults.Reset}},
-		)
-		l.expect(t, "again", body)
-		same(t, "attempts", len(l.row(t, "job-1").Attempts), 1)
-	})
-}
-
-// TestOtherWriters is about changes of the row that do not concern the worker.
-func TestOtherWriters(t *testing.T) {
-	t.Run("do not stop it", func(t *testing.T) {
-		l := start(t)
-		body := message(t, l.accept(t, 1))
-		reads := 0
-		l.cfg.Now = func() time.Time {
-			if reads++; reads == 2 { // between the read of the row and its begin
-				l.change(t, "job-1", func(r *ledger.Row) error {
-					r.CountUndelivered("M7")
-					return nil
-				})
-			}
-			return l.clock.Now()
-		}
-		l.expect(t, "succeeded", body)
-	})
 }

@@ -190,7 +190,7 @@ func TestFaultsOfTheAccount(t *testing.T) {
 			}
 			l.expect(t, "again", body)
 			same(t, "code", l.account(t).Park.Code, test.code)
-			for range 12 { // more often than a job has attempts
+			for range 12 { // a job has ten attempts
 				l.clock.Advance(5 * time.Minute)
 				l.expect(t, "handed-back", l.take(t, sim.JobQueue)[0])
 			}
@@ -284,7 +284,7 @@ func TestPausedLane(t *testing.T) {
 	same(t, "outcomes", l.invoke(t, l.take(t, sim.JobQueue)...), times(3, "succeeded"))
 }
 
-// TestHandBackAtOnce lets the queue answer only once all jobs of an invocation are handed back: they are not handed back one after the other.
+// TestHandBackAtOnce has a queue that answers only once all jobs of an invocation are sent back: they are not sent one after the other.
 func TestHandBackAtOnce(t *testing.T) {
 	l := start(t)
 	bodies := l.acceptAll(t, 10)
@@ -309,14 +309,17 @@ func TestHandBackAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, "outcomes", outcomes(report), times(10, "handed-back"))
+	same(t, "ESA calls", calls(l.esa.Faults()), nil)
 	for n := range 10 {
-		if row := l.row(t, fmt.Sprintf("job-%d", n)); !row.DueAt.IsZero() {
-			t.Errorf("MNS did not confirm job %d", n)
+		row := l.row(t, fmt.Sprintf("job-%d", n))
+		if !row.DueAt.IsZero() || row.Waiting.For != routine.ForTurn || row.Attempt != 1 || row.HandedBack != 1 || !row.StartedAt.IsZero() {
+			t.Errorf("row %+v, waiting %+v", row, row.Waiting)
 		}
 	}
+	same(t, "later", l.drain(t), times(10, "succeeded"))
 }
 
-// TestHandBackInTime has neither queue nor ledger answer any more: the invocation ends in its time, with an error for the platform.
+// TestHandBackInTime has a queue and a ledger that do not answer: the invocation ends in its time, with an error for the platform.
 func TestHandBackInTime(t *testing.T) {
 	l := start(t)
 	bodies := l.acceptAll(t, 3)

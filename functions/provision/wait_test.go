@@ -15,11 +15,17 @@ import (
 const short = 11100 * time.Millisecond
 
 func TestLock(t *testing.T) {
-	t.Run("waits in place while the invocation has time, and counts nothing", func(t *testing.T) {
+	t.Run("is waited for in place while the invocation has time, and costs no attempt and no second begin", func(t *testing.T) {
 		l := start(t)
 		l.refuses(t, createRoutine, locked, 7)
 		l.refuses(t, createRecord, "LockFailed", 7)
-		began := l.clock.Now()
+		began, pause := l.clock.Now(), l.cfg.Sleep
+		l.cfg.Sleep = func(ctx context.Context, d time.Duration) {
+			if row := l.row(t, "job-1"); row.Waiting != nil || row.Begun.IsZero() || row.Begins != 1 {
+				t.Errorf("while it is begun: %+v", row)
+			}
+			pause(ctx, d)
+		}
 		report, err := l.handle(t, message(t, l.accept(t, 1)))
 		if line := report.Messages[0]; err != nil || line.Outcome != "succeeded" || line.Attempt != 1 {
 			t.Errorf("%v, got %+v", err, line)
@@ -30,18 +36,7 @@ func TestLock(t *testing.T) {
 		same(t, "calls of step 1, which is not done again for step 2", l.esa.Faults().Count(createRoutine), 8)
 		same(t, "messages sent", l.mns.Faults().Count(sendMessage), 0)
 	})
-	t.Run("a job that is begun waits for nothing, and is begun once", func(t *testing.T) {
-		l := start(t)
-		l.refuses(t, createRoutine, locked, 3)
-		body := message(t, l.accept(t, 1))
-		l.cfg.Sleep = func(context.Context, time.Duration) {
-			if row := l.row(t, "job-1"); row.Waiting != nil || row.Begun.IsZero() || row.Begins != 1 {
-				t.Errorf("while it is begun: %+v", row)
-			}
-		}
-		l.expect(t, "succeeded", body)
-	})
-	t.Run("goes back with its count unchanged when the time is over", func(t *testing.T) {
+	t.Run("is left to the next delivery when the time is over, at no attempt", func(t *testing.T) {
 		l := start(t)
 		l.refuses(t, createRecord, locked, forever)
 		now := l.clock.Now()
@@ -69,24 +64,7 @@ func (l *lane) handBack(t *testing.T, body string, lasts time.Duration) {
 	same(t, "outcome", outcomes(report), []string{"handed-back"})
 }
 
-func TestTurn(t *testing.T) {
-	t.Run("what does not fit before the deadline waits for its turn, untouched", func(t *testing.T) {
-		l := start(t)
-		first, second := l.accept(t, 1), l.accept(t, 2)
-		ctx, cancel := context.WithTimeout(t.Context(), l.cfg.Reserve)
-		defer cancel()
-		report, err := l.handleWithin(ctx, t, message(t, first), message(t, second))
-		if err != nil {
-			t.Fatal(err)
-		}
-		same(t, "outcomes", outcomes(report), times(2, "handed-back"))
-		same(t, "ESA calls", len(l.esa.Faults().Calls()), 0)
-		row := l.row(t, "job-2")
-		if row.Waiting.For != routine.ForTurn || row.Attempt != 1 || row.HandedBack != 1 || !row.StartedAt.IsZero() {
-			t.Errorf("row %+v, waiting %+v", row, row.Waiting)
-		}
-		same(t, "both run later", l.drain(t), times(2, "succeeded"))
-	})
+func TestStopping(t *testing.T) {
 	t.Run("a job that waits for the lock is handed back when the process shall end", func(t *testing.T) {
 		l := start(t)
 		var stop context.CancelFunc
@@ -104,9 +82,9 @@ func TestTurn(t *testing.T) {
 	})
 	t.Run("a job that does not wait is finished when the process shall end", func(t *testing.T) {
 		l := start(t)
-		var stop context.CancelFunc
-		l.cfg.Stopping, stop = context.WithCancel(t.Context())
+		stopping, stop := context.WithCancel(t.Context())
 		stop()
+		l.cfg.Stopping = stopping
 		l.expect(t, "succeeded", message(t, l.accept(t, 1)))
 	})
 }
