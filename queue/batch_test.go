@@ -103,9 +103,7 @@ func TestDeadLetterQueue(t *testing.T) {
 	fill := func(t *testing.T, client *queue.Client, n int) {
 		t.Helper()
 		for i := range n {
-			if err := client.SendDead(t.Context(), queue.Delivery{Body: fmt.Append(nil, "rubbish ", i)}); err != nil {
-				t.Fatal(err)
-			}
+			must(t, client.SendDead(t.Context(), queue.Delivery{Body: fmt.Append(nil, "rubbish ", i)}))
 		}
 	}
 	t.Run("is empty without an error", func(t *testing.T) {

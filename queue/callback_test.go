@@ -30,9 +30,7 @@ func TestCallback(t *testing.T) {
 	} {
 		t.Run("comes back from "+name+" as it was sent", func(t *testing.T) {
 			_, url := start(t)
-			if err := test.send(newClient(t, url)); err != nil {
-				t.Fatal(err)
-			}
+			must(t, test.send(newClient(t, url)))
 			want, got := news(), bodies(t, url, test.queue)
 			if want.GivenUp = test.givenUp; len(got) != 1 {
 				t.Fatalf("%d messages", len(got))
@@ -55,9 +53,7 @@ func TestCallback(t *testing.T) {
 			c := news()
 			spoil(&c)
 			data, err := json.Marshal(c)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			text := sim.Sealed(queue.TypeCallback, sim.Key, strings.Replace(string(data), `"event":null,`, "", 1))
 			if d := first(t, event("M1", sim.Quote(text))); d.Err == nil || d.Callback != nil {
 				t.Errorf("got %+v", d)
@@ -119,9 +115,7 @@ func TestReceived(t *testing.T) {
 			body := got.Body
 			if got.Encoding == routine.Base64Encoding {
 				decoded, err := base64.StdEncoding.DecodeString(body)
-				if err != nil {
-					t.Fatal(err)
-				}
+				must(t, err)
 				body = string(decoded)
 			}
 			if body != test.body || got.Encoding != test.encoding || got.MessageID != "M1" {

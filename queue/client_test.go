@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"routinely/deploy/local/clock"
 	"routinely/deploy/local/faults"
@@ -34,9 +35,7 @@ func newClient(t *testing.T, url string, change ...func(*queue.Config)) *queue.C
 		c(&cfg)
 	}
 	client, err := queue.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(client.Close)
 	return client
 }
@@ -81,9 +80,7 @@ func bodies(t *testing.T, url, queueName string) []string {
 	var out []string
 	for {
 		messages, err := client.Receive(t.Context(), queueName, 16, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if len(messages) == 0 {
 			return out
 		}
@@ -96,17 +93,13 @@ func bodies(t *testing.T, url, queueName string) []string {
 func TestSend(t *testing.T) {
 	t.Run("puts the envelope on the queue, body untouched", func(t *testing.T) {
 		_, url := start(t)
-		if err := send(t, newClient(t, url)); err != nil {
-			t.Fatal(err)
-		}
+		must(t, send(t, newClient(t, url)))
 		same(t, "messages", bodies(t, url, "jobs"), []string{bodyOf(t, envelope())})
 	})
 	t.Run("rounds a delay up to whole seconds", func(t *testing.T) {
 		manual := clock.NewManual(time.Now())
 		_, url := localtest.CalmMNS(t, manual, "jobs", "jobs-dead")
-		if err := newClient(t, url).Send(t.Context(), envelope(), 1001*time.Millisecond); err != nil {
-			t.Fatal(err)
-		}
+		must(t, newClient(t, url).Send(t.Context(), envelope(), 1001*time.Millisecond))
 		manual.Advance(1900 * time.Millisecond)
 		if got := bodies(t, url, "jobs"); len(got) != 0 {
 			t.Errorf("visible before two seconds: %q", got)
@@ -120,19 +113,13 @@ func TestSend(t *testing.T) {
 		_, url := start(t)
 		client, jobs := newClient(t, url), many(3)
 		jobs[0].Bulk, jobs[2].Bulk = true, true
-		if err := client.Send(t.Context(), jobs[0], 0); err != nil {
-			t.Fatal(err)
-		}
+		must(t, client.Send(t.Context(), jobs[0], 0))
 		client.SendBatch(t.Context(), jobs[1:])
 		res, err := http.Get(url + "/_local/queues/jobs/messages")
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		defer res.Body.Close()
 		var got []struct{ Priority int }
-		if err := json.NewDecoder(res.Body).Decode(&got); err != nil {
-			t.Fatal(err)
-		}
+		must(t, json.NewDecoder(res.Body).Decode(&got))
 		if fmt.Sprint(got) != "[{12} {8} {12}]" {
 			t.Errorf("priorities %v", got)
 		}
@@ -150,9 +137,7 @@ func TestSend(t *testing.T) {
 			`{"q":"\"<a href='x'>&amp;</a>\""}`, "line\r\nline\n\ttab ", "]]>", "日本 😀 \u2028", "  spaces  ", strings.Repeat("x", queue.MaxMessageBytes),
 		}
 		for _, text := range texts {
-			if err := client.SendDead(t.Context(), queue.Delivery{Body: []byte(text)}); err != nil {
-				t.Fatal(err)
-			}
+			must(t, client.SendDead(t.Context(), queue.Delivery{Body: []byte(text)}))
 		}
 		same(t, "messages", bodies(t, url, "jobs-dead"), texts)
 	})
@@ -161,9 +146,7 @@ func TestSend(t *testing.T) {
 		client, e := newClient(t, url), envelope()
 		description := "a\uffffb\ufffec"
 		e.Request.Description = &description
-		if err := client.Send(t.Context(), e, 0); err != nil {
-			t.Fatal(err)
-		}
+		must(t, client.Send(t.Context(), e, 0))
 		same(t, "messages", one(t, bodies(t, url, "jobs")[0]).Envelope, e)
 	})
 }
@@ -220,9 +203,7 @@ func TestSendFailures(t *testing.T) {
 	})
 	t.Run("knows that a service it could not reach did nothing", func(t *testing.T) {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		address := listener.Addr().String()
 		_ = listener.Close()
 		failed(t, send(t, newClient(t, "http://"+address)), fault.Unavailable, "NotReached", false)
@@ -306,5 +287,13 @@ func TestNewRefuses(t *testing.T) {
 				t.Error("accepted")
 			}
 		})
+	}
+}
+
+// must ends the test at an error.
+func must(t rapid.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }

@@ -109,9 +109,7 @@ func TestDecodeRecordedEvents(t *testing.T) {
 	for _, file := range recorded {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			// Their bodies are samples of anything but routine requests; what counts is that the body itself was found.
 			for _, d := range sim.Keys(t, sim.Key).Decode(text, now) {
 				if body := string(d.Body); body != "hello topic" && !strings.HasPrefix(body, `{"job":`) {
@@ -204,16 +202,12 @@ func TestEnvelope(t *testing.T) {
 	t.Run("is a CloudEvent in structured mode", func(t *testing.T) {
 		body := bodyOf(t, envelope())
 		var official cloudevents.Event
-		if err := json.Unmarshal([]byte(body), &official); err != nil {
-			t.Fatal(err)
-		}
+		must(t, json.Unmarshal([]byte(body), &official))
 		if err := official.Validate(); err != nil {
 			t.Error(err)
 		}
 		var got map[string]any
-		if err := json.Unmarshal([]byte(body), &got); err != nil {
-			t.Fatal(err)
-		}
+		must(t, json.Unmarshal([]byte(body), &got))
 		delete(got, "data")
 		want := map[string]any{
 			"specversion": "1.0", "id": "job-1/2.3", "source": "/routinely", "type": "routinely.job.v2", "subject": "job-1",
@@ -226,9 +220,7 @@ func TestEnvelope(t *testing.T) {
 func TestEnvelopeSize(t *testing.T) {
 	first := queue.Envelope{JobID: "job-1", AcceptedAt: time.Unix(1_772_000_000, 0), Number: 1}
 	body, err := sim.Keys(t, strings.Repeat("k", 32)).Seal(first)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	first.Caller = strings.Repeat("c", queue.MaxEnvelopeBytes-len(body)-len(`"caller":"",`))
 	again := first
 	again.Round, again.Number = 123, 4567

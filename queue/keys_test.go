@@ -102,9 +102,7 @@ func TestParseKeys(t *testing.T) {
 	good := sim.KeysText("k1")
 	_, text, _ := strings.Cut(good, ":")
 	secret, err := base64.RawURLEncoding.DecodeString(text)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Run("takes several, with spaces around them", func(t *testing.T) {
 		made, err := queue.ParseKeys(" " + sim.KeysText("k2") + " , " + good + " ")
 		if err != nil || made.Sealing() != sim.Keys(t, "k2").Sealing() || !made.Know(sim.Keys(t, sim.Key).Sealing()) {
@@ -153,9 +151,7 @@ func TestParseKeys(t *testing.T) {
 	})
 	t.Run("takes what NewKey makes, a new one each time", func(t *testing.T) {
 		first, err := queue.NewKey("")
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		second, err := queue.NewKey("blue")
 		if err != nil || !strings.HasPrefix(second, "blue:") {
 			t.Fatalf("%q, %v", second, err)

@@ -47,9 +47,7 @@ func anyEnvelope(t *rapid.T) queue.Envelope {
 func bodyOf(t rapid.TB, e queue.Envelope) string {
 	t.Helper()
 	body, err := sim.Keys(t, sim.Key).Seal(e)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return body
 }
 

@@ -28,9 +28,7 @@ func TestSetup(t *testing.T) {
 		t.Helper()
 		server.Faults().Reset()
 		got, err := client.Setup(t.Context(), dryRun)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		same(t, "changes", got, want)
 		calls := server.Faults().Count("CreateQueue") + server.Faults().Count("SetQueueAttributes")
 		if wanted := len(want); dryRun && calls > 0 || !dryRun && calls != wanted {
@@ -55,9 +53,7 @@ func TestSetup(t *testing.T) {
 		delay, poll := 7, 3
 		other := newClient(t, url, func(c *queue.Config) { c.Queue, c.DeadLetterQueue = "odd", "odd-dead" })
 		attributes := mnsclient.Attributes{DelaySeconds: &delay, PollingWaitSeconds: &poll}
-		if err := localtest.MNSClient(t, url).CreateQueue(t.Context(), "odd", attributes); err != nil {
-			t.Fatal(err)
-		}
+		must(t, localtest.MNSClient(t, url).CreateQueue(t.Context(), "odd", attributes))
 		want := []string{
 			"change queue odd: VisibilityTimeout 3600 instead of 30, MessageRetentionPeriod 604800 instead of 345600, DelaySeconds 0 instead of 7, PollingWaitSeconds 30 instead of 3",
 			"create queue odd-dead: VisibilityTimeout 120, MessageRetentionPeriod 604800, MaximumMessageSize 65536, DelaySeconds 0, PollingWaitSeconds 0",

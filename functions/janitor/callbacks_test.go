@@ -19,13 +19,9 @@ import (
 func (h *house) callbackOf(t *testing.T, row ledger.Row, attempt, status int) {
 	t.Helper()
 	c, err := dispatch.Callback(row)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	c.Attempt, c.LastStatus = attempt, status
-	if err := h.Queue.GiveUpCallback(t.Context(), c); err != nil {
-		t.Fatal(err)
-	}
+	must(t, h.Queue.GiveUpCallback(t.Context(), c))
 }
 
 // tell ends a job and marks its callback as sent.
@@ -33,9 +29,7 @@ func (h *house) tell(t *testing.T, id string) ledger.Row {
 	t.Helper()
 	h.change(t, id, func(r *ledger.Row) { r.Succeed(routine.Result{}, r.Progress, noon, noon) })
 	return h.change(t, id, func(r *ledger.Row) {
-		if err := r.Sent(r.Redriven, r.Number, "k1", noon); err != nil {
-			t.Fatal(err)
-		}
+		must(t, r.Sent(r.Redriven, r.Number, "k1", noon))
 	})
 }
 
@@ -50,12 +44,8 @@ func (h *house) told(t *testing.T, id string) ledger.Row {
 func (h *house) undelivered(t *testing.T, row ledger.Row) string {
 	t.Helper()
 	c, err := dispatch.Callback(row)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := h.Queue.SendCallback(t.Context(), c, 0); err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
+	must(t, h.Queue.SendCallback(t.Context(), c, 0))
 	return h.take(t, sim.CallbackQueue)[0]
 }
 

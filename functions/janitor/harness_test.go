@@ -51,9 +51,7 @@ func start(t *testing.T) *house {
 	h.Janitor, err = janitor.New(janitor.Config{
 		Queue: sim.Queue(t, queue.Config{Endpoint: url}), Ledger: book, Retention: ledger.MinRetention, Now: h.clock.Now,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return h
 }
 
@@ -61,9 +59,7 @@ func start(t *testing.T) *house {
 func (h *house) run(t *testing.T) janitor.Report {
 	t.Helper()
 	out, err := h.Run(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return out
 }
 
@@ -136,9 +132,7 @@ func (h *house) change(t *testing.T, id string, change func(*ledger.Row)) ledger
 		change(r)
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return row
 }
 
@@ -157,18 +151,14 @@ func (h *house) redrive(t *testing.T, id string) ledger.Row {
 	h.clock.Advance(time.Second)
 	now := h.clock.Now()
 	return h.change(t, id, func(r *ledger.Row) {
-		if err := errors.Join(r.Redrive("op", "", nil, now, now, now), r.Sent(1, 1, "k1", now)); err != nil {
-			t.Fatal(err)
-		}
+		must(t, errors.Join(r.Redrive("op", "", nil, now, now, now), r.Sent(1, 1, "k1", now)))
 	})
 }
 
 func (h *house) row(t *testing.T, id string) ledger.Row {
 	t.Helper()
 	row, err := h.Ledger.Row(t.Context(), id)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return row
 }
 
@@ -186,9 +176,7 @@ func (h *house) dead(t *testing.T, id string) string {
 func (h *house) letters(t *testing.T) []ledger.Row {
 	t.Helper()
 	rows, _, err := h.Ledger.DeadLetters(t.Context(), ledger.DeadFilter{}, ledger.MaxPage, "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return rows
 }
 
@@ -196,9 +184,7 @@ func (h *house) letters(t *testing.T) []ledger.Row {
 func message(t *testing.T, row ledger.Row) string {
 	t.Helper()
 	text, err := sim.Keys(t, sim.Key).Seal(dispatch.Envelope(row))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return text
 }
 
@@ -239,6 +225,14 @@ func (h *house) sends(t *testing.T, want ...string) {
 func fail(t *testing.T, set *faults.Set, action string) {
 	t.Helper()
 	if _, err := set.Add(faults.Rule{Action: action, Times: -1, Fault: faults.Fault{Answer: faults.Reset}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// must ends the test at an error.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
 		t.Fatal(err)
 	}
 }

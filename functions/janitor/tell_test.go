@@ -21,9 +21,7 @@ func (h *house) lines(t *testing.T) []map[string]any {
 	t.Helper()
 	var out bytes.Buffer
 	log, err := logging.New(&out, "info", "janitor")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	report, err := h.Run(logging.Into(context.Background(), log))
 	if (err == nil) != (report.Failed == nil) {
 		t.Fatalf("%+v, %v", report, err)
@@ -31,9 +29,7 @@ func (h *house) lines(t *testing.T) []map[string]any {
 	var lines []map[string]any
 	for text := range strings.Lines(out.String()) {
 		var line map[string]any
-		if err := json.Unmarshal([]byte(text), &line); err != nil {
-			t.Fatal(err)
-		}
+		must(t, json.Unmarshal([]byte(text), &line))
 		lines = append(lines, line)
 	}
 	return lines
@@ -88,9 +84,8 @@ func TestTelling(t *testing.T) {
 	t.Run("of nothing if jobs are kept for ever", func(t *testing.T) {
 		h := start(t)
 		var err error
-		if h.Janitor, err = janitor.New(janitor.Config{Queue: h.Queue, Ledger: h.Ledger, Now: h.clock.Now}); err != nil {
-			t.Fatal(err)
-		}
+		h.Janitor, err = janitor.New(janitor.Config{Queue: h.Queue, Ledger: h.Ledger, Now: h.clock.Now})
+		must(t, err)
 		h.job(t, "job-1")
 		h.change(t, "job-1", h.die)
 		h.clock.Advance(1000 * day)

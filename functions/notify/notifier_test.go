@@ -62,17 +62,13 @@ func start(t *testing.T, answers ...int) *bell {
 	sender, err := callback.New(callback.Config{
 		Secrets: []string{secret}, Now: b.clock.Now, Policy: thisMachine(),
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	server, url := localtest.MNS(t, b.clock, sim.DeadLetterQueue, sim.CallbackQueue)
 	b.mns, b.messages = server, localtest.MNSClient(t, url)
 	b.Notifier, err = New(Config{
 		Queue: sim.Queue(t, queue.Config{Endpoint: url}), Sender: sender, Now: b.clock.Now, Draw: func() float64 { return 0 },
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return b
 }
 
@@ -97,22 +93,16 @@ func (b *bell) news(t *testing.T) queue.Callback {
 		ID: "job-1", State: routine.Succeeded, Ready: true, Caller: "shop", AcceptedAt: ended, UpdatedAt: ended, Attempt: 1,
 		Request: routine.Request{Name: "pr-1", SiteID: 7, RecordName: "pr-1.example.com", CallbackURL: b.url},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	text, err := json.Marshal(event)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return queue.Callback{ID: event.ID(), JobID: "job-1", Caller: "shop", URL: b.url, Event: text, CreatedAt: ended, Attempt: 1}
 }
 
 // body is the message of a callback, as the queue has it.
 func (b *bell) body(t *testing.T, c queue.Callback) string {
 	t.Helper()
-	if err := b.Queue.SendCallback(t.Context(), c, 0); err != nil {
-		t.Fatal(err)
-	}
+	must(t, b.Queue.SendCallback(t.Context(), c, 0))
 	return b.take(t, sim.CallbackQueue)[0]
 }
 
@@ -120,9 +110,7 @@ func (b *bell) body(t *testing.T, c queue.Callback) string {
 func (b *bell) ring(t *testing.T, bodies ...string) []entry {
 	t.Helper()
 	out, err := b.Handle(t.Context(), sim.Event(t, bodies...))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return out.Messages
 }
 
@@ -194,13 +182,9 @@ func TestNotify(t *testing.T) {
 		b := start(t)
 		b.rings(t, b.news(t), delivered, "")
 		its, err := callback.SecretOf(secret, "shop")
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		reader, err := standardwebhooks.NewWebhook(its)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if err := reader.Verify(b.bodies[0], b.got[0]); err != nil || !bytes.Equal(b.bodies[0], b.news(t).Event) {
 			t.Errorf("%v, sent %s", err, b.bodies[0])
 		}
@@ -278,9 +262,7 @@ func TestNotify(t *testing.T) {
 	t.Run("passes on a callback under an unknown key, so that the janitor reads none in it either", func(t *testing.T) {
 		b := start(t)
 		text, err := sim.Keys(t, "k2").Seal(queue.Envelope{JobID: "job-1", AcceptedAt: b.clock.Now(), Number: 1})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		for _, body := range []string{text, base64.StdEncoding.EncodeToString([]byte(text))} {
 			if got := b.ring(t, body); got[0].Outcome != passedOn || got[0].Code != queue.CodeUnknownKey {
 				t.Errorf("%+v", got)
@@ -346,9 +328,7 @@ func TestNotify(t *testing.T) {
 		b := start(t, 500)
 		var out bytes.Buffer
 		log, err := logging.New(&out, "info", "notify")
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		for range 2 {
 			if _, err := b.Handle(logging.Into(t.Context(), log), sim.Event(t, b.body(t, b.news(t)))); err != nil {
 				t.Fatal(err)
@@ -358,4 +338,12 @@ func TestNotify(t *testing.T) {
 			t.Errorf("%d lines: %s", n, &out)
 		}
 	})
+}
+
+// must ends the test at an error.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }

@@ -66,9 +66,8 @@ func (b *bell) sender(t *testing.T, names interface {
 ) {
 	t.Helper()
 	var err error
-	if b.Sender, err = callback.New(callback.Config{Secrets: []string{secret}, Resolver: names, Policy: thisMachine()}); err != nil {
-		t.Fatal(err)
-	}
+	b.Sender, err = callback.New(callback.Config{Secrets: []string{secret}, Resolver: names, Policy: thisMachine()})
+	must(t, err)
 }
 
 func TestSlowReceivers(t *testing.T) {

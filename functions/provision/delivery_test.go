@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"routinely/deploy/local/esaemu"
 	"routinely/deploy/local/faults"
 	"routinely/deploy/sim"
 	"routinely/shared/dispatch"
@@ -15,46 +16,40 @@ import (
 	"routinely/shared/routine"
 )
 
+// TestBatch delivers a batch of which some jobs cannot be settled once more: exactly these run again.
 func TestBatch(t *testing.T) {
-	t.Run("that comes again as a whole runs exactly what was not settled", func(t *testing.T) {
-		l := start(t)
-		var batch []string
-		for n := range 10 {
-			batch = append(batch, message(t, l.accept(t, n)))
-		}
-		inject(t, l.ots.Faults(), faults.Rule{
-			Action: writeRows, Skip: 20, Times: 3, Fault: faults.Fault{Answer: faults.Error, Code: "OTSParameterInvalid"},
-		})
-		report, err := l.handle(t, batch...)
-		if err == nil {
-			t.Error("the platform gets no error")
-		}
-		again, broken := times(10, "duplicate"), map[string]bool{}
-		for i, line := range report.Messages {
-			if line.Outcome == "not-settled" {
-				again[i], broken[fmt.Sprintf("pr-%d", i)] = "succeeded", true
-				if line.Code != "OTSParameterInvalid" || line.Hint == "" || line.Error == "" || line.ESARequestID != "" {
-					t.Errorf("got %+v", line)
-				}
+	l := start(t)
+	var batch []string
+	for n := range 10 {
+		batch = append(batch, message(t, l.accept(t, n)))
+	}
+	inject(t, l.ots.Faults(), faults.Rule{
+		Action: writeRows, Skip: 20, Times: 3, Fault: faults.Fault{Answer: faults.Error, Code: "OTSParameterInvalid"},
+	})
+	report, err := l.handle(t, batch...)
+	if err == nil {
+		t.Error("the platform gets no error")
+	}
+	again, broken := times(10, "duplicate"), map[string]bool{}
+	for i, line := range report.Messages {
+		if line.Outcome == "not-settled" {
+			again[i], broken[fmt.Sprintf("pr-%d", i)] = "succeeded", true
+			if line.Code != "OTSParameterInvalid" || line.Hint == "" || line.Error == "" || line.ESARequestID != "" {
+				t.Errorf("got %+v", line)
 			}
 		}
-		if len(broken) == 0 || len(broken) > 3 {
-			t.Errorf("not settled: %v", broken)
+	}
+	if len(broken) == 0 || len(broken) > 3 {
+		t.Errorf("not settled: %v", broken)
+	}
+	l.esa.Faults().Reset()
+	same(t, "outcomes the second time", l.invoke(t, batch...), again)
+	for _, call := range l.esa.Faults().Calls() {
+		if name := call.Params["Name"]; name != "" && !broken[name] {
+			t.Errorf("the second time %s of %s", call.Action, name)
 		}
-		l.esa.Faults().Reset()
-		same(t, "outcomes the second time", l.invoke(t, batch...), again)
-		for _, call := range l.esa.Faults().Calls() {
-			if name := call.Params["Name"]; name != "" && !broken[name] {
-				t.Errorf("the second time %s of %s", call.Action, name)
-			}
-		}
-		l.holds(t, 10, 10)
-	})
-	t.Run("settles each message by itself", func(t *testing.T) {
-		l := start(t)
-		good, bad := message(t, l.accept(t, 1)), message(t, l.accept(t, 2, elsewhere))
-		same(t, "outcomes", l.invoke(t, bad, "rubbish", good), []string{"dead-lettered", "dead-lettered", "succeeded"})
-	})
+	}
+	l.holds(t, 10, 10)
 }
 
 func TestCopies(t *testing.T) {
@@ -350,7 +345,7 @@ func TestCrash(t *testing.T) {
 		l := start(t)
 		body := message(t, l.accept(t, 1, strict))
 		crash(t, l, body, false)
-		l.plant(t, "pr-1", time.Hour)
+		must(t, l.esa.PlantRoutine(esaemu.Routine{Name: "pr-1", CreateTime: time.Now().Add(time.Hour)}))
 		l.expect(t, "dead-lettered", body)
 		same(t, "code", l.row(t, "job-1").Code, "RoutineAlreadyExist")
 		l.holds(t, 1, 0)

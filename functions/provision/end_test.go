@@ -188,9 +188,7 @@ func TestCallback(t *testing.T) {
 				t.Fatalf("due %s, sent %+v", row.DueAt, sent)
 			}
 			var event callback.Event
-			if err := json.Unmarshal(sent[0].Event, &event); err != nil {
-				t.Fatal(err)
-			}
+			must(t, json.Unmarshal(sent[0].Event, &event))
 			same(t, "result", event.Data.Result, row.Result)
 			if event.Type != "routinely.job."+end || event.ID() != sent[0].ID || strings.Contains(string(sent[0].Event), "hush") {
 				t.Errorf("event %s", sent[0].Event)
@@ -207,9 +205,7 @@ func TestCallback(t *testing.T) {
 			t.Errorf("due %s, %+v", row.DueAt, row.Callback)
 		}
 		want, err := dispatch.Callback(row)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		l.heal()
 		same(t, "outcomes", l.invoke(t, body, body), times(2, "duplicate"))
 		sent := l.callbacks(t)

@@ -1,7 +1,6 @@
 package provision_test
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -9,8 +8,7 @@ import (
 	"routinely/shared/routine"
 )
 
-// TestEveryDocumentedError injects each row of ESA's two error tables and states what becomes of the job: when ESA answers so for ever, and
-// when it answers so once.
+// TestEveryDocumentedError says for each row of ESA's two error tables what becomes of the job, if ESA answers so for ever and if it does so once.
 func TestEveryDocumentedError(t *testing.T) {
 	type fate struct {
 		forever, once []string
@@ -92,17 +90,12 @@ func TestEveryDocumentedError(t *testing.T) {
 	}
 }
 
-// expectPatience works a job whose account stays locked until its age is spent, in invocations of a few seconds so that waiting in place
-// does not take the day.
+// expectPatience delivers a job whose account stays locked, until its age is spent. Invocations of a few seconds wait in place for less.
 func (l *lane) expectPatience(t *testing.T, body string) {
 	t.Helper()
 	for round := range 100 {
-		ctx, cancel := context.WithTimeout(t.Context(), 12*time.Second)
-		report, err := l.handleWithin(ctx, t, body)
-		cancel()
-		if err != nil {
-			t.Fatal(err)
-		}
+		report, err := l.within(t, 12*time.Second, body)
+		must(t, err)
 		line := report.Messages[0]
 		if line.Outcome == "dead-lettered" {
 			if round < 22 {

@@ -9,7 +9,6 @@ import (
 	"unicode/utf8"
 
 	"routinely/deploy/sim"
-	worker "routinely/functions/provision"
 	"routinely/queue"
 	"routinely/shared/ledger"
 	"routinely/shared/logging"
@@ -25,35 +24,17 @@ func jobWith(id, caller, request string) string {
 	return sim.Sealed(queue.TypeJob, sim.Key, `{"jobId":`+sim.Quote(id)+`,"caller":`+sim.Quote(caller)+`,"acceptedAt":"2026-01-15T06:28:17Z","round":0,"number":1,"request":`+request+`}`)
 }
 
-// work hands an event to the function and returns what became of its messages, and the log.
-func (l *lane) work(t *testing.T, event []byte) (worker.Report, []byte) {
-	t.Helper()
-	var out bytes.Buffer
-	log, err := logging.New(&out, "debug", "provision")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w, err := worker.New(l.cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	report, err := w.Handle(logging.Into(t.Context(), log), event)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return report, out.Bytes()
-}
-
-// ours are the fields of a line of the log.
-var ours = strings.Fields("time level msg function outcome jobId messageId attempt error kind code step esaRequestId hint")
-
 // dead checks that a message became a dead letter for a reason that can be read, with the message as it was, and one log line.
 func (l *lane) dead(t *testing.T, event []byte, message string) ledger.Row {
 	t.Helper()
-	report, log := l.work(t, event)
-	sim.CheckLog(t, log, ours)
-	if bytes.Count(log, []byte("\n")) != 1 || !bytes.Contains(log, []byte(`"msg":"job dead-lettered"`)) {
-		t.Errorf("log %q", log)
+	var log bytes.Buffer
+	logger, err := logging.New(&log, "debug", "provision")
+	must(t, err)
+	report, err := l.worker(t).Handle(logging.Into(t.Context(), logger), event)
+	must(t, err)
+	sim.CheckLog(t, log.Bytes(), strings.Fields("time level msg function outcome jobId messageId attempt error kind code step esaRequestId hint"))
+	if strings.Count(log.String(), "\n") != 1 || !strings.Contains(log.String(), `"msg":"job dead-lettered"`) {
+		t.Errorf("log %q", &log)
 	}
 	same(t, "outcomes", outcomes(report), []string{"dead-lettered"})
 	row := l.row(t, report.Messages[0].JobID)

@@ -72,9 +72,7 @@ func (f life) check(t *testing.T, l *lane) {
 		t.Errorf("%d jobs, %v", len(jobs), err)
 	}
 	want, err := dispatch.Callback(row)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	sent := l.callbacks(t)
 	if len(sent) == 0 || row.Callback == nil || row.Callback.State != routine.HandedOver {
 		t.Errorf("%d callbacks, the row says %+v", len(sent), row.Callback)
@@ -144,9 +142,7 @@ func TestMatrix(t *testing.T) {
 				l, body := f.prepared(t)
 				set := l.servers()[c.server]
 				id, err := set.Add(faults.Rule{Action: c.action, Skip: c.nth, Times: c.times, Fault: c.fault})
-				if err != nil {
-					t.Fatal(err)
-				}
+				must(t, err)
 				f.prepare(t, l) // of two rules for a call the first is carried out
 				t.Log(l.drain(t, body))
 				if slices.ContainsFunc(set.Rules(), func(r faults.Rule) bool { return r.ID == id && r.Times == c.times }) {

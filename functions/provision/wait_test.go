@@ -55,13 +55,9 @@ func TestLock(t *testing.T) {
 // handBack delivers a message to an invocation that lasts so long, and expects it to come back.
 func (l *lane) handBack(t *testing.T, body string, lasts time.Duration) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), lasts)
-	defer cancel()
-	report, err := l.handleWithin(ctx, t, body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	same(t, "outcome", outcomes(report), []string{"handed-back"})
+	report, err := l.within(t, lasts, body)
+	must(t, err)
+	same(t, "outcomes", outcomes(report), []string{"handed-back"})
 }
 
 func TestStopping(t *testing.T) {
@@ -134,10 +130,8 @@ func TestRetry(t *testing.T) {
 		defer cancel()
 		l.refuses(t, createRoutine, locked, 1)
 		l.cfg.Sleep = func(context.Context, time.Duration) { cancel() }
-		report, err := l.handleWithin(ctx, t, message(t, l.accept(t, 1)))
-		if err != nil {
-			t.Fatal(err)
-		}
+		report, err := l.worker(t).Handle(ctx, sim.Event(t, message(t, l.accept(t, 1))))
+		must(t, err)
 		same(t, "outcomes", outcomes(report), []string{"again"})
 		same(t, "waiting for", l.row(t, "job-1").Waiting.For, routine.ForBackoff)
 		same(t, "later", l.drain(t), []string{"succeeded"})

@@ -105,16 +105,12 @@ func TestMessage(t *testing.T) {
 	})
 	t.Run("quotes a certificate without its control characters", func(t *testing.T) {
 		_, key, err := ed25519.GenerateKey(rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		template := &x509.Certificate{
 			SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"no such\r\n\x1b[31mname"},
 		}
 		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		r := newReceiverTLS(t, nil, &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}})
 		s := newSender(t, callback.Config{Policy: thisMachine(), Resolver: &names{answers: [][]string{{"127.0.0.1"}}}})
 		got := fails(t, s, "https://hooks.example.com:"+r.port(), fault.Unavailable, callback.CodeUnreachable)

@@ -17,9 +17,7 @@ import (
 func TestNewEvent(t *testing.T) {
 	t.Run("says what happened, when, and to which job", func(t *testing.T) {
 		text, err := json.Marshal(newEvent(t, job()))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		want := `{"type":"routinely.job.succeeded","timestamp":"2026-03-01T11:59:59Z","data":{"id":"01a1ff34-5180-7e86-8ecb-eb5dec3b375b",` +
 			`"state":"succeeded","ready":true,"request":{"name":"hello","siteId":54362329990032,"recordName":"hello.example.com"},` +
 			`"acceptedAt":"2026-03-01T11:59:00Z","updatedAt":"2026-03-01T11:59:59Z","attempt":1,` +

@@ -172,14 +172,10 @@ func TestForbiddenName(t *testing.T) {
 		}
 		// Had there been a connection, it would be the first to be accepted.
 		own, err := net.Dial("tcp", listener.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		defer func() { _ = own.Close() }()
 		first, err := listener.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		defer func() { _ = first.Close() }()
 		if first.RemoteAddr().String() != own.LocalAddr().String() {
 			t.Error("a connection was made")
@@ -213,9 +209,7 @@ func TestPolicy(t *testing.T) {
 		for _, network := range []string{"100.64.0.0/10", "169.254.0.0/16", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "fc00::/7", "2001:db8::/32"} {
 			policy.Networks = append(policy.Networks, netip.MustParsePrefix(network))
 		}
-		if err := policy.Check(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, policy.Check())
 		for _, addr := range []string{
 			"100.100.100.200", "fd00:100::100:200", "169.254.169.254", "169.254.170.2", "fd00:ec2::254", "fd20:ce::254", "fd00:c1::a9fe:a9fe",
 			"::ffff:100.100.100.200", "64:ff9b::100.100.100.200", "64:ff9b:1::100.100.100.200", "64:ff9b:1:6464:64:c800::", "64:ff9b:1:64:64:64c8::",

@@ -63,9 +63,7 @@ func newSender(t testing.TB, cfg callback.Config) *callback.Sender {
 		cfg.Now = func() time.Time { return now }
 	}
 	s, err := callback.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return s
 }
 
@@ -73,9 +71,7 @@ func newSender(t testing.TB, cfg callback.Config) *callback.Sender {
 func secretOf(t testing.TB, secret, caller string) string {
 	t.Helper()
 	its, err := callback.SecretOf(secret, caller)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return its
 }
 
@@ -91,9 +87,7 @@ func job() routine.Job {
 func newEvent(t testing.TB, job routine.Job) callback.Event {
 	t.Helper()
 	e, err := callback.NewEvent(job)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return e
 }
 
@@ -193,9 +187,7 @@ func (n *names) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, er
 func rawServer(t testing.TB, serve func(net.Conn)) (url string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var running sync.WaitGroup
 	running.Go(func() {
 		for {
@@ -238,9 +230,7 @@ func failed(t *testing.T, err error, kind fault.Kind, code string) *fault.Error 
 // posts sends the event of the test's job, which must be taken.
 func posts(t *testing.T, s *callback.Sender, url string) {
 	t.Helper()
-	if err := s.Post(t.Context(), url, newEvent(t, job())); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.Post(t.Context(), url, newEvent(t, job())))
 }
 
 // fails sends the event of the test's job, which must fail so.
@@ -258,3 +248,11 @@ func same[T any](t *testing.T, what string, got, want T) {
 
 // untilClosed waits for the far side to hang up.
 func untilClosed(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
+
+// must ends the test at an error.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -22,9 +22,7 @@ func TestPost(t *testing.T) {
 		r, j := newReceiver(t, nil), job()
 		j.Caller = "shop"
 		s := newSender(t, callback.Config{Secrets: []string{secret, olderSecret}, Policy: thisMachine(), RootCAs: r.roots(), Now: time.Now})
-		if err := s.Post(t.Context(), r.URL+"/hook?token=hush", newEvent(t, j)); err != nil {
-			t.Fatal(err)
-		}
+		must(t, s.Post(t.Context(), r.URL+"/hook?token=hush", newEvent(t, j)))
 		got := r.requests()
 		if len(got) != 1 || got[0].method != http.MethodPost || got[0].uri != "/hook?token=hush" {
 			t.Fatalf("got %+v", got)
@@ -59,9 +57,7 @@ func TestPost(t *testing.T) {
 				"Webhook-Signature": {callback.Sign(secretOf(t, secret, ""), e.ID(), at, got.body)},
 			})
 			var sent callback.Event
-			if err := json.Unmarshal(got.body, &sent); err != nil {
-				t.Fatal(err)
-			}
+			must(t, json.Unmarshal(got.body, &sent))
 			same(t, "event", sent, e)
 			at = at.Add(time.Hour)
 		}
@@ -96,8 +92,6 @@ func TestPost(t *testing.T) {
 func reader(t *testing.T, secret string) *standardwebhooks.Webhook {
 	t.Helper()
 	library, err := standardwebhooks.NewWebhook(secret)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return library
 }

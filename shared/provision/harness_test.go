@@ -48,23 +48,17 @@ func start(t *testing.T) account {
 	manual := clock.NewManual(time.Now().UTC().Truncate(time.Second))
 	server, url := localtest.ESA(t, manual, 0)
 	client, err := esa.New(esa.Config{Endpoint: url, Credentials: localtest.Credentials, Timeout: timeout})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(client.Close)
 	workflow, err := provision.New(provision.Config{ESA: client, StepTime: time.Millisecond, Timeout: timeout, Now: manual.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return account{server, manual, workflow}
 }
 
 // plant makes a routine of the wish's name as another program would, with its CreateTime so much after now.
 func (a account) plant(t *testing.T, after time.Duration) {
 	t.Helper()
-	if err := a.PlantRoutine(esaemu.Routine{Name: "pr-1", CreateTime: a.clock.Now().Add(after)}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, a.PlantRoutine(esaemu.Routine{Name: "pr-1", CreateTime: a.clock.Now().Add(after)}))
 }
 
 func (a account) inject(t *testing.T, rules ...faults.Rule) {
@@ -91,9 +85,7 @@ func (a account) calls() []string {
 func (a account) holds(t *testing.T) []string {
 	t.Helper()
 	state, err := a.State()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var out []string
 	for _, r := range state.Routines {
 		out = append(out, r.Name)
@@ -144,9 +136,7 @@ type outcome struct{ Routine, Record routine.Outcome }
 func (a account) run(t *testing.T, req routine.Request, progress *routine.Progress) outcome {
 	t.Helper()
 	result, err := a.attempt(t.Context(), req, progress, recorded)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	id, found, err := a.workflow.ESA.FindRelatedRecord(t.Context(), req.Name, req.SiteID, req.RecordName)
 	if err != nil || !found || id != result.RecordID {
 		t.Errorf("record id %d, ESA has %d (%t, %v)", result.RecordID, id, found, err)
@@ -184,4 +174,12 @@ func keeping(begun *[]routine.Progress) provision.Begin {
 // attempt is a run in an invocation of its own.
 func (a account) attempt(ctx context.Context, req routine.Request, progress *routine.Progress, begin provision.Begin) (routine.Result, error) {
 	return a.workflow.Run(ctx, req, progress, &provision.Known{}, begin)
+}
+
+// must ends the test at an error.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }

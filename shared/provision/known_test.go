@@ -98,15 +98,11 @@ func TestKnown(t *testing.T) {
 	})
 	t.Run("a write that ESA answers is told, one that it refuses to the account is not", func(t *testing.T) {
 		a, known := start(t), new(provision.Known)
-		if err := a.SetOverdue(true); err != nil {
-			t.Fatal(err)
-		}
+		must(t, a.SetOverdue(true))
 		if _, err := bind(t, a, known, nil); !fault.HasCode(err, esa.CodeServiceHalt) || known.Written {
 			t.Errorf("%v, written %t", err, known.Written)
 		}
-		if err := a.SetOverdue(false); err != nil {
-			t.Fatal(err)
-		}
+		must(t, a.SetOverdue(false))
 		if _, err := bind(t, a, known, nil); err != nil || !known.Written || !known.Created {
 			t.Errorf("%v, %+v", err, known)
 		}
@@ -134,9 +130,7 @@ func TestSites(t *testing.T) {
 	} {
 		t.Run(name+" is refused with nothing made", func(t *testing.T) {
 			a := start(t)
-			if err := a.AddSite(esaemu.Site{ID: 7, Name: "example.net", Status: "pending"}); err != nil {
-				t.Fatal(err)
-			}
+			must(t, a.AddSite(esaemu.Site{ID: 7, Name: "example.net", Status: "pending"}))
 			failure := fault.From(ask(t, a, new(provision.Known), test.change))
 			if failure == nil || failure.Kind != test.kind || failure.Code != test.code || failure.RequestID == "" || failure.Hint == "" || failure.Step != sites {
 				t.Errorf("got %+v", failure)
@@ -171,9 +165,7 @@ func TestSites(t *testing.T) {
 			a, known := start(t), new(provision.Known)
 			a.inject(t, faults.Rule{Action: sites, Times: 5, Fault: broken})
 			for n := range 2 {
-				if err := ask(t, a, known, func(r *routine.Request) { r.RecordName = fmt.Sprintf("n%d.example.com", n) }); err != nil {
-					t.Fatal(err)
-				}
+				must(t, ask(t, a, known, func(r *routine.Request) { r.RecordName = fmt.Sprintf("n%d.example.com", n) }))
 			}
 			same(t, "reads of the sites", a.Faults().Count(sites), 1)
 			err := ask(t, a, new(provision.Known), func(r *routine.Request) { r.SiteID = 99 })

@@ -165,9 +165,7 @@ func TestLateEffect(t *testing.T) {
 		t.Run(fmt.Sprintf("%s later, the routine is the job's own: %t", late, owned), func(t *testing.T) {
 			a := start(t)
 			latency := func(d time.Duration) {
-				if err := a.SetAccount(esaemu.AccountChange{LatencyMillis: ptr(d.Milliseconds())}); err != nil {
-					t.Fatal(err)
-				}
+				must(t, a.SetAccount(esaemu.AccountChange{LatencyMillis: ptr(d.Milliseconds())}))
 			}
 			latency(late)
 			ctx, cancel := context.WithCancel(t.Context())

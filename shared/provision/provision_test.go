@@ -47,9 +47,7 @@ func TestAdoption(t *testing.T) {
 		t.Run("a routine with "+name, func(t *testing.T) {
 			a := start(t)
 			test.exists.Name = "pr-1"
-			if err := a.PlantRoutine(test.exists); err != nil {
-				t.Fatal(err)
-			}
+			must(t, a.PlantRoutine(test.exists))
 			req := wish()
 			req.Description, req.HasAssets = test.asked.Description, test.asked.HasAssets
 			if test.adopts {

@@ -63,9 +63,7 @@ func TestUnknownOutcome(t *testing.T) {
 	t.Run("waits for a record that the list does not show yet", func(t *testing.T) {
 		a := start(t)
 		a.run(t, wish(), &routine.Progress{})
-		if err := a.SetAccount(esaemu.AccountChange{ListDelayMillis: ptr(int64(3_600_000))}); err != nil {
-			t.Fatal(err)
-		}
+		must(t, a.SetAccount(esaemu.AccountChange{ListDelayMillis: ptr(int64(3_600_000))}))
 		failure := a.fail(t, wish(), &routine.Progress{Routine: routine.Created, RecordUnknown: true})
 		if failure.Kind != fault.Unavailable || failure.Code != "ParameterAlreadyExist" {
 			t.Errorf("got %+v", failure)

@@ -8,10 +8,20 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"routinely/deploy/local/localtest"
 	"routinely/deploy/sim"
 	worker "routinely/functions/provision"
 )
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// The MNS SDK's HTTP client looks for idle connections every ten seconds and cannot be told to stop.
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*HostClient).connsCleaner"),
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*Client).mCleaner"),
+	)
+}
 
 func TestRun(t *testing.T) {
 	_, mnsURL := localtest.MNS(t, nil)
@@ -68,7 +78,7 @@ func TestRun(t *testing.T) {
 			others := slices.DeleteFunc(slices.Clone(settings), func(s string) bool { return strings.HasPrefix(s, name+"=") })
 			err := run(process, append(others, setting), io.Discard)
 			if err == nil || !strings.Contains(err.Error(), complaint) {
-				t.Errorf("got %v, want it to tell of %s", err, complaint)
+				t.Errorf("got %v, want %q in it", err, complaint)
 			}
 		})
 	}
