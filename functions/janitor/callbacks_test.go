@@ -94,7 +94,7 @@ func TestCallbacksGivenUp(t *testing.T) {
 }
 
 func TestCallbacksUndelivered(t *testing.T) {
-	t.Run("several in one event stay several, and callbacks, however the event is written", func(t *testing.T) {
+	t.Run("several in one event are sent again, however the event is written", func(t *testing.T) {
 		for name, write := range map[string]func(first, second string) string{
 			"as it was delivered": func(first, second string) string { return string(sim.Event(t, first, second)) },
 			"as a text":           func(first, second string) string { return sim.Quote(string(sim.Event(t, first, second))) },

@@ -99,19 +99,17 @@ func TestBounds(t *testing.T) {
 		h.runs(t, janitor.Report{Sent: 1, Filed: 1})
 	})
 	t.Run("a run ends before its time although nobody answers", func(t *testing.T) {
-		for _, server := range []string{"the queue", "the ledger"} {
-			h := start(t)
-			h.many(t, 1, h.due)
-			set := map[string]*faults.Set{"the queue": h.mns.Faults(), "the ledger": h.ots.Faults()}[server]
-			if _, err := set.Add(faults.Rule{Times: -1, Fault: faults.Fault{Answer: faults.Hang}}); err != nil {
-				t.Fatal(err)
-			}
+		h := start(t)
+		h.many(t, 1, h.due)
+		for server, set := range map[string]*faults.Set{"the queue": h.mns.Faults(), "the ledger": h.ots.Faults()} {
+			_, err := set.Add(faults.Rule{Times: -1, Fault: faults.Fault{Answer: faults.Hang}})
+			must(t, err)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			out, err := h.Run(ctx)
-			if err == nil || ctx.Err() != nil {
+			defer cancel()
+			if out, err := h.Run(ctx); err == nil || ctx.Err() != nil {
 				t.Errorf("%s: %+v, %v, context %v", server, out, err, ctx.Err())
 			}
-			cancel()
+			set.Clear()
 		}
 	})
 }

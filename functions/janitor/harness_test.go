@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
 
 	"routinely/deploy/local/clock"
 	"routinely/deploy/local/faults"
@@ -23,6 +24,14 @@ import (
 	"routinely/shared/ledger"
 	"routinely/shared/routine"
 )
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// The MNS SDK's HTTP client looks for idle connections every ten seconds and cannot be told to stop.
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*HostClient).connsCleaner"),
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*Client).mCleaner"),
+	)
+}
 
 const hook = "https://ci.example/hook"
 

@@ -13,7 +13,6 @@ import (
 	"routinely/shared/logging"
 )
 
-// day is the unit of retention.
 const day = 24 * time.Hour
 
 // lines makes one run and returns the lines that it logs.
@@ -47,7 +46,7 @@ func jobs(lines []map[string]any, message string) (out []string) {
 
 func TestTelling(t *testing.T) {
 	const dead, unfinished = "a dead letter is forgotten soon", "an unfinished job is forgotten soon"
-	t.Run("of a dead letter once, a week before it is forgotten, with what to do", func(t *testing.T) {
+	t.Run("of a dead letter once, a week before it is forgotten, with a hint", func(t *testing.T) {
 		h := start(t)
 		h.job(t, "first")
 		h.change(t, "first", h.die)
