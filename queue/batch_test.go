@@ -44,59 +44,52 @@ func described(n, size int) queue.Envelope {
 }
 
 func TestSendBatch(t *testing.T) {
-	t.Run("sends sixteen at a time", func(t *testing.T) {
-		server, url := start(t)
-		same(t, "codes", codes(newClient(t, url).SendBatch(t.Context(), many(50))), make([]string, 50))
-		same(t, "calls", server.Faults().Count("BatchSendMessage"), 4)
-		var got []queue.Envelope
-		for _, body := range bodies(t, url, "jobs") {
-			got = append(got, one(t, body).Envelope)
+	document := func(item string) faults.Fault {
+		return faults.Fault{
+			Answer: faults.Document, Status: 500, Headers: map[string]string{"Content-Type": "text/xml;charset=utf-8"},
+			Body: `<Messages xmlns="http://mns.aliyuncs.com/doc/v1/"><Message><MessageId>M1</MessageId></Message><Message>` + item + `</Message></Messages>`,
 		}
-		same(t, "envelopes", got, many(50))
-	})
-	t.Run("keeps a call below 64 KB", func(t *testing.T) {
-		server, url := start(t)
-		large := []queue.Envelope{described(0, 30_000), described(1, 30_000), described(2, 30_000), described(3, 30_000), many(5)[4]}
-		same(t, "codes", codes(newClient(t, url).SendBatch(t.Context(), large)), make([]string, 5))
-		same(t, "calls", server.Faults().Count("BatchSendMessage"), 2)
-	})
-	t.Run("blames only what is too large", func(t *testing.T) {
-		_, url := start(t)
-		got := codes(newClient(t, url).SendBatch(t.Context(), []queue.Envelope{many(1)[0], described(1, queue.MaxEnvelopeBytes), many(3)[2]}))
-		same(t, "value", got, []string{"", "MessageTooLarge", ""})
-		same(t, "messages", len(bodies(t, url, "jobs")), 2)
-	})
-	for item, want := range map[string]string{
-		"<ErrorCode>InternalError</ErrorCode><ErrorMessage>no</ErrorMessage>": "InternalError", "": "UnusableAnswer",
+	}
+	all := func(n int, code string) []string { return slices.Repeat([]string{code}, n) }
+	for name, test := range map[string]struct {
+		batch []queue.Envelope
+		fault faults.Fault // of the first call, if it has one
+		codes []string
+		calls int
+	}{
+		"sends sixteen at a time": {many(50), faults.Fault{}, all(50, ""), 4},
+		"keeps a call below 64 KB": {
+			[]queue.Envelope{described(0, 30_000), described(1, 30_000), described(2, 30_000), described(3, 30_000), many(5)[4]}, faults.Fault{}, all(5, ""), 2,
+		},
+		"fails only what is too large": {
+			[]queue.Envelope{many(1)[0], described(1, queue.MaxEnvelopeBytes), many(3)[2]}, faults.Fault{}, []string{"", "MessageTooLarge", ""}, 1,
+		},
+		"fails the item that MNS refuses":       {many(2), document("<ErrorCode>InternalError</ErrorCode><ErrorMessage>no</ErrorMessage>"), []string{"", "InternalError"}, 1},
+		"fails the item that has no message id": {many(2), document(""), []string{"", "UnusableAnswer"}, 1},
+		"stops after an unusable answer":        {many(40), faults.Fault{Answer: faults.Empty, Status: 201}, all(40, "UnusableAnswer"), 1},
+		"stops after an internal error":         {many(40), faults.Fault{Answer: faults.Error, Status: 500, Code: "InternalError"}, all(40, "InternalError"), 1},
+		"stops after a proxy's page":            {many(40), faults.Fault{Answer: faults.HTML}, all(40, "HTTP502"), 1},
+		"goes on after a call that was refused": {many(18), faults.Fault{Answer: faults.Error, Status: 429, Code: "TooManyRequests"}, append(all(16, "TooManyRequests"), "", ""), 2},
 	} {
-		t.Run("an item without a message id has failed with "+want+", the others have not", func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			server, url := start(t)
-			breaks(t, server, "BatchSendMessage", 1, faults.Fault{
-				Answer: faults.Document, Status: 500, Headers: map[string]string{"Content-Type": "text/xml;charset=utf-8"},
-				Body: `<Messages xmlns="http://mns.aliyuncs.com/doc/v1/"><Message><MessageId>M1</MessageId></Message><Message>` + item + `</Message></Messages>`,
-			})
-			same(t, "codes", codes(newClient(t, url).SendBatch(t.Context(), many(2))), []string{"", want})
+			if test.fault.Answer != "" {
+				breaks(t, server, "BatchSendMessage", 1, test.fault)
+			}
+			same(t, "codes", codes(newClient(t, url).SendBatch(t.Context(), test.batch)), test.codes)
+			same(t, "calls", server.Faults().Count("BatchSendMessage"), test.calls)
+			var sent, want []queue.Envelope
+			for _, body := range bodies(t, url, "jobs") {
+				sent = append(sent, one(t, body).Envelope)
+			}
+			for i, code := range test.codes {
+				if code == "" && test.fault.Answer != faults.Document { // whose answer is made up
+					want = append(want, test.batch[i])
+				}
+			}
+			same(t, "envelopes on the queue", sent, want)
 		})
 	}
-	for name, injected := range map[string]faults.Fault{
-		"UnusableAnswer": {Answer: faults.Empty, Status: 201}, "InternalError": {Answer: faults.Error, Status: 500, Code: "InternalError"},
-		"HTTP502": {Answer: faults.HTML},
-	} {
-		t.Run("fails every item, and makes no other call, after one that failed with "+name, func(t *testing.T) {
-			server, url := start(t)
-			breaks(t, server, "BatchSendMessage", 1, injected)
-			same(t, "codes", codes(newClient(t, url).SendBatch(t.Context(), many(40))), slices.Repeat([]string{name}, 40))
-			same(t, "calls", server.Faults().Count("BatchSendMessage"), 1)
-		})
-	}
-	t.Run("goes on after a call that was refused", func(t *testing.T) {
-		server, url := start(t)
-		refused := faults.Fault{Answer: faults.Error, Status: 429, Code: "TooManyRequests"}
-		breaks(t, server, "BatchSendMessage", 1, refused)
-		got := codes(newClient(t, url).SendBatch(t.Context(), many(18)))
-		want := append(slices.Repeat([]string{"TooManyRequests"}, 16), "", "")
-		same(t, "value", got, want)
-	})
 }
 
 func TestDeadLetterQueue(t *testing.T) {
@@ -106,23 +99,17 @@ func TestDeadLetterQueue(t *testing.T) {
 			must(t, client.SendDead(t.Context(), queue.Delivery{Body: fmt.Append(nil, "rubbish ", i)}))
 		}
 	}
-	t.Run("is empty without an error", func(t *testing.T) {
-		_, url := start(t)
-		if got, err := newClient(t, url).ReceiveDead(t.Context(), 16, 0); got != nil || err != nil {
-			t.Errorf("got %v, %v", got, err)
-		}
-	})
-	t.Run("gives messages for a while and deletes those that are still ours", func(t *testing.T) {
+	t.Run("gives messages for a while and deletes those that are still hidden", func(t *testing.T) {
 		manual := clock.NewManual(time.Now())
 		_, url := localtest.CalmMNS(t, manual, "jobs", "jobs-dead")
 		client := newClient(t, url)
+		if got, err := client.ReceiveDead(t.Context(), 16, 0); got != nil || err != nil {
+			t.Errorf("from an empty queue: %v, %v", got, err)
+		}
 		fill(t, client, 3)
 		first, err := client.ReceiveDead(t.Context(), 2, 0)
-		if err != nil || len(first) != 2 || first[0].ReceiptHandle == "" || first[0].ID == "" {
+		if err != nil || len(first) != 2 || first[0].ReceiptHandle == "" || first[0].ID == "" || first[0].Body != "rubbish 0" {
 			t.Fatalf("got %+v, %v", first, err)
-		}
-		if first[0].Body != "rubbish 0" {
-			t.Errorf("got %q", first[0].Body)
 		}
 		if rest, err := client.ReceiveDead(t.Context(), 16, 0); err != nil || len(rest) != 1 {
 			t.Errorf("got %d messages, %v", len(rest), err)
