@@ -24,25 +24,17 @@ func TestNewEvent(t *testing.T) {
 			`"result":{"routine":"created","record":"created","recordId":3227405728754049}}}`
 		same(t, "JSON", string(text), want)
 	})
-	t.Run("has a type for each end of a job", func(t *testing.T) {
-		for state, want := range map[routine.State]string{
-			routine.Succeeded: "routinely.job.succeeded", routine.DeadLettered: "routinely.job.dead-lettered", routine.Cancelled: "routinely.job.cancelled",
-		} {
-			ended := job()
-			ended.State = state
-			same(t, "type", newEvent(t, ended).Type, want)
-		}
-	})
-	t.Run("has the same id for the same end of the same job, and for no other", func(t *testing.T) {
+	t.Run("has the type of the end, the same id for the same end of the same job, and another id for any other", func(t *testing.T) {
 		ids := map[string]string{}
 		for _, id := range []string{"1", "2", "1\x000"} {
 			for redriven := range 2 {
-				for _, state := range []routine.State{routine.DeadLettered, routine.Succeeded} {
+				for _, state := range []routine.State{routine.DeadLettered, routine.Succeeded, routine.Cancelled} {
 					one := job()
 					one.ID, one.Redriven, one.State = id, redriven, state
 					later := one
 					later.UpdatedAt = one.UpdatedAt.Add(time.Hour)
 					first := newEvent(t, one).ID()
+					same(t, "type", newEvent(t, one).Type, "routinely.job."+string(state))
 					if newEvent(t, later).ID() != first || ids[first] != "" || strings.Trim(first, "msg_0123456789abcdef") != "" {
 						t.Errorf("%q %d %s: %s is also that of %s", id, redriven, state, first, ids[first])
 					}
