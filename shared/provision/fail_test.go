@@ -14,9 +14,6 @@ import (
 )
 
 func TestIfExistsFail(t *testing.T) {
-	t.Run("creates what is not there", func(t *testing.T) {
-		same(t, "outcome", start(t).run(t, strict(), &routine.Progress{}), outcome{routine.Created, routine.Created})
-	})
 	t.Run("refuses an equal routine without trying to make it", func(t *testing.T) {
 		a := start(t)
 		a.plant(t, 0)
@@ -29,7 +26,7 @@ func TestIfExistsFail(t *testing.T) {
 		progress routine.Progress
 		takes    bool
 	}{
-		"refuses an equal record of which this job knows nothing":    {routine.Progress{Routine: routine.Created}, false},
+		"refuses an equal record that this job did not make":         {routine.Progress{Routine: routine.Created}, false},
 		"takes what a lost call may have bound to its own routine":   {routine.Progress{Routine: routine.Created, RecordUnknown: true}, true},
 		"refuses it on a routine that was there before this job was": {routine.Progress{Routine: routine.Adopted, RecordUnknown: true}, false},
 	} {

@@ -107,29 +107,28 @@ func TestProof(t *testing.T) {
 // TestOpenCall is about a later run that finds no routine while an earlier call may still make it.
 func TestOpenCall(t *testing.T) {
 	locked := faults.Rule{Action: create, Fault: faults.Fault{Answer: faults.Error, Code: "UserOperationStatusIsLocked"}}
-	t.Run("an earlier call stays open after one that was refused, from the new look to its own end", func(t *testing.T) {
-		a := start(t)
-		progress, first := a.crash(t, routine.Progress{}), a.clock.Now()
-		a.clock.Advance(4 * time.Second)
-		a.inject(t, locked)
-		a.fail(t, strict(), progress)
-		same(t, "look", progress.Look, &routine.Look{At: first.Add(4 * time.Second), Until: first.Add(timeout)})
-	})
-	t.Run("it is closed once its end has passed", func(t *testing.T) {
-		a := start(t)
-		progress := a.crash(t, routine.Progress{})
-		a.clock.Advance(timeout + 2*time.Second)
-		a.inject(t, locked)
-		a.fail(t, strict(), progress)
-		same(t, "progress", *progress, routine.Progress{})
-	})
-	t.Run("it stays open after a later one that failed earlier", func(t *testing.T) {
-		a := start(t)
-		progress, first := a.crash(t, routine.Progress{}), a.clock.Now()
-		a.inject(t, faults.Rule{Action: create, Fault: faults.Fault{Answer: faults.Reset}})
-		a.fail(t, strict(), progress)
-		same(t, "look", progress.Look, &routine.Look{At: first, Until: first.Add(timeout)})
-	})
+	for name, test := range map[string]struct {
+		after time.Duration // from the look of the earlier call to the later call
+		later faults.Rule
+		open  bool
+	}{
+		"stays open after a later call that was refused":    {4 * time.Second, locked, true},
+		"is closed once its end has passed":                 {timeout + 2*time.Second, locked, false},
+		"stays open after a later call that failed at once": {0, faults.Rule{Action: create, Fault: faults.Fault{Answer: faults.Reset}}, true},
+	} {
+		t.Run("an earlier call "+name, func(t *testing.T) {
+			a := start(t)
+			progress, first := a.crash(t, routine.Progress{}), a.clock.Now()
+			a.clock.Advance(test.after)
+			a.inject(t, test.later)
+			a.fail(t, strict(), progress)
+			if test.open {
+				same(t, "look", progress.Look, &routine.Look{At: first.Add(test.after), Until: first.Add(timeout)})
+			} else {
+				same(t, "progress", *progress, routine.Progress{})
+			}
+		})
+	}
 	t.Run("a later call is recorded with the later end of the two", func(t *testing.T) {
 		a := start(t)
 		progress, first := a.crash(t, routine.Progress{}), a.clock.Now()
