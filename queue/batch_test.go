@@ -137,9 +137,7 @@ func TestDeadLetterQueue(t *testing.T) {
 			got <- len(messages)
 		}()
 		fill(t, client, 1)
-		if n := <-got; n != 1 {
-			t.Errorf("got %d messages", n)
-		}
+		same(t, "messages", <-got, 1)
 	})
 	t.Run("deletes more than one call can", func(t *testing.T) {
 		server, url := start(t)

@@ -85,22 +85,6 @@ func TestCountsOutOfRange(t *testing.T) {
 	})
 }
 
-func TestUnreadableJobID(t *testing.T) {
-	ids := map[string]bool{}
-	for _, d := range []queue.Delivery{
-		{MessageID: "M1", Body: []byte("x")},
-		{MessageID: "M1", Body: []byte("x")},
-		{MessageID: "M2", Body: []byte("x")},
-		{MessageID: "M1", Body: []byte("y")},
-		{Body: []byte("x")},
-	} {
-		ids[queue.UnreadableJobID(d)] = true
-	}
-	if len(ids) != 4 {
-		t.Errorf("%d ids of 4 messages", len(ids))
-	}
-}
-
 func TestReceived(t *testing.T) {
 	for name, test := range map[string]struct {
 		body, encoding string

@@ -107,16 +107,14 @@ func TestDecodeRecordedEvents(t *testing.T) {
 		t.Skip("the recorded trigger events are not beside the project")
 	}
 	for _, file := range recorded {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			must(t, err)
-			// Their bodies are samples of anything but routine requests; what counts is that the body itself was found.
-			for _, d := range sim.Keys(t, sim.Key).Decode(text, now) {
-				if body := string(d.Body); body != "hello topic" && !strings.HasPrefix(body, `{"job":`) {
-					t.Errorf("body %q", body)
-				}
+		text, err := os.ReadFile(file)
+		must(t, err)
+		// Their bodies are samples, no requests.
+		for _, d := range sim.Keys(t, sim.Key).Decode(text, now) {
+			if body := string(d.Body); body != "hello topic" && !strings.HasPrefix(body, `{"job":`) {
+				t.Errorf("%s: body %q", filepath.Base(file), body)
 			}
-		})
+		}
 	}
 }
 
@@ -235,12 +233,19 @@ func TestEnvelopeSize(t *testing.T) {
 	}
 }
 
-func TestKeyedJobID(t *testing.T) {
-	ids := map[string]bool{}
-	for _, pair := range [][2]string{{"a", "bc"}, {"ab", "c"}, {"a", "bc"}, {"", "abc"}} {
-		ids[queue.KeyedJobID(pair[0], pair[1])] = true
-	}
-	if len(ids) != 3 {
-		t.Errorf("%d ids for 3 pairs of caller and key", len(ids))
-	}
+func TestJobIDs(t *testing.T) {
+	t.Run("of pairs of caller and key are their own", func(t *testing.T) {
+		ids := map[string]bool{}
+		for _, pair := range [][2]string{{"a", "bc"}, {"ab", "c"}, {"a", "bc"}, {"", "abc"}} {
+			ids[queue.KeyedJobID(pair[0], pair[1])] = true
+		}
+		same(t, "ids", len(ids), 3)
+	})
+	t.Run("of unreadable messages are those of message id and bytes", func(t *testing.T) {
+		ids := map[string]bool{}
+		for _, m := range [][2]string{{"M1", "x"}, {"M1", "x"}, {"M2", "x"}, {"M1", "y"}, {"", "x"}} {
+			ids[queue.UnreadableJobID(queue.Delivery{MessageID: m[0], Body: []byte(m[1])})] = true
+		}
+		same(t, "ids", len(ids), 4)
+	})
 }

@@ -52,28 +52,30 @@ func TestBatch(t *testing.T) {
 	l.holds(t, 10, 10)
 }
 
+// ignores delivers a message of job-1 that must call, send and write nothing.
+func (l *lane) ignores(t *testing.T, body string) {
+	t.Helper()
+	before, sent := l.row(t, "job-1").Write, l.mns.Faults().Count(sendMessage)
+	l.esa.Faults().Reset()
+	l.expect(t, "duplicate", body)
+	same(t, "ESA calls", calls(l.esa.Faults()), nil)
+	same(t, "messages sent", l.mns.Faults().Count(sendMessage), sent)
+	same(t, "write of the row", l.row(t, "job-1").Write, before)
+}
+
 func TestCopies(t *testing.T) {
 	t.Run("of a delivery that was settled do nothing", func(t *testing.T) {
 		l := start(t)
 		body := message(t, l.accept(t, 1, strict))
 		same(t, "outcomes", l.invoke(t, body, body), []string{"succeeded", "duplicate"})
-		before := l.row(t, "job-1")
-		l.esa.Faults().Reset()
-		l.expect(t, "duplicate", body)
-		same(t, "ESA calls", calls(l.esa.Faults()), nil)
-		same(t, "write of the row", l.row(t, "job-1").Write, before.Write)
+		l.ignores(t, body)
 	})
 	t.Run("with an older number do nothing", func(t *testing.T) {
 		l := start(t)
 		l.refuses(t, createRoutine, "InternalException", 1)
 		body := message(t, l.accept(t, 1))
 		l.expect(t, "again", body)
-		before := l.row(t, "job-1")
-		l.esa.Faults().Reset()
-		l.expect(t, "duplicate", body)
-		same(t, "ESA calls", calls(l.esa.Faults()), nil)
-		same(t, "messages sent", l.mns.Faults().Count(sendMessage), 1)
-		same(t, "write of the row", l.row(t, "job-1").Write, before.Write)
+		l.ignores(t, body)
 	})
 	t.Run("with a higher number of the round are of a hand-over that was not recorded, and raise the row", func(t *testing.T) {
 		l := start(t)
@@ -108,13 +110,11 @@ func TestCopies(t *testing.T) {
 		l.refuses(t, createRecord, "SiteParameterNotMatch", 1)
 		body := message(t, l.accept(t, 1))
 		l.expect(t, "dead-lettered", body)
-		l.esa.Faults().Reset()
-		l.expect(t, "duplicate", body)
+		l.ignores(t, body)
 		again := l.redrive(t, "job-1")
-		l.expect(t, "duplicate", body)
-		same(t, "ESA calls", calls(l.esa.Faults()), nil)
+		l.ignores(t, body)
 		l.expect(t, "succeeded", message(t, again))
-		l.expect(t, "duplicate", body)
+		l.ignores(t, body)
 	})
 }
 
@@ -157,27 +157,28 @@ func TestOvertaken(t *testing.T) {
 		same(t, "calls", l.esa.Faults().Count(createRoutine), 2)
 		l.holds(t, 1, 1)
 	})
-	t.Run("a worker whose job another has begun in its wait for the lock makes no further call", func(t *testing.T) {
-		l, body := locks(t, func(l *lane, _ string) {
-			l.begin(t, l.clock.Now().Add(time.Second), routine.Progress{})
+	for _, stops := range []bool{false, true} {
+		t.Run(fmt.Sprintf("a worker whose job another has begun in its wait for the lock leaves it to that one; it is told to stop: %t", stops), func(t *testing.T) {
+			look := &routine.Look{At: time.Unix(1_772_000_000, 0).UTC(), Until: time.Unix(1_772_000_010, 0).UTC()}
+			stopping, stop := context.WithCancel(t.Context())
+			defer stop()
+			l, body := locks(t, func(l *lane, _ string) {
+				l.begin(t, l.clock.Now().Add(time.Second), routine.Progress{Look: look})
+				if stops {
+					stop()
+				}
+			})
+			l.cfg.Stopping = stopping
+			l.expect(t, "duplicate", body)
+			same(t, "calls", l.esa.Faults().Count(createRoutine), 1)
+			if !stops { // one that stops sends its job before it finds that out
+				same(t, "messages sent", l.mns.Faults().Count(sendMessage), 0)
+			}
+			if row := l.row(t, "job-1"); row.Begins != 2 || row.Number != 1 || row.Progress.Look == nil {
+				t.Errorf("row %+v", row)
+			}
 		})
-		l.expect(t, "duplicate", body)
-		same(t, "calls", l.esa.Faults().Count(createRoutine), 1)
-		same(t, "messages sent", l.mns.Faults().Count(sendMessage), 0)
-	})
-	t.Run("a worker that is told to stop leaves what another has begun as it is", func(t *testing.T) {
-		look := &routine.Look{At: time.Unix(1_772_000_000, 0).UTC(), Until: time.Unix(1_772_000_010, 0).UTC()}
-		stopping, stop := context.WithCancel(t.Context())
-		l, body := locks(t, func(l *lane, _ string) {
-			l.begin(t, l.clock.Now().Add(time.Second), routine.Progress{Look: look})
-			stop()
-		})
-		l.cfg.Stopping = stopping
-		l.expect(t, "duplicate", body)
-		if row := l.row(t, "job-1"); row.Begins != 2 || row.Number != 1 || row.Progress.Look == nil {
-			t.Errorf("row %+v", row)
-		}
-	})
+	}
 	t.Run("a change of the row that does not concern the worker does not stop it", func(t *testing.T) {
 		l := start(t)
 		body := message(t, l.accept(t, 1))

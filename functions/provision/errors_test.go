@@ -2,7 +2,6 @@ package provision_test
 
 import (
 	"testing"
-	"time"
 
 	"routinely/deploy/sim"
 	"routinely/shared/routine"
@@ -62,7 +61,12 @@ func TestEveryDocumentedError(t *testing.T) {
 					same(t, "lane", l.account(t).Lane(), routine.Parked)
 					return
 				case "locked":
-					l.expectPatience(t, body)
+					l.handBack(t, body, short)
+					same(t, "attempt", l.row(t, "job-1").Attempt, 1)
+					l.clock.Advance(l.cfg.Policy.MaxAge)
+					report, err := l.within(t, short, l.take(t, sim.JobQueue)...)
+					must(t, err)
+					same(t, "outcomes", outcomes(report), dead)
 				default:
 					same(t, "outcomes", l.drain(t, body), want.forever)
 				}
@@ -88,26 +92,4 @@ func TestEveryDocumentedError(t *testing.T) {
 			})
 		}
 	}
-}
-
-// expectPatience delivers a job whose account stays locked, until its age is spent. Invocations of a few seconds wait in place for less.
-func (l *lane) expectPatience(t *testing.T, body string) {
-	t.Helper()
-	for round := range 100 {
-		report, err := l.within(t, 12*time.Second, body)
-		must(t, err)
-		line := report.Messages[0]
-		if line.Outcome == "dead-lettered" {
-			if round < 22 {
-				t.Errorf("given up after %d rounds, long before a day", round)
-			}
-			return
-		}
-		if line.Outcome != "handed-back" || line.Attempt != 1 || line.DelaySeconds > 2 {
-			t.Fatalf("got %+v", line)
-		}
-		l.clock.Advance(time.Hour)
-		body = l.take(t, sim.JobQueue)[0]
-	}
-	t.Error("never given up")
 }

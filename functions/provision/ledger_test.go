@@ -42,12 +42,6 @@ func TestLedgerDown(t *testing.T) {
 			same(t, "once it is back", l.invoke(t, batch...), []string{"succeeded", "succeeded", "dead-lettered"})
 		})
 	}
-	t.Run("a hiccup costs no delivery", func(t *testing.T) {
-		l := start(t)
-		body := message(t, l.accept(t, 1))
-		inject(t, l.ots.Faults(), faults.Rule{Action: readRows, Times: 2, Fault: faults.Fault{Answer: faults.Reset}})
-		l.expect(t, "succeeded", body)
-	})
 	t.Run("a ledger that refuses the function is asked once", func(t *testing.T) {
 		l := start(t)
 		body := message(t, l.accept(t, 1))

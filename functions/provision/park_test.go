@@ -159,26 +159,22 @@ func TestTwoDaysOverdue(t *testing.T) {
 }
 
 func TestFaultsOfTheAccount(t *testing.T) {
-	for name, test := range map[string]struct {
-		action, code string
-		status       int
-		service      string
-	}{
-		"the service is not activated": {code: "ServiceNotOpen", service: "NotOpened"},
-		"the key is not known":         {action: "*", code: "InvalidAccessKeyId.NotFound", status: 404},
-		"the clock is wrong":           {action: "*", code: "InvalidTimeStamp.Expired", status: 400},
+	refuses := func(status int, code string) func(*lane) {
+		return func(l *lane) {
+			inject(t, l.esa.Faults(), faults.Rule{Times: forever, Fault: faults.Fault{Answer: faults.Error, Status: status, Code: code}})
+		}
+	}
+	for code, breakIt := range map[string]func(*lane){
+		"ServiceNotOpen":              func(l *lane) { must(t, l.esa.SetErService("NotOpened")) },
+		"InvalidAccessKeyId.NotFound": refuses(404, "InvalidAccessKeyId.NotFound"),
+		"InvalidTimeStamp.Expired":    refuses(400, "InvalidTimeStamp.Expired"), // the clock is wrong
 	} {
-		t.Run(name+": the lane is parked, and runs again once that is mended", func(t *testing.T) {
+		t.Run(code+" parks the lane, and it runs again once that is mended", func(t *testing.T) {
 			l := start(t)
 			body := message(t, l.accept(t, 1))
-			if test.service != "" {
-				must(t, l.esa.SetErService(test.service))
-			}
-			if test.action != "" {
-				inject(t, l.esa.Faults(), faults.Rule{Times: forever, Fault: faults.Fault{Answer: faults.Error, Status: test.status, Code: test.code}})
-			}
+			breakIt(l)
 			l.expect(t, "again", body)
-			same(t, "code", l.account(t).Park.Code, test.code)
+			same(t, "code", l.account(t).Park.Code, code)
 			for range 12 { // a job has ten attempts
 				l.clock.Advance(5 * time.Minute)
 				l.expect(t, "handed-back", l.take(t, sim.JobQueue)[0])

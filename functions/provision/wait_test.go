@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"routinely/deploy/local/faults"
 	"routinely/deploy/sim"
 	"routinely/shared/ledger"
 	"routinely/shared/routine"
@@ -103,16 +102,6 @@ func TestRetry(t *testing.T) {
 		l.clock.Advance(2 * time.Second)
 		l.expect(t, "succeeded", l.take(t, sim.JobQueue)[0])
 		same(t, "step 1 is done once", l.esa.Faults().Count(createRoutine), 1)
-	})
-	t.Run("honours a throttle's hint", func(t *testing.T) {
-		l := start(t)
-		inject(t, l.esa.Faults(), faults.Rule{Action: createRoutine, Fault: faults.Fault{
-			Answer: faults.Error, Code: "Throttling.User", Headers: map[string]string{"x-acs-retry-after": "60000"},
-		}})
-		now := l.clock.Now()
-		l.expect(t, "again", message(t, l.accept(t, 1)))
-		want := routine.Waiting{For: routine.ForThrottle, Since: now, Until: now.Add(time.Minute + 1998*time.Millisecond)}
-		same(t, "waiting", l.row(t, "job-1").Waiting, &want)
 	})
 	t.Run("goes on after a redrive with what its steps achieved, and does not take its own routine for another's", func(t *testing.T) {
 		l := start(t)

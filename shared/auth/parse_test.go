@@ -117,6 +117,10 @@ func TestParseRefuses(t *testing.T) {
 		"a fraction as limit":            {"requestsPerMinute", 1.5, place + "requestsPerMinute: must be a whole number"},
 		"a limit in quotes":              {"requestsPerMinute", "60", place + "requestsPerMinute: must be a whole number"},
 		"too large a limit":              {"requestsPerMinute", 1_000_001, place + "requestsPerMinute: must be a whole number"},
+		"a name's beginning in capitals": {"names", []string{"pr-", "PR-"}, place + "names[1]: must be the beginning"},
+		"a wildcard as record suffix":    {"recordSuffixes", []string{"*.example.com"}, place + "recordSuffixes[0]: must be a host name"},
+		"an empty list of sites":         {"sites", []any{}, place + "sites: must be a list"},
+		"an end that is no time":         {"expiresAt", "tomorrow", place + "expiresAt: must be a time"},
 		"an unknown field":               {"scope", "submit", `callers[0]: "scope" is not a field; possible: name,`},
 		"a field in other letters":       {"Tokens", []string{"x"}, `callers[0]: "Tokens" is not a field`},
 	}

@@ -46,15 +46,6 @@ func dripping(head string) func(net.Conn) {
 	}
 }
 
-// listen opens a port of this machine for the test.
-func listen(t *testing.T) net.Listener {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	t.Cleanup(func() { _ = listener.Close() })
-	return listener
-}
-
 func TestBounds(t *testing.T) {
 	post := func(t *testing.T, timeout time.Duration, serve func(net.Conn)) error {
 		t.Helper()

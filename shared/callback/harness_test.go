@@ -183,11 +183,19 @@ func (n *names) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, er
 	return out, nil
 }
 
-// rawServer serves each connection with the function, which gets it after the request's head and body were read.
-func rawServer(t testing.TB, serve func(net.Conn)) (url string) {
+// listen opens a port of this machine for the test.
+func listen(t testing.TB) net.Listener {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	return listener
+}
+
+// rawServer serves each connection with the function, which gets it after the request's head and body were read.
+func rawServer(t testing.TB, serve func(net.Conn)) (url string) {
+	t.Helper()
+	listener := listen(t)
 	var running sync.WaitGroup
 	running.Go(func() {
 		for {

@@ -82,9 +82,7 @@ func TestPost(t *testing.T) {
 		for _, e := range []callback.Event{{}, wrong, long} {
 			failed(t, r.sender(t).Post(t.Context(), r.URL, e), fault.Invalid, callback.CodeEvent)
 		}
-		if len(r.requests()) != 0 {
-			t.Errorf("got %+v", r.requests())
-		}
+		same(t, "requests", len(r.requests()), 0)
 	})
 }
 

@@ -45,9 +45,7 @@ func TestBegin(t *testing.T) {
 			if err != refused {
 				t.Errorf("got %v", err)
 			}
-			if n := a.Faults().Count(create) + a.Faults().Count(record); n != 0 {
-				t.Errorf("%d calls that write", n)
-			}
+			same(t, "calls that write", a.Faults().Count(create)+a.Faults().Count(record), 0)
 			same(t, "progress", progress, before)
 		}
 	})
