@@ -117,13 +117,20 @@ func TestDeliveries(t *testing.T) {
 		}
 		return out
 	}
-	t.Run("of an event are its messages, by the ids that MNS gave them", func(t *testing.T) {
-		got := ids("[" + event("M1", sim.Quote(body)) + "," + event("M2", sim.Quote(body)) + "]")
-		same(t, "deliveries", got, []string{"M1 job-1", "M2 job-1"})
-	})
+	for name, write := range map[string]func(event string) string{
+		"as it was delivered": func(event string) string { return event },
+		"as a text":           sim.Quote,
+		"in Base64":           func(event string) string { return base64.StdEncoding.EncodeToString([]byte(event)) },
+	} {
+		t.Run("of an event that is written "+name+" are its messages, by the ids that MNS gave them", func(t *testing.T) {
+			got := ids(write("[" + event("M1", sim.Quote(body)) + "," + event("M2", sim.Quote(body)) + "]"))
+			same(t, "deliveries", got, []string{"M1 job-1", "M2 job-1"})
+		})
+	}
 	t.Run("without an id are known by that of the dead letter", func(t *testing.T) {
 		same(t, "deliveries", ids(body), []string{"D1 job-1"})
 		same(t, "deliveries", ids("["+body+","+body+"]"), []string{"D1/0 job-1", "D1/1 job-1"})
+		same(t, "deliveries", ids("["+sim.Quote(body)+","+sim.Quote(body)+"]"), []string{"D1/0 job-1", "D1/1 job-1"})
 	})
 	t.Run("of rubbish are one", func(t *testing.T) {
 		for _, text := range []string{"", "rubbish", "[]", "[", "null"} {

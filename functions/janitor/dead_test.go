@@ -268,6 +268,7 @@ func TestOutages(t *testing.T) {
 		h.gone(t, janitor.Report{Redelivered: 4, Passed: 4})
 		h.sends(t, "job-1/0.1", "job-2/0.1")
 		same(t, "callbacks", h.callbacks(t), []string{"job-3/1", "job-4/1"})
+		same(t, "callback of job-3", h.row(t, "job-3").Callback, &routine.CallbackStatus{State: routine.HandedOver})
 		same(t, "dead letters", len(h.letters(t)), 4)
 		same(t, "how often job-1 counts as undelivered", len(h.row(t, "job-1").Undelivered), 1)
 	})

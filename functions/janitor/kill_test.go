@@ -49,15 +49,9 @@ func (h *house) settled(t *testing.T, most int) {
 	}
 	slices.Sort(codes)
 	same(t, "dead letters", codes, []string{"Undelivered", "UnreadableMessage"})
-	if got := h.row(t, "told").Callback; got == nil || got.State != routine.CallbackFailed || got.Attempts != 10 {
-		t.Errorf("told: %+v", got)
-	}
-	if got := h.row(t, "ended").Callback; got == nil || got.State != routine.HandedOver {
-		t.Errorf("ended: %+v", got)
-	}
-	if n := len(h.row(t, "undelivered").Undelivered); n != 1 {
-		t.Errorf("undelivered %d times", n)
-	}
+	same(t, "callback of told", h.row(t, "told").Callback, &routine.CallbackStatus{State: routine.CallbackFailed, Attempts: 10, LastStatus: 503})
+	same(t, "callback of ended", h.row(t, "ended").Callback, &routine.CallbackStatus{State: routine.HandedOver})
+	same(t, "how often it counts as undelivered", len(h.row(t, "undelivered").Undelivered), 1)
 	times := map[string]int{"callback": len(h.take(t, sim.CallbackQueue))}
 	for _, id := range h.sent(t) {
 		times[id]++

@@ -182,20 +182,15 @@ func TestGitHub(t *testing.T) {
 		refused(t, guard, newHolder("stranger").github(delivery, body), body, auth.CodeBadSignature)
 	})
 	signature := ci.github(delivery, body).Get("X-Hub-Signature-256")
-	for name, change := range map[string][2]string{
-		"no signature": {"X-Hub-Signature-256", ""}, "no prefix": {"X-Hub-Signature-256", strings.TrimPrefix(signature, "sha256=")},
-		"SHA-1":           {"X-Hub-Signature-256", "sha1=126f2c800419c60137ce748d7672e77b65cf16d6"},
-		"a digit too few": {"X-Hub-Signature-256", signature[:len(signature)-1]},
-		"what is not hex": {"X-Hub-Signature-256", signature[:len(signature)-1] + "g"},
-		"a byte too many": {"X-Hub-Signature-256", signature + "00"},
+	for name, values := range map[string][]string{
+		"no signature": {""}, "no prefix": {strings.TrimPrefix(signature, "sha256=")}, "SHA-1": {"sha1=126f2c800419c60137ce748d7672e77b65cf16d6"},
+		"a digit too few": {signature[:len(signature)-1]}, "what is not hex": {signature[:len(signature)-1] + "g"}, "a byte too many": {signature + "00"},
+		"a signature that is there twice": {signature, signature},
 	} {
 		t.Run("refuses "+name, func(t *testing.T) {
 			header := ci.github(delivery, body)
-			header.Set(change[0], change[1])
+			header["X-Hub-Signature-256"] = values
 			refused(t, guard, header, body, auth.CodeMalformedCredentials)
 		})
 	}
-	t.Run("refuses a signature that is there twice", func(t *testing.T) {
-		refused(t, guard, merge(ci.github(delivery, body), headers("X-Hub-Signature-256", signature)), body, auth.CodeMalformedCredentials)
-	})
 }

@@ -4,11 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"testing"
 	"time"
 
-	"routinely/deploy/local/esaemu"
 	"routinely/deploy/local/faults"
 	"routinely/shared/fault"
 	"routinely/shared/routine"
@@ -156,42 +154,4 @@ func TestOpenCall(t *testing.T) {
 			t.Errorf("got %v, %+v", err, progress)
 		}
 	})
-}
-
-// TestLateEffect is about a call that takes effect after this program gave it up.
-func TestLateEffect(t *testing.T) {
-	for late, owned := range map[time.Duration]bool{time.Second: true, 30 * time.Second: false} {
-		t.Run(fmt.Sprintf("%s later, the routine is the job's own: %t", late, owned), func(t *testing.T) {
-			a := start(t)
-			latency := func(d time.Duration) {
-				must(t, a.SetAccount(esaemu.AccountChange{LatencyMillis: ptr(d.Milliseconds())}))
-			}
-			latency(late)
-			ctx, cancel := context.WithCancel(t.Context())
-			go func() {
-				a.clock.Await(1) // ESA is busy with CreateRoutine
-				cancel()
-			}()
-			progress := &routine.Progress{}
-			if _, err := a.attempt(ctx, strict(), progress, recorded); err == nil || progress.Look == nil {
-				t.Fatalf("got %v, progress %+v", err, progress)
-			}
-			if failure := a.fail(t, strict(), progress); failure.Kind != fault.Locked || progress.Look == nil {
-				t.Errorf("while it is under way: got %+v, progress %+v", failure, progress)
-			}
-			a.clock.Advance(late)
-			if err := a.HoldLock(t.Context(), time.Hour); err != nil { // which waits for the call to end
-				t.Fatal(err)
-			}
-			a.ReleaseLock()
-			latency(0)
-			adopting := *progress
-			if owned {
-				same(t, "fail", a.run(t, strict(), progress), outcome{routine.Created, routine.Created})
-				return
-			}
-			a.conflicts(t, strict(), progress)
-			same(t, "adopt", a.run(t, wish(), &adopting), outcome{routine.Adopted, routine.Created})
-		})
-	}
 }

@@ -1,9 +1,13 @@
 package provision_test
 
 import (
+	"slices"
 	"testing"
+	"time"
 
+	"routinely/deploy/local/faults"
 	"routinely/deploy/sim"
+	"routinely/shared/fault"
 	"routinely/shared/routine"
 )
 
@@ -91,5 +95,87 @@ func TestEveryDocumentedError(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+func TestLedgerDown(t *testing.T) {
+	for name, broken := range map[string]faults.Fault{
+		"down":        {Answer: faults.Error, Status: 503, Code: "OTSServerUnavailable"},
+		"overwhelmed": {Answer: faults.Error, Status: 503, Code: "OTSServerBusy"},
+		"a proxy":     {Answer: faults.HTML},
+		"silent":      {Answer: faults.Empty},
+		"cut off":     {Answer: faults.Truncated},
+		"hanging up":  {Answer: faults.Reset},
+	} {
+		t.Run("a ledger that is "+name+" is an error after a short wait, with nothing called, sent or begun", func(t *testing.T) {
+			l := start(t)
+			batch := []string{message(t, l.accept(t, 1)), message(t, l.accept(t, 2)), "rubbish"}
+			l.ots.Faults().Reset()
+			inject(t, l.ots.Faults(), faults.Rule{Times: forever, Fault: broken})
+			began := l.clock.Now()
+			report, err := l.handle(t, batch...)
+			if !fault.HasKind(err, fault.Unavailable) {
+				t.Errorf("got %v", err)
+			}
+			same(t, "outcomes", outcomes(report), times(3, "not-settled"))
+			for _, line := range report.Messages {
+				if line.Kind != fault.Unavailable || line.Hint == "" || line.Error == "" {
+					t.Errorf("got %+v", line)
+				}
+			}
+			same(t, "waited", l.clock.Now().Sub(began), time.Second)
+			same(t, "calls of the ledger", slices.Compact(calls(l.ots.Faults())), []string{readAccount})
+			same(t, "ESA calls", calls(l.esa.Faults()), nil)
+			same(t, "messages sent", l.mns.Faults().Count(sendMessage), 0)
+			l.heal()
+			same(t, "once it is back", l.invoke(t, batch...), []string{"succeeded", "succeeded", "dead-lettered"})
+		})
+	}
+	t.Run("a ledger that refuses the function is asked once", func(t *testing.T) {
+		l := start(t)
+		body := message(t, l.accept(t, 1))
+		l.ots.Faults().Reset()
+		inject(t, l.ots.Faults(), faults.Rule{Times: forever, Fault: faults.Fault{Answer: faults.Error, Status: 403, Code: "OTSAuthFailed"}})
+		if _, err := l.handle(t, body); !fault.HasCode(err, "OTSAuthFailed") {
+			t.Errorf("got %v", err)
+		}
+		same(t, "calls of the ledger", calls(l.ots.Faults()), []string{readAccount})
+	})
+	t.Run("going down in a wait for the lock ends the wait: no call is made without its look on record", func(t *testing.T) {
+		l := start(t)
+		l.refuses(t, createRoutine, locked, 1)
+		body := message(t, l.accept(t, 1, strict))
+		l.ledgerFails(t, writeRows, 1)
+		if _, err := l.handle(t, body); !fault.HasKind(err, fault.Unavailable) {
+			t.Errorf("got %v", err)
+		}
+		same(t, "calls of step 1", l.esa.Faults().Count(createRoutine), 1)
+		l.heal()
+		l.expect(t, "succeeded", body)
+	})
+}
+
+// TestLostAnswer is about a write of the row that takes effect without an answer. The read after it fails too, twice.
+func TestLostAnswer(t *testing.T) {
+	for name, test := range map[string]struct {
+		refusals, write, attempts int
+		want                      string
+	}{
+		"the begin": {0, 0, 0, "succeeded"}, "the end": {0, 2, 0, "succeeded"}, "a hand-over": {1, 1, 1, "again"},
+	} {
+		t.Run("of "+name+" is known for our own", func(t *testing.T) {
+			l := start(t)
+			if test.refusals > 0 {
+				l.refuses(t, createRoutine, "InternalException", test.refusals)
+			}
+			body := message(t, l.accept(t, 1, strict))
+			inject(t, l.ots.Faults(),
+				faults.Rule{Action: writeRows, Skip: test.write, Fault: faults.Fault{Answer: faults.Reset, Execute: true}},
+				faults.Rule{Action: readRows, Skip: 1, Times: 2, Fault: faults.Fault{Answer: faults.Reset}},
+			)
+			l.expect(t, test.want, body)
+			same(t, "rules left", len(l.ots.Faults().Rules()), 0)
+			same(t, "attempts", len(l.row(t, "job-1").Attempts), test.attempts)
+		})
 	}
 }
