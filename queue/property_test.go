@@ -16,11 +16,6 @@ import (
 	"routinely/shared/routine"
 )
 
-// anyTime draws a time that all formats can hold.
-func anyTime(t *rapid.T, name string) time.Time {
-	return time.Unix(rapid.Int64Range(0, 1<<33).Draw(t, name), rapid.Int64Range(0, 999_999_999).Draw(t, name+"'s fraction")).UTC()
-}
-
 // anyText draws a text of any characters, line ends and quotes included.
 func anyText(t *rapid.T, name string) string {
 	letters := rapid.OneOf(rapid.Rune(), rapid.RuneFrom([]rune("a{}[]\"\\<&\r\n\t\x00\ufffe\u2028é")))
@@ -41,7 +36,7 @@ func anyRequest(t *rapid.T) routine.Request {
 // anyEnvelope draws a message of ours.
 func anyEnvelope(t *rapid.T) queue.Envelope {
 	return queue.Envelope{
-		JobID: rapid.StringMatching(`[!-~é]{1,64}`).Draw(t, "id"), Caller: anyText(t, "caller"), AcceptedAt: anyTime(t, "accepted"),
+		JobID: rapid.StringMatching(`[!-~é]{1,64}`).Draw(t, "id"), Caller: anyText(t, "caller"), AcceptedAt: time.Unix(rapid.Int64Range(0, 1<<33).Draw(t, "accepted"), rapid.Int64Range(0, 999_999_999).Draw(t, "fraction")).UTC(),
 		Round: rapid.IntRange(0, 100).Draw(t, "round"), Number: rapid.IntRange(1, 1000).Draw(t, "number"), Request: anyRequest(t),
 	}
 }

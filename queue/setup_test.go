@@ -10,15 +10,6 @@ import (
 	"routinely/shared/fault"
 )
 
-// deployed are the settings of the job queue as another client writes them.
-func deployed() mnsclient.Attributes {
-	wanted := queue.JobQueueAttributes()
-	return mnsclient.Attributes{
-		VisibilityTimeout: &wanted.VisibilityTimeout, MessageRetentionPeriod: &wanted.MessageRetentionPeriod,
-		MaximumMessageSize: &wanted.MaximumMessageSize, PollingWaitSeconds: &wanted.PollingWaitSeconds,
-	}
-}
-
 func TestSetup(t *testing.T) {
 	server, url := localtest.MNS(t, nil)
 	client := newClient(t, url)
@@ -59,12 +50,16 @@ func TestSetup(t *testing.T) {
 		setup(t, other, false, want...)
 		setup(t, other, false)
 	})
+	right := queue.JobQueueAttributes()
 	for name, race := range map[string]struct {
 		attributes mnsclient.Attributes
 		want       string
 	}{
 		"race-1": {mnsclient.Attributes{}, "change queue race-1: VisibilityTimeout 3600 instead of 30, MessageRetentionPeriod 604800 instead of 345600, PollingWaitSeconds 30 instead of 0"},
-		"race-2": {deployed(), "create queue race-2" + jobs},
+		"race-2": {mnsclient.Attributes{
+			VisibilityTimeout: &right.VisibilityTimeout, MessageRetentionPeriod: &right.MessageRetentionPeriod,
+			MaximumMessageSize: &right.MaximumMessageSize, PollingWaitSeconds: &right.PollingWaitSeconds,
+		}, "create queue race-2" + jobs},
 	} {
 		t.Run("finds a queue that another program makes at the same time: "+name, func(t *testing.T) {
 			calls := 0

@@ -33,7 +33,7 @@ import (
 
 const secret = "whsec_WNQ6jaJrPbH8bVy0VpcKVoqrirS6tnCNBdlLQrwI9TA="
 
-// bell is a notifier with its queue and a receiver, all on one clock that only the test moves.
+// bell is a notifier with its queue and a receiver. Only the test moves their clock.
 type bell struct {
 	*Notifier
 	mns      *mnsemu.Server
@@ -198,9 +198,7 @@ func TestNotify(t *testing.T) {
 				t.Fatalf("%+v", got)
 			}
 			b.clock.Advance(delay - time.Second)
-			if early := b.take(t, sim.CallbackQueue); len(early) != 0 {
-				t.Fatalf("%d messages before their time", len(early))
-			}
+			same(t, "messages before their time", len(b.take(t, sim.CallbackQueue)), 0)
 			b.clock.Advance(time.Second)
 			next = b.read(t, b.take(t, sim.CallbackQueue)[0])
 		}
@@ -209,9 +207,7 @@ func TestNotify(t *testing.T) {
 		}
 		b.rings(t, next, delivered, "")
 		for _, header := range b.got {
-			if header.Get("Webhook-Id") != first.ID {
-				t.Errorf("id %q", header.Get("Webhook-Id"))
-			}
+			same(t, "id", header.Get("Webhook-Id"), first.ID)
 		}
 	})
 	last := func(c *queue.Callback) { c.Attempt, c.LastStatus = callback.MaxAttempts, 503 }
@@ -236,9 +232,7 @@ func TestNotify(t *testing.T) {
 			test.change(&c)
 			b.rings(t, c, givenUp, test.code)
 			c.LastStatus, c.GivenUp = test.status, true
-			if diff := cmp.Diff(c, b.read(t, b.dead(t))); diff != "" {
-				t.Errorf("-want +got:\n%s", diff)
-			}
+			same(t, "dead letter", b.read(t, b.dead(t)), c)
 		})
 	}
 	t.Run("passes on what is no callback, byte for byte", func(t *testing.T) {
@@ -251,9 +245,7 @@ func TestNotify(t *testing.T) {
 			if text == "a\x00b" { // XML cannot carry it
 				want = base64.StdEncoding.EncodeToString([]byte(text))
 			}
-			if got := b.dead(t); got != want {
-				t.Errorf("%q became %q", text, got)
-			}
+			same(t, "dead letter", b.dead(t), want)
 		}
 		if got := b.ring(t, ""); got[0].Outcome != passedOn || len(b.take(t, sim.DeadLetterQueue)) != 0 {
 			t.Errorf("a message without a byte: %+v", got)
@@ -287,9 +279,7 @@ func TestNotify(t *testing.T) {
 		if got[0].Outcome != delivered || got[1].Outcome != givenUp || got[2].Outcome != delivered || len(b.got) != 2 {
 			t.Errorf("%d requests, %+v", len(b.got), got)
 		}
-		if c := b.read(t, b.dead(t)); c.ID != "msg_1" {
-			t.Errorf("%+v", c)
-		}
+		same(t, "dead letter", b.read(t, b.dead(t)).ID, "msg_1")
 	})
 	t.Run("needs no queue for what is delivered", func(t *testing.T) {
 		b := start(t)
@@ -319,9 +309,7 @@ func TestNotify(t *testing.T) {
 				t.Errorf("%+v, %v", out, err)
 			}
 			b.clock.Advance(5 * time.Second)
-			if n := len(b.take(t, name)); n != 1 {
-				t.Errorf("%d messages", n)
-			}
+			same(t, "messages", len(b.take(t, name)), 1)
 		})
 	}
 	t.Run("logs each outcome in a line, and no secret", func(t *testing.T) {
@@ -338,6 +326,13 @@ func TestNotify(t *testing.T) {
 			t.Errorf("%d lines: %s", n, &out)
 		}
 	})
+}
+
+func same[T any](t *testing.T, what string, got, want T) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s; -want +got:\n%s", what, diff)
+	}
 }
 
 // must ends the test at an error.

@@ -59,29 +59,22 @@ func (l *lane) handBack(t *testing.T, body string, lasts time.Duration) {
 	same(t, "outcomes", outcomes(report), []string{"handed-back"})
 }
 
+// TestStopping is about a process that shall end: a job that waits for the lock is handed back, and one that need not wait is finished.
 func TestStopping(t *testing.T) {
-	t.Run("a job that waits for the lock is handed back when the process shall end", func(t *testing.T) {
-		l := start(t)
-		var stop context.CancelFunc
-		l.cfg.Stopping, stop = context.WithCancel(t.Context())
-		l.cfg.Sleep = func(waiting context.Context, _ time.Duration) {
-			stop()
-			<-waiting.Done()
-		}
-		l.refuses(t, createRoutine, locked, forever)
-		l.expect(t, "handed-back", message(t, l.accept(t, 1)))
-		same(t, "calls", l.esa.Faults().Count(createRoutine), 1)
-		if row := l.row(t, "job-1"); row.Attempt != 1 || row.HandedBack != 1 || row.Waiting.For != routine.ForAccountLock {
-			t.Errorf("row %+v", row)
-		}
-	})
-	t.Run("a job that does not wait is finished when the process shall end", func(t *testing.T) {
-		l := start(t)
-		stopping, stop := context.WithCancel(t.Context())
+	l := start(t)
+	var stop context.CancelFunc
+	l.cfg.Stopping, stop = context.WithCancel(t.Context())
+	l.cfg.Sleep = func(waiting context.Context, _ time.Duration) {
 		stop()
-		l.cfg.Stopping = stopping
-		l.expect(t, "succeeded", message(t, l.accept(t, 1)))
-	})
+		<-waiting.Done()
+	}
+	l.refuses(t, createRoutine, locked, 1)
+	same(t, "outcomes", l.invoke(t, message(t, l.accept(t, 1))), []string{"handed-back"})
+	same(t, "calls", l.esa.Faults().Count(createRoutine), 1)
+	if row := l.row(t, "job-1"); row.Attempt != 1 || row.HandedBack != 1 || row.Waiting.For != routine.ForAccountLock {
+		t.Errorf("row %+v", row)
+	}
+	l.expect(t, "succeeded", message(t, l.accept(t, 2)))
 }
 
 func TestRetry(t *testing.T) {

@@ -148,28 +148,27 @@ func writing(text string) func(net.Conn) {
 	return func(conn net.Conn) { _, _ = io.WriteString(conn, text) }
 }
 
+// TestRedirect: a redirect is not followed, wherever it leads.
 func TestRedirect(t *testing.T) {
-	t.Run("is not followed, wherever it leads", func(t *testing.T) {
-		inner := newReceiver(t, nil)
-		r := newReceiver(t, func(w http.ResponseWriter, req *http.Request) {
-			status, _ := strconv.Atoi(req.URL.Query().Get("status"))
-			w.Header().Set("Location", req.URL.Query().Get("location"))
-			w.WriteHeader(status)
-		})
-		s, before := r.sender(t), 0
-		for _, location := range []string{"http://100.100.100.200/latest/meta-data/", inner.URL, "/other", "https://%zz", ""} {
-			// Clients follow some of them with a GET, and some only if they can read the body again.
-			for _, status := range []int{301, 302, 303, 307, 308} {
-				query := url.Values{"location": {location}, "status": {strconv.Itoa(status)}}
-				got := fails(t, s, r.URL+"?"+query.Encode(), fault.Invalid, callback.CodeRedirected)
-				requests := len(r.requests()) - before
-				before += requests
-				if !strings.Contains(got.Message, "redirect") || requests != 1 || len(inner.requests()) != 0 {
-					t.Errorf("%d to %q: got %s; %d and %d requests", status, location, got.Message, requests, len(inner.requests()))
-				}
+	inner := newReceiver(t, nil)
+	r := newReceiver(t, func(w http.ResponseWriter, req *http.Request) {
+		status, _ := strconv.Atoi(req.URL.Query().Get("status"))
+		w.Header().Set("Location", req.URL.Query().Get("location"))
+		w.WriteHeader(status)
+	})
+	s, before := r.sender(t), 0
+	for _, location := range []string{"http://100.100.100.200/latest/meta-data/", inner.URL, "/other", "https://%zz", ""} {
+		// Clients follow some of them with a GET, and some only if they can read the body again.
+		for _, status := range []int{301, 302, 303, 307, 308} {
+			query := url.Values{"location": {location}, "status": {strconv.Itoa(status)}}
+			got := fails(t, s, r.URL+"?"+query.Encode(), fault.Invalid, callback.CodeRedirected)
+			requests := len(r.requests()) - before
+			before += requests
+			if !strings.Contains(got.Message, "redirect") || requests != 1 || len(inner.requests()) != 0 {
+				t.Errorf("%d to %q: got %s; %d and %d requests", status, location, got.Message, requests, len(inner.requests()))
 			}
 		}
-	})
+	}
 }
 
 func TestMessage(t *testing.T) {

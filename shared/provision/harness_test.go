@@ -96,8 +96,6 @@ func (a account) holds(t *testing.T) []string {
 	return out
 }
 
-var complete = []string{"pr-1", "pr-1 pr-1.example.com"}
-
 const (
 	create = "CreateRoutine"
 	record = "CreateRoutineRelatedRecord"

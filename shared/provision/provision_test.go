@@ -18,7 +18,7 @@ func TestAdoption(t *testing.T) {
 		a, other := start(t), wish()
 		same(t, "outcome", a.run(t, wish(), &routine.Progress{}), outcome{routine.Created, routine.Created})
 		same(t, "it looks, then makes the two calls that do the work", a.calls()[:3], []string{get, create, record})
-		same(t, "ESA holds", a.holds(t), complete)
+		same(t, "ESA holds", a.holds(t), []string{"pr-1", "pr-1 pr-1.example.com"})
 		same(t, "the second time", a.run(t, wish(), &routine.Progress{}), outcome{routine.Adopted, routine.Adopted})
 		other.RecordName = "other.example.com"
 		same(t, "with another name", a.run(t, other, &routine.Progress{}), outcome{routine.Adopted, routine.Created})

@@ -34,7 +34,7 @@ func TestUnknownOutcome(t *testing.T) {
 				want := map[string]outcome{create: {routine.Created, routine.Created}, record: {routine.Created, routine.Adopted}}[action]
 				same(t, "outcome", a.run(t, strict(), &routine.Progress{}), want)
 				same(t, "calls", a.Faults().Count(action), 1)
-				same(t, "ESA holds", a.holds(t), complete)
+				same(t, "ESA holds", a.holds(t), []string{"pr-1", "pr-1 pr-1.example.com"})
 			})
 			t.Run(fmt.Sprintf("%s of %s without effect fails, and the next attempt reads before it acts", name, action), func(t *testing.T) {
 				a := start(t)

@@ -51,14 +51,11 @@ func TestRun(t *testing.T) {
 		if err := run(process, settings, io.Discard); err != nil {
 			t.Fatal(err)
 		}
-		if len(report.Messages) != 1 || report.Messages[0].Outcome != "succeeded" {
-			t.Errorf("%+v", report)
-		}
-		if n := account.Faults().Count("CreateRoutine"); n != 1 {
-			t.Errorf("%d calls", n)
+		if n := account.Faults().Count("CreateRoutine"); len(report.Messages) != 1 || report.Messages[0].Outcome != "succeeded" || n != 1 {
+			t.Errorf("%d calls, %+v", n, report)
 		}
 	})
-	for setting, complaint := range map[string]string{
+	for setting, want := range map[string]string{
 		"ROUTINELY_RETRY_ATTEMPTS=0":                       "attempts",
 		"ROUTINELY_RETRY_ATTEMPTS=x":                       "ROUTINELY_RETRY_ATTEMPTS",
 		"ROUTINELY_RETRY_CAP=1s":                           "retry delays",
@@ -77,8 +74,8 @@ func TestRun(t *testing.T) {
 			name, _, _ := strings.Cut(setting, "=")
 			others := slices.DeleteFunc(slices.Clone(settings), func(s string) bool { return strings.HasPrefix(s, name+"=") })
 			err := run(process, append(others, setting), io.Discard)
-			if err == nil || !strings.Contains(err.Error(), complaint) {
-				t.Errorf("got %v, want %q in it", err, complaint)
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("got %v, want %q in it", err, want)
 			}
 		})
 	}
