@@ -44,9 +44,9 @@ func described(n, size int) queue.Envelope {
 }
 
 func TestSendBatch(t *testing.T) {
-	document := func(item string) faults.Fault {
+	document := func(status int, item string) faults.Fault {
 		return faults.Fault{
-			Answer: faults.Document, Status: 500, Headers: map[string]string{"Content-Type": "text/xml;charset=utf-8"},
+			Answer: faults.Document, Status: status, Headers: map[string]string{"Content-Type": "text/xml;charset=utf-8"},
 			Body: `<Messages xmlns="http://mns.aliyuncs.com/doc/v1/"><Message><MessageId>M1</MessageId></Message><Message>` + item + `</Message></Messages>`,
 		}
 	}
@@ -64,8 +64,8 @@ func TestSendBatch(t *testing.T) {
 		"fails only what is too large": {
 			[]queue.Envelope{many(1)[0], described(1, queue.MaxEnvelopeBytes), many(3)[2]}, faults.Fault{}, []string{"", "MessageTooLarge", ""}, 1,
 		},
-		"fails the item that MNS refuses":       {many(2), document("<ErrorCode>InternalError</ErrorCode><ErrorMessage>no</ErrorMessage>"), []string{"", "InternalError"}, 1},
-		"fails the item that has no message id": {many(2), document(""), []string{"", "UnusableAnswer"}, 1},
+		"fails the item that MNS refuses":       {many(2), document(500, "<ErrorCode>InternalError</ErrorCode><ErrorMessage>no</ErrorMessage>"), []string{"", "InternalError"}, 1},
+		"fails the item that has no message id": {many(2), document(201, ""), []string{"", "UnusableAnswer"}, 1},
 		"stops after an unusable answer":        {many(40), faults.Fault{Answer: faults.Empty, Status: 201}, all(40, "UnusableAnswer"), 1},
 		"stops after an internal error":         {many(40), faults.Fault{Answer: faults.Error, Status: 500, Code: "InternalError"}, all(40, "InternalError"), 1},
 		"stops after a proxy's page":            {many(40), faults.Fault{Answer: faults.HTML}, all(40, "HTTP502"), 1},
