@@ -7,12 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"routinely/deploy/local/clock"
 	"routinely/deploy/local/faults"
 	"routinely/deploy/local/localtest"
-	"routinely/deploy/sim"
 	"routinely/queue"
 	"routinely/shared/fault"
 )
@@ -47,141 +44,77 @@ func described(n, size int) queue.Envelope {
 }
 
 func TestSendBatch(t *testing.T) {
-	t.Run("sends sixteen at a time", func(t *testing.T) {
-		server, url := start(t)
-		if diff := cmp.Diff(make([]string, 50), codes(newClient(t, url).SendBatch(t.Context(), many(50)))); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
+	document := func(status int, item string) faults.Fault {
+		return faults.Fault{
+			Answer: faults.Document, Status: status, Headers: map[string]string{"Content-Type": "text/xml;charset=utf-8"},
+			Body: `<Messages xmlns="http://mns.aliyuncs.com/doc/v1/"><Message><MessageId>M1</MessageId></Message><Message>` + item + `</Message></Messages>`,
 		}
-		if n := server.Faults().Count("BatchSendMessage"); n != 4 {
-			t.Errorf("%d calls, want 4", n)
-		}
-		var got []string
-		for _, body := range bodies(t, url, "jobs") {
-			got = append(got, sim.Keys(t, sim.Key).Decode([]byte(body), now)[0].Envelope.JobID)
-		}
-		var want []string
-		for _, e := range many(50) {
-			want = append(want, e.JobID)
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("messages -want +got:\n%s", diff)
-		}
-	})
-	t.Run("keeps a call below 64 KB", func(t *testing.T) {
-		server, url := start(t)
-		large := []queue.Envelope{described(0, 30_000), described(1, 30_000), described(2, 30_000), described(3, 30_000), many(5)[4]}
-		if diff := cmp.Diff(make([]string, 5), codes(newClient(t, url).SendBatch(t.Context(), large))); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
-		}
-		if n := server.Faults().Count("BatchSendMessage"); n != 2 {
-			t.Errorf("%d batches, want 2", n)
-		}
-	})
-	t.Run("blames only what is too large", func(t *testing.T) {
-		_, url := start(t)
-		got := codes(newClient(t, url).SendBatch(t.Context(), []queue.Envelope{many(1)[0], described(1, queue.MaxEnvelopeBytes), many(3)[2]}))
-		if diff := cmp.Diff([]string{"", "MessageTooLarge", ""}, got); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
-		}
-		if left := bodies(t, url, "jobs"); len(left) != 2 {
-			t.Errorf("%d messages, want 2", len(left))
-		}
-	})
-	t.Run("tells which items failed", func(t *testing.T) {
-		server, url := start(t)
-		answer := faults.Fault{
-			Answer: faults.Document, Status: 500, Headers: map[string]string{"Content-Type": "text/xml;charset=utf-8"},
-			Body: `<Messages xmlns="http://mns.aliyuncs.com/doc/v1/"><Message><MessageId>M1</MessageId></Message>` +
-				`<Message><ErrorCode>InternalError</ErrorCode><ErrorMessage>no</ErrorMessage></Message></Messages>`,
-		}
-		if _, err := server.Faults().Add(faults.Rule{Action: "BatchSendMessage", Fault: answer}); err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff([]string{"", "InternalError"}, codes(newClient(t, url).SendBatch(t.Context(), many(2)))); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
-		}
-	})
-	t.Run("does not take an item without a message id for sent", func(t *testing.T) {
-		server, url := start(t)
-		answer := faults.Fault{
-			Answer: faults.Document, Status: 201, Headers: map[string]string{"Content-Type": "text/xml;charset=utf-8"},
-			Body: `<Messages xmlns="http://mns.aliyuncs.com/doc/v1/"><Message><MessageId>M1</MessageId></Message><Message/></Messages>`,
-		}
-		if _, err := server.Faults().Add(faults.Rule{Action: "BatchSendMessage", Fault: answer}); err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff([]string{"", "UnusableAnswer"}, codes(newClient(t, url).SendBatch(t.Context(), many(2)))); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
-		}
-	})
-	for name, injected := range map[string]faults.Fault{
-		"UnusableAnswer": {Answer: faults.Empty, Status: 201}, "InternalError": {Answer: faults.Error, Status: 500, Code: "InternalError"},
-		"HTTP502": {Answer: faults.HTML},
+	}
+	all := func(n int, code string) []string { return slices.Repeat([]string{code}, n) }
+	for name, test := range map[string]struct {
+		batch []queue.Envelope
+		fault faults.Fault // of the first call, if it has one
+		codes []string
+		calls int
+	}{
+		"sends sixteen at a time": {many(50), faults.Fault{}, all(50, ""), 4},
+		"keeps a call below 64 KB": {
+			[]queue.Envelope{described(0, 30_000), described(1, 30_000), described(2, 30_000), described(3, 30_000), many(5)[4]}, faults.Fault{}, all(5, ""), 2,
+		},
+		"fails only what is too large": {
+			[]queue.Envelope{many(1)[0], described(1, queue.MaxEnvelopeBytes), many(3)[2]}, faults.Fault{}, []string{"", "MessageTooLarge", ""}, 1,
+		},
+		"fails the item that MNS refuses":       {many(2), document(500, "<ErrorCode>InternalError</ErrorCode><ErrorMessage>no</ErrorMessage>"), []string{"", "InternalError"}, 1},
+		"fails the item that has no message id": {many(2), document(201, ""), []string{"", "UnusableAnswer"}, 1},
+		"stops after an unusable answer":        {many(40), faults.Fault{Answer: faults.Empty, Status: 201}, all(40, "UnusableAnswer"), 1},
+		"stops after an internal error":         {many(40), faults.Fault{Answer: faults.Error, Status: 500, Code: "InternalError"}, all(40, "InternalError"), 1},
+		"stops after a proxy's page":            {many(40), faults.Fault{Answer: faults.HTML}, all(40, "HTTP502"), 1},
+		"goes on after a call that was refused": {many(18), faults.Fault{Answer: faults.Error, Status: 429, Code: "TooManyRequests"}, append(all(16, "TooManyRequests"), "", ""), 2},
 	} {
-		t.Run("fails every item, and makes no other call, after one that failed with "+name, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			server, url := start(t)
-			if _, err := server.Faults().Add(faults.Rule{Action: "BatchSendMessage", Fault: injected}); err != nil {
-				t.Fatal(err)
+			if test.fault.Answer != "" {
+				breaks(t, server, "BatchSendMessage", 1, test.fault)
 			}
-			got := codes(newClient(t, url).SendBatch(t.Context(), many(40)))
-			for i, code := range got {
-				if code != name {
-					t.Errorf("item %d: %q", i, code)
+			same(t, "codes", codes(newClient(t, url).SendBatch(t.Context(), test.batch)), test.codes)
+			same(t, "calls", server.Faults().Count("BatchSendMessage"), test.calls)
+			var sent, want []queue.Envelope
+			for _, body := range bodies(t, url, "jobs") {
+				sent = append(sent, one(t, body).Envelope)
+			}
+			for i, code := range test.codes {
+				if code == "" && test.fault.Answer != faults.Document { // whose answer is made up
+					want = append(want, test.batch[i])
 				}
 			}
-			if n := server.Faults().Count("BatchSendMessage"); n != 1 {
-				t.Errorf("%d calls", n)
-			}
+			same(t, "envelopes on the queue", sent, want)
 		})
 	}
-	t.Run("goes on after a call that was refused", func(t *testing.T) {
-		server, url := start(t)
-		refused := faults.Fault{Answer: faults.Error, Status: 429, Code: "TooManyRequests"}
-		if _, err := server.Faults().Add(faults.Rule{Action: "BatchSendMessage", Fault: refused}); err != nil {
-			t.Fatal(err)
-		}
-		got := codes(newClient(t, url).SendBatch(t.Context(), many(18)))
-		want := append(slices.Repeat([]string{"TooManyRequests"}, 16), "", "")
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
-		}
-	})
 }
 
 func TestDeadLetterQueue(t *testing.T) {
 	fill := func(t *testing.T, client *queue.Client, n int) {
 		t.Helper()
 		for i := range n {
-			if err := client.SendDead(t.Context(), queue.Delivery{Body: fmt.Append(nil, "rubbish ", i)}); err != nil {
-				t.Fatal(err)
-			}
+			must(t, client.SendDead(t.Context(), queue.Delivery{Body: fmt.Append(nil, "rubbish ", i)}))
 		}
 	}
-	t.Run("is empty without an error", func(t *testing.T) {
-		_, url := start(t)
-		client := newClient(t, url)
-		if got, err := client.ReceiveDead(t.Context(), 16, 0); got != nil || err != nil {
-			t.Errorf("got %v, %v", got, err)
-		}
-	})
-	t.Run("gives messages for a while and deletes those that are still ours", func(t *testing.T) {
+	t.Run("gives messages for a while and deletes those that are still hidden", func(t *testing.T) {
 		manual := clock.NewManual(time.Now())
 		_, url := localtest.CalmMNS(t, manual, "jobs", "jobs-dead")
 		client := newClient(t, url)
+		if got, err := client.ReceiveDead(t.Context(), 16, 0); got != nil || err != nil {
+			t.Errorf("from an empty queue: %v, %v", got, err)
+		}
 		fill(t, client, 3)
 		first, err := client.ReceiveDead(t.Context(), 2, 0)
-		if err != nil || len(first) != 2 || first[0].ReceiptHandle == "" || first[0].ID == "" {
+		if err != nil || len(first) != 2 || first[0].ReceiptHandle == "" || first[0].ID == "" || first[0].Body != "rubbish 0" {
 			t.Fatalf("got %+v, %v", first, err)
-		}
-		if first[0].Body != "rubbish 0" {
-			t.Errorf("got %q", first[0].Body)
 		}
 		if rest, err := client.ReceiveDead(t.Context(), 16, 0); err != nil || len(rest) != 1 {
 			t.Errorf("got %d messages, %v", len(rest), err)
 		}
-		if diff := cmp.Diff([]string{""}, codes(client.DeleteDead(t.Context(), []string{first[0].ReceiptHandle}))); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
-		}
+		same(t, "codes", codes(client.DeleteDead(t.Context(), []string{first[0].ReceiptHandle})), []string{""})
 		manual.Advance(time.Minute)
 		again, err := client.ReceiveDead(t.Context(), 16, 0)
 		if err != nil || len(again) != 2 {
@@ -204,9 +137,7 @@ func TestDeadLetterQueue(t *testing.T) {
 			got <- len(messages)
 		}()
 		fill(t, client, 1)
-		if n := <-got; n != 1 {
-			t.Errorf("got %d messages", n)
-		}
+		same(t, "messages", <-got, 1)
 	})
 	t.Run("deletes more than one call can", func(t *testing.T) {
 		server, url := start(t)
@@ -222,31 +153,20 @@ func TestDeadLetterQueue(t *testing.T) {
 				handles = append(handles, m.ReceiptHandle)
 			}
 		}
-		if diff := cmp.Diff(make([]string, 20), codes(client.DeleteDead(t.Context(), handles))); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
-		}
-		if n := server.Faults().Count("BatchDeleteMessage"); n != 2 {
-			t.Errorf("%d calls, want 2", n)
+		same(t, "codes", codes(client.DeleteDead(t.Context(), handles)), make([]string, 20))
+		same(t, "calls", server.Faults().Count("BatchDeleteMessage"), 2)
+	})
+	t.Run("takes nothing but a 204 for a deletion", func(t *testing.T) {
+		server, url := start(t)
+		client := newClient(t, url)
+		for _, answer := range []faults.Fault{
+			{Answer: faults.Empty},
+			{Answer: faults.WrongType},
+			{Answer: faults.Empty, Status: 201},
+			{Answer: faults.Document, Body: `<Queue xmlns="http://mns.aliyuncs.com/doc/v1/"/>`},
+		} {
+			breaks(t, server, "BatchDeleteMessage", 1, answer)
+			same(t, "codes", codes(client.DeleteDead(t.Context(), []string{"a receipt handle"})), []string{"UnusableAnswer"})
 		}
 	})
-	for name, answer := range map[string]faults.Fault{
-		"an empty 200": {Answer: faults.Empty}, "a 200 in plain text": {Answer: faults.WrongType}, "a 201": {Answer: faults.Empty, Status: 201},
-		"another document": {Answer: faults.Document, Body: `<Queue xmlns="http://mns.aliyuncs.com/doc/v1/"/>`},
-	} {
-		t.Run("does not take "+name+" for a deletion", func(t *testing.T) {
-			server, url := start(t)
-			client := newClient(t, url)
-			fill(t, client, 1)
-			messages, err := client.ReceiveDead(t.Context(), 1, 0)
-			if err != nil || len(messages) != 1 {
-				t.Fatalf("%+v, %v", messages, err)
-			}
-			if _, err := server.Faults().Add(faults.Rule{Action: "BatchDeleteMessage", Fault: answer}); err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff([]string{"UnusableAnswer"}, codes(client.DeleteDead(t.Context(), []string{messages[0].ReceiptHandle}))); diff != "" {
-				t.Errorf("-want +got:\n%s", diff)
-			}
-		})
-	}
 }

@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"routinely/deploy/sim"
 	"routinely/queue"
 	"routinely/shared/routine"
@@ -31,19 +29,16 @@ func TestCallback(t *testing.T) {
 		"the dead-letter queue": {"jobs-dead", func(c *queue.Client) error { return c.GiveUpCallback(t.Context(), news()) }, true},
 	} {
 		t.Run("comes back from "+name+" as it was sent", func(t *testing.T) {
-			_, url := startWith(t, "jobs", "jobs-dead", "jobs-callbacks")
-			if err := test.send(newClient(t, url)); err != nil {
-				t.Fatal(err)
-			}
+			_, url := start(t)
+			must(t, test.send(newClient(t, url)))
 			want, got := news(), bodies(t, url, test.queue)
 			if want.GivenUp = test.givenUp; len(got) != 1 {
 				t.Fatalf("%d messages", len(got))
 			}
-			for _, text := range []string{got[0], event("M1", quote(t, got[0])), event("M1", quote(t, base64.StdEncoding.EncodeToString([]byte(got[0]))))} {
+			for _, text := range []string{got[0], event("M1", sim.Quote(got[0])), event("M1", sim.Quote(base64.StdEncoding.EncodeToString([]byte(got[0]))))} {
 				d := one(t, text)
-				if diff := cmp.Diff(want, *d.Callback); diff != "" || d.Bare {
-					t.Errorf("bare %t, -want +got:\n%s", d.Bare, diff)
-				}
+				same(t, "callback", *d.Callback, want)
+				same(t, "bare", d.Bare, false)
 			}
 		})
 	}
@@ -57,12 +52,10 @@ func TestCallback(t *testing.T) {
 		t.Run("is refused with "+name, func(t *testing.T) {
 			c := news()
 			spoil(&c)
-			data := written(t, c)
-			if c.Event == nil {
-				data = strings.Replace(data, `"event":null,`, "", 1)
-			}
-			text := sim.Sealed(queue.TypeCallback, sim.Key, data)
-			if d := sim.Keys(t, sim.Key).Decode([]byte(event("M1", quote(t, text))), now)[0]; d.Err == nil || d.Callback != nil {
+			data, err := json.Marshal(c)
+			must(t, err)
+			text := sim.Sealed(queue.TypeCallback, sim.Key, strings.Replace(string(data), `"event":null,`, "", 1))
+			if d := first(t, event("M1", sim.Quote(text))); d.Err == nil || d.Callback != nil {
 				t.Errorf("got %+v", d)
 			}
 		})
@@ -78,7 +71,7 @@ func TestCountsOutOfRange(t *testing.T) {
 		t.Run("refuses an envelope with "+name, func(t *testing.T) {
 			e := envelope()
 			spoil(&e)
-			if d := sim.Keys(t, sim.Key).Decode([]byte(bodyOf(t, e)), now)[0]; d.Err == nil {
+			if d := first(t, bodyOf(t, e)); d.Err == nil {
 				t.Errorf("got %+v", d.Envelope)
 			}
 		})
@@ -86,26 +79,10 @@ func TestCountsOutOfRange(t *testing.T) {
 	t.Run("keeps the id of an envelope whose request breaks the rules", func(t *testing.T) {
 		e := envelope()
 		e.Request.Name = "Not A Name"
-		if d := sim.Keys(t, sim.Key).Decode([]byte(bodyOf(t, e)), now)[0]; d.Err == nil || d.Envelope.JobID != "job-1" || d.Bare {
+		if d := first(t, bodyOf(t, e)); d.Err == nil || d.Envelope.JobID != "job-1" || d.Bare {
 			t.Errorf("got %+v", d)
 		}
 	})
-}
-
-func TestUnreadableJobID(t *testing.T) {
-	ids := map[string]bool{}
-	for _, d := range []queue.Delivery{
-		{MessageID: "M1", Body: []byte("x")},
-		{MessageID: "M1", Body: []byte("x")},
-		{MessageID: "M2", Body: []byte("x")},
-		{MessageID: "M1", Body: []byte("y")},
-		{Body: []byte("x")},
-	} {
-		ids[queue.UnreadableJobID(d)] = true
-	}
-	if len(ids) != 4 {
-		t.Errorf("%d ids of 4 messages", len(ids))
-	}
 }
 
 func TestReceived(t *testing.T) {
@@ -122,9 +99,7 @@ func TestReceived(t *testing.T) {
 			body := got.Body
 			if got.Encoding == routine.Base64Encoding {
 				decoded, err := base64.StdEncoding.DecodeString(body)
-				if err != nil {
-					t.Fatal(err)
-				}
+				must(t, err)
 				body = string(decoded)
 			}
 			if body != test.body || got.Encoding != test.encoding || got.MessageID != "M1" {
@@ -142,19 +117,20 @@ func TestDeliveries(t *testing.T) {
 		}
 		return out
 	}
-	t.Run("of an event are its messages, by the ids that MNS gave them", func(t *testing.T) {
-		got := ids("[" + event("M1", quote(t, body)) + "," + event("M2", quote(t, body)) + "]")
-		if diff := cmp.Diff([]string{"M1 job-1", "M2 job-1"}, got); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
-		}
-	})
+	for name, write := range map[string]func(event string) string{
+		"as it was delivered": func(event string) string { return event },
+		"as a text":           sim.Quote,
+		"in Base64":           func(event string) string { return base64.StdEncoding.EncodeToString([]byte(event)) },
+	} {
+		t.Run("of an event that is written "+name+" are its messages, by the ids that MNS gave them", func(t *testing.T) {
+			got := ids(write("[" + event("M1", sim.Quote(body)) + "," + event("M2", sim.Quote(body)) + "]"))
+			same(t, "deliveries", got, []string{"M1 job-1", "M2 job-1"})
+		})
+	}
 	t.Run("without an id are known by that of the dead letter", func(t *testing.T) {
-		if diff := cmp.Diff([]string{"D1 job-1"}, ids(body)); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
-		}
-		if diff := cmp.Diff([]string{"D1/0 job-1", "D1/1 job-1"}, ids("["+body+","+body+"]")); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
-		}
+		same(t, "deliveries", ids(body), []string{"D1 job-1"})
+		same(t, "deliveries", ids("["+body+","+body+"]"), []string{"D1/0 job-1", "D1/1 job-1"})
+		same(t, "deliveries", ids("["+sim.Quote(body)+","+sim.Quote(body)+"]"), []string{"D1/0 job-1", "D1/1 job-1"})
 	})
 	t.Run("of rubbish are one", func(t *testing.T) {
 		for _, text := range []string{"", "rubbish", "[]", "[", "null"} {

@@ -10,11 +10,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
 
 	"routinely/deploy/local/clock"
 	"routinely/deploy/local/faults"
@@ -24,6 +25,14 @@ import (
 	"routinely/queue"
 	"routinely/shared/fault"
 )
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// The MNS SDK's HTTP client looks for idle connections every ten seconds and cannot be told to stop.
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*HostClient).connsCleaner"),
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*Client).mCleaner"),
+	)
+}
 
 func newClient(t *testing.T, url string, change ...func(*queue.Config)) *queue.Client {
 	t.Helper()
@@ -35,21 +44,42 @@ func newClient(t *testing.T, url string, change ...func(*queue.Config)) *queue.C
 		c(&cfg)
 	}
 	client, err := queue.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(client.Close)
 	return client
 }
 
 func start(t *testing.T) (*mnsemu.Server, string) {
 	t.Helper()
-	return startWith(t, "jobs", "jobs-dead")
+	return localtest.CalmMNS(t, nil, "jobs", "jobs-dead", "jobs-callbacks") // these tests are about single calls
 }
 
-func startWith(t *testing.T, queues ...string) (*mnsemu.Server, string) {
+// breaks makes so many calls of an action fail.
+func breaks(t *testing.T, server *mnsemu.Server, action string, times int, with faults.Fault) {
 	t.Helper()
-	return localtest.CalmMNS(t, nil, queues...) // these tests are about single calls
+	if _, err := server.Faults().Add(faults.Rule{Action: action, Times: times, Fault: with}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// send sends the test's envelope.
+func send(t *testing.T, client *queue.Client) error { return client.Send(t.Context(), envelope(), 0) }
+
+// failed checks the kind, the code and the outcome of a failure.
+func failed(t *testing.T, err error, kind fault.Kind, code string, unknown bool) *fault.Error {
+	t.Helper()
+	got := fault.From(err)
+	if got == nil || got.Kind != kind || got.Code != code || got.OutcomeUnknown != unknown || got.Hint == "" {
+		t.Fatalf("got %+v, want %s %s, unknown %t, and a hint", got, kind, code, unknown)
+	}
+	return got
+}
+
+func same[T any](t testing.TB, what string, got, want T) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s; -want +got:\n%s", what, diff)
+	}
 }
 
 // bodies takes everything visible off a queue.
@@ -59,9 +89,7 @@ func bodies(t *testing.T, url, queueName string) []string {
 	var out []string
 	for {
 		messages, err := client.Receive(t.Context(), queueName, 16, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if len(messages) == 0 {
 			return out
 		}
@@ -74,35 +102,13 @@ func bodies(t *testing.T, url, queueName string) []string {
 func TestSend(t *testing.T) {
 	t.Run("puts the envelope on the queue, body untouched", func(t *testing.T) {
 		_, url := start(t)
-		if err := newClient(t, url).Send(t.Context(), envelope(), 0); err != nil {
-			t.Fatal(err)
-		}
-		want, err := sim.Keys(t, sim.Key).Seal(envelope())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff([]string{want}, bodies(t, url, "jobs")); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
-		}
-	})
-	t.Run("sends no header of its own making", func(t *testing.T) {
-		sent := make(chan http.Header, 1)
-		url := localtest.Listen(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { sent <- r.Header }), nil)
-		if newClient(t, url).Send(t.Context(), envelope(), 0) == nil {
-			t.Error("an empty answer was taken for a confirmation")
-		}
-		for name := range <-sent {
-			if strings.HasPrefix(name, "X-Routinely") {
-				t.Errorf("header %s", name)
-			}
-		}
+		must(t, send(t, newClient(t, url)))
+		same(t, "messages", bodies(t, url, "jobs"), []string{bodyOf(t, envelope())})
 	})
 	t.Run("rounds a delay up to whole seconds", func(t *testing.T) {
 		manual := clock.NewManual(time.Now())
 		_, url := localtest.CalmMNS(t, manual, "jobs", "jobs-dead")
-		if err := newClient(t, url).Send(t.Context(), envelope(), 1001*time.Millisecond); err != nil {
-			t.Fatal(err)
-		}
+		must(t, newClient(t, url).Send(t.Context(), envelope(), 1001*time.Millisecond))
 		manual.Advance(1900 * time.Millisecond)
 		if got := bodies(t, url, "jobs"); len(got) != 0 {
 			t.Errorf("visible before two seconds: %q", got)
@@ -116,19 +122,13 @@ func TestSend(t *testing.T) {
 		_, url := start(t)
 		client, jobs := newClient(t, url), many(3)
 		jobs[0].Bulk, jobs[2].Bulk = true, true
-		if err := client.Send(t.Context(), jobs[0], 0); err != nil {
-			t.Fatal(err)
-		}
+		must(t, client.Send(t.Context(), jobs[0], 0))
 		client.SendBatch(t.Context(), jobs[1:])
 		res, err := http.Get(url + "/_local/queues/jobs/messages")
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		defer res.Body.Close()
 		var got []struct{ Priority int }
-		if err := json.NewDecoder(res.Body).Decode(&got); err != nil {
-			t.Fatal(err)
-		}
+		must(t, json.NewDecoder(res.Body).Decode(&got))
 		if fmt.Sprint(got) != "[{12} {8} {12}]" {
 			t.Errorf("priorities %v", got)
 		}
@@ -136,220 +136,122 @@ func TestSend(t *testing.T) {
 	t.Run("refuses what MNS could not take, without a call", func(t *testing.T) {
 		server, url := start(t)
 		err := newClient(t, url).SendDead(t.Context(), queue.Delivery{Body: make([]byte, queue.MaxMessageBytes)})
-		if failure := fault.From(err); failure.Kind != fault.Invalid || failure.Code != "MessageTooLarge" {
-			t.Errorf("got %v", err)
-		}
-		if n := server.Faults().Count("SendMessage"); n != 0 {
-			t.Errorf("%d calls", n)
-		}
+		failed(t, err, fault.Invalid, "MessageTooLarge", false)
+		same(t, "calls", server.Faults().Count("SendMessage"), 0)
 	})
-	t.Run("takes a body of the full size", func(t *testing.T) {
-		_, url := start(t)
-		full := strings.Repeat("x", queue.MaxMessageBytes)
-		if err := newClient(t, url).SendDead(t.Context(), queue.Delivery{Body: []byte(full)}); err != nil {
-			t.Fatal(err)
-		}
-		if got := bodies(t, url, "jobs-dead"); len(got) != 1 || got[0] != full {
-			t.Errorf("%d messages came back", len(got))
-		}
-	})
-	t.Run("brings every text through", func(t *testing.T) {
+	t.Run("brings every text through, up to the full size", func(t *testing.T) {
 		_, url := start(t)
 		client := newClient(t, url)
-		texts := []string{`{"q":"\"<a href='x'>&amp;</a>\""}`, "line\r\nline\n\ttab ", "]]>", "日本 😀 \u2028", "  spaces  "}
+		texts := []string{
+			`{"q":"\"<a href='x'>&amp;</a>\""}`, "line\r\nline\n\ttab ", "]]>", "日本 😀 \u2028", "  spaces  ", strings.Repeat("x", queue.MaxMessageBytes),
+		}
 		for _, text := range texts {
-			if err := client.SendDead(t.Context(), queue.Delivery{Body: []byte(text)}); err != nil {
-				t.Fatal(err)
-			}
+			must(t, client.SendDead(t.Context(), queue.Delivery{Body: []byte(text)}))
 		}
-		if diff := cmp.Diff(texts, bodies(t, url, "jobs-dead")); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
-		}
+		same(t, "messages", bodies(t, url, "jobs-dead"), texts)
 	})
 	t.Run("encodes what XML cannot carry, and reads it back", func(t *testing.T) {
 		_, url := start(t)
-		client := newClient(t, url)
-		e := envelope()
+		client, e := newClient(t, url), envelope()
 		description := "a\uffffb\ufffec"
 		e.Request.Description = &description
-		if err := client.Send(t.Context(), e, 0); err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(e, sim.Keys(t, sim.Key).Decode([]byte(bodies(t, url, "jobs")[0]), now)[0].Envelope); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
-		}
-	})
-	t.Run("sends from many goroutines at once", func(t *testing.T) {
-		_, url := start(t)
-		client := newClient(t, url)
-		var wg sync.WaitGroup
-		for i := range 32 {
-			wg.Go(func() {
-				if err := client.SendDead(t.Context(), queue.Delivery{Body: fmt.Appendf(nil, "{%d}", i)}); err != nil {
-					t.Error(err)
-				}
-			})
-		}
-		wg.Wait()
-		if got := bodies(t, url, "jobs-dead"); len(got) != 32 {
-			t.Errorf("%d messages, want 32", len(got))
-		}
+		must(t, client.Send(t.Context(), e, 0))
+		same(t, "messages", one(t, bodies(t, url, "jobs")[0]).Envelope, e)
 	})
 }
 
 func TestSendFailures(t *testing.T) {
+	refusal := func(status int, code string) faults.Fault {
+		return faults.Fault{Answer: faults.Error, Status: status, Code: code}
+	}
+	withoutID := faults.Fault{
+		Answer: faults.Document, Status: 201, Headers: map[string]string{"Content-Type": "text/xml;charset=utf-8"},
+		Body: `<Message xmlns="http://mns.aliyuncs.com/doc/v1/"><MessageBodyMD5>M</MessageBodyMD5></Message>`,
+	}
 	for name, test := range map[string]struct {
-		fault   faults.Fault
-		kind    fault.Kind
-		code    string
-		unknown bool
-		stored  int
+		fault         faults.Fault
+		kind          fault.Kind
+		code          string
+		unknown       bool
+		stored, calls int
 	}{
-		"access denied":           {faults.Fault{Answer: faults.Error, Status: 403, Code: "AccessDenied"}, fault.Account, "AccessDenied", false, 0},
-		"a code of the SDK's own": {faults.Fault{Answer: faults.Error, Status: 404, Code: "QueueNotExist"}, fault.Account, "QueueNotExist", false, 0},
-		"too many requests":       {faults.Fault{Answer: faults.Error, Status: 429, Code: "TooManyRequests"}, fault.Throttled, "TooManyRequests", false, 0},
-		"an unlisted refusal":     {faults.Fault{Answer: faults.Error, Status: 400, Code: "NobodyKnows"}, fault.Internal, "NobodyKnows", false, 0},
-		"an unlisted failure":     {faults.Fault{Answer: faults.Error, Status: 503, Code: "NobodyKnows"}, fault.Unavailable, "NobodyKnows", true, 0},
-		"an internal error":       {faults.Fault{Answer: faults.Error, Status: 500, Code: "InternalError"}, fault.Unavailable, "InternalError", true, 0},
-		"a proxy's page":          {faults.Fault{Answer: faults.HTML}, fault.Unavailable, "HTTP502", true, 0},
-		"an empty success":        {faults.Fault{Answer: faults.Empty, Status: 201}, fault.Unavailable, "UnusableAnswer", true, 0},
-		"a success in plain text": {faults.Fault{Answer: faults.WrongType}, fault.Unavailable, "UnusableAnswer", true, 0},
-		"a truncated answer":      {faults.Fault{Answer: faults.Truncated}, fault.Unavailable, "ConnectionBroken", true, 1},
+		"access denied":                {refusal(403, "AccessDenied"), fault.Account, "AccessDenied", false, 0, 1},
+		"a code of the SDK's own":      {refusal(404, "QueueNotExist"), fault.Account, "QueueNotExist", false, 0, 1},
+		"too many requests":            {refusal(429, "TooManyRequests"), fault.Throttled, "TooManyRequests", false, 0, 1},
+		"an unlisted refusal":          {refusal(400, "NobodyKnows"), fault.Internal, "NobodyKnows", false, 0, 1},
+		"an unlisted failure":          {refusal(503, "NobodyKnows"), fault.Unavailable, "NobodyKnows", true, 0, 1},
+		"an internal error":            {refusal(500, "InternalError"), fault.Unavailable, "InternalError", true, 0, 1},
+		"a proxy's page":               {faults.Fault{Answer: faults.HTML}, fault.Unavailable, "HTTP502", true, 0, 1},
+		"an empty success":             {faults.Fault{Answer: faults.Empty, Status: 201}, fault.Unavailable, "UnusableAnswer", true, 0, 1},
+		"a success in plain text":      {faults.Fault{Answer: faults.WrongType}, fault.Unavailable, "UnusableAnswer", true, 0, 1},
+		"a success without an id":      {withoutID, fault.Unavailable, "UnusableAnswer", true, 0, 1},
+		"a truncated answer":           {faults.Fault{Answer: faults.Truncated}, fault.Unavailable, "ConnectionBroken", true, 1, 1},
+		"two connections that are cut": {faults.Fault{Answer: faults.Reset}, fault.Unavailable, "ConnectionBroken", true, 0, 2},
 	} {
-		t.Run("classifies "+name, func(t *testing.T) {
+		t.Run("classifies "+name+", and repeats nothing but a call whose connection was cut, once", func(t *testing.T) {
 			server, url := start(t)
-			if _, err := server.Faults().Add(faults.Rule{Action: "SendMessage", Fault: test.fault}); err != nil {
-				t.Fatal(err)
+			breaks(t, server, "SendMessage", test.calls, test.fault)
+			failure := failed(t, send(t, newClient(t, url)), test.kind, test.code, test.unknown)
+			if failure.Step != "SendMessage jobs" || test.fault.Answer == faults.Error && failure.RequestID == "" {
+				t.Errorf("got %+v", failure)
 			}
-			failure := fault.From(newClient(t, url).Send(t.Context(), envelope(), 0))
-			if failure == nil || failure.Kind != test.kind || failure.Code != test.code || failure.OutcomeUnknown != test.unknown {
-				t.Fatalf("got %+v", failure)
-			}
-			if failure.Hint == "" || failure.Step != "SendMessage jobs" {
-				t.Errorf("hint %q, step %q", failure.Hint, failure.Step)
-			}
-			if test.fault.Answer == faults.Error && failure.RequestID == "" {
-				t.Error("no request id")
-			}
-			if got := bodies(t, url, "jobs"); len(got) != test.stored {
-				t.Errorf("%d messages stored, want %d", len(got), test.stored)
-			}
-			if n := server.Faults().Count("SendMessage"); n != 1 {
-				t.Errorf("%d calls, want 1: nothing may be retried in secret", n)
-			}
+			same(t, "messages stored", len(bodies(t, url, "jobs")), test.stored)
+			same(t, "calls", server.Faults().Count("SendMessage"), test.calls)
 		})
 	}
-	t.Run("does not take a message without an id for sent", func(t *testing.T) {
-		server, url := start(t)
-		answer := faults.Fault{
-			Answer: faults.Document, Status: 201, Headers: map[string]string{"Content-Type": "text/xml;charset=utf-8"},
-			Body: `<Message xmlns="http://mns.aliyuncs.com/doc/v1/"><MessageBodyMD5>M</MessageBodyMD5></Message>`,
-		}
-		if _, err := server.Faults().Add(faults.Rule{Action: "SendMessage", Fault: answer}); err != nil {
-			t.Fatal(err)
-		}
-		failure := fault.From(newClient(t, url).Send(t.Context(), envelope(), 0))
-		if failure == nil || failure.Code != "UnusableAnswer" || !failure.OutcomeUnknown {
-			t.Errorf("got %+v", failure)
-		}
-	})
-	t.Run("sends one more time on a connection that was closed without an answer, and not again", func(t *testing.T) {
-		server, url := start(t)
-		if _, err := server.Faults().Add(faults.Rule{Action: "SendMessage", Times: -1, Fault: faults.Fault{Answer: faults.Reset}}); err != nil {
-			t.Fatal(err)
-		}
-		failure := fault.From(newClient(t, url).Send(t.Context(), envelope(), 0))
-		if failure == nil || failure.Code != "ConnectionBroken" || !failure.OutcomeUnknown {
-			t.Errorf("got %+v", failure)
-		}
-		if n := server.Faults().Count("SendMessage"); n != 2 {
-			t.Errorf("%d calls, want 2", n)
-		}
-	})
-	t.Run("refuses a wrong key", func(t *testing.T) {
-		_, url := start(t)
-		client := newClient(t, url, func(c *queue.Config) {
-			c.Credentials = func() (string, string, string) { return localtest.AccessKeyID, "wrong", "" }
-		})
-		failure := fault.From(client.Send(t.Context(), envelope(), 0))
-		if failure == nil || failure.Kind != fault.Account || failure.Code != "SignatureDoesNotMatch" || failure.RequestID == "" {
-			t.Errorf("got %+v", failure)
-		}
-	})
-	t.Run("uses the newest key for each call", func(t *testing.T) {
-		_, url := start(t)
-		secret := "old"
-		client := newClient(t, url, func(c *queue.Config) {
-			c.Credentials = func() (string, string, string) { return localtest.AccessKeyID, secret, "token" }
-		})
-		if client.Send(t.Context(), envelope(), 0) == nil {
-			t.Error("the old key was accepted")
-		}
-		secret = localtest.AccessKeySecret
-		if err := client.Send(t.Context(), envelope(), 0); err != nil {
-			t.Error(err)
-		}
-	})
-	t.Run("sends nothing to whoever cannot show the endpoint's certificate", func(t *testing.T) {
+	t.Run("sends nothing to a server without the endpoint's certificate", func(t *testing.T) {
 		reached := false
 		impostor := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached = true }))
 		impostor.Config.ErrorLog = log.New(io.Discard, "", 0)
 		impostor.StartTLS()
 		defer impostor.Close()
-		failure := fault.From(newClient(t, impostor.URL).Send(t.Context(), envelope(), 0))
+		failure := fault.From(send(t, newClient(t, impostor.URL)))
 		if failure == nil || failure.Kind != fault.Unavailable || !strings.Contains(failure.Message, "certificate") || reached {
 			t.Errorf("got %+v, reached %t", failure, reached)
 		}
 	})
 	t.Run("knows that a service it could not reach did nothing", func(t *testing.T) {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		address := listener.Addr().String()
 		_ = listener.Close()
-		failure := fault.From(newClient(t, "http://"+address).Send(t.Context(), envelope(), 0))
-		if failure == nil || failure.Kind != fault.Unavailable || failure.Code != "NotReached" || failure.OutcomeUnknown {
-			t.Errorf("got %+v", failure)
-		}
+		failed(t, send(t, newClient(t, "http://"+address)), fault.Unavailable, "NotReached", false)
 	})
 }
 
 func TestSendObeysItsTimeLimits(t *testing.T) {
-	hang := func(t *testing.T) string {
-		t.Helper()
-		server, url := start(t)
-		if _, err := server.Faults().Add(faults.Rule{Action: "SendMessage", Times: -1, Fault: faults.Fault{Answer: faults.Hang}}); err != nil {
-			t.Fatal(err)
-		}
-		return url
+	const short = 20 * time.Millisecond
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	at := func(ctx context.Context) func(*testing.T) context.Context {
+		return func(*testing.T) context.Context { return ctx }
 	}
-	t.Run("the client's", func(t *testing.T) {
-		client := newClient(t, hang(t), func(c *queue.Config) { c.Timeout = 20 * time.Millisecond })
-		if failure := fault.From(client.Send(t.Context(), envelope(), 0)); failure == nil || failure.Code != "Timeout" || !failure.OutcomeUnknown {
-			t.Errorf("got %+v", failure)
-		}
-	})
-	t.Run("the client's, when nobody can give the call up", func(t *testing.T) {
-		client := newClient(t, hang(t), func(c *queue.Config) { c.Timeout = 20 * time.Millisecond })
-		sent := make(chan error, 1)
-		go func() { sent <- client.Send(context.Background(), envelope(), 0) }()
-		select {
-		case err := <-sent:
-			if failure := fault.From(err); failure == nil || failure.Code != "Timeout" || !failure.OutcomeUnknown {
-				t.Errorf("got %+v", failure)
-			}
-		case <-time.After(30 * time.Second): // the SDK's own limit is a minute
-			t.Fatal("the call has no limit of its own")
-		}
-	})
-	t.Run("the caller's deadline", func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-		defer cancel()
-		if failure := fault.From(newClient(t, hang(t)).Send(ctx, envelope(), 0)); failure == nil || failure.Code != "Timeout" {
-			t.Errorf("got %+v", failure)
-		}
-	})
+	deadline := func(t *testing.T) context.Context {
+		ctx, end := context.WithTimeout(t.Context(), short)
+		t.Cleanup(end)
+		return ctx
+	}
+	for name, test := range map[string]struct {
+		ctx     func(*testing.T) context.Context
+		timeout time.Duration
+		code    string
+		unknown bool
+		calls   int
+	}{
+		"the client's": {at(t.Context()), short, "Timeout", true, 1},
+		"the client's, under a context that has none": {at(context.Background()), short, "Timeout", true, 1},
+		"the caller's deadline":                       {deadline, time.Minute, "Timeout", true, 1},
+		"the caller's end, before the call":           {at(ended), time.Minute, "Canceled", true, 0},
+		"the client's, before there is a request":     {at(context.Background()), time.Nanosecond, "Timeout", true, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server, url := start(t)
+			breaks(t, server, "SendMessage", -1, faults.Fault{Answer: faults.Hang})
+			client := newClient(t, url, func(c *queue.Config) { c.Timeout = test.timeout })
+			failed(t, client.Send(test.ctx(t), envelope(), 0), fault.Unavailable, test.code, test.unknown)
+			same(t, "calls", server.Faults().Count("SendMessage"), test.calls)
+		})
+	}
 	t.Run("the caller's cancellation", func(t *testing.T) {
 		reached := make(chan struct{})
 		url := localtest.Listen(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -368,22 +270,35 @@ func TestSendObeysItsTimeLimits(t *testing.T) {
 			t.Errorf("got %+v", failure)
 		}
 	})
-	t.Run("nothing is sent once the time is over", func(t *testing.T) {
-		server, url := start(t)
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		if newClient(t, url).Send(ctx, envelope(), 0) == nil || server.Faults().Count("SendMessage") != 0 {
-			t.Error("a call was made")
-		}
-	})
-	t.Run("nothing is sent once the time is over before there is a request to send", func(t *testing.T) {
-		server, url := start(t)
-		client := newClient(t, url, func(c *queue.Config) { c.Timeout = time.Nanosecond })
-		if failure := fault.From(client.Send(context.Background(), envelope(), 0)); failure == nil || failure.Code != "Timeout" {
-			t.Errorf("got %+v", failure)
-		}
-		if n := server.Faults().Count("SendMessage"); n != 0 {
-			t.Errorf("%d calls", n)
-		}
-	})
+}
+
+func TestNewRefuses(t *testing.T) {
+	for name, spoil := range map[string]func(*queue.Config){
+		"an endpoint that is none":        func(c *queue.Config) { c.Endpoint = "123456.mns.cn-hangzhou.aliyuncs.com" },
+		"a queue name that is a path":     func(c *queue.Config) { c.Queue = "a/../b" },
+		"a queue name with a query":       func(c *queue.Config) { c.Queue = "a?b=c" },
+		"a queue as its own dead letters": func(c *queue.Config) { c.DeadLetterQueue = c.Queue },
+		"no queue of callbacks":           func(c *queue.Config) { c.CallbackQueue = "" },
+		"no credentials":                  func(c *queue.Config) { c.Credentials = nil },
+		"no time limit":                   func(c *queue.Config) { c.Timeout = 0 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := queue.Config{
+				Endpoint: "http://localhost", Queue: "jobs", DeadLetterQueue: "jobs-dead", CallbackQueue: "jobs-callbacks",
+				Credentials: localtest.Credentials, Timeout: time.Second,
+			}
+			spoil(&cfg)
+			if _, err := queue.New(cfg); err == nil {
+				t.Error("accepted")
+			}
+		})
+	}
+}
+
+// must ends the test at an error.
+func must(t rapid.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }

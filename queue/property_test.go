@@ -2,10 +2,11 @@ package queue_test
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -14,11 +15,6 @@ import (
 	"routinely/queue"
 	"routinely/shared/routine"
 )
-
-// anyTime draws a time that all formats can hold.
-func anyTime(t *rapid.T, name string) time.Time {
-	return time.Unix(rapid.Int64Range(0, 1<<33).Draw(t, name), rapid.Int64Range(0, 999_999_999).Draw(t, name+"'s fraction")).UTC()
-}
 
 // anyText draws a text of any characters, line ends and quotes included.
 func anyText(t *rapid.T, name string) string {
@@ -40,27 +36,15 @@ func anyRequest(t *rapid.T) routine.Request {
 // anyEnvelope draws a message of ours.
 func anyEnvelope(t *rapid.T) queue.Envelope {
 	return queue.Envelope{
-		JobID: rapid.StringMatching(`[!-~é]{1,64}`).Draw(t, "id"), Caller: anyText(t, "caller"), AcceptedAt: anyTime(t, "accepted"),
+		JobID: rapid.StringMatching(`[!-~é]{1,64}`).Draw(t, "id"), Caller: anyText(t, "caller"), AcceptedAt: time.Unix(rapid.Int64Range(0, 1<<33).Draw(t, "accepted"), rapid.Int64Range(0, 999_999_999).Draw(t, "fraction")).UTC(),
 		Round: rapid.IntRange(0, 100).Draw(t, "round"), Number: rapid.IntRange(1, 1000).Draw(t, "number"), Request: anyRequest(t),
 	}
-}
-
-// written must be JSON.
-func written(t rapid.TB, v any) string {
-	t.Helper()
-	text, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }
 
 func bodyOf(t rapid.TB, e queue.Envelope) string {
 	t.Helper()
 	body, err := sim.Keys(t, sim.Key).Seal(e)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return body
 }
 
@@ -69,12 +53,12 @@ func wrapped(t *rapid.T, body string) string {
 	if rapid.Bool().Draw(t, "in Base64") {
 		body = base64.StdEncoding.EncodeToString([]byte(body))
 	}
-	value := written(t, body)
+	value := sim.Quote(body)
 	switch rapid.SampledFrom([]string{"", "topic", "topic pushed to a queue", "STREAM", "STREAM with attributes", "parsed"}).Draw(t, "way") {
 	case "topic":
 		return `{"TopicName":"t","MessageId":"M1","Message":` + value + `}`
 	case "topic pushed to a queue":
-		value = written(t, `{"TopicName":"t","MessageId":"T1","Message":`+value+`}`)
+		value = sim.Quote(`{"TopicName":"t","MessageId":"T1","Message":` + value + `}`)
 	case "STREAM":
 		return body
 	case "STREAM with attributes":
@@ -89,7 +73,7 @@ func wrapped(t *rapid.T, body string) string {
 		return data
 	}
 	if rapid.Bool().Draw(t, "data as a string") {
-		data = written(t, data)
+		data = sim.Quote(data)
 	}
 	return `{"id":"e1","source":"MNS","specversion":"1.0","type":"mns:Queue:SendMessage","data":` + data + `}`
 }
@@ -101,7 +85,7 @@ func TestEnvelopeProperties(t *testing.T) {
 		for _, e := range want {
 			element := wrapped(t, bodyOf(t, e))
 			if rapid.Bool().Draw(t, "as a string") || element[0] != '{' {
-				element = written(t, element)
+				element = sim.Quote(element)
 			}
 			elements = append(elements, element)
 		}
@@ -120,4 +104,63 @@ func TestEnvelopeProperties(t *testing.T) {
 			t.Fatalf("-want +got:\n%s", diff)
 		}
 	}))
+}
+
+// FuzzEnvelope: a job that was read can be sealed again, in any round, and is then read as the same.
+func FuzzEnvelope(f *testing.F) {
+	f.Add([]byte(`{"jobId":"job-1","acceptedAt":"2026-01-15T06:28:17Z","number":1,"request":` + bare + `}`))
+	f.Add([]byte(`{"jobId":"job-1","caller":"ci","acceptedAt":"2026-01-15T06:28:17.5+08:00","round":2,"number":3,"request":` + bare + `}`))
+	f.Add([]byte(`{"jobId":"job-1","acceptedAt":"9999-12-31T23:59:59-01:00","number":1,"request":` + bare + `}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		deliveries := sim.Keys(t, sim.Key).Decode([]byte(sim.Sealed(queue.TypeJob, sim.Key, string(data))), now)
+		for _, d := range deliveries {
+			if d.Err != nil || d.Callback != nil {
+				continue
+			}
+			if _, err := sim.Keys(t, sim.Key).Seal(d.Envelope); err != nil {
+				continue // too large: the worker files it
+			}
+			wantSame(t, d.Envelope)
+			e := d.Envelope
+			e.Round, e.Number = 7, 1
+			wantSame(t, e)
+		}
+	})
+}
+
+// wantSame sends a job and takes it again.
+func wantSame(t *testing.T, e queue.Envelope) {
+	t.Helper()
+	again := sim.Keys(t, sim.Key).Decode([]byte(bodyOf(t, e)), now.Add(time.Hour))
+	if len(again) != 1 || again[0].Err != nil {
+		t.Fatalf("got %+v", again)
+	}
+	if diff := cmp.Diff(e, again[0].Envelope, cmpopts.EquateEmpty()); diff != "" {
+		t.Fatalf("-want +got:\n%s", diff)
+	}
+}
+
+// FuzzDeliveries: each message of the dead-letter queue is one delivery or more, each with an id that is the same when the message is read again. What holds a job can be sealed.
+func FuzzDeliveries(f *testing.F) {
+	job := bodyOf(f, envelope())
+	for _, text := range []string{job, event("M7", sim.Quote(job)), "[" + event("M7", `"x"`) + "," + event("M8", sim.Quote(bare)) + "]", "hello", "[]", bare, "[" + event("M1", `{"specversion":"1.0"}`) + ",null]", `{"TopicName":"t","Message":"e30="}`} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		m := queue.Message{ID: "D1", Body: text}
+		first, again := sim.Keys(t, sim.Key).Open(m, now), sim.Keys(t, sim.Key).Open(m, now.Add(time.Hour))
+		if len(first) == 0 || len(first) != len(again) {
+			t.Fatalf("%d deliveries, then %d", len(first), len(again))
+		}
+		for i, d := range first {
+			if d.Err == nil && d.Callback == nil {
+				if _, err := sim.Keys(t, sim.Key).Seal(d.Envelope); err != nil || d.Envelope.JobID == "" || d.Envelope.Number < 1 {
+					t.Fatalf("accepted %+v: %v", d.Envelope, err)
+				}
+			}
+			if d.MessageID == "" || d.Envelope.JobID != again[i].Envelope.JobID || queue.UnreadableJobID(d) != queue.UnreadableJobID(again[i]) {
+				t.Fatalf("%+v, then %+v", d, again[i])
+			}
+		}
+	})
 }

@@ -3,8 +3,6 @@ package queue_test
 import (
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"routinely/deploy/local/faults"
 	"routinely/deploy/local/localtest"
 	"routinely/deploy/local/mnsclient"
@@ -12,104 +10,72 @@ import (
 	"routinely/shared/fault"
 )
 
-// deployed are the settings of the job queue as another client writes them.
-func deployed() mnsclient.Attributes {
-	wanted := queue.JobQueueAttributes()
-	return mnsclient.Attributes{
-		VisibilityTimeout: &wanted.VisibilityTimeout, MessageRetentionPeriod: &wanted.MessageRetentionPeriod,
-		MaximumMessageSize: &wanted.MaximumMessageSize, PollingWaitSeconds: &wanted.PollingWaitSeconds,
-	}
-}
-
 func TestSetup(t *testing.T) {
 	server, url := localtest.MNS(t, nil)
 	client := newClient(t, url)
-	setup := func(t *testing.T, dryRun bool, want ...string) {
+	setup := func(t *testing.T, client *queue.Client, dryRun bool, want ...string) {
 		t.Helper()
-		server.Faults().Reset()
 		got, err := client.Setup(t.Context(), dryRun)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("changes -want +got:\n%s", diff)
-		}
-		calls := server.Faults().Count("CreateQueue") + server.Faults().Count("SetQueueAttributes")
-		if wanted := len(want); dryRun && calls > 0 || !dryRun && calls != wanted {
-			t.Errorf("%d calls that change something, for %q", calls, want)
-		}
+		must(t, err)
+		same(t, "changes", got, want)
+	}
+	create := func(name string, attributes mnsclient.Attributes) error {
+		return localtest.MNSClient(t, url).CreateQueue(t.Context(), name, attributes)
 	}
 	const (
-		jobs    = "create queue jobs: VisibilityTimeout 3600, MessageRetentionPeriod 604800, MaximumMessageSize 65536, DelaySeconds 0, PollingWaitSeconds 30"
-		letters = "create queue jobs-dead: VisibilityTimeout 120, MessageRetentionPeriod 604800, MaximumMessageSize 65536, DelaySeconds 0, PollingWaitSeconds 0"
-		news    = "create queue jobs-callbacks: VisibilityTimeout 120, MessageRetentionPeriod 604800, MaximumMessageSize 65536, DelaySeconds 0, PollingWaitSeconds 30"
+		jobs    = ": VisibilityTimeout 3600, MessageRetentionPeriod 604800, MaximumMessageSize 65536, DelaySeconds 0, PollingWaitSeconds 30"
+		letters = ": VisibilityTimeout 120, MessageRetentionPeriod 604800, MaximumMessageSize 65536, DelaySeconds 0, PollingWaitSeconds 0"
+		news    = ": VisibilityTimeout 120, MessageRetentionPeriod 604800, MaximumMessageSize 65536, DelaySeconds 0, PollingWaitSeconds 30"
 	)
-	t.Run("says what it would make", func(t *testing.T) {
-		setup(t, true, jobs, letters, news)
-		setup(t, true, jobs, letters, news)
-	})
-	t.Run("makes the queues, once", func(t *testing.T) {
-		setup(t, false, jobs, letters, news)
-		setup(t, false)
-		setup(t, true)
+	all := []string{"create queue jobs" + jobs, "create queue jobs-dead" + letters, "create queue jobs-callbacks" + news}
+	t.Run("says what it would make, makes it, and then has nothing to do", func(t *testing.T) {
+		changes := func() int { return server.Faults().Count("CreateQueue") + server.Faults().Count("SetQueueAttributes") }
+		setup(t, client, true, all...)
+		setup(t, client, true, all...)
+		same(t, "calls that change something", changes(), 0)
+		setup(t, client, false, all...)
+		setup(t, client, false)
+		setup(t, client, true)
+		same(t, "calls that change something", changes(), 3)
 	})
 	t.Run("corrects what differs and resets nothing else", func(t *testing.T) {
 		delay, poll := 7, 3
 		other := newClient(t, url, func(c *queue.Config) { c.Queue, c.DeadLetterQueue = "odd", "odd-dead" })
-		attributes := mnsclient.Attributes{DelaySeconds: &delay, PollingWaitSeconds: &poll}
-		if err := localtest.MNSClient(t, url).CreateQueue(t.Context(), "odd", attributes); err != nil {
-			t.Fatal(err)
-		}
+		must(t, create("odd", mnsclient.Attributes{DelaySeconds: &delay, PollingWaitSeconds: &poll}))
 		want := []string{
 			"change queue odd: VisibilityTimeout 3600 instead of 30, MessageRetentionPeriod 604800 instead of 345600, DelaySeconds 0 instead of 7, PollingWaitSeconds 30 instead of 3",
-			"create queue odd-dead: VisibilityTimeout 120, MessageRetentionPeriod 604800, MaximumMessageSize 65536, DelaySeconds 0, PollingWaitSeconds 0",
+			"create queue odd-dead" + letters,
 		}
-		for _, dryRun := range []bool{true, false} {
-			got, err := other.Setup(t.Context(), dryRun)
-			if diff := cmp.Diff(want, got); diff != "" || err != nil {
-				t.Errorf("error %v, changes -want +got:\n%s", err, diff)
-			}
-		}
-		if got, err := other.Setup(t.Context(), false); len(got) > 0 || err != nil {
-			t.Errorf("the second time: %q, %v", got, err)
-		}
+		setup(t, other, true, want...)
+		setup(t, other, false, want...)
+		setup(t, other, false)
 	})
-	t.Run("finds a queue that somebody else made meanwhile", func(t *testing.T) {
-		for _, race := range []struct {
-			queue      string
-			attributes mnsclient.Attributes
-			want       []string
-		}{
-			{"race-1", mnsclient.Attributes{}, []string{
-				"change queue race-1: VisibilityTimeout 3600 instead of 30, MessageRetentionPeriod 604800 instead of 345600, PollingWaitSeconds 30 instead of 0",
-			}},
-			{"race-2", deployed(), []string{
-				"create queue race-2: VisibilityTimeout 3600, MessageRetentionPeriod 604800, MaximumMessageSize 65536, DelaySeconds 0, PollingWaitSeconds 30",
-			}},
-		} {
+	right := queue.JobQueueAttributes()
+	for name, race := range map[string]struct {
+		attributes mnsclient.Attributes
+		want       string
+	}{
+		"race-1": {mnsclient.Attributes{}, "change queue race-1: VisibilityTimeout 3600 instead of 30, MessageRetentionPeriod 604800 instead of 345600, PollingWaitSeconds 30 instead of 0"},
+		"race-2": {mnsclient.Attributes{
+			VisibilityTimeout: &right.VisibilityTimeout, MessageRetentionPeriod: &right.MessageRetentionPeriod,
+			MaximumMessageSize: &right.MaximumMessageSize, PollingWaitSeconds: &right.PollingWaitSeconds,
+		}, "create queue race-2" + jobs},
+	} {
+		t.Run("finds a queue that another program makes at the same time: "+name, func(t *testing.T) {
 			calls := 0
-			other := newClient(t, url, func(c *queue.Config) {
-				c.Queue, c.DeadLetterQueue = race.queue, "jobs-dead"
+			setup(t, newClient(t, url, func(c *queue.Config) {
+				c.Queue, c.DeadLetterQueue = name, "jobs-dead"
 				c.Credentials = func() (string, string, string) {
 					if calls++; calls == 2 {
-						if err := localtest.MNSClient(t, url).CreateQueue(t.Context(), race.queue, race.attributes); err != nil {
-							t.Error(err)
-						}
+						must(t, create(name, race.attributes))
 					}
 					return localtest.Credentials()
 				}
-			})
-			got, err := other.Setup(t.Context(), false)
-			if diff := cmp.Diff(race.want, got); diff != "" || err != nil {
-				t.Errorf("error %v, changes -want +got:\n%s", err, diff)
-			}
-		}
-	})
+			}), false, race.want)
+		})
+	}
 	t.Run("passes on what MNS refuses", func(t *testing.T) {
-		denied := faults.Rule{Action: "GetQueueAttributes", Fault: faults.Fault{Answer: faults.Error, Status: 403, Code: "AccessDenied"}}
-		if _, err := server.Faults().Add(denied); err != nil {
-			t.Fatal(err)
-		}
+		breaks(t, server, "GetQueueAttributes", 1, faults.Fault{Answer: faults.Error, Status: 403, Code: "AccessDenied"})
 		if _, err := client.Setup(t.Context(), false); !fault.HasCode(err, "AccessDenied") || !fault.HasKind(err, fault.Account) {
 			t.Errorf("got %v", err)
 		}

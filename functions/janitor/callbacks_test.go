@@ -1,14 +1,10 @@
 package janitor_test
 
 import (
-	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
-	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"routinely/deploy/sim"
 	"routinely/functions/janitor"
@@ -18,41 +14,37 @@ import (
 	"routinely/shared/routine"
 )
 
-// callbackOf puts the callback of a job on the dead-letter queue, as notify does that gives it up.
+// callbackOf puts the callback of a job on the dead-letter queue, as notify does when it gives up.
 func (h *house) callbackOf(t *testing.T, row ledger.Row, attempt, status int) {
 	t.Helper()
 	c, err := dispatch.Callback(row)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	c.Attempt, c.LastStatus = attempt, status
-	if err := h.Queue.GiveUpCallback(t.Context(), c); err != nil {
-		t.Fatal(err)
-	}
+	must(t, h.Queue.GiveUpCallback(t.Context(), c))
 }
 
-// told ends a job of whose end somebody was told.
-func (h *house) told(t *testing.T, id string) ledger.Row {
+// tell ends a job and marks its callback as sent.
+func (h *house) tell(t *testing.T, id string) ledger.Row {
 	t.Helper()
-	h.job(t, id)
 	h.change(t, id, func(r *ledger.Row) { r.Succeed(routine.Result{}, r.Progress, noon, noon) })
 	return h.change(t, id, func(r *ledger.Row) {
-		if err := r.Sent(r.Redriven, r.Number, "k1", noon); err != nil {
-			t.Fatal(err)
-		}
+		must(t, r.Sent(r.Redriven, r.Number, "k1", noon))
 	})
 }
 
-// undelivered is the message of a job's callback, as its trigger had it.
+// told records a job, ends it and marks its callback as sent.
+func (h *house) told(t *testing.T, id string) ledger.Row {
+	t.Helper()
+	h.job(t, id)
+	return h.tell(t, id)
+}
+
+// undelivered is the message of a job's callback, as its trigger received it.
 func (h *house) undelivered(t *testing.T, row ledger.Row) string {
 	t.Helper()
 	c, err := dispatch.Callback(row)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := h.Queue.SendCallback(t.Context(), c, 0); err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
+	must(t, h.Queue.SendCallback(t.Context(), c, 0))
 	return h.take(t, sim.CallbackQueue)[0]
 }
 
@@ -69,25 +61,18 @@ func (h *house) callbacks(t *testing.T) []string {
 }
 
 func TestCallbacksGivenUp(t *testing.T) {
-	t.Run("the job tells that its receiver did not take the news", func(t *testing.T) {
+	t.Run("the job says that its receiver did not take the callback", func(t *testing.T) {
 		h := start(t)
 		h.callbackOf(t, h.told(t, "job-1"), 10, 503)
 		h.gone(t, janitor.Report{CallbacksFailed: 1})
-		want := &routine.CallbackStatus{State: routine.CallbackFailed, Attempts: 10, LastStatus: 503}
-		if diff := cmp.Diff(want, h.row(t, "job-1").Callback); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
-		}
+		same(t, "callback", h.row(t, "job-1").Callback, &routine.CallbackStatus{State: routine.CallbackFailed, Attempts: 10, LastStatus: 503})
 	})
-	t.Run("the news of an earlier end changes nothing", func(t *testing.T) {
+	t.Run("that of an earlier end changes nothing", func(t *testing.T) {
 		h := start(t)
 		h.job(t, "job-1")
 		h.change(t, "job-1", h.die)
 		h.callbackOf(t, h.row(t, "job-1"), 10, 503)
-		h.clock.Advance(time.Second)
-		h.change(t, "job-1", func(r *ledger.Row) {
-			_ = r.Redrive("op", "", nil, h.clock.Now(), h.clock.Now(), h.clock.Now())
-			_ = r.Sent(1, 1, "k1", h.clock.Now())
-		})
+		h.redrive(t, "job-1")
 		h.gone(t, janitor.Report{Passed: 1})
 	})
 	t.Run("without its job it is a dead letter with its bytes", func(t *testing.T) {
@@ -97,46 +82,13 @@ func TestCallbacksGivenUp(t *testing.T) {
 		h.callbackOf(t, row, 10, 503)
 		h.gone(t, janitor.Report{Filed: 1})
 		letters := h.letters(t)
-		if len(letters) != 1 || letters[0].Code != "UnknownJob" {
+		if len(letters) != 1 || letters[0].Code != "UnknownJob" || !strings.Contains(h.row(t, letters[0].ID).Received.Body, queue.TypeCallback) {
 			t.Fatalf("%+v", letters)
-		}
-		var kept struct{ Type string }
-		if err := json.Unmarshal([]byte(h.row(t, letters[0].ID).Received.Body), &kept); err != nil || kept.Type != queue.TypeCallback {
-			t.Errorf("%+v, %v", kept, err)
 		}
 	})
 }
 
 func TestCallbacksUndelivered(t *testing.T) {
-	t.Run("several in one event stay several, and callbacks, however the event is written", func(t *testing.T) {
-		quote := func(text string) string {
-			quoted, _ := json.Marshal(text)
-			return string(quoted)
-		}
-		for name, write := range map[string]func(first, second string) string{
-			"as it was delivered": func(first, second string) string { return string(sim.Event(t, first, second)) },
-			"as a text":           func(first, second string) string { return quote(string(sim.Event(t, first, second))) },
-			"as Base64": func(first, second string) string {
-				return base64.StdEncoding.EncodeToString(sim.Event(t, first, second))
-			},
-			"as an array of messages":    func(first, second string) string { return "[" + first + "," + second + "]" },
-			"as an array of their texts": func(first, second string) string { return "[" + quote(first) + "," + quote(second) + "]" },
-		} {
-			t.Run(name, func(t *testing.T) {
-				h := start(t)
-				h.put(t, write(h.undelivered(t, h.told(t, "job-1")), h.undelivered(t, h.told(t, "job-2"))))
-				h.gone(t, janitor.Report{Redelivered: 2})
-				if diff := cmp.Diff([]string{"job-1/1", "job-2/1"}, h.callbacks(t)); diff != "" {
-					t.Errorf("-want +got:\n%s", diff)
-				}
-				for _, id := range []string{"job-1", "job-2"} {
-					if diff := cmp.Diff(&routine.CallbackStatus{State: routine.HandedOver}, h.row(t, id).Callback); diff != "" {
-						t.Errorf("-want +got:\n%s", diff)
-					}
-				}
-			})
-		}
-	})
 	t.Run("one that is never delivered has failed in the end", func(t *testing.T) {
 		h := start(t)
 		text := h.undelivered(t, h.told(t, "job-1"))
@@ -149,36 +101,6 @@ func TestCallbacksUndelivered(t *testing.T) {
 		h.gone(t, janitor.Report{CallbacksFailed: 1})
 		if got := h.row(t, "job-1").Callback; got == nil || got.State != routine.CallbackFailed {
 			t.Errorf("%+v", got)
-		}
-	})
-	t.Run("one event sends each again once, however often it is read", func(t *testing.T) {
-		h := start(t)
-		h.put(t, string(sim.Event(t, h.undelivered(t, h.told(t, "job-1")), h.undelivered(t, h.told(t, "job-2")))))
-		fail(t, h.mns.Faults(), "BatchDeleteMessage")
-		for range 3 {
-			if diff := cmp.Diff(janitor.Report{Redelivered: 2}, h.run(t)); diff != "" {
-				t.Errorf("-want +got:\n%s", diff)
-			}
-			h.clock.Advance(lease)
-		}
-		h.mns.Faults().Clear()
-		h.gone(t, janitor.Report{Redelivered: 2})
-		if diff := cmp.Diff([]string{"job-1/1", "job-2/1"}, h.callbacks(t)); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
-		}
-	})
-	t.Run("one that could not be sent again is sent by the next run", func(t *testing.T) {
-		h := start(t)
-		h.put(t, h.undelivered(t, h.told(t, "job-1")))
-		fail(t, h.mns.Faults(), "SendMessage")
-		if out, err := h.Run(t.Context()); err == nil || out.Left != 1 {
-			t.Errorf("%+v, %v", out, err)
-		}
-		h.mns.Faults().Clear()
-		h.clock.Advance(lease)
-		h.run(t)
-		if diff := cmp.Diff([]string{"job-1/1"}, h.callbacks(t)); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
 		}
 	})
 	t.Run("that of a dropped dead letter has failed", func(t *testing.T) {

@@ -1,10 +1,14 @@
 package janitor_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
 
 	"routinely/deploy/local/clock"
 	"routinely/deploy/local/faults"
@@ -21,12 +25,20 @@ import (
 	"routinely/shared/routine"
 )
 
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// The MNS SDK's HTTP client looks for idle connections every ten seconds and cannot be told to stop.
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*HostClient).connsCleaner"),
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*Client).mCleaner"),
+	)
+}
+
 const hook = "https://ci.example/hook"
 
-// lease is how long a message stays hidden that was taken.
+// lease is how long a received message is hidden.
 const lease = 30 * time.Second
 
-// noon is when every test begins.
+// noon is the time at which every test begins.
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // house is a janitor with its queues and its ledger, all on one clock that only the test moves.
@@ -48,9 +60,7 @@ func start(t *testing.T) *house {
 	h.Janitor, err = janitor.New(janitor.Config{
 		Queue: sim.Queue(t, queue.Config{Endpoint: url}), Ledger: book, Retention: ledger.MinRetention, Now: h.clock.Now,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return h
 }
 
@@ -58,23 +68,70 @@ func start(t *testing.T) *house {
 func (h *house) run(t *testing.T) janitor.Report {
 	t.Helper()
 	out, err := h.Run(t.Context())
-	if err != nil {
-		t.Fatal(err)
+	must(t, err)
+	return out
+}
+
+// runs makes one run and checks its report.
+func (h *house) runs(t *testing.T, want janitor.Report) {
+	t.Helper()
+	same(t, "report", h.run(t), want)
+}
+
+// fails makes one run that must fail, and returns its report.
+func (h *house) fails(t *testing.T) janitor.Report {
+	t.Helper()
+	out, err := h.Run(t.Context())
+	if err == nil {
+		t.Errorf("no error; %+v", out)
 	}
 	return out
 }
 
-// job records a new job, which was accepted and never sent.
+// gone makes one run and expects that it leaves nothing on the dead-letter queue.
+func (h *house) gone(t *testing.T, want janitor.Report) {
+	t.Helper()
+	h.runs(t, want)
+	same(t, "left on the dead-letter queue", len(h.take(t, sim.DeadLetterQueue)), 0)
+}
+
+func same[T any](t *testing.T, what string, got, want T) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s; -want +got:\n%s", what, diff)
+	}
+}
+
+// record makes new rows.
+func (h *house) record(t *testing.T, rows ...ledger.Row) ledger.Row {
+	t.Helper()
+	made := h.Ledger.Create(t.Context(), rows...)
+	for _, m := range made {
+		if m.Err != nil {
+			t.Fatal(m.Err)
+		}
+	}
+	return made[0].Row
+}
+
+// job records a new job, accepted and not sent.
 func (h *house) job(t *testing.T, id string) ledger.Row {
 	t.Helper()
-	made := h.Ledger.Create(t.Context(), ledger.NewRow(routine.Job{
+	return h.record(t, ledger.NewRow(routine.Job{
 		ID: id, Caller: "ci", AcceptedAt: h.clock.Now(),
 		Request: routine.Request{Name: "pr-1", SiteID: localtest.SiteID, RecordName: "pr-1.example.com", CallbackURL: hook},
-	}))[0]
-	if made.Err != nil {
-		t.Fatal(made.Err)
+	}))
+}
+
+// many records so many jobs, altered by change.
+func (h *house) many(t *testing.T, n int, change func(*ledger.Row)) {
+	t.Helper()
+	rows := make([]ledger.Row, n)
+	for i := range rows {
+		rows[i] = ledger.NewRow(routine.Job{ID: fmt.Sprintf("job-%04d", i), AcceptedAt: noon, Request: routine.Request{Name: "pr-1"}})
+		change(&rows[i])
 	}
-	return made.Row
+	h.record(t, rows...)
 }
 
 // change writes a job's row.
@@ -84,27 +141,33 @@ func (h *house) change(t *testing.T, id string, change func(*ledger.Row)) ledger
 		change(r)
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return row
 }
 
 // due marks the message of a job as due now.
 func (h *house) due(r *ledger.Row) { _ = r.SendAgain(h.clock.Now()) }
 
-// die makes a dead letter of a job, of which nobody is told.
+// die makes a dead letter of a job, without a callback.
 func (h *house) die(r *ledger.Row) {
 	r.Die(routine.Attempt{Number: 1, At: h.clock.Now(), Kind: string(fault.Conflict), Code: "Taken"}, "it would fail again", ledger.Worker, r.Progress, noon)
 	r.DueAt = time.Time{}
 }
 
+// redrive takes a dead letter back a second later, and sends its message.
+func (h *house) redrive(t *testing.T, id string) ledger.Row {
+	t.Helper()
+	h.clock.Advance(time.Second)
+	now := h.clock.Now()
+	return h.change(t, id, func(r *ledger.Row) {
+		must(t, errors.Join(r.Redrive("op", "", nil, now, now, now), r.Sent(1, 1, "k1", now)))
+	})
+}
+
 func (h *house) row(t *testing.T, id string) ledger.Row {
 	t.Helper()
 	row, err := h.Ledger.Row(t.Context(), id)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return row
 }
 
@@ -122,9 +185,7 @@ func (h *house) dead(t *testing.T, id string) string {
 func (h *house) letters(t *testing.T) []ledger.Row {
 	t.Helper()
 	rows, _, err := h.Ledger.DeadLetters(t.Context(), ledger.DeadFilter{}, ledger.MaxPage, "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return rows
 }
 
@@ -132,9 +193,7 @@ func (h *house) letters(t *testing.T) []ledger.Row {
 func message(t *testing.T, row ledger.Row) string {
 	t.Helper()
 	text, err := sim.Keys(t, sim.Key).Seal(dispatch.Envelope(row))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return text
 }
 
@@ -146,7 +205,7 @@ func (h *house) put(t *testing.T, text string) {
 	}
 }
 
-// take removes and returns the messages of a queue, also those that somebody has taken and not deleted. A message is missed once at most.
+// take removes and returns the messages of a queue, also received ones. It takes twice, since a receive can miss a message.
 func (h *house) take(t *testing.T, name string) []string {
 	t.Helper()
 	h.clock.Advance(lease)
@@ -165,10 +224,24 @@ func (h *house) sent(t *testing.T) []string {
 	return out
 }
 
+// sends checks which messages of jobs are on the queue, as id/round.number.
+func (h *house) sends(t *testing.T, want ...string) {
+	t.Helper()
+	same(t, "messages sent", h.sent(t), want)
+}
+
 // fail makes the calls of an action fail from now on, without an answer; an empty action is all.
 func fail(t *testing.T, set *faults.Set, action string) {
 	t.Helper()
 	if _, err := set.Add(faults.Rule{Action: action, Times: -1, Fault: faults.Fault{Answer: faults.Reset}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// must ends the test at an error.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
 		t.Fatal(err)
 	}
 }

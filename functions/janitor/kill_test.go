@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"routinely/deploy/local/faults"
 	"routinely/deploy/sim"
 	"routinely/shared/ledger"
@@ -20,7 +18,7 @@ import (
 func (h *house) fill(t *testing.T) {
 	t.Helper()
 	h.job(t, "silent")
-	h.clock.Advance(26*time.Hour + time.Second)
+	h.clock.Advance(silence)
 	h.job(t, "due")
 	h.change(t, "due", h.due)
 	h.job(t, "ended")
@@ -50,18 +48,10 @@ func (h *house) settled(t *testing.T, most int) {
 		codes = append(codes, letter.Code)
 	}
 	slices.Sort(codes)
-	if diff := cmp.Diff([]string{"Undelivered", "UnreadableMessage"}, codes); diff != "" {
-		t.Errorf("dead letters, -want +got:\n%s", diff)
-	}
-	if got := h.row(t, "told").Callback; got == nil || got.State != routine.CallbackFailed || got.Attempts != 10 {
-		t.Errorf("told: %+v", got)
-	}
-	if got := h.row(t, "ended").Callback; got == nil || got.State != routine.HandedOver {
-		t.Errorf("ended: %+v", got)
-	}
-	if n := len(h.row(t, "undelivered").Undelivered); n != 1 {
-		t.Errorf("undelivered %d times", n)
-	}
+	same(t, "dead letters", codes, []string{"Undelivered", "UnreadableMessage"})
+	same(t, "callback of told", h.row(t, "told").Callback, &routine.CallbackStatus{State: routine.CallbackFailed, Attempts: 10, LastStatus: 503})
+	same(t, "callback of ended", h.row(t, "ended").Callback, &routine.CallbackStatus{State: routine.HandedOver})
+	same(t, "how often it counts as undelivered", len(h.row(t, "undelivered").Undelivered), 1)
 	times := map[string]int{"callback": len(h.take(t, sim.CallbackQueue))}
 	for _, id := range h.sent(t) {
 		times[id]++
@@ -89,13 +79,14 @@ func TestKilled(t *testing.T) {
 					continue
 				}
 				name := fmt.Sprintf("a run that loses the %s %s, executed %t", server, long, executed)
-				t.Run(name, func(t *testing.T) { killEverywhere(t, server, executed, times) })
+				t.Run(name, func(t *testing.T) { loseEachCall(t, server, executed, times) })
 			}
 		}
 	}
 }
 
-func killEverywhere(t *testing.T, server string, executed bool, times int) {
+// loseEachCall makes runs of which each loses a later call.
+func loseEachCall(t *testing.T, server string, executed bool, times int) {
 	for n := 0; ; n++ {
 		h := start(t)
 		h.fill(t)
@@ -127,20 +118,18 @@ func killEverywhere(t *testing.T, server string, executed bool, times int) {
 	}
 }
 
-func TestTwoAtOnce(t *testing.T) {
-	t.Run("do no harm", func(t *testing.T) {
-		h := start(t)
-		h.fill(t)
-		var both sync.WaitGroup
-		for range 2 {
-			both.Go(func() {
-				if out, err := h.Run(t.Context()); err != nil {
-					t.Errorf("%+v, %v", out, err)
-				}
-			})
-		}
-		both.Wait()
-		h.finish(t)
-		h.settled(t, 2)
-	})
+func TestTwoRunsAtOnce(t *testing.T) {
+	h := start(t)
+	h.fill(t)
+	var both sync.WaitGroup
+	for range 2 {
+		both.Go(func() {
+			if out, err := h.Run(t.Context()); err != nil {
+				t.Errorf("%+v, %v", out, err)
+			}
+		})
+	}
+	both.Wait()
+	h.finish(t)
+	h.settled(t, 2)
 }

@@ -8,14 +8,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"routinely/functions/janitor"
 	"routinely/shared/ledger"
 	"routinely/shared/logging"
 )
 
-// day is the unit of retention.
 const day = 24 * time.Hour
 
 // lines makes one run and returns the lines that it logs.
@@ -23,26 +20,22 @@ func (h *house) lines(t *testing.T) []map[string]any {
 	t.Helper()
 	var out bytes.Buffer
 	log, err := logging.New(&out, "info", "janitor")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := h.Run(logging.Into(context.Background(), log)); err != nil {
-		t.Fatal(err)
+	must(t, err)
+	report, err := h.Run(logging.Into(context.Background(), log))
+	if (err == nil) != (report.Failed == nil) {
+		t.Fatalf("%+v, %v", report, err)
 	}
 	var lines []map[string]any
 	for text := range strings.Lines(out.String()) {
 		var line map[string]any
-		if err := json.Unmarshal([]byte(text), &line); err != nil {
-			t.Fatal(err)
-		}
+		must(t, json.Unmarshal([]byte(text), &line))
 		lines = append(lines, line)
 	}
 	return lines
 }
 
-// told lists the jobs that lines with the message name.
-func told(lines []map[string]any, message string) []string {
-	var out []string
+// jobs lists the jobs that lines with the message name.
+func jobs(lines []map[string]any, message string) (out []string) {
 	for _, line := range lines {
 		if line["msg"] == message {
 			out = append(out, line["jobId"].(string))
@@ -53,7 +46,7 @@ func told(lines []map[string]any, message string) []string {
 
 func TestTelling(t *testing.T) {
 	const dead, unfinished = "a dead letter is forgotten soon", "an unfinished job is forgotten soon"
-	t.Run("of a dead letter once, a week before it is forgotten, with what to do", func(t *testing.T) {
+	t.Run("of a dead letter once, a week before it is forgotten, with a hint", func(t *testing.T) {
 		h := start(t)
 		h.job(t, "first")
 		h.change(t, "first", h.die)
@@ -61,27 +54,19 @@ func TestTelling(t *testing.T) {
 		h.job(t, "second")
 		h.change(t, "second", h.die)
 		h.clock.Advance(22 * day)
-		if got := told(h.lines(t), dead); got != nil {
-			t.Errorf("told %v on the 23rd day", got)
-		}
+		same(t, "told on the 23rd day", jobs(h.lines(t), dead), nil)
 		h.clock.Advance(time.Hour)
 		lines := h.lines(t)
-		if diff := cmp.Diff([]string{"first"}, told(lines, dead)); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
-		}
+		same(t, "told", jobs(lines, dead), []string{"first"})
 		line := lines[0]
 		if line["code"] != "Taken" || line["deadAt"] != "2026-03-01T12:00:00Z" || line["forgottenAt"] != "2026-03-31T12:00:00Z" ||
 			line["hint"] != "routinely dead-letters redrive first, or routinely dead-letters drop first" || line["level"] != "warning" {
 			t.Errorf("%v", line)
 		}
 		h.clock.Advance(day)
-		if diff := cmp.Diff([]string{"second"}, told(h.lines(t), dead)); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
-		}
+		same(t, "told", jobs(h.lines(t), dead), []string{"second"})
 		h.clock.Advance(day)
-		if got := told(h.lines(t), dead); got != nil {
-			t.Errorf("told %v again", got)
-		}
+		same(t, "told again", jobs(h.lines(t), dead), nil)
 	})
 	t.Run("of an unfinished job once, ten days before it is forgotten", func(t *testing.T) {
 		h := start(t)
@@ -90,25 +75,20 @@ func TestTelling(t *testing.T) {
 		h.clock.Advance(day)
 		h.change(t, "news", func(r *ledger.Row) { r.Begin(1, r.Progress, h.clock.Now()) })
 		h.clock.Advance(19*day + time.Hour)
-		for i, want := range [][]string{{"waits"}, {"news"}, nil} {
-			if diff := cmp.Diff(want, told(h.lines(t), unfinished)); diff != "" {
-				t.Errorf("day %d, -want +got:\n%s", 20+i, diff)
-			}
+		for _, want := range [][]string{{"waits"}, {"news"}, nil} {
+			same(t, "told", jobs(h.lines(t), unfinished), want)
 			h.clock.Advance(day)
 		}
 	})
 	t.Run("of nothing if jobs are kept for ever", func(t *testing.T) {
 		h := start(t)
 		var err error
-		if h.Janitor, err = janitor.New(janitor.Config{Queue: h.Queue, Ledger: h.Ledger, Now: h.clock.Now}); err != nil {
-			t.Fatal(err)
-		}
+		h.Janitor, err = janitor.New(janitor.Config{Queue: h.Queue, Ledger: h.Ledger, Now: h.clock.Now})
+		must(t, err)
 		h.job(t, "job-1")
 		h.change(t, "job-1", h.die)
 		h.clock.Advance(1000 * day)
-		if lines := h.lines(t); lines != nil {
-			t.Errorf("%v", lines)
-		}
+		same(t, "lines", h.lines(t), nil)
 	})
 }
 
@@ -123,24 +103,22 @@ func TestLog(t *testing.T) {
 			lines[2]["msg"] != "the janitor is done" || lines[2]["sent"] != 1.0 || lines[2]["filed"] != 1.0 {
 			t.Errorf("%v", lines)
 		}
-		if lines := h.lines(t); lines != nil {
-			t.Errorf("%v", lines)
-		}
+		same(t, "lines", h.lines(t), nil)
 	})
 	t.Run("names a task that failed, with its code", func(t *testing.T) {
 		h := start(t)
 		fail(t, h.mns.Faults(), "BatchReceiveMessage")
-		var out bytes.Buffer
-		log, err := logging.New(&out, "info", "janitor")
-		if err != nil {
-			t.Fatal(err)
+		if line := h.lines(t)[0]; line["task"] != "empty the dead-letter queue" || line["code"] == "" || line["hint"] == "" {
+			t.Errorf("%v", line)
 		}
-		if _, err := h.Run(logging.Into(context.Background(), log)); err == nil {
-			t.Error("no error")
-		}
-		var line map[string]any
-		if err := json.Unmarshal(out.Bytes(), &line); err != nil || line["task"] != "empty the dead-letter queue" || line["code"] == "" || line["hint"] == "" {
-			t.Errorf("%v, %s", err, &out)
+	})
+	t.Run("is about a run for each event of the timer", func(t *testing.T) {
+		h := start(t)
+		h.job(t, "job-1")
+		h.change(t, "job-1", h.due)
+		out, err := h.Handle(t.Context(), json.RawMessage(`{"triggerTime":"2026-03-01T12:00:00Z","triggerName":"minute","payload":""}`))
+		if err != nil || out.Sent != 1 {
+			t.Errorf("%+v, %v", out, err)
 		}
 	})
 }
@@ -159,16 +137,4 @@ func TestNew(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestHandle(t *testing.T) {
-	t.Run("a timer's event is a run", func(t *testing.T) {
-		h := start(t)
-		h.job(t, "job-1")
-		h.change(t, "job-1", h.due)
-		out, err := h.Handle(t.Context(), json.RawMessage(`{"triggerTime":"2026-03-01T12:00:00Z","triggerName":"minute","payload":""}`))
-		if err != nil || out.Sent != 1 {
-			t.Errorf("%+v, %v", out, err)
-		}
-	})
 }

@@ -3,7 +3,6 @@ package notify
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -39,7 +38,7 @@ type countedNames struct {
 
 func (n *countedNames) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
 	if n.count(1) == maxPosts {
-		for range 1000 { // whoever could come now comes
+		for range 1000 { // every look-up that can begin now begins
 			runtime.Gosched()
 		}
 		close(n.full)
@@ -67,12 +66,8 @@ func (b *bell) sender(t *testing.T, names interface {
 ) {
 	t.Helper()
 	var err error
-	b.Sender, err = callback.New(callback.Config{
-		Secrets: []string{secret}, Resolver: names, Policy: callback.Policy{AllowHTTP: true, Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	b.Sender, err = callback.New(callback.Config{Secrets: []string{secret}, Resolver: names, Policy: thisMachine()})
+	must(t, err)
 }
 
 func TestSlowReceivers(t *testing.T) {
@@ -109,13 +104,8 @@ func TestSlowReceivers(t *testing.T) {
 		b := start(t)
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
-		slow := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			_, _ = io.Copy(io.Discard, r.Body) // until then the server does not notice that the sender has gone
-			<-r.Context().Done()
-		}))
-		defer slow.Close()
 		c := b.news(t)
-		c.URL = slow.URL
+		c.URL = hanging(t, func() {})
 		out, err := b.Handle(ctx, sim.Event(t, b.body(t, c)))
 		if err != nil || ctx.Err() != nil || out.Messages[0].Outcome != again || out.Messages[0].Code != callback.CodeUnreachable {
 			t.Errorf("%+v, %v, %v", out, err, ctx.Err())

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"routinely/deploy/local/esaemu"
 	"routinely/deploy/local/faults"
 	"routinely/deploy/sim"
 	"routinely/shared/dispatch"
@@ -15,46 +16,51 @@ import (
 	"routinely/shared/routine"
 )
 
+// TestBatch delivers a batch of which some jobs cannot be settled once more: exactly these run again.
 func TestBatch(t *testing.T) {
-	t.Run("that comes again whole runs exactly what was not settled", func(t *testing.T) {
-		l := start(t)
-		var batch []string
-		for n := range 10 {
-			batch = append(batch, message(t, l.accept(t, n)))
-		}
-		inject(t, l.ots.Faults(), faults.Rule{
-			Action: writeRows, Skip: 20, Times: 3, Fault: faults.Fault{Answer: faults.Error, Code: "OTSParameterInvalid"},
-		})
-		report, err := l.handle(t, batch...)
-		if err == nil {
-			t.Error("the platform is told of no error")
-		}
-		again, broken := times(10, "duplicate"), map[string]bool{}
-		for i, line := range report.Messages {
-			if line.Outcome == "not-settled" {
-				again[i], broken[fmt.Sprintf("pr-%d", i)] = "succeeded", true
-				if line.Code != "OTSParameterInvalid" || line.Hint == "" || line.Error == "" || line.ESARequestID != "" {
-					t.Errorf("got %+v", line)
-				}
+	l := start(t)
+	var batch []string
+	for n := range 10 {
+		batch = append(batch, message(t, l.accept(t, n)))
+	}
+	inject(t, l.ots.Faults(), faults.Rule{
+		Action: writeRows, Skip: 20, Times: 3, Fault: faults.Fault{Answer: faults.Error, Code: "OTSParameterInvalid"},
+	})
+	report, err := l.handle(t, batch...)
+	if err == nil {
+		t.Error("the platform gets no error")
+	}
+	again, broken := times(10, "duplicate"), map[string]bool{}
+	for i, line := range report.Messages {
+		if line.Outcome == "not-settled" {
+			again[i], broken[fmt.Sprintf("pr-%d", i)] = "succeeded", true
+			if line.Code != "OTSParameterInvalid" || line.Hint == "" || line.Error == "" || line.ESARequestID != "" {
+				t.Errorf("got %+v", line)
 			}
 		}
-		if len(broken) == 0 || len(broken) > 3 {
-			t.Errorf("not settled: %v", broken)
+	}
+	if len(broken) == 0 || len(broken) > 3 {
+		t.Errorf("not settled: %v", broken)
+	}
+	l.esa.Faults().Reset()
+	same(t, "outcomes the second time", l.invoke(t, batch...), again)
+	for _, call := range l.esa.Faults().Calls() {
+		if name := call.Params["Name"]; name != "" && !broken[name] {
+			t.Errorf("the second time %s of %s", call.Action, name)
 		}
-		l.esa.Faults().Reset()
-		same(t, "outcomes the second time", l.invoke(t, batch...), again)
-		for _, call := range l.esa.Faults().Calls() {
-			if name := call.Params["Name"]; name != "" && !broken[name] {
-				t.Errorf("the second time %s of %s", call.Action, name)
-			}
-		}
-		l.holds(t, 10, 10)
-	})
-	t.Run("settles each message by itself", func(t *testing.T) {
-		l := start(t)
-		good, bad := message(t, l.accept(t, 1)), message(t, l.accept(t, 2, elsewhere))
-		same(t, "outcomes", l.invoke(t, bad, "rubbish", good), []string{"dead-lettered", "dead-lettered", "succeeded"})
-	})
+	}
+	l.holds(t, 10, 10)
+}
+
+// ignores delivers a message of job-1 that must call, send and write nothing.
+func (l *lane) ignores(t *testing.T, body string) {
+	t.Helper()
+	before, sent := l.row(t, "job-1").Write, l.mns.Faults().Count(sendMessage)
+	l.esa.Faults().Reset()
+	l.expect(t, "duplicate", body)
+	same(t, "ESA calls", calls(l.esa.Faults()), nil)
+	same(t, "messages sent", l.mns.Faults().Count(sendMessage), sent)
+	same(t, "write of the row", l.row(t, "job-1").Write, before)
 }
 
 func TestCopies(t *testing.T) {
@@ -62,23 +68,14 @@ func TestCopies(t *testing.T) {
 		l := start(t)
 		body := message(t, l.accept(t, 1, strict))
 		same(t, "outcomes", l.invoke(t, body, body), []string{"succeeded", "duplicate"})
-		before := l.row(t, "job-1")
-		l.esa.Faults().Reset()
-		l.expect(t, "duplicate", body)
-		same(t, "ESA calls", calls(l.esa.Faults()), nil)
-		same(t, "write of the row", l.row(t, "job-1").Write, before.Write)
+		l.ignores(t, body)
 	})
 	t.Run("with an older number do nothing", func(t *testing.T) {
 		l := start(t)
 		l.refuses(t, createRoutine, "InternalException", 1)
 		body := message(t, l.accept(t, 1))
 		l.expect(t, "again", body)
-		before := l.row(t, "job-1")
-		l.esa.Faults().Reset()
-		l.expect(t, "duplicate", body)
-		same(t, "ESA calls", calls(l.esa.Faults()), nil)
-		same(t, "messages sent", l.mns.Faults().Count(sendMessage), 1)
-		same(t, "write of the row", l.row(t, "job-1").Write, before.Write)
+		l.ignores(t, body)
 	})
 	t.Run("with a higher number of the round are of a hand-over that was not recorded, and raise the row", func(t *testing.T) {
 		l := start(t)
@@ -108,25 +105,36 @@ func TestCopies(t *testing.T) {
 		same(t, "write of the row", l.row(t, "job-1").Write, row.Write)
 		l.holds(t, 1, 1)
 	})
-	t.Run("of an earlier round do nothing once the job is redriven", func(t *testing.T) {
+	t.Run("of a dead job do nothing, also once it is redriven", func(t *testing.T) {
 		l := start(t)
 		l.refuses(t, createRecord, "SiteParameterNotMatch", 1)
 		body := message(t, l.accept(t, 1))
 		l.expect(t, "dead-lettered", body)
+		l.ignores(t, body)
 		again := l.redrive(t, "job-1")
-		l.esa.Faults().Reset()
-		l.expect(t, "duplicate", body)
-		same(t, "ESA calls", calls(l.esa.Faults()), nil)
+		l.ignores(t, body)
 		l.expect(t, "succeeded", message(t, again))
-		l.expect(t, "duplicate", body)
+		l.ignores(t, body)
 	})
-	t.Run("of a dead job do not judge it anew", func(t *testing.T) {
-		l := start(t)
-		l.refuses(t, createRecord, "SiteParameterNotMatch", 1)
-		body := message(t, l.accept(t, 1))
-		l.expect(t, "dead-lettered", body)
-		l.expect(t, "duplicate", body)
-		l.holds(t, 1, 0)
+}
+
+// meanwhile does something at the n-th reading of the clock: 1 is for the event, 2 comes between the read of the row and its begin, 3 after the steps.
+func (l *lane) meanwhile(n int, do func()) {
+	readings := 0
+	l.cfg.Now = func() time.Time {
+		if readings++; readings == n {
+			do()
+		}
+		return l.clock.Now()
+	}
+}
+
+// begin begins job-1 as another worker does.
+func (l *lane) begin(t *testing.T, at time.Time, progress routine.Progress) {
+	t.Helper()
+	l.change(t, "job-1", func(r *ledger.Row) error {
+		r.Begin(1, progress, at)
+		return nil
 	})
 }
 
@@ -149,46 +157,43 @@ func TestOvertaken(t *testing.T) {
 		same(t, "calls", l.esa.Faults().Count(createRoutine), 2)
 		l.holds(t, 1, 1)
 	})
-	t.Run("a worker whose job another has begun in its wait for the lock makes no further call", func(t *testing.T) {
-		l, body := locks(t, func(l *lane, _ string) {
-			l.change(t, "job-1", func(r *ledger.Row) error {
-				r.Begin(1, routine.Progress{}, l.clock.Now().Add(time.Second))
-				return nil
+	for _, stops := range []bool{false, true} {
+		t.Run(fmt.Sprintf("a worker whose job another has begun in its wait for the lock leaves it to that one; it is told to stop: %t", stops), func(t *testing.T) {
+			look := &routine.Look{At: time.Unix(1_772_000_000, 0).UTC(), Until: time.Unix(1_772_000_010, 0).UTC()}
+			stopping, stop := context.WithCancel(t.Context())
+			defer stop()
+			l, body := locks(t, func(l *lane, _ string) {
+				l.begin(t, l.clock.Now().Add(time.Second), routine.Progress{Look: look})
+				if stops {
+					stop()
+				}
 			})
+			l.cfg.Stopping = stopping
+			l.expect(t, "duplicate", body)
+			same(t, "calls", l.esa.Faults().Count(createRoutine), 1)
+			if !stops { // one that stops sends its job before it finds that out
+				same(t, "messages sent", l.mns.Faults().Count(sendMessage), 0)
+			}
+			if row := l.row(t, "job-1"); row.Begins != 2 || row.Number != 1 || row.Progress.Look == nil {
+				t.Errorf("row %+v", row)
+			}
 		})
-		l.expect(t, "duplicate", body)
-		same(t, "calls", l.esa.Faults().Count(createRoutine), 1)
-		same(t, "messages sent", l.mns.Faults().Count(sendMessage), 0)
-	})
-	t.Run("a worker that is told to stop leaves what another has begun as it is", func(t *testing.T) {
-		look := &routine.Look{At: time.Unix(1_772_000_000, 0).UTC(), Until: time.Unix(1_772_000_010, 0).UTC()}
-		stopping, stop := context.WithCancel(t.Context())
-		l, body := locks(t, func(l *lane, _ string) {
-			l.change(t, "job-1", func(r *ledger.Row) error {
-				r.Begin(1, routine.Progress{Look: look}, l.clock.Now().Add(time.Second))
-				return nil
-			})
-			stop()
-		})
-		l.cfg.Stopping = stopping
-		l.expect(t, "duplicate", body)
-		if row := l.row(t, "job-1"); row.Begins != 2 || row.Number != 1 || row.Progress.Look == nil {
-			t.Errorf("row %+v", row)
-		}
-	})
-	t.Run("a worker that has succeeded records that, whoever has begun meanwhile", func(t *testing.T) {
+	}
+	t.Run("a change of the row that does not concern the worker does not stop it", func(t *testing.T) {
 		l := start(t)
 		body := message(t, l.accept(t, 1))
-		reads := 0
-		l.cfg.Now = func() time.Time {
-			if reads++; reads == 3 { // the first is for the event, the second for the begin, then come those after the steps
-				l.change(t, "job-1", func(r *ledger.Row) error {
-					r.Begin(1, routine.Progress{}, l.clock.Now())
-					return nil
-				})
-			}
-			return l.clock.Now()
-		}
+		l.meanwhile(2, func() {
+			l.change(t, "job-1", func(r *ledger.Row) error {
+				r.CountUndelivered("M7")
+				return nil
+			})
+		})
+		l.expect(t, "succeeded", body)
+	})
+	t.Run("a worker that has succeeded records that, also if another has begun meanwhile", func(t *testing.T) {
+		l := start(t)
+		body := message(t, l.accept(t, 1))
+		l.meanwhile(3, func() { l.begin(t, l.clock.Now(), routine.Progress{}) })
 		l.expect(t, "succeeded", body)
 		same(t, "state", l.row(t, "job-1").State, routine.Succeeded)
 	})
@@ -216,11 +221,8 @@ func TestHandOver(t *testing.T) {
 		l.heal()
 		same(t, "later", l.drain(t), []string{"succeeded"})
 	})
-	for name, order := range map[string]func(first, next string) []string{
-		"and comes before the next": func(first, next string) []string { return []string{first, next} },
-		"and comes after the next":  func(first, next string) []string { return []string{next, first} },
-	} {
-		t.Run("that the ledger does not take is an error: the delivery comes again, "+name+", and they collapse", func(t *testing.T) {
+	for _, firstComesFirst := range []bool{true, false} {
+		t.Run(fmt.Sprintf("that the ledger does not take is an error; both deliveries come, the first one first: %t, and the job runs once", firstComesFirst), func(t *testing.T) {
 			l := start(t)
 			l.refuses(t, createRecord, "InternalException", 1)
 			first := message(t, l.accept(t, 1, strict))
@@ -232,11 +234,11 @@ func TestHandOver(t *testing.T) {
 			same(t, "outcomes", outcomes(report), []string{"not-settled"})
 			l.heal()
 			l.clock.Advance(time.Minute)
-			sent := l.take(t, sim.JobQueue)
-			if len(sent) != 1 {
-				t.Fatalf("%d messages", len(sent))
+			deliveries := append(l.take(t, sim.JobQueue), first)
+			if firstComesFirst {
+				slices.Reverse(deliveries)
 			}
-			same(t, "outcomes", l.invoke(t, order(first, sent[0])...), []string{"succeeded", "duplicate"})
+			same(t, "outcomes", l.invoke(t, deliveries...), []string{"succeeded", "duplicate"})
 			same(t, "step 1 is done once", l.esa.Faults().Count(createRoutine), 1)
 			l.holds(t, 1, 1)
 		})
@@ -247,14 +249,11 @@ func TestKillsWorker(t *testing.T) {
 	begun := func(t *testing.T, l *lane, times int) string {
 		row := l.accept(t, 1)
 		for range times {
-			l.change(t, "job-1", func(r *ledger.Row) error {
-				r.Begin(1, routine.Progress{}, l.clock.Now())
-				return nil
-			})
+			l.begin(t, l.clock.Now(), routine.Progress{})
 		}
 		return message(t, row)
 	}
-	t.Run("the eleventh begin is a dead letter without a call, and those behind it go on", func(t *testing.T) {
+	t.Run("the eleventh begin is a dead letter without a call, and the other jobs go on", func(t *testing.T) {
 		l := start(t)
 		same(t, "outcomes", l.invoke(t, begun(t, l, 10), message(t, l.accept(t, 2))), []string{"dead-lettered", "succeeded"})
 		row := l.row(t, "job-1")
@@ -268,11 +267,11 @@ func TestKillsWorker(t *testing.T) {
 			}
 		}
 	})
-	t.Run("the tenth is not", func(t *testing.T) {
+	t.Run("the tenth begin runs the job", func(t *testing.T) {
 		l := start(t)
 		l.expect(t, "succeeded", begun(t, l, 9))
 	})
-	t.Run("another delivery of the job begins its own count", func(t *testing.T) {
+	t.Run("another delivery of the job has a count of its own", func(t *testing.T) {
 		l := start(t)
 		begun(t, l, 10)
 		e := dispatch.Envelope(l.row(t, "job-1"))
@@ -295,13 +294,7 @@ func TestCancelled(t *testing.T) {
 	t.Run("between read and begin: nothing is written to ESA", func(t *testing.T) {
 		l := start(t)
 		body := message(t, l.accept(t, 1))
-		reads := 0
-		l.cfg.Now = func() time.Time {
-			if reads++; reads == 2 { // the first is for the event, the second for the begin
-				cancel(t, l)
-			}
-			return l.clock.Now()
-		}
+		l.meanwhile(2, func() { cancel(t, l) })
 		l.expect(t, "cancelled", body)
 		same(t, "ESA calls", calls(l.esa.Faults()), []string{listSites, getRoutine})
 	})
@@ -353,36 +346,19 @@ func TestCrash(t *testing.T) {
 		l := start(t)
 		body := message(t, l.accept(t, 1, strict))
 		crash(t, l, body, false)
-		l.plant(t, "pr-1", time.Hour)
+		must(t, l.esa.PlantRoutine(esaemu.Routine{Name: "pr-1", CreateTime: time.Now().Add(time.Hour)}))
 		l.expect(t, "dead-lettered", body)
 		same(t, "code", l.row(t, "job-1").Code, "RoutineAlreadyExist")
 		l.holds(t, 1, 0)
 	})
-	t.Run("after both steps took effect: the next delivery finds both", func(t *testing.T) {
-		l := start(t)
-		body := message(t, l.accept(t, 1, strict))
-		l.ledgerFails(t, writeRows, 1)
-		if _, err := l.handle(t, body); err == nil {
-			t.Fatal("the worker did not crash")
-		}
-		l.heal()
-		l.esa.Faults().Reset()
-		l.expect(t, "succeeded", body)
-		same(t, "ESA calls", calls(l.esa.Faults()), []string{getRoutine, listRecords})
-		if result := l.row(t, "job-1").Result; result.Routine != routine.Created || result.Record != routine.Adopted {
-			t.Errorf("result %+v", result)
-		}
-	})
 }
 
 func TestOrderOfWrites(t *testing.T) {
-	t.Run("nothing is written to ESA before the begin is recorded", func(t *testing.T) {
-		l := start(t)
-		body := message(t, l.accept(t, 1))
-		l.ledgerFails(t, writeRows, 0)
-		if _, err := l.handle(t, body); err == nil {
-			t.Error("the platform is told of no error")
-		}
-		same(t, "ESA calls", slices.Compact(calls(l.esa.Faults())), []string{listSites, getRoutine})
-	})
+	l := start(t)
+	body := message(t, l.accept(t, 1))
+	l.ledgerFails(t, writeRows, 0)
+	if _, err := l.handle(t, body); err == nil {
+		t.Error("the platform gets no error")
+	}
+	same(t, "ESA calls before the begin is recorded", slices.Compact(calls(l.esa.Faults())), []string{listSites, getRoutine})
 }

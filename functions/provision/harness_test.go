@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
 
 	"routinely/deploy/local/clock"
 	"routinely/deploy/local/esaemu"
@@ -26,6 +27,14 @@ import (
 	"routinely/shared/retry"
 	"routinely/shared/routine"
 )
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// The MNS SDK's HTTP client looks for idle connections every ten seconds and cannot be told to stop.
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*HostClient).connsCleaner"),
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*Client).mCleaner"),
+	)
+}
 
 // lane is a worker between its local servers, on one clock that only the test and the worker's own pauses move. ESA has the system's clock,
 // since it refuses calls whose signature is old.
@@ -48,14 +57,10 @@ func start(t *testing.T) *lane {
 	account, esaURL := localtest.ESA(t, nil, 0)
 	ots, jobs := sim.NewLedger(t, manual)
 	client, err := esa.New(esa.Config{Endpoint: esaURL, Credentials: localtest.Credentials, Timeout: 10 * time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(client.Close)
 	workflow, err := provision.New(provision.Config{ESA: client, StepTime: time.Second, Timeout: 10 * time.Second, Now: manual.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	sender := sim.Queue(t, queue.Config{Endpoint: mnsURL})
 	return &lane{
 		mns: mns, esa: account, ots: ots, queues: localtest.MNSClient(t, mnsURL), ledger: jobs, clock: manual,
@@ -93,18 +98,18 @@ func (l *lane) accept(t *testing.T, n int, change ...func(*routine.Job)) ledger.
 	return made.Row
 }
 
-// strict wants a routine that must not exist yet: a job that runs twice in a row would take its own work for another's.
+// strict asks for a routine that must not exist yet: a job that runs twice fails at its own routine.
 func strict(job *routine.Job) { job.Request.IfExists = routine.Fail }
 
-// hooked wants to be told of the job's end.
+// hooked asks for a callback.
 func hooked(job *routine.Job) {
 	job.Request.CallbackURL = "https://hooks.example.com/routinely?token=hush"
 }
 
-// elsewhere names a site that the account has not.
+// elsewhere names a site that is not of the account.
 func elsewhere(job *routine.Job) { job.Request.SiteID = 99 }
 
-// message is the row's job on its way.
+// message is the message of the row's job.
 func message(t *testing.T, row ledger.Row) string {
 	t.Helper()
 	return encoded(t, dispatch.Envelope(row))
@@ -113,36 +118,36 @@ func message(t *testing.T, row ledger.Row) string {
 func encoded(t *testing.T, e queue.Envelope) string {
 	t.Helper()
 	body, err := sim.Keys(t, sim.Key).Seal(e)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return body
 }
 
 // handle delivers messages to an instance of its own, whose invocation has five minutes.
 func (l *lane) handle(t *testing.T, bodies ...string) (worker.Report, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	defer cancel()
-	return l.handleWithin(ctx, t, bodies...)
+	return l.within(t, 5*time.Minute, bodies...)
 }
 
-func (l *lane) handleWithin(ctx context.Context, t *testing.T, bodies ...string) (worker.Report, error) {
+// within is handle with another time.
+func (l *lane) within(t *testing.T, lasts time.Duration, bodies ...string) (worker.Report, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), lasts)
+	defer cancel()
+	return l.worker(t).Handle(ctx, sim.Event(t, bodies...))
+}
+
+func (l *lane) worker(t *testing.T) *worker.Worker {
 	t.Helper()
 	w, err := worker.New(l.cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return w.Handle(ctx, sim.Event(t, bodies...))
+	must(t, err)
+	return w
 }
 
 // invoke is handle for messages that are all settled. It returns their outcomes.
 func (l *lane) invoke(t *testing.T, bodies ...string) []string {
 	t.Helper()
 	report, err := l.handle(t, bodies...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return outcomes(report)
 }
 
@@ -173,21 +178,14 @@ func (l *lane) drain(t *testing.T, bodies ...string) (all []string) {
 			}
 		}
 		l.clock.Advance(15 * time.Minute)
-		quiet := l.sendDue(t)
-		if bodies = append(again, l.take(t, sim.JobQueue)...); quiet && len(bodies) == 0 {
+		due, _, err := l.ledger.Due(t.Context(), l.clock.Now(), 50)
+		l.dispatch.Send(t.Context(), due) // what fails stays due
+		if bodies = append(again, l.take(t, sim.JobQueue)...); err == nil && len(due)+len(bodies) == 0 {
 			return all
 		}
 	}
 	t.Fatalf("the job goes round for ever: %v", all)
 	return nil
-}
-
-// sendDue sends what is due, as the janitor does, and reports whether the ledger says that there was nothing; what fails stays due.
-func (l *lane) sendDue(t *testing.T) (quiet bool) {
-	t.Helper()
-	rows, _, err := l.ledger.Due(t.Context(), l.clock.Now(), 50)
-	l.dispatch.Send(t.Context(), rows)
-	return err == nil && len(rows) == 0
 }
 
 // take removes and returns the visible messages of a queue.
@@ -212,9 +210,7 @@ func (l *lane) callbacks(t *testing.T) (out []queue.Callback) {
 func (l *lane) row(t *testing.T, id string) ledger.Row {
 	t.Helper()
 	row, err := l.ledger.Row(t.Context(), id)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return row
 }
 
@@ -222,9 +218,7 @@ func (l *lane) row(t *testing.T, id string) ledger.Row {
 func (l *lane) change(t *testing.T, id string, change func(*ledger.Row) error) ledger.Row {
 	t.Helper()
 	row, err := l.ledger.Change(t.Context(), id, change)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return row
 }
 
@@ -303,23 +297,13 @@ func calls(set *faults.Set) (out []string) {
 func (l *lane) holds(t *testing.T, routines, records int) {
 	t.Helper()
 	state, err := l.esa.State()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	found := 0
 	for _, r := range state.Routines {
 		found += len(r.Records)
 	}
 	if len(state.Routines) != routines || found != records {
 		t.Errorf("ESA holds %d routines and %d records, want %d and %d", len(state.Routines), found, routines, records)
-	}
-}
-
-// plant makes a routine as another program does, whose CreateTime is so much after now.
-func (l *lane) plant(t *testing.T, name string, after time.Duration) {
-	t.Helper()
-	if err := l.esa.PlantRoutine(esaemu.Routine{Name: name, CreateTime: time.Now().Add(after)}); err != nil {
-		t.Fatal(err)
 	}
 }
 
@@ -331,3 +315,11 @@ func same[T any](t *testing.T, what string, got, want T) {
 }
 
 func times(n int, outcome string) []string { return slices.Repeat([]string{outcome}, n) }
+
+// must ends the test at an error.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -18,7 +18,7 @@ type life struct {
 	name string
 	// prepare makes ESA answer so that the job takes this way.
 	prepare func(*testing.T, *lane)
-	// state and code are what the job tells in the end; ESA then holds its routine and so many records of it.
+	// state and code are what the job says in the end; ESA then holds its routine and so many records of it.
 	state   routine.State
 	code    string
 	records int
@@ -27,6 +27,11 @@ type life struct {
 func lives() []life {
 	refuses := func(action, code string) func(*testing.T, *lane) {
 		return func(t *testing.T, l *lane) { l.refuses(t, action, code, 1) }
+	}
+	takenRecord := func(t *testing.T, l *lane) {
+		if _, err := l.esa.PlantRecord(localtest.SiteID, "pr-1.example.com"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return []life{
 		{"a job that succeeds", func(*testing.T, *lane) {}, routine.Succeeded, "", 1},
@@ -37,16 +42,8 @@ func lives() []life {
 	}
 }
 
-// takenRecord makes an ordinary record of the job's name.
-func takenRecord(t *testing.T, l *lane) {
-	t.Helper()
-	if _, err := l.esa.PlantRecord(localtest.SiteID, "pr-1.example.com"); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// begin starts the servers and accepts the job.
-func (f life) begin(t *testing.T) (*lane, string) {
+// prepared starts the servers and accepts the job.
+func (f life) prepared(t *testing.T) (*lane, string) {
 	t.Helper()
 	l := start(t)
 	body := message(t, l.accept(t, 1, strict, hooked))
@@ -61,7 +58,7 @@ func (l *lane) servers() map[string]*faults.Set {
 	return map[string]*faults.Set{"ESA": l.esa.Faults(), "MNS": l.mns.Faults(), "Tablestore": l.ots.Faults()}
 }
 
-// check is what must hold in the end, whatever broke: the job has ended as it does undisturbed, ESA holds its things once, and the news of
+// check is what must hold in the end, whatever broke: the job has ended as it does undisturbed, ESA holds its things once, and the callback of
 // one end was sent.
 func (f life) check(t *testing.T, l *lane) {
 	t.Helper()
@@ -75,12 +72,10 @@ func (f life) check(t *testing.T, l *lane) {
 		t.Errorf("%d jobs, %v", len(jobs), err)
 	}
 	want, err := dispatch.Callback(row)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	sent := l.callbacks(t)
 	if len(sent) == 0 || row.Callback == nil || row.Callback.State != routine.HandedOver {
-		t.Errorf("%d callbacks, the row tells %+v", len(sent), row.Callback)
+		t.Errorf("%d callbacks, the row says %+v", len(sent), row.Callback)
 	}
 	for _, c := range sent {
 		same(t, "event", c.ID, want.ID)
@@ -106,7 +101,7 @@ func (c cell) String() string {
 // cells are all cells of a life: its calls are those of an undisturbed run.
 func (f life) cells(t *testing.T) (out []cell) {
 	t.Helper()
-	l, body := f.begin(t)
+	l, body := f.prepared(t)
 	f.prepare(t, l)
 	l.drain(t, body)
 	for _, server := range []string{"ESA", "MNS", "Tablestore"} {
@@ -144,12 +139,10 @@ func TestMatrix(t *testing.T) {
 				continue
 			}
 			t.Run(c.String(), func(t *testing.T) {
-				l, body := f.begin(t)
+				l, body := f.prepared(t)
 				set := l.servers()[c.server]
 				id, err := set.Add(faults.Rule{Action: c.action, Skip: c.nth, Times: c.times, Fault: c.fault})
-				if err != nil {
-					t.Fatal(err)
-				}
+				must(t, err)
 				f.prepare(t, l) // of two rules for a call the first is carried out
 				t.Log(l.drain(t, body))
 				if slices.ContainsFunc(set.Rules(), func(r faults.Rule) bool { return r.ID == id && r.Times == c.times }) {

@@ -23,9 +23,7 @@ import (
 func (l *lane) account(t *testing.T) routine.Account {
 	t.Helper()
 	account, err := l.ledger.Account(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return account
 }
 
@@ -49,18 +47,10 @@ func (l *lane) acceptAll(t *testing.T, count int) (bodies []string) {
 	return bodies
 }
 
-// jobOf is the id of the job in a message.
-func jobOf(t *testing.T, body string) string {
-	t.Helper()
-	return sim.Keys(t, sim.Key).Decode(sim.Event(t, body), time.Time{})[0].Envelope.JobID
-}
-
 // overdue makes the account's bill overdue, or paid.
 func (l *lane) overdue(t *testing.T, overdue bool) {
 	t.Helper()
-	if err := l.esa.SetOverdue(overdue); err != nil {
-		t.Fatal(err)
-	}
+	must(t, l.esa.SetOverdue(overdue))
 }
 
 func TestOverdueBillParksTheLane(t *testing.T) {
@@ -74,7 +64,7 @@ func TestOverdueBillParksTheLane(t *testing.T) {
 		t.Errorf("waited %s in place", waited)
 	}
 
-	t.Run("the account tells why and since when", func(t *testing.T) {
+	t.Run("the account says why and since when", func(t *testing.T) {
 		a := l.account(t)
 		if a.Lane() != routine.Parked || a.Park.Code != "RoutineUserServiceStatusHalt" || a.Park.Kind != "account" || a.Park.RequestID == "" || a.Park.Hint == "" {
 			t.Errorf("%+v", a.Park)
@@ -86,11 +76,7 @@ func TestOverdueBillParksTheLane(t *testing.T) {
 	t.Run("only the attempt that parked it counts", func(t *testing.T) {
 		for n := range 10 {
 			row := l.row(t, fmt.Sprintf("job-%d", n))
-			counted := 1
-			if n == 0 {
-				counted = 2
-			}
-			if row.Attempt != counted || row.Waiting == nil || row.Waiting.For != routine.ForPark || row.Code != "RoutineUserServiceStatusHalt" || row.Hint == "" {
+			if row.Attempt != max(1, 2-n) || row.Waiting == nil || row.Waiting.For != routine.ForPark || row.Code != "RoutineUserServiceStatusHalt" || row.Hint == "" {
 				t.Errorf("job %d: attempt %d, waiting %+v, %s", n, row.Attempt, row.Waiting, row.Code)
 			}
 			if delay := row.Waiting.Until.Sub(row.Waiting.Since); delay < time.Minute || delay > 5*time.Minute {
@@ -106,7 +92,12 @@ func TestOverdueBillParksTheLane(t *testing.T) {
 			l.clock.Advance(5 * time.Minute)
 			l.esa.Faults().Reset()
 			bodies = l.take(t, sim.JobQueue)
-			slices.SortFunc(bodies, func(a, b string) int { return strings.Compare(jobOf(t, a), jobOf(t, b)) })
+			slices.SortFunc(bodies, func(a, b string) int {
+				job := func(body string) string {
+					return sim.Keys(t, sim.Key).Decode(sim.Event(t, body), time.Time{})[0].Envelope.JobID
+				}
+				return strings.Compare(job(a), job(b))
+			})
 			same(t, "outcomes", l.invoke(t, bodies...), times(10, "handed-back"))
 			for _, call := range l.esa.Faults().Calls() {
 				if call.Action == createRoutine {
@@ -171,37 +162,29 @@ func TestTwoDaysOverdue(t *testing.T) {
 }
 
 func TestFaultsOfTheAccount(t *testing.T) {
-	for name, test := range map[string]struct {
-		action, code string
-		status       int
-		service      string
-	}{
-		"the service is not activated": {code: "ServiceNotOpen", service: "NotOpened"},
-		"the key is not known":         {action: "*", code: "InvalidAccessKeyId.NotFound", status: 404},
-		"the clock is wrong":           {action: "*", code: "InvalidTimeStamp.Expired", status: 400},
+	refuses := func(status int, code string) func(*lane) {
+		return func(l *lane) {
+			inject(t, l.esa.Faults(), faults.Rule{Times: forever, Fault: faults.Fault{Answer: faults.Error, Status: status, Code: code}})
+		}
+	}
+	for code, breakIt := range map[string]func(*lane){
+		"ServiceNotOpen":              func(l *lane) { must(t, l.esa.SetErService("NotOpened")) },
+		"InvalidAccessKeyId.NotFound": refuses(404, "InvalidAccessKeyId.NotFound"),
+		"InvalidTimeStamp.Expired":    refuses(400, "InvalidTimeStamp.Expired"), // the clock is wrong
 	} {
-		t.Run(name+": the lane is parked, and runs again once that is mended", func(t *testing.T) {
+		t.Run(code+" parks the lane, and it runs again once that is mended", func(t *testing.T) {
 			l := start(t)
 			body := message(t, l.accept(t, 1))
-			if test.service != "" {
-				if err := l.esa.SetErService(test.service); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if test.action != "" {
-				inject(t, l.esa.Faults(), faults.Rule{Times: forever, Fault: faults.Fault{Answer: faults.Error, Status: test.status, Code: test.code}})
-			}
+			breakIt(l)
 			l.expect(t, "again", body)
-			same(t, "code", l.account(t).Park.Code, test.code)
-			for range 12 { // more often than a job has attempts
+			same(t, "code", l.account(t).Park.Code, code)
+			for range 12 { // a job has ten attempts
 				l.clock.Advance(5 * time.Minute)
 				l.expect(t, "handed-back", l.take(t, sim.JobQueue)[0])
 			}
 			same(t, "attempt", l.row(t, "job-1").Attempt, 2)
 			l.heal()
-			if err := l.esa.SetErService("Running"); err != nil {
-				t.Fatal(err)
-			}
+			must(t, l.esa.SetErService("Running"))
 			l.clock.Advance(5 * time.Minute)
 			l.expect(t, "succeeded", l.take(t, sim.JobQueue)[0])
 			same(t, "lane", l.account(t).Lane(), routine.Running)
@@ -246,7 +229,7 @@ func TestOutageParksTheLane(t *testing.T) {
 		same(t, "outcomes", l.invoke(t, l.take(t, sim.JobQueue)...), times(3, "succeeded"))
 		same(t, "lane", l.account(t).Lane(), routine.Running)
 	})
-	t.Run("which ends while the invocation waits in place: its jobs go on", func(t *testing.T) {
+	t.Run("for no longer than it lasts: jobs of an invocation that waits in place go on", func(t *testing.T) {
 		l := start(t)
 		inject(t, l.esa.Faults(), faults.Rule{Times: 4, Fault: down.Fault}) // the sites, the look, two checks
 		bodies := l.acceptAll(t, 3)
@@ -262,12 +245,8 @@ func TestOutageParksTheLane(t *testing.T) {
 		l := start(t)
 		l.cfg.Reserve = 10 * time.Second
 		inject(t, l.esa.Faults(), faults.Rule{Action: createRoutine, Times: forever, Fault: faults.Fault{Answer: faults.Hang}})
-		ctx, cancel := context.WithTimeout(t.Context(), l.cfg.Reserve+1200*time.Millisecond)
-		defer cancel()
-		report, err := l.handleWithin(ctx, t, l.acceptAll(t, 1)...)
-		if err != nil {
-			t.Fatal(err)
-		}
+		report, err := l.within(t, l.cfg.Reserve+1200*time.Millisecond, l.acceptAll(t, 1)...)
+		must(t, err)
 		same(t, "outcomes", outcomes(report), []string{"again"})
 		same(t, "lane", l.account(t).Lane(), routine.Running)
 	})
@@ -287,7 +266,7 @@ func TestPausedLane(t *testing.T) {
 	same(t, "outcomes", l.invoke(t, l.take(t, sim.JobQueue)...), times(3, "succeeded"))
 }
 
-// TestHandBackAtOnce lets the queue answer only once all jobs of an invocation are handed back: they are not handed back one after the other.
+// TestHandBackAtOnce has a queue that answers only once all jobs of an invocation are sent back: they are not sent one after the other.
 func TestHandBackAtOnce(t *testing.T) {
 	l := start(t)
 	bodies := l.acceptAll(t, 10)
@@ -305,21 +284,20 @@ func TestHandBackAtOnce(t *testing.T) {
 	}))
 	t.Cleanup(gate.Close)
 	l.cfg.Queue = sim.Queue(t, queue.Config{Endpoint: gate.URL, Timeout: 5 * time.Second})
-	ctx, cancel := context.WithTimeout(t.Context(), l.cfg.Reserve)
-	defer cancel()
-	report, err := l.handleWithin(ctx, t, bodies...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	report, err := l.within(t, l.cfg.Reserve, bodies...)
+	must(t, err)
 	same(t, "outcomes", outcomes(report), times(10, "handed-back"))
+	same(t, "ESA calls", calls(l.esa.Faults()), nil)
 	for n := range 10 {
-		if row := l.row(t, fmt.Sprintf("job-%d", n)); !row.DueAt.IsZero() {
-			t.Errorf("MNS did not confirm job %d", n)
+		row := l.row(t, fmt.Sprintf("job-%d", n))
+		if !row.DueAt.IsZero() || row.Waiting.For != routine.ForTurn || row.Attempt != 1 || row.HandedBack != 1 || !row.StartedAt.IsZero() {
+			t.Errorf("row %+v, waiting %+v", row, row.Waiting)
 		}
 	}
+	same(t, "later", l.drain(t), times(10, "succeeded"))
 }
 
-// TestHandBackInTime has neither queue nor ledger answer any more: the invocation ends in its time, with an error for the platform.
+// TestHandBackInTime has a queue and a ledger that do not answer: the invocation ends in its time, with an error for the platform.
 func TestHandBackInTime(t *testing.T) {
 	l := start(t)
 	bodies := l.acceptAll(t, 3)
@@ -329,7 +307,7 @@ func TestHandBackInTime(t *testing.T) {
 	l.cfg.Reserve = 2 * time.Second
 	ctx, cancel := context.WithTimeout(t.Context(), l.cfg.Reserve)
 	defer cancel()
-	report, err := l.handleWithin(ctx, t, bodies...)
+	report, err := l.worker(t).Handle(ctx, sim.Event(t, bodies...))
 	if err == nil || ctx.Err() != nil {
 		t.Errorf("%v; the invocation: %v", err, ctx.Err())
 	}
@@ -343,9 +321,7 @@ func TestQuotaIsRead(t *testing.T) {
 		t.Errorf("%+v", q)
 	}
 	quota := 2
-	if err := l.esa.SetAccount(esaemu.AccountChange{RoutineQuota: &quota}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, l.esa.SetAccount(esaemu.AccountChange{RoutineQuota: &quota}))
 	same(t, "outcomes", l.invoke(t, message(t, l.accept(t, 2)), message(t, l.accept(t, 3))), []string{"succeeded", "dead-lettered"})
 	if q := l.account(t).Quota; q == nil || q.Used != 2 || q.Limit != 2 {
 		t.Errorf("%+v", q)

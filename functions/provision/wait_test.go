@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"routinely/deploy/local/faults"
 	"routinely/deploy/sim"
 	"routinely/shared/ledger"
 	"routinely/shared/routine"
@@ -15,11 +14,17 @@ import (
 const short = 11100 * time.Millisecond
 
 func TestLock(t *testing.T) {
-	t.Run("waits in place while the invocation has time, and counts nothing", func(t *testing.T) {
+	t.Run("is waited for in place while the invocation has time, and costs no attempt and no second begin", func(t *testing.T) {
 		l := start(t)
 		l.refuses(t, createRoutine, locked, 7)
 		l.refuses(t, createRecord, "LockFailed", 7)
-		began := l.clock.Now()
+		began, pause := l.clock.Now(), l.cfg.Sleep
+		l.cfg.Sleep = func(ctx context.Context, d time.Duration) {
+			if row := l.row(t, "job-1"); row.Waiting != nil || row.Begun.IsZero() || row.Begins != 1 {
+				t.Errorf("while it is begun: %+v", row)
+			}
+			pause(ctx, d)
+		}
 		report, err := l.handle(t, message(t, l.accept(t, 1)))
 		if line := report.Messages[0]; err != nil || line.Outcome != "succeeded" || line.Attempt != 1 {
 			t.Errorf("%v, got %+v", err, line)
@@ -30,18 +35,7 @@ func TestLock(t *testing.T) {
 		same(t, "calls of step 1, which is not done again for step 2", l.esa.Faults().Count(createRoutine), 8)
 		same(t, "messages sent", l.mns.Faults().Count(sendMessage), 0)
 	})
-	t.Run("a job that is begun waits for nothing, and is begun once", func(t *testing.T) {
-		l := start(t)
-		l.refuses(t, createRoutine, locked, 3)
-		body := message(t, l.accept(t, 1))
-		l.cfg.Sleep = func(context.Context, time.Duration) {
-			if row := l.row(t, "job-1"); row.Waiting != nil || row.Begun.IsZero() || row.Begins != 1 {
-				t.Errorf("while it is begun: %+v", row)
-			}
-		}
-		l.expect(t, "succeeded", body)
-	})
-	t.Run("goes back with its count unchanged when the time is over", func(t *testing.T) {
+	t.Run("is left to the next delivery when the time is over, at no attempt", func(t *testing.T) {
 		l := start(t)
 		l.refuses(t, createRecord, locked, forever)
 		now := l.clock.Now()
@@ -60,55 +54,27 @@ func TestLock(t *testing.T) {
 // handBack delivers a message to an invocation that lasts so long, and expects it to come back.
 func (l *lane) handBack(t *testing.T, body string, lasts time.Duration) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), lasts)
-	defer cancel()
-	report, err := l.handleWithin(ctx, t, body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	same(t, "outcome", outcomes(report), []string{"handed-back"})
+	report, err := l.within(t, lasts, body)
+	must(t, err)
+	same(t, "outcomes", outcomes(report), []string{"handed-back"})
 }
 
-func TestTurn(t *testing.T) {
-	t.Run("what does not fit before the deadline waits for its turn, untouched", func(t *testing.T) {
-		l := start(t)
-		first, second := l.accept(t, 1), l.accept(t, 2)
-		ctx, cancel := context.WithTimeout(t.Context(), l.cfg.Reserve)
-		defer cancel()
-		report, err := l.handleWithin(ctx, t, message(t, first), message(t, second))
-		if err != nil {
-			t.Fatal(err)
-		}
-		same(t, "outcomes", outcomes(report), times(2, "handed-back"))
-		same(t, "ESA calls", len(l.esa.Faults().Calls()), 0)
-		row := l.row(t, "job-2")
-		if row.Waiting.For != routine.ForTurn || row.Attempt != 1 || row.HandedBack != 1 || !row.StartedAt.IsZero() {
-			t.Errorf("row %+v, waiting %+v", row, row.Waiting)
-		}
-		same(t, "both run later", l.drain(t), times(2, "succeeded"))
-	})
-	t.Run("a job that waits for the lock is handed back when the process shall end", func(t *testing.T) {
-		l := start(t)
-		var stop context.CancelFunc
-		l.cfg.Stopping, stop = context.WithCancel(t.Context())
-		l.cfg.Sleep = func(waiting context.Context, _ time.Duration) {
-			stop()
-			<-waiting.Done()
-		}
-		l.refuses(t, createRoutine, locked, forever)
-		l.expect(t, "handed-back", message(t, l.accept(t, 1)))
-		same(t, "calls", l.esa.Faults().Count(createRoutine), 1)
-		if row := l.row(t, "job-1"); row.Attempt != 1 || row.HandedBack != 1 || row.Waiting.For != routine.ForAccountLock {
-			t.Errorf("row %+v", row)
-		}
-	})
-	t.Run("a job that does not wait is finished when the process shall end", func(t *testing.T) {
-		l := start(t)
-		var stop context.CancelFunc
-		l.cfg.Stopping, stop = context.WithCancel(t.Context())
+// TestStopping is about a process that shall end: a job that waits for the lock is handed back, and one that need not wait is finished.
+func TestStopping(t *testing.T) {
+	l := start(t)
+	var stop context.CancelFunc
+	l.cfg.Stopping, stop = context.WithCancel(t.Context())
+	l.cfg.Sleep = func(waiting context.Context, _ time.Duration) {
 		stop()
-		l.expect(t, "succeeded", message(t, l.accept(t, 1)))
-	})
+		<-waiting.Done()
+	}
+	l.refuses(t, createRoutine, locked, 1)
+	same(t, "outcomes", l.invoke(t, message(t, l.accept(t, 1))), []string{"handed-back"})
+	same(t, "calls", l.esa.Faults().Count(createRoutine), 1)
+	if row := l.row(t, "job-1"); row.Attempt != 1 || row.HandedBack != 1 || row.Waiting.For != routine.ForAccountLock {
+		t.Errorf("row %+v", row)
+	}
+	l.expect(t, "succeeded", message(t, l.accept(t, 2)))
 }
 
 func TestRetry(t *testing.T) {
@@ -130,16 +96,6 @@ func TestRetry(t *testing.T) {
 		l.expect(t, "succeeded", l.take(t, sim.JobQueue)[0])
 		same(t, "step 1 is done once", l.esa.Faults().Count(createRoutine), 1)
 	})
-	t.Run("honours a throttle's hint", func(t *testing.T) {
-		l := start(t)
-		inject(t, l.esa.Faults(), faults.Rule{Action: createRoutine, Fault: faults.Fault{
-			Answer: faults.Error, Code: "Throttling.User", Headers: map[string]string{"x-acs-retry-after": "60000"},
-		}})
-		now := l.clock.Now()
-		l.expect(t, "again", message(t, l.accept(t, 1)))
-		want := routine.Waiting{For: routine.ForThrottle, Since: now, Until: now.Add(time.Minute + 1998*time.Millisecond)}
-		same(t, "waiting", l.row(t, "job-1").Waiting, &want)
-	})
 	t.Run("goes on after a redrive with what its steps achieved, and does not take its own routine for another's", func(t *testing.T) {
 		l := start(t)
 		l.refuses(t, createRecord, "SiteParameterNotMatch", 1)
@@ -156,10 +112,8 @@ func TestRetry(t *testing.T) {
 		defer cancel()
 		l.refuses(t, createRoutine, locked, 1)
 		l.cfg.Sleep = func(context.Context, time.Duration) { cancel() }
-		report, err := l.handleWithin(ctx, t, message(t, l.accept(t, 1)))
-		if err != nil {
-			t.Fatal(err)
-		}
+		report, err := l.worker(t).Handle(ctx, sim.Event(t, message(t, l.accept(t, 1))))
+		must(t, err)
 		same(t, "outcomes", outcomes(report), []string{"again"})
 		same(t, "waiting for", l.row(t, "job-1").Waiting.For, routine.ForBackoff)
 		same(t, "later", l.drain(t), []string{"succeeded"})

@@ -14,17 +14,20 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
 
 	"routinely/shared/auth"
 	"routinely/shared/fault"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var (
 	now  = time.Unix(1614265330, 0)
 	body = []byte(`{"test": 2432232314}`)
 )
 
-// holder is a caller with all that it needs to show who it is.
+// holder is a caller with its secrets and its configuration.
 type holder struct {
 	name, token, webhookSecret, githubSecret string
 
@@ -117,6 +120,13 @@ func merge(all ...http.Header) http.Header {
 	return out
 }
 
+func same[T any](t testing.TB, what string, got, want T) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s; -want +got:\n%s", what, diff)
+	}
+}
+
 // known checks who sent a request, and under which key.
 func known(t *testing.T, guard *auth.Guard, header http.Header, body []byte, name, key string) auth.Caller {
 	t.Helper()
@@ -124,9 +134,7 @@ func known(t *testing.T, guard *auth.Guard, header http.Header, body []byte, nam
 	if err != nil {
 		t.Errorf("refused: %v", err)
 	}
-	if diff := cmp.Diff([]string{name, key}, []string{caller.Name, caller.Key}); diff != "" {
-		t.Errorf("name and key (-want +got):\n%s", diff)
-	}
+	same(t, "name and key", []string{caller.Name, caller.Key}, []string{name, key})
 	return caller
 }
 
@@ -148,40 +156,37 @@ func TestBearer(t *testing.T) {
 	ci.config["tokens"] = append(ci.config["tokens"].([]string), hash)
 	guard := parse(t, configure(ci.config, shop.config))
 
-	t.Run("knows who holds a token", func(t *testing.T) {
+	t.Run("knows who holds a token, an old or a new one, in any case of the scheme and with spaces", func(t *testing.T) {
 		known(t, guard, ci.bearer(), nil, "ci", "")
 		known(t, guard, shop.bearer(), nil, "shop", "")
-	})
-	t.Run("knows the old token and the new one", func(t *testing.T) {
 		known(t, guard, headers("Authorization", "Bearer "+newer), nil, "ci", "")
-	})
-	t.Run("takes the scheme in any case, and more than one space behind it", func(t *testing.T) {
 		known(t, guard, headers("Authorization", "bearer   "+ci.token), nil, "ci", "")
 	})
-	t.Run("refuses a token that nobody has", func(t *testing.T) {
-		stranger, _ := auth.NewToken()
-		refused(t, guard, headers("Authorization", "Bearer "+stranger), nil, auth.CodeBadToken)
-	})
-	t.Run("refuses a request that says nothing of its sender", func(t *testing.T) {
-		refused(t, guard, http.Header{}, body, auth.CodeMissingCredentials)
-		refused(t, guard, headers("X-GitHub-Delivery", "d1", "X-Hub-Signature", "sha1=00"), body, auth.CodeMissingCredentials)
-	})
-	for name, value := range map[string]string{
-		"nothing": "", "only a scheme": "Bearer", "only a scheme and a space": "Bearer ", "another scheme": "Basic dTpw",
-		"no scheme": ci.token, "text behind the token": "Bearer " + ci.token + " ", "two tokens": "Bearer " + ci.token + ", Bearer " + ci.token,
-		"a shorter token": "Bearer " + ci.token[:47], "the hash": "Bearer " + hash, "a line break": "Bearer " + ci.token[:47] + "\n",
+	stranger, _ := auth.NewToken()
+	for name, test := range map[string]struct {
+		header http.Header
+		code   string
+	}{
+		"an unknown token":             {headers("Authorization", "Bearer "+stranger), auth.CodeBadToken},
+		"a request without a header":   {http.Header{}, auth.CodeMissingCredentials},
+		"an old signature of GitHub":   {headers("X-GitHub-Delivery", "d1", "X-Hub-Signature", "sha1=00"), auth.CodeMissingCredentials},
+		"an empty header":              {headers("Authorization", ""), auth.CodeMalformedCredentials},
+		"a scheme alone":               {headers("Authorization", "Bearer"), auth.CodeMalformedCredentials},
+		"a scheme and a space":         {headers("Authorization", "Bearer "), auth.CodeMalformedCredentials},
+		"another scheme":               {headers("Authorization", "Basic dTpw"), auth.CodeMalformedCredentials},
+		"no scheme":                    {headers("Authorization", ci.token), auth.CodeMalformedCredentials},
+		"a space after the token":      {headers("Authorization", "Bearer "+ci.token+" "), auth.CodeMalformedCredentials},
+		"two tokens":                   {headers("Authorization", "Bearer "+ci.token+", Bearer "+ci.token), auth.CodeMalformedCredentials},
+		"a token that is cut":          {headers("Authorization", "Bearer "+ci.token[:47]), auth.CodeMalformedCredentials},
+		"the hash of a token":          {headers("Authorization", "Bearer "+hash), auth.CodeMalformedCredentials},
+		"a line break":                 {headers("Authorization", "Bearer "+ci.token[:47]+"\n"), auth.CodeMalformedCredentials},
+		"a header that is there twice": {merge(ci.bearer(), ci.bearer()), auth.CodeMalformedCredentials},
 	} {
-		t.Run("refuses "+name, func(t *testing.T) {
-			refused(t, guard, headers("Authorization", value), nil, auth.CodeMalformedCredentials)
-		})
+		t.Run("refuses "+name, func(t *testing.T) { refused(t, guard, test.header, body, test.code) })
 	}
-	t.Run("refuses a header that is there twice", func(t *testing.T) {
-		refused(t, guard, merge(ci.bearer(), ci.bearer()), nil, auth.CodeMalformedCredentials)
-	})
 	t.Run("refuses a weak token even if its hash is configured", func(t *testing.T) {
-		sum := sha256.Sum256([]byte("rtly_password"))
 		weak := newHolder("weak")
-		weak.config["tokens"] = []string{"sha256:" + hex.EncodeToString(sum[:])}
+		weak.config["tokens"] = []string{keyOf([]byte("rtly_password"))}
 		refused(t, parse(t, configure(weak.config)), headers("Authorization", "Bearer rtly_password"), nil, auth.CodeMalformedCredentials)
 	})
 }
@@ -196,7 +201,7 @@ func TestSeveralKinds(t *testing.T) {
 		known(t, guard, merge(ci.bearer(), github), body, "ci", keyOf(body))
 		known(t, guard, merge(webhook, github), body, "ci", "msg_1")
 	})
-	t.Run("refuses those of different callers", func(t *testing.T) {
+	t.Run("refuses credentials of different callers", func(t *testing.T) {
 		refused(t, guard, merge(shop.bearer(), webhook), body, auth.CodeConflictingCredentials)
 		refused(t, guard, merge(webhook, shop.github("d-1", body)), body, auth.CodeConflictingCredentials)
 	})
@@ -213,20 +218,18 @@ func TestEverybody(t *testing.T) {
 	guard := parse(t, " none\n")
 	t.Run("lets everybody do everything", func(t *testing.T) {
 		caller := known(t, guard, http.Header{}, nil, auth.Anonymous, "")
-		if diff := cmp.Diff([]string{"submit", "read", "operate"}, may(caller)); diff != "" {
-			t.Errorf("scopes (-want +got):\n%s", diff)
-		}
+		same(t, "scopes", may(caller), []string{"submit", "read", "operate"})
 		if !guard.Admit(caller, 1000, now).Allowed {
 			t.Error("limited")
 		}
 	})
-	t.Run("takes the id of a webhook as key, and that of a delivery for the log", func(t *testing.T) {
+	t.Run("takes the id of a webhook as the key, and the id of a delivery for the log", func(t *testing.T) {
 		known(t, guard, headers("Webhook-Id", "msg_1"), nil, auth.Anonymous, "msg_1")
 		if caller := known(t, guard, headers("X-GitHub-Delivery", "d-1"), nil, auth.Anonymous, ""); caller.Delivery != "d-1" || caller.Signed() {
 			t.Errorf("got %+v", caller)
 		}
 	})
-	t.Run("takes no id that could forge a line of the log, nor two", func(t *testing.T) {
+	t.Run("takes the hash of an id that could forge a line of the log, and refuses two ids", func(t *testing.T) {
 		known(t, guard, headers("Webhook-Id", "msg\nlevel=error"), nil, auth.Anonymous, "webhook:7ba2a0877a64b20034199c4c7aa65ecabef5e7318e83fb11cf7c762c83cfea32")
 		refused(t, guard, headers("Webhook-Id", "a", "Webhook-Id", "b"), nil, auth.CodeMalformedCredentials)
 	})
@@ -244,9 +247,7 @@ func TestZero(t *testing.T) {
 		}
 	})
 	t.Run("a caller that no guard has named may do nothing", func(t *testing.T) {
-		if got := may(auth.Caller{}); got != nil {
-			t.Errorf("may %v", got)
-		}
+		same(t, "scopes", may(auth.Caller{}), nil)
 		if (auth.Caller{}).MayCancel("") == nil {
 			t.Error("may cancel the job of nobody")
 		}
@@ -272,9 +273,7 @@ func TestMay(t *testing.T) {
 	bySignature := known(t, guard, operator.webhook("msg_1", now, body), body, "operator", "msg_1")
 
 	t.Run("gives a token the caller's scopes and no others", func(t *testing.T) {
-		if diff := cmp.Diff([]string{"submit", "read"}, may(byToken)); diff != "" {
-			t.Errorf("scopes (-want +got):\n%s", diff)
-		}
+		same(t, "scopes", may(byToken), []string{"submit", "read"})
 		err := byToken.May(auth.Operate)
 		if !fault.HasKind(err, fault.Denied) || !fault.HasCode(err, auth.CodeMissingScope) || !strings.Contains(err.Error(), "operate") {
 			t.Errorf("got %v", err)
@@ -284,29 +283,22 @@ func TestMay(t *testing.T) {
 		byGitHub := known(t, guard, operator.github("d-1", body), body, "operator", keyOf(body))
 		byBoth := known(t, guard, merge(operator.bearer(), operator.github("d-1", body)), body, "operator", keyOf(body))
 		want := [][]string{{"submit"}, {"submit"}, {"submit", "read", "operate"}}
-		if diff := cmp.Diff(want, [][]string{may(bySignature), may(byGitHub), may(byBoth)}); diff != "" {
-			t.Errorf("scopes (-want +got):\n%s", diff)
-		}
+		same(t, "scopes", [][]string{may(bySignature), may(byGitHub), may(byBoth)}, want)
 		if err := bySignature.May(auth.Operate); !strings.Contains(fault.From(err).Hint, "signature") {
 			t.Errorf("the hint does not say why: %q", fault.From(err).Hint)
 		}
 	})
-	t.Run("lets one cancel its own jobs, and an operator those of all", func(t *testing.T) {
-		byOperator := known(t, guard, operator.bearer(), nil, "operator", "")
-		got := []bool{
-			byToken.MayCancel("ci") == nil, byToken.MayCancel("shop") == nil, byOperator.MayCancel("shop") == nil,
-			bySignature.MayCancel("operator") == nil,
-		}
-		if diff := cmp.Diff([]bool{true, false, true, false}, got); diff != "" {
-			t.Errorf("own, another's, an operator's, by signature (-want +got):\n%s", diff)
-		}
-	})
-	t.Run("needs submit for one's own jobs", func(t *testing.T) {
+	t.Run("to cancel, a caller needs submit and its own job, or operate", func(t *testing.T) {
 		reader := newHolder("reader")
 		reader.config["scopes"] = []string{"read"}
-		caller := known(t, parse(t, configure(reader.config)), reader.bearer(), nil, "reader", "")
-		if caller.MayCancel("reader") == nil {
-			t.Error("a reader may cancel")
+		byReader := known(t, parse(t, configure(reader.config)), reader.bearer(), nil, "reader", "")
+		byOperator := known(t, guard, operator.bearer(), nil, "operator", "")
+		for _, test := range []struct {
+			caller  auth.Caller
+			ownedBy string
+			may     bool
+		}{{byToken, "ci", true}, {byToken, "shop", false}, {byReader, "reader", false}, {byOperator, "shop", true}, {bySignature, "operator", false}} {
+			same(t, test.caller.Name+" may cancel a job of "+test.ownedBy, test.caller.MayCancel(test.ownedBy) == nil, test.may)
 		}
 	})
 }
@@ -322,7 +314,5 @@ func TestChallenge(t *testing.T) {
 	want := []string{
 		`Bearer realm="routinely"`, `Bearer realm="routinely", error="invalid_token"`, `Bearer realm="routinely", error="insufficient_scope"`,
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("WWW-Authenticate (-want +got):\n%s", diff)
-	}
+	same(t, "WWW-Authenticate", got, want)
 }

@@ -1,31 +1,30 @@
 package auth_test
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
+	"time"
 
 	"routinely/shared/auth"
+	"routinely/shared/fault"
 )
 
 func TestNewToken(t *testing.T) {
-	t.Run("makes another token each time, and the hash of the whole token", func(t *testing.T) {
-		token, hash := auth.NewToken()
-		other, _ := auth.NewToken()
-		if token == other || len(token) != len("rtly_")+43 {
-			t.Errorf("made tokens of %d bytes, equal: %v", len(token), token == other)
-		}
-		h := newHolder("ci")
-		h.token, h.config["tokens"] = token, []string{hash}
-		known(t, parse(t, configure(h.config)), h.bearer(), nil, "ci", "")
-	})
+	token, hash := auth.NewToken()
+	if other, _ := auth.NewToken(); token == other || len(token) != len("rtly_")+43 {
+		t.Errorf("made tokens of %d bytes, equal: %v", len(token), token == other)
+	}
+	h := newHolder("ci")
+	h.token, h.config["tokens"] = token, []string{hash}
+	known(t, parse(t, configure(h.config)), h.bearer(), nil, "ci", "")
 }
 
 func TestParse(t *testing.T) {
@@ -46,29 +45,20 @@ func TestParse(t *testing.T) {
 			}
 		}
 	})
-	t.Run("reads names of every form there is", func(t *testing.T) {
+	t.Run("reads names of each form, also behind the byte-order mark of some editors", func(t *testing.T) {
 		for _, name := range []string{"a", "Z-9_.x", strings.Repeat("n", 64)} {
 			h := newHolder(name)
-			known(t, parse(t, configure(h.config)), h.bearer(), nil, name, "")
+			known(t, parse(t, "\ufeff"+configure(h.config)), h.bearer(), nil, name, "")
 		}
 	})
-	t.Run("passes over a byte-order mark, which some editors write", func(t *testing.T) {
-		h := newHolder("ci")
-		known(t, parse(t, "\ufeff"+configure(h.config)), h.bearer(), nil, "ci", "")
-	})
-	t.Run("reads webhook secrets of 24 and of 64 bytes", func(t *testing.T) {
+	t.Run("reads webhook secrets of 24 to 64 bytes, and needs no token for a caller that submits", func(t *testing.T) {
 		for _, size := range []int{24, 64} {
 			h := newHolder("ci")
 			h.webhookSecret = "whsec_" + base64.StdEncoding.EncodeToString([]byte(h.token + h.token)[:size])
-			h.config["webhookSecrets"] = []string{h.webhookSecret}
+			h.config["webhookSecrets"], h.config["scopes"] = []string{h.webhookSecret}, []string{"submit"}
+			delete(h.config, "tokens")
 			known(t, parse(t, configure(h.config)), h.webhook("msg_1", now, body), body, "ci", "msg_1")
 		}
-	})
-	t.Run("lets a caller without a token submit", func(t *testing.T) {
-		h := newHolder("ci")
-		delete(h.config, "tokens")
-		h.config["scopes"] = []string{"submit"}
-		known(t, parse(t, configure(h.config)), h.webhook("msg_1", now, body), body, "ci", "msg_1")
 	})
 	t.Run("names all problems at once", func(t *testing.T) {
 		a, b := newHolder("a"), newHolder("b")
@@ -78,9 +68,7 @@ func TestParse(t *testing.T) {
 		want := `ROUTINELY_AUTH: caller "a" scopes[0]: "write" is not a scope; possible: submit, read, operate; ` +
 			`caller "a" tokens[0]: must be sha256: and 64 hexadecimal digits, the hash of a token and not the token; ` +
 			`caller "b" requestsPerMinute: must be a whole number from 0, for no limit, to 1000000`
-		if diff := cmp.Diff(want, fmt.Sprint(err)); diff != "" {
-			t.Errorf("error (-want +got):\n%s", diff)
-		}
+		same(t, "error", fmt.Sprint(err), want)
 	})
 }
 
@@ -133,6 +121,10 @@ func TestParseRefuses(t *testing.T) {
 		"a fraction as limit":            {"requestsPerMinute", 1.5, place + "requestsPerMinute: must be a whole number"},
 		"a limit in quotes":              {"requestsPerMinute", "60", place + "requestsPerMinute: must be a whole number"},
 		"too large a limit":              {"requestsPerMinute", 1_000_001, place + "requestsPerMinute: must be a whole number"},
+		"a name's beginning in capitals": {"names", []string{"pr-", "PR-"}, place + "names[1]: must be the beginning"},
+		"a wildcard as record suffix":    {"recordSuffixes", []string{"*.example.com"}, place + "recordSuffixes[0]: must be a host name"},
+		"an empty list of sites":         {"sites", []any{}, place + "sites: must be a list"},
+		"an end that is no time":         {"expiresAt", "tomorrow", place + "expiresAt: must be a time"},
 		"an unknown field":               {"scope", "submit", `callers[0]: "scope" is not a field; possible: name,`},
 		"a field in other letters":       {"Tokens", []string{"x"}, `callers[0]: "Tokens" is not a field`},
 	}
@@ -146,41 +138,26 @@ func TestParseRefuses(t *testing.T) {
 			}
 		})
 	}
-	t.Run("missing scopes and credentials", func(t *testing.T) {
-		_, err := auth.Parse(`{"callers":[{"name":"ci"}]}`)
-		for _, want := range []string{place + "scopes: are missing", `caller "ci": has no credential`} {
-			if !strings.Contains(fmt.Sprint(err), want) {
-				t.Errorf("got %v, want %q", err, want)
-			}
-		}
-	})
-	t.Run("scopes that signatures do not give, without a token", func(t *testing.T) {
-		h := newHolder("ci")
-		delete(h.config, "tokens")
-		if _, err := auth.Parse(configure(h.config)); !strings.Contains(fmt.Sprint(err), place+"scopes: read and operate need a token") {
-			t.Errorf("got %v", err)
-		}
-	})
-	t.Run("a name twice", func(t *testing.T) {
-		_, err := auth.Parse(configure(newHolder("ci").config, newHolder("ci").config))
-		if !strings.Contains(fmt.Sprint(err), `callers[1] name: there is another caller "ci"`) {
-			t.Errorf("got %v", err)
-		}
-	})
-	t.Run("a field twice, and what is no object", func(t *testing.T) {
-		for text, want := range map[string]string{
-			`{"callers":[{"name":"a","name":"b"}]}`:      "callers[0]: name is given twice",
-			`{"callers":[],"callers":[]}`:                "the text: callers is given twice",
-			`{"callers":[[]]}`:                           "callers[0]: must be an object",
-			`{"callers":[{"na\u006de":"a","name":"b"}]}`: "callers[0]: name is given twice",
-		} {
+	tokenless := maps.Clone(newHolder("ci").config)
+	delete(tokenless, "tokens")
+	for text, want := range map[string]string{
+		`{"callers":[{"name":"ci","scopes":["submit"]}]}`:         `caller "ci": has no credential`,
+		`{"callers":[{"name":"ci"}]}`:                             place + "scopes: are missing",
+		configure(tokenless):                                      place + "scopes: read and operate need a token",
+		configure(newHolder("ci").config, newHolder("ci").config): `callers[1] name: there is another caller "ci"`,
+		`{"callers":[{"name":"a","name":"b"}]}`:                   "callers[0]: name is given twice",
+		`{"callers":[],"callers":[]}`:                             "the text: callers is given twice",
+		`{"callers":[[]]}`:                                        "callers[0]: must be an object",
+		`{"callers":[{"na\u006de":"a","name":"b"}]}`:              "callers[0]: name is given twice",
+	} {
+		t.Run(want, func(t *testing.T) {
 			if _, err := auth.Parse(text); !strings.Contains(fmt.Sprint(err), want) {
-				t.Errorf("%s: got %v, want %q", text, err, want)
+				t.Errorf("got %v", err)
 			}
-		}
-	})
+		})
+	}
 	for _, field := range []string{"tokens", "webhookSecrets", "githubSecrets"} {
-		t.Run("what two callers have, or one has twice: "+field, func(t *testing.T) {
+		t.Run(field+" that two callers have, or one has twice", func(t *testing.T) {
 			a, b := newHolder("a"), newHolder("b")
 			b.config[field] = a.config[field]
 			_, err := auth.Parse(configure(a.config, b.config))
@@ -206,7 +183,7 @@ func spellings(secrets ...string) []string {
 	return out
 }
 
-// secrets is all of a caller that must not be seen, the key of its webhooks as bytes too, and the hash of its token.
+// secrets is what must not be shown of a caller: its secrets, the bytes of its webhook key, and the hash of its token.
 func (h holder) secrets() []string {
 	key, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(h.webhookSecret, "whsec_"))
 	hash := strings.TrimPrefix(h.config["tokens"].([]string)[0], "sha256:")
@@ -288,6 +265,91 @@ func TestSecrecy(t *testing.T) {
 		for cut := range len(config) {
 			_, err := auth.Parse(config[:cut])
 			showsNone(t, secrets, fmt.Sprint(err))
+		}
+	})
+}
+
+// fixed is a caller whose credentials are always the same, so that a corpus can hold them.
+func fixed(webhookSecret, githubSecret string) holder {
+	h := holder{name: "ci", token: "rtly_" + strings.Repeat("A", 43), webhookSecret: webhookSecret, githubSecret: githubSecret}
+	h.config = map[string]any{
+		"name": h.name, "scopes": []string{"submit", "read"}, "webhookSecrets": []string{h.webhookSecret}, "githubSecrets": []string{h.githubSecret},
+		"tokens": []string{"sha256:9cf6e61780387d4b57aba245949eb930bd47a97a97e6570261907d2b3e4b11b0"},
+	}
+	return h
+}
+
+// FuzzHeaders: a request without a secret is refused, and a refusal shows nothing of the request.
+func FuzzHeaders(f *testing.F) {
+	h := fixed("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "It's a Secret to Everybody") // those of the published vectors
+	guard := parsePublished(f, configure(h.config))
+	signed, delivered := h.webhook("msg_1", now, body), h.github("d-1", body)
+	f.Add("Bearer "+h.token, "", "", "", "", "", body)
+	f.Add("", "msg_1", "1614265330", signed.Get("webhook-signature"), "", "", body)
+	f.Add("", "", "", "", "d-1", delivered.Get("X-Hub-Signature-256"), body)
+	f.Fuzz(func(t *testing.T, authorization, id, timestamp, signatures, delivery, hub string, body []byte) {
+		header := http.Header{}
+		for name, value := range map[string]string{
+			"Authorization": authorization, "Webhook-Id": id, "Webhook-Timestamp": timestamp, "Webhook-Signature": signatures,
+			"X-GitHub-Delivery": delivery, "X-Hub-Signature-256": hub,
+		} {
+			if value != "" {
+				header.Set(name, value)
+			}
+		}
+		caller, err := guard.Authenticate(header, body, now)
+		if err != nil {
+			if !fault.HasKind(err, fault.Unauthenticated) || caller.Name != "" || caller.Key != "" || caller.May(auth.Submit) == nil {
+				t.Fatalf("got %+v, %v", caller, err)
+			}
+			text := err.Error() + fault.From(err).Hint
+			if len(text) > 400 || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
+				t.Fatalf("a refusal with what was sent: %q", text)
+			}
+			return
+		}
+		if strings.HasPrefix(caller.Key, "webhook:") { // the hash of an id that cannot be a key
+			caller.Key = ""
+		}
+		seconds, err := strconv.ParseInt(cmp.Or(timestamp, "0"), 10, 64)
+		if err != nil {
+			t.Fatalf("let in with the timestamp %q", timestamp)
+		}
+		byToken := strings.HasSuffix(authorization, " "+h.token)
+		byWebhook := strings.Contains(signatures, h.signature(id, time.Unix(seconds, 0), body))
+		byGitHub := strings.EqualFold(hub, h.github(delivery, body).Get("X-Hub-Signature-256"))
+		if !byToken && !byWebhook && !byGitHub || authorization != "" && !byToken || signatures != "" && !byWebhook || hub != "" && !byGitHub {
+			t.Fatalf("let in: %v", header)
+		}
+		if caller.Name != "ci" || caller.Key != "" && caller.Key != id && caller.Key != keyOf(body) || strings.ContainsAny(caller.Key, " .\r\n\"") {
+			t.Fatalf("got %+v", caller)
+		}
+	})
+}
+
+// FuzzParse: a text is refused, without a secret in the error, or it makes a guard that refuses strangers.
+func FuzzParse(f *testing.F) {
+	h := fixed("whsec_n1jjljkghsHVEuvhu7RrOmPugSxEk+XCsXO+c7mj7wM=", "c50e7f1b94a2d8366e0b9fd17a43c825")
+	config := configure(h.config)
+	parse(f, config) // what is made of it by fuzzing has no other fault
+	for _, text := range []string{"", "none", config, config[:len(config)/2], `{"callers":[{"name":"a","scopes":["submit"]}]}`} {
+		f.Add(text)
+	}
+	secrets := spellings(h.token, h.webhookSecret, h.githubSecret)
+	stranger := newHolder("stranger")
+	f.Fuzz(func(t *testing.T, text string) {
+		guard, err := auth.Parse(text)
+		if (guard == nil) != (err != nil) {
+			t.Fatalf("got %v, %v", guard, err)
+		}
+		showsNone(t, secrets, fmt.Sprintf("%v %+v %#v", err, guard, guard))
+		if err != nil || strings.TrimSpace(text) == "none" {
+			return
+		}
+		for _, header := range []http.Header{{}, stranger.bearer(), stranger.webhook("msg_1", now, body), stranger.github("d-1", body)} {
+			if caller, err := guard.Authenticate(header, body, now); err == nil {
+				t.Fatalf("let a stranger in as %+v", caller)
+			}
 		}
 	})
 }

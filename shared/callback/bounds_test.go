@@ -14,13 +14,6 @@ import (
 	"routinely/shared/fault"
 )
 
-func senderConfig() callback.Config { return callback.Config{Policy: thisMachine()} }
-
-// writing answers with the text.
-func writing(text string) func(net.Conn) {
-	return func(conn net.Conn) { _, _ = io.WriteString(conn, text) }
-}
-
 // silent answers with the head and then nothing, until the client hangs up.
 func silent(head string) func(net.Conn) {
 	return func(conn net.Conn) {
@@ -53,16 +46,14 @@ func dripping(head string) func(net.Conn) {
 	}
 }
 
-// chunking answers with the head and then a chunk again and again, until the client hangs up.
-func chunking(head string) func(net.Conn) { return flooding(head, "5\r\nxxxxx\r\n") }
-
 func TestBounds(t *testing.T) {
 	post := func(t *testing.T, timeout time.Duration, serve func(net.Conn)) error {
 		t.Helper()
-		cfg := senderConfig()
+		cfg := localConfig()
 		cfg.Timeout = timeout
 		return newSender(t, cfg).Post(t.Context(), rawServer(t, serve), newEvent(t, job()))
 	}
+	chunks := func(head string) func(net.Conn) { return flooding(head, "5\r\nxxxxx\r\n") }
 	const short, long = 100 * time.Millisecond, time.Minute
 
 	t.Run("gives up on a receiver that never answers, or whose head never ends in time", func(t *testing.T) {
@@ -81,9 +72,9 @@ func TestBounds(t *testing.T) {
 			"a body without an end":      "\r\n",
 			"trailers that never end":    "Transfer-Encoding: chunked\r\nTrailer: X-Flood\r\n\r\n0\r\n",
 			"a body that cannot be read": "Transfer-Encoding: chunked\r\n\r\nzz\r\n",
-			"a body packed by nobody":    "Content-Encoding: gzip\r\n\r\n",
+			"a body that is not packed":  "Content-Encoding: gzip\r\n\r\n",
 		} {
-			for _, after := range []func(string) func(net.Conn){silent, dripping, chunking} {
+			for _, after := range []func(string) func(net.Conn){silent, dripping, chunks} {
 				begun := time.Now()
 				if err := post(t, long, after("HTTP/1.1 200 OK\r\n"+rest)); err != nil {
 					t.Errorf("%s: %v", name, err)
@@ -109,7 +100,7 @@ func TestBounds(t *testing.T) {
 			}
 		}
 	})
-	t.Run("tells neither side's addresses when the connection breaks", func(t *testing.T) {
+	t.Run("shows neither side's address when the connection breaks", func(t *testing.T) {
 		got := failed(t, post(t, long, func(conn net.Conn) {
 			if tcp, ok := conn.(*net.TCPConn); ok {
 				_ = tcp.SetLinger(0) // so that closing resets
@@ -120,13 +111,9 @@ func TestBounds(t *testing.T) {
 		}
 	})
 	t.Run("says that nothing was sent when nobody listens", func(t *testing.T) {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
+		listener := listen(t)
 		_ = listener.Close()
-		err = newSender(t, senderConfig()).Post(t.Context(), "https://"+listener.Addr().String(), newEvent(t, job()))
-		got := failed(t, err, fault.Unavailable, callback.CodeUnreachable)
+		got := fails(t, newSender(t, localConfig()), "https://"+listener.Addr().String(), fault.Unavailable, callback.CodeUnreachable)
 		if got.OutcomeUnknown || !strings.Contains(got.Message, "refused") {
 			t.Errorf("got %+v", got)
 		}
@@ -136,67 +123,51 @@ func TestBounds(t *testing.T) {
 func TestTLS(t *testing.T) {
 	refused := func(t *testing.T, r *receiver, s *callback.Sender, url string) {
 		t.Helper()
-		got := failed(t, s.Post(t.Context(), url, newEvent(t, job())), fault.Unavailable, callback.CodeUnreachable)
+		got := fails(t, s, url, fault.Unavailable, callback.CodeUnreachable)
 		if !strings.Contains(got.Message, "tls: ") || got.OutcomeUnknown || len(r.requests()) != 0 {
 			t.Errorf("got %+v and %d requests", got, len(r.requests()))
 		}
 	}
-	t.Run("sends nothing to a receiver whose certificate nobody known has signed", func(t *testing.T) {
+	t.Run("sends nothing to a receiver with a certificate of an unknown issuer, or of another name", func(t *testing.T) {
 		r := newReceiver(t, nil)
-		refused(t, r, newSender(t, senderConfig()), r.URL)
-	})
-	t.Run("sends nothing to a receiver with the certificate of another", func(t *testing.T) {
-		r := newReceiver(t, nil)
-		s := newSender(t, callback.Config{Policy: thisMachine(), RootCAs: r.roots(), Resolver: &names{answers: [][]string{{"127.0.0.1"}}}})
-		refused(t, r, s, "https://hooks.example.org:"+r.port())
+		refused(t, r, newSender(t, localConfig()), r.URL)
+		refused(t, r, r.senderOf(t, &names{answers: [][]string{{"127.0.0.1"}}}), "https://hooks.example.org:"+r.port())
 	})
 	t.Run("speaks TLS 1.2 and later, not before", func(t *testing.T) {
 		for version, works := range map[uint16]bool{tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
 			r := newReceiverTLS(t, nil, &tls.Config{MinVersion: version, MaxVersion: version})
 			if works {
-				if err := r.sender(t).Post(t.Context(), r.URL, newEvent(t, job())); err != nil {
-					t.Errorf("%s: %v", tls.VersionName(version), err)
-				}
+				posts(t, r.sender(t), r.URL)
 				continue
 			}
 			refused(t, r, r.sender(t), r.URL)
 		}
 	})
-	t.Run("hangs up on a handshake that is too long", func(t *testing.T) {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = listener.Close() }()
-		var serving sync.WaitGroup
-		serving.Go(func() {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
+	for name, test := range map[string]struct {
+		timeout time.Duration
+		serve   func(net.Conn)
+		want    string
+	}{
+		// A handshake record of 16 KiB, again and again, with one message of 16 MiB.
+		"is too long": {0, flooding("\x16\x03\x03\x40\x00\x02\xff\xff\xff"+strings.Repeat("x", 0x4000-4), "\x16\x03\x03\x40\x00"+strings.Repeat("x", 0x4000)), "exceeds maximum"},
+		"never ends":  {100 * time.Millisecond, untilClosed, "time"},
+	} {
+		t.Run("hangs up on a handshake that "+name, func(t *testing.T) {
+			listener := listen(t)
+			var serving sync.WaitGroup
+			defer serving.Wait()
+			serving.Go(func() {
+				if conn, err := listener.Accept(); err == nil {
+					test.serve(conn)
+					_ = conn.Close()
+				}
+			})
+			cfg := localConfig()
+			cfg.Timeout = test.timeout
+			got := fails(t, newSender(t, cfg), "https://"+listener.Addr().String(), fault.Unavailable, callback.CodeUnreachable)
+			if got.OutcomeUnknown || test.timeout > 0 && errors.Unwrap(got) == nil || !strings.Contains(got.Message, test.want) {
+				t.Errorf("got %+v", got)
 			}
-			defer func() { _ = conn.Close() }()
-			// A handshake record of 16 KiB, again and again, with one message of 16 MiB.
-			flooding("\x16\x03\x03\x40\x00\x02\xff\xff\xff"+strings.Repeat("x", 0x4000-4), "\x16\x03\x03\x40\x00"+strings.Repeat("x", 0x4000))(conn)
 		})
-		defer serving.Wait()
-		got := failed(t, newSender(t, senderConfig()).Post(t.Context(), "https://"+listener.Addr().String(), newEvent(t, job())),
-			fault.Unavailable, callback.CodeUnreachable)
-		if got.OutcomeUnknown || !strings.Contains(got.Message, "exceeds maximum") {
-			t.Errorf("got %+v", got)
-		}
-	})
-	t.Run("gives up on a handshake that never ends", func(t *testing.T) {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = listener.Close() }()
-		cfg := senderConfig()
-		cfg.Timeout = 100 * time.Millisecond
-		err = newSender(t, cfg).Post(t.Context(), "https://"+listener.Addr().String(), newEvent(t, job()))
-		got := failed(t, err, fault.Unavailable, callback.CodeUnreachable)
-		if got.OutcomeUnknown || errors.Unwrap(got) == nil {
-			t.Errorf("got %+v", got)
-		}
-	})
+	}
 }

@@ -12,13 +12,10 @@ import (
 	"routinely/shared/fault"
 )
 
+// TestSign compares with the vector of the reference libraries.
 func TestSign(t *testing.T) {
-	t.Run("makes the signature of the reference libraries' vector", func(t *testing.T) {
-		got := callback.Sign(published, "msg_p5jXN8AQM9LWM0D4loKWxJek", time.Unix(1614265330, 0), []byte(`{"test": 2432232314}`))
-		if want := "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="; got != want {
-			t.Errorf("got %s, want %s", got, want)
-		}
-	})
+	got := callback.Sign(published, "msg_p5jXN8AQM9LWM0D4loKWxJek", time.Unix(1614265330, 0), []byte(`{"test": 2432232314}`))
+	same(t, "signature", got, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=")
 }
 
 func TestNew(t *testing.T) {
@@ -41,7 +38,10 @@ func TestNew(t *testing.T) {
 			}
 		}
 	})
-	t.Run("takes 1 to 8 different secrets", func(t *testing.T) {
+	t.Run("takes 1 to 8 different secrets, and no negative time", func(t *testing.T) {
+		if _, err := callback.New(callback.Config{Secrets: []string{secret}, Timeout: -1}); err == nil {
+			t.Error("a negative time is accepted")
+		}
 		var many []string
 		for length := 24; length < 33; length++ {
 			many = append(many, encode(length))
@@ -53,7 +53,7 @@ func TestNew(t *testing.T) {
 			}
 		}
 	})
-	t.Run("takes no secret that others know or can guess, alone or beside a good one, and makes nothing of it", func(t *testing.T) {
+	t.Run("takes no secret that is published or can be guessed, also beside a good one, and derives none from it", func(t *testing.T) {
 		counted := "whsec_" + base64.StdEncoding.EncodeToString([]byte("0123456789:;<=>?@ABCDEFGHIJKLMNO"))
 		for bad, want := range map[string]string{
 			published: "secret 2: is an example of the documentation", strings.TrimPrefix(published, "whsec_"): "secret 2: is an example of the documentation",
@@ -65,11 +65,6 @@ func TestNew(t *testing.T) {
 			if its, err := callback.SecretOf(bad, "shop"); its != "" || !strings.Contains(fmt.Sprint(err), strings.TrimPrefix(want, "secret 2: ")) {
 				t.Errorf("SecretOf(%q): got %q, %v", bad, its, err)
 			}
-		}
-	})
-	t.Run("refuses a negative time", func(t *testing.T) {
-		if _, err := callback.New(callback.Config{Secrets: []string{secret}, Timeout: -1}); err == nil {
-			t.Error("it is accepted")
 		}
 	})
 	t.Run("makes a sender that shows no secret", func(t *testing.T) {
@@ -96,17 +91,15 @@ func TestNext(t *testing.T) {
 			since += delay
 			got = append(got, since.String())
 		}
-		want := "5s 5m5s 35m5s 2h35m5s 7h35m5s 17h35m5s 31h35m5s 51h35m5s 75h35m5s"
-		if strings.Join(got, " ") != want || len(got) != callback.MaxAttempts-1 {
-			t.Errorf("got %s, want %s", strings.Join(got, " "), want)
-		}
+		same(t, "attempts", len(got), callback.MaxAttempts-1)
+		same(t, "schedule", strings.Join(got, " "), "5s 5m5s 35m5s 2h35m5s 7h35m5s 17h35m5s 31h35m5s 51h35m5s 75h35m5s")
 	})
 	t.Run("adds up to a tenth", func(t *testing.T) {
 		if got, _ := callback.Next(lost, 5, 0.5); got != 5*time.Hour+15*time.Minute {
 			t.Errorf("got %s", got)
 		}
 	})
-	t.Run("leaves a receiver alone for as long as it asks, for a day at most", func(t *testing.T) {
+	t.Run("waits for as long as the receiver asks, for a day at most", func(t *testing.T) {
 		for asked, want := range map[time.Duration]time.Duration{time.Second: 5 * time.Minute, time.Hour: time.Hour, 100 * time.Hour: 24 * time.Hour} {
 			if got, again := callback.Next(&fault.Error{Kind: fault.Throttled, RetryAfter: asked}, 2, 0); got != want || !again {
 				t.Errorf("%s: got %s, %t", asked, got, again)

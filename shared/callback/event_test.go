@@ -17,38 +17,24 @@ import (
 func TestNewEvent(t *testing.T) {
 	t.Run("says what happened, when, and to which job", func(t *testing.T) {
 		text, err := json.Marshal(newEvent(t, job()))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		want := `{"type":"routinely.job.succeeded","timestamp":"2026-03-01T11:59:59Z","data":{"id":"01a1ff34-5180-7e86-8ecb-eb5dec3b375b",` +
 			`"state":"succeeded","ready":true,"request":{"name":"hello","siteId":54362329990032,"recordName":"hello.example.com"},` +
 			`"acceptedAt":"2026-03-01T11:59:00Z","updatedAt":"2026-03-01T11:59:59Z","attempt":1,` +
 			`"result":{"routine":"created","record":"created","recordId":3227405728754049}}}`
-		if diff := cmp.Diff(want, string(text)); diff != "" {
-			t.Errorf("(-want +got):\n%s", diff)
-		}
+		same(t, "JSON", string(text), want)
 	})
-	t.Run("has a type for each end of a job", func(t *testing.T) {
-		for state, want := range map[routine.State]string{
-			routine.Succeeded: "routinely.job.succeeded", routine.DeadLettered: "routinely.job.dead-lettered", routine.Cancelled: "routinely.job.cancelled",
-		} {
-			ended := job()
-			ended.State = state
-			if got := newEvent(t, ended).Type; got != want {
-				t.Errorf("got %s, want %s", got, want)
-			}
-		}
-	})
-	t.Run("has the same id for the same end of the same job, and for no other", func(t *testing.T) {
+	t.Run("has the type of the end, the same id for the same end of the same job, and another id for any other", func(t *testing.T) {
 		ids := map[string]string{}
 		for _, id := range []string{"1", "2", "1\x000"} {
 			for redriven := range 2 {
-				for _, state := range []routine.State{routine.DeadLettered, routine.Succeeded} {
+				for _, state := range []routine.State{routine.DeadLettered, routine.Succeeded, routine.Cancelled} {
 					one := job()
 					one.ID, one.Redriven, one.State = id, redriven, state
 					later := one
 					later.UpdatedAt = one.UpdatedAt.Add(time.Hour)
 					first := newEvent(t, one).ID()
+					same(t, "type", newEvent(t, one).Type, "routinely.job."+string(state))
 					if newEvent(t, later).ID() != first || ids[first] != "" || strings.Trim(first, "msg_0123456789abcdef") != "" {
 						t.Errorf("%q %d %s: %s is also that of %s", id, redriven, state, first, ids[first])
 					}
@@ -57,7 +43,7 @@ func TestNewEvent(t *testing.T) {
 			}
 		}
 	})
-	t.Run("is not there for a job that has not ended or says too little", func(t *testing.T) {
+	t.Run("is refused for a job that has not ended, or without an id or a time", func(t *testing.T) {
 		queued, nameless, timeless, boundless := job(), job(), job(), job()
 		queued.State, nameless.ID, timeless.UpdatedAt = routine.Queued, "", time.Time{}
 		boundless.Request.Name = strings.Repeat("x", callback.MaxEventBytes)
@@ -80,12 +66,6 @@ func TestLongEvent(t *testing.T) {
 		}
 		return out
 	}
-	t.Run("is left alone as long as it is short", func(t *testing.T) {
-		given := manyAttempts(10, strings.Repeat("x", 800))
-		if got := newEvent(t, given); got.Note != "" || !cmp.Equal(given, got.Data) {
-			t.Errorf("got %+v", got)
-		}
-	})
 	t.Run("keeps the latest attempts, as many as there is room for, and says so", func(t *testing.T) {
 		got := newEvent(t, manyAttempts(300, strings.Repeat("x", 399)))
 		kept := len(got.Data.Attempts)
@@ -116,15 +96,18 @@ func TestLongEvent(t *testing.T) {
 			newEvent(t, given)
 		}
 	})
-	t.Run("leaves the job it is made of as it is", func(t *testing.T) {
+	t.Run("leaves a job alone that is short, and never changes the job it is made of", func(t *testing.T) {
+		short := manyAttempts(10, strings.Repeat("x", 800))
+		if got := newEvent(t, short); got.Note != "" || !cmp.Equal(short, got.Data) {
+			t.Errorf("got %+v", got)
+		}
 		description := strings.Repeat("d", 30_000)
-		given, same := manyAttempts(40, strings.Repeat("x", 800)), manyAttempts(40, strings.Repeat("x", 800))
+		given, before := manyAttempts(40, strings.Repeat("x", 800)), manyAttempts(40, strings.Repeat("x", 800))
 		given.Request.Description = &description
 		if got := newEvent(t, given); *got.Data.Request.Description == description {
 			t.Error("the description is not cut")
 		}
-		if !cmp.Equal(given.Attempts, same.Attempts) || len(description) != 30_000 {
-			t.Error("the job was changed")
-		}
+		same(t, "attempts", given.Attempts, before.Attempts)
+		same(t, "length of the description", len(description), 30_000)
 	})
 }

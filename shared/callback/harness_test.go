@@ -5,16 +5,21 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
 
 	"routinely/shared/callback"
 	"routinely/shared/fault"
@@ -30,10 +35,24 @@ const (
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
+func TestMain(m *testing.M) {
+	// The standard library reads this once in a process, before its first request.
+	for _, name := range []string{"HTTPS_PROXY", "HTTP_PROXY"} {
+		if err := os.Setenv(name, "http://127.0.0.1:1"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	goleak.VerifyTestMain(m)
+}
+
 // thisMachine is the policy that lets callbacks reach the servers of the tests.
 func thisMachine() callback.Policy {
 	return callback.Policy{AllowHTTP: true, Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 }
+
+// localConfig is that of a sender that can reach the servers of the tests.
+func localConfig() callback.Config { return callback.Config{Policy: thisMachine()} }
 
 func newSender(t testing.TB, cfg callback.Config) *callback.Sender {
 	t.Helper()
@@ -44,9 +63,7 @@ func newSender(t testing.TB, cfg callback.Config) *callback.Sender {
 		cfg.Now = func() time.Time { return now }
 	}
 	s, err := callback.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return s
 }
 
@@ -54,9 +71,7 @@ func newSender(t testing.TB, cfg callback.Config) *callback.Sender {
 func secretOf(t testing.TB, secret, caller string) string {
 	t.Helper()
 	its, err := callback.SecretOf(secret, caller)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return its
 }
 
@@ -72,9 +87,7 @@ func job() routine.Job {
 func newEvent(t testing.TB, job routine.Job) callback.Event {
 	t.Helper()
 	e, err := callback.NewEvent(job)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return e
 }
 
@@ -135,45 +148,54 @@ func (r *receiver) port() string {
 	return port
 }
 
-// sender reaches the receiver.
+// sender reaches the receiver by its address.
 func (r *receiver) sender(t testing.TB) *callback.Sender {
 	t.Helper()
-	return newSender(t, callback.Config{Policy: thisMachine(), RootCAs: r.roots()})
+	return r.senderOf(t, &names{})
 }
 
-// names answers look-ups with one list of addresses after the other, the last of them for ever.
+// senderOf reaches the receiver by names too.
+func (r *receiver) senderOf(t testing.TB, dns *names) *callback.Sender {
+	t.Helper()
+	return newSender(t, callback.Config{Policy: thisMachine(), RootCAs: r.roots(), Resolver: dns})
+}
+
+// names answers look-ups with one list of addresses after the other, the last of them for ever, or with the error.
 type names struct {
-	mu      sync.Mutex
 	answers [][]string
+	err     error
 	asked   []string
 }
 
 func (n *names) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
 	n.asked = append(n.asked, host)
+	if n.err != nil {
+		return nil, n.err
+	}
 	answer := n.answers[0]
 	if len(n.answers) > 1 {
 		n.answers = n.answers[1:]
 	}
 	var out []netip.Addr
 	for _, text := range answer {
-		addr, err := netip.ParseAddr(text)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, addr)
+		out = append(out, netip.MustParseAddr(text))
 	}
 	return out, nil
+}
+
+// listen opens a port of this machine for the test.
+func listen(t testing.TB) net.Listener {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	return listener
 }
 
 // rawServer serves each connection with the function, which gets it after the request's head and body were read.
 func rawServer(t testing.TB, serve func(net.Conn)) (url string) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	listener := listen(t)
 	var running sync.WaitGroup
 	running.Go(func() {
 		for {
@@ -183,7 +205,11 @@ func rawServer(t testing.TB, serve func(net.Conn)) (url string) {
 			}
 			running.Go(func() {
 				defer func() { _ = conn.Close() }()
-				if readRequest(conn) == nil {
+				req, err := http.ReadRequest(bufio.NewReader(conn))
+				if err == nil {
+					_, err = io.Copy(io.Discard, req.Body)
+				}
+				if err == nil {
 					serve(conn)
 				}
 			})
@@ -196,7 +222,7 @@ func rawServer(t testing.TB, serve func(net.Conn)) (url string) {
 	return "http://" + listener.Addr().String() + "/hook"
 }
 
-// failed holds an error to a kind and a code, and to what every fault of the package keeps.
+// failed checks the kind and the code of an error, and what every fault of the package promises.
 func failed(t *testing.T, err error, kind fault.Kind, code string) *fault.Error {
 	t.Helper()
 	got := fault.From(err)
@@ -209,15 +235,32 @@ func failed(t *testing.T, err error, kind fault.Kind, code string) *fault.Error 
 	return got
 }
 
-// readRequest reads a whole request.
-func readRequest(conn net.Conn) error {
-	req, err := http.ReadRequest(bufio.NewReader(conn))
-	if err != nil {
-		return err
+// posts sends the event of the test's job, which must be taken.
+func posts(t *testing.T, s *callback.Sender, url string) {
+	t.Helper()
+	must(t, s.Post(t.Context(), url, newEvent(t, job())))
+}
+
+// fails sends the event of the test's job, which must fail so.
+func fails(t *testing.T, s *callback.Sender, url string, kind fault.Kind, code string) *fault.Error {
+	t.Helper()
+	return failed(t, s.Post(t.Context(), url, newEvent(t, job())), kind, code)
+}
+
+func same[T any](t *testing.T, what string, got, want T) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s; -want +got:\n%s", what, diff)
 	}
-	_, err = io.Copy(io.Discard, req.Body)
-	return err
 }
 
 // untilClosed waits for the far side to hang up.
 func untilClosed(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
+
+// must ends the test at an error.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -12,36 +12,31 @@ import (
 )
 
 func TestBegin(t *testing.T) {
-	t.Run("is called between the look and CreateRoutine, with the look", func(t *testing.T) {
-		a := start(t)
-		var begun []routine.Progress
-		_, err := a.attempt(t.Context(), wish(), &routine.Progress{}, func(_ context.Context, p routine.Progress) error {
-			begun = append(begun, p)
-			same(t, "calls before", a.calls(), []string{get})
-			return nil
+	for name, test := range map[string]struct {
+		progress routine.Progress
+		before   []string
+	}{
+		"is called between the look and CreateRoutine, with the look": {routine.Progress{}, []string{get}},
+		"is called before the first write when step 1 is done":        {routine.Progress{Routine: routine.Created}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, want, begins := start(t), test.progress, 0
+			if test.before == nil {
+				a.plant(t, 0)
+			} else {
+				want.Look = &routine.Look{At: a.clock.Now(), Until: a.clock.Now().Add(timeout)}
+			}
+			_, err := a.attempt(t.Context(), wish(), &test.progress, func(_ context.Context, p routine.Progress) error {
+				begins++
+				same(t, "begun", p, want)
+				same(t, "calls before", a.calls(), test.before)
+				return nil
+			})
+			if err != nil || begins != 1 {
+				t.Errorf("%d begins, %v", begins, err)
+			}
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		now := a.clock.Now()
-		same(t, "begun", begun, []routine.Progress{{Look: &routine.Look{At: now, Until: now.Add(timeout)}}})
-	})
-	t.Run("is called before the first write when step 1 is done", func(t *testing.T) {
-		a := start(t)
-		a.plant(t, 0)
-		var begun []routine.Progress
-		done := routine.Progress{Routine: routine.Created}
-		progress := done
-		_, err := a.attempt(t.Context(), wish(), &progress, func(_ context.Context, p routine.Progress) error {
-			begun = append(begun, p)
-			same(t, "calls before", a.calls(), nil)
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		same(t, "begun", begun, []routine.Progress{done})
-	})
+	}
 	t.Run("ends the run with its own error and no further call", func(t *testing.T) {
 		refused := errors.New("the ledger does not answer")
 		for _, progress := range []routine.Progress{{}, {Routine: routine.Created}, {Look: &routine.Look{}}} {
@@ -50,9 +45,7 @@ func TestBegin(t *testing.T) {
 			if err != refused {
 				t.Errorf("got %v", err)
 			}
-			if n := a.Faults().Count(create) + a.Faults().Count(record); n != 0 {
-				t.Errorf("%d calls that write", n)
-			}
+			same(t, "calls that write", a.Faults().Count(create)+a.Faults().Count(record), 0)
 			same(t, "progress", progress, before)
 		}
 	})
@@ -60,19 +53,15 @@ func TestBegin(t *testing.T) {
 		a := start(t)
 		a.inject(t, faults.Rule{Action: create, Fault: faults.Fault{Answer: faults.Error, Code: "UserOperationStatusIsLocked"}})
 		var begun []routine.Progress
-		begin := func(_ context.Context, p routine.Progress) error {
-			begun = append(begun, p)
-			return nil
-		}
 		progress := &routine.Progress{}
 		first := a.clock.Now()
-		if _, err := a.attempt(t.Context(), wish(), progress, begin); !fault.HasKind(err, fault.Locked) {
+		if _, err := a.attempt(t.Context(), wish(), progress, keeping(&begun)); !fault.HasKind(err, fault.Locked) {
 			t.Fatal(err)
 		}
 		same(t, "no call is open after a refusal", *progress, routine.Progress{})
 		a.clock.Advance(3 * time.Second)
 		second := a.clock.Now()
-		if _, err := a.attempt(t.Context(), wish(), progress, begin); err != nil {
+		if _, err := a.attempt(t.Context(), wish(), progress, keeping(&begun)); err != nil {
 			t.Fatal(err)
 		}
 		same(t, "begun", begun, []routine.Progress{

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
 	"routinely/deploy/local/clock"
 	"routinely/deploy/local/esaemu"
 	"routinely/deploy/local/faults"
@@ -15,6 +17,8 @@ import (
 	"routinely/shared/provision"
 	"routinely/shared/routine"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func ptr[T any](v T) *T { return &v }
 
@@ -32,7 +36,7 @@ func strict() routine.Request {
 // timeout is the time limit of a call to ESA.
 const timeout = 10 * time.Second
 
-// account is an ESA whose clock stands still, at a whole second, with a workflow on it.
+// account is an ESA with a workflow on it. Its clock stands still, at a whole second.
 type account struct {
 	*esaemu.Server
 	clock    *clock.Manual
@@ -44,23 +48,17 @@ func start(t *testing.T) account {
 	manual := clock.NewManual(time.Now().UTC().Truncate(time.Second))
 	server, url := localtest.ESA(t, manual, 0)
 	client, err := esa.New(esa.Config{Endpoint: url, Credentials: localtest.Credentials, Timeout: timeout})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(client.Close)
 	workflow, err := provision.New(provision.Config{ESA: client, StepTime: time.Millisecond, Timeout: timeout, Now: manual.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return account{server, manual, workflow}
 }
 
 // plant makes a routine of the wish's name as another program would, with its CreateTime so much after now.
 func (a account) plant(t *testing.T, after time.Duration) {
 	t.Helper()
-	if err := a.PlantRoutine(esaemu.Routine{Name: "pr-1", CreateTime: a.clock.Now().Add(after)}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, a.PlantRoutine(esaemu.Routine{Name: "pr-1", CreateTime: a.clock.Now().Add(after)}))
 }
 
 func (a account) inject(t *testing.T, rules ...faults.Rule) {
@@ -87,9 +85,7 @@ func (a account) calls() []string {
 func (a account) holds(t *testing.T) []string {
 	t.Helper()
 	state, err := a.State()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var out []string
 	for _, r := range state.Routines {
 		out = append(out, r.Name)
@@ -99,8 +95,6 @@ func (a account) holds(t *testing.T) []string {
 	}
 	return out
 }
-
-var complete = []string{"pr-1", "pr-1 pr-1.example.com"}
 
 const (
 	create = "CreateRoutine"
@@ -116,8 +110,8 @@ func recorded(context.Context, routine.Progress) error { return nil }
 // conflicts checks that the run is refused because the routine exists.
 func (a account) conflicts(t *testing.T, req routine.Request, progress *routine.Progress) {
 	t.Helper()
-	failure := a.fail(t, req, progress)
-	if failure.Kind != fault.Conflict || failure.Code != esa.CodeRoutineAlreadyExist || failure.Step != create || failure.RequestID == "" || failure.Hint == "" {
+	failure := a.fails(t, req, progress, fault.Conflict, esa.CodeRoutineAlreadyExist)
+	if failure.Step != create || failure.RequestID == "" || failure.Hint == "" {
 		t.Errorf("got %+v, want a conflict", failure)
 	}
 	if progress.Routine != "" {
@@ -140,9 +134,7 @@ type outcome struct{ Routine, Record routine.Outcome }
 func (a account) run(t *testing.T, req routine.Request, progress *routine.Progress) outcome {
 	t.Helper()
 	result, err := a.attempt(t.Context(), req, progress, recorded)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	id, found, err := a.workflow.ESA.FindRelatedRecord(t.Context(), req.Name, req.SiteID, req.RecordName)
 	if err != nil || !found || id != result.RecordID {
 		t.Errorf("record id %d, ESA has %d (%t, %v)", result.RecordID, id, found, err)
@@ -159,7 +151,33 @@ func (a account) fail(t *testing.T, req routine.Request, progress *routine.Progr
 	return fault.From(err)
 }
 
+// fails expects a failure of the kind and the code.
+func (a account) fails(t *testing.T, req routine.Request, progress *routine.Progress, kind fault.Kind, code string) *fault.Error {
+	t.Helper()
+	failure := a.fail(t, req, progress)
+	if failure.Kind != kind || failure.Code != code {
+		t.Errorf("got %+v, want %s %s", failure, kind, code)
+	}
+	return failure
+}
+
+// keeping is a begin that succeeds and keeps the progress it is given.
+func keeping(begun *[]routine.Progress) provision.Begin {
+	return func(_ context.Context, p routine.Progress) error {
+		*begun = append(*begun, p)
+		return nil
+	}
+}
+
 // attempt is a run in an invocation of its own.
 func (a account) attempt(ctx context.Context, req routine.Request, progress *routine.Progress, begin provision.Begin) (routine.Result, error) {
 	return a.workflow.Run(ctx, req, progress, &provision.Known{}, begin)
+}
+
+// must ends the test at an error.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }

@@ -1,8 +1,6 @@
 package provision_test
 
 import (
-	"context"
-	"fmt"
 	"testing"
 	"time"
 
@@ -23,53 +21,53 @@ func (a account) all() (out []string) {
 	return out
 }
 
+// bind runs a request for another host name of pr-1, altered by change, in an invocation.
+func (a account) bind(t *testing.T, known *provision.Known, host string, change ...func(*routine.Request)) (outcome, error) {
+	t.Helper()
+	req := wish()
+	req.RecordName = host + ".example.com"
+	for _, alter := range change {
+		alter(&req)
+	}
+	result, err := a.workflow.Run(t.Context(), req, &routine.Progress{}, known, recorded)
+	return outcome{result.Routine, result.Record}, err
+}
+
 // TestKnown is about runs of one invocation.
 func TestKnown(t *testing.T) {
-	next := 0
-	// bind runs a request for another host name of pr-1.
-	bind := func(t *testing.T, a account, known *provision.Known, change func(*routine.Request)) (outcome, error) {
-		t.Helper()
-		req := wish()
-		next++
-		req.RecordName = fmt.Sprintf("host-%d.example.com", next)
-		if change != nil {
-			change(&req)
-		}
-		result, err := a.workflow.Run(t.Context(), req, &routine.Progress{}, known, recorded)
-		return outcome{result.Routine, result.Record}, err
-	}
 	described := func(text string) func(*routine.Request) {
 		return func(r *routine.Request) { r.Description = &text }
 	}
 	created, adopted := outcome{routine.Created, routine.Created}, outcome{routine.Adopted, routine.Created}
+	// binds expects that a host name is bound.
+	binds := func(t *testing.T, a account, known *provision.Known, host string, want outcome, change ...func(*routine.Request)) {
+		t.Helper()
+		got, err := a.bind(t, known, host, change...)
+		must(t, err)
+		same(t, "outcome", got, want)
+	}
 	t.Run("a routine is proven once, by its create: the others bind at once", func(t *testing.T) {
 		a, known := start(t), new(provision.Known)
-		first, err := bind(t, a, known, described("shop"))
-		second, secondErr := bind(t, a, known, nil)
-		third, thirdErr := bind(t, a, known, described("shop"))
-		if err != nil || secondErr != nil || thirdErr != nil {
-			t.Fatal(err, secondErr, thirdErr)
-		}
-		same(t, "outcomes", []outcome{first, second, third}, []outcome{created, adopted, adopted})
+		binds(t, a, known, "a", created, described("shop"))
+		binds(t, a, known, "b", adopted)
+		binds(t, a, known, "c", adopted, described("shop"))
 		same(t, "calls", a.all(), []string{sites, get, create, record, record, record})
 	})
-	t.Run("a routine is proven once, by a look", func(t *testing.T) {
+	t.Run("a routine is proven once in an invocation, by a look", func(t *testing.T) {
 		a, known := start(t), new(provision.Known)
 		a.plant(t, -time.Hour)
-		for range 3 {
-			if _, err := bind(t, a, known, nil); err != nil {
-				t.Fatal(err)
-			}
+		for _, host := range []string{"a", "b", "c"} {
+			binds(t, a, known, host, adopted)
 		}
 		same(t, "looks", a.Faults().Count(get), 1)
+		binds(t, a, new(provision.Known), "d", adopted)
+		same(t, "looks after another invocation", a.Faults().Count(get), 2)
 	})
 	t.Run("each request is judged by its own fields", func(t *testing.T) {
 		a, known := start(t), new(provision.Known)
-		if _, err := bind(t, a, known, described("shop")); err != nil {
-			t.Fatal(err)
-		}
-		_, other := bind(t, a, known, described("blog"))
-		_, strict := bind(t, a, known, func(r *routine.Request) { r.IfExists = routine.Fail })
+		binds(t, a, known, "a", created, described("shop"))
+		_, other := a.bind(t, known, "b", described("blog"))
+		_, strict := a.bind(t, known, "c", func(r *routine.Request) { r.IfExists = routine.Fail })
 		if !fault.HasKind(other, fault.Conflict) || !fault.HasKind(strict, fault.Conflict) || fault.From(strict).RequestID == "" {
 			t.Errorf("got %v and %v, want two conflicts", other, strict)
 		}
@@ -77,67 +75,45 @@ func TestKnown(t *testing.T) {
 	})
 	t.Run("RoutineNotExist forgets it: ESA is asked", func(t *testing.T) {
 		a, known := start(t), new(provision.Known)
-		if _, err := bind(t, a, known, nil); err != nil {
-			t.Fatal(err)
-		}
+		binds(t, a, known, "a", created)
 		a.all()
 		a.inject(t, faults.Rule{Action: record, Fault: faults.Fault{Answer: faults.Error, Code: esa.CodeRoutineNotExist}})
-		if got, err := bind(t, a, known, nil); err != nil || got != adopted {
-			t.Errorf("%+v, %v", got, err)
-		}
+		binds(t, a, known, "b", adopted)
 		same(t, "calls", a.all(), []string{record, get, record})
-	})
-	t.Run("another invocation asks anew", func(t *testing.T) {
-		a := start(t)
-		for range 2 {
-			if _, err := bind(t, a, new(provision.Known), nil); err != nil {
-				t.Fatal(err)
-			}
-		}
-		same(t, "looks", a.Faults().Count(get), 2)
 	})
 	t.Run("a write that ESA answers is told, one that it refuses to the account is not", func(t *testing.T) {
 		a, known := start(t), new(provision.Known)
-		if err := a.SetOverdue(true); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := bind(t, a, known, nil); !fault.HasCode(err, esa.CodeServiceHalt) || known.Written {
+		must(t, a.SetOverdue(true))
+		if _, err := a.bind(t, known, "a"); !fault.HasCode(err, esa.CodeServiceHalt) || known.Written {
 			t.Errorf("%v, written %t", err, known.Written)
 		}
-		if err := a.SetOverdue(false); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := bind(t, a, known, nil); err != nil || !known.Written || !known.Created {
-			t.Errorf("%v, %+v", err, known)
-		}
+		must(t, a.SetOverdue(false))
+		binds(t, a, known, "a", created)
+		same(t, "written and created", []bool{known.Written, known.Created}, []bool{true, true})
 	})
 }
 
 // TestSites is about what is found out before anything is made.
 func TestSites(t *testing.T) {
-	ask := func(t *testing.T, a account, known *provision.Known, change func(*routine.Request)) error {
-		t.Helper()
-		req := wish()
-		change(&req)
-		_, err := a.workflow.Run(t.Context(), req, &routine.Progress{}, known, recorded)
-		return err
+	elsewhere := func(r *routine.Request) { r.SiteID = 99 }
+	named := func(name string) func(*routine.Request) {
+		return func(r *routine.Request) { r.RecordName = name }
 	}
 	for name, test := range map[string]struct {
 		change func(*routine.Request)
 		kind   fault.Kind
 		code   string
 	}{
-		"a site that is not the account's":    {func(r *routine.Request) { r.SiteID = 99 }, fault.NotFound, esa.CodeSiteParameterNotMatch},
+		"a site that is not the account's":    {elsewhere, fault.NotFound, esa.CodeSiteParameterNotMatch},
 		"a site that is not active":           {func(r *routine.Request) { r.SiteID, r.RecordName = 7, "a.example.net" }, fault.Conflict, provision.CodeSiteNotActive},
-		"a record name outside of its zone":   {func(r *routine.Request) { r.RecordName = "a.example.org" }, fault.NotFound, esa.CodeSiteParameterNotMatch},
-		"a record name that ends like a zone": {func(r *routine.Request) { r.RecordName = "myexample.com" }, fault.NotFound, esa.CodeSiteParameterNotMatch},
+		"a record name outside of its zone":   {named("a.example.org"), fault.NotFound, esa.CodeSiteParameterNotMatch},
+		"a record name that ends like a zone": {named("myexample.com"), fault.NotFound, esa.CodeSiteParameterNotMatch},
 	} {
 		t.Run(name+" is refused with nothing made", func(t *testing.T) {
 			a := start(t)
-			if err := a.AddSite(esaemu.Site{ID: 7, Name: "example.net", Status: "pending"}); err != nil {
-				t.Fatal(err)
-			}
-			failure := fault.From(ask(t, a, new(provision.Known), test.change))
+			must(t, a.AddSite(esaemu.Site{ID: 7, Name: "example.net", Status: "pending"}))
+			_, err := a.bind(t, new(provision.Known), "a", test.change)
+			failure := fault.From(err)
 			if failure == nil || failure.Kind != test.kind || failure.Code != test.code || failure.RequestID == "" || failure.Hint == "" || failure.Step != sites {
 				t.Errorf("got %+v", failure)
 			}
@@ -145,22 +121,18 @@ func TestSites(t *testing.T) {
 		})
 	}
 	t.Run("the site's own name is in its zone", func(t *testing.T) {
-		if err := ask(t, start(t), new(provision.Known), func(r *routine.Request) { r.RecordName = "example.com" }); err != nil {
-			t.Error(err)
-		}
+		_, err := start(t).bind(t, new(provision.Known), "a", named("example.com"))
+		must(t, err)
 	})
 	t.Run("an active site is remembered for minutes, one that is not there is asked for each time", func(t *testing.T) {
 		a := start(t)
-		count := func(change func(*routine.Request)) int {
-			_ = ask(t, a, new(provision.Known), change)
+		count := func(change ...func(*routine.Request)) int {
+			_, _ = a.bind(t, new(provision.Known), "a", change...)
 			return a.Faults().Count(sites)
 		}
-		same := func(*routine.Request) {}
-		got := []int{count(same), count(same), count(func(r *routine.Request) { r.SiteID = 99 }), count(same)}
+		got := []int{count(), count(), count(elsewhere), count()}
 		a.clock.Advance(6 * time.Minute)
-		if got = append(got, count(same)); fmt.Sprint(got) != "[1 1 2 2 3]" {
-			t.Errorf("reads of the sites after each request: %v", got)
-		}
+		same(t, "reads of the sites after each request", append(got, count()), []int{1, 1, 2, 2, 3})
 	})
 	for name, broken := range map[string]faults.Fault{
 		"is denied":     {Answer: faults.Error, Status: 403, Code: "Forbidden.RAM"},
@@ -170,13 +142,12 @@ func TestSites(t *testing.T) {
 		t.Run("a look-up that "+name+" stops nobody, and is not repeated in the invocation", func(t *testing.T) {
 			a, known := start(t), new(provision.Known)
 			a.inject(t, faults.Rule{Action: sites, Times: 5, Fault: broken})
-			for n := range 2 {
-				if err := ask(t, a, known, func(r *routine.Request) { r.RecordName = fmt.Sprintf("n%d.example.com", n) }); err != nil {
-					t.Fatal(err)
-				}
+			for _, host := range []string{"a", "b"} {
+				_, err := a.bind(t, known, host)
+				must(t, err)
 			}
 			same(t, "reads of the sites", a.Faults().Count(sites), 1)
-			err := ask(t, a, new(provision.Known), func(r *routine.Request) { r.SiteID = 99 })
+			_, err := a.bind(t, new(provision.Known), "c", elsewhere)
 			if failure := fault.From(err); failure == nil || failure.Code != esa.CodeSiteParameterNotMatch || failure.Step != record {
 				t.Errorf("got %v, want the refusal of step 2", err)
 			}
@@ -185,9 +156,8 @@ func TestSites(t *testing.T) {
 	t.Run("a job that has its routine does not ask", func(t *testing.T) {
 		a := start(t)
 		a.plant(t, -time.Hour)
-		if _, err := a.attempt(t.Context(), wish(), &routine.Progress{Routine: routine.Adopted}, func(context.Context, routine.Progress) error { return nil }); err != nil {
-			t.Fatal(err)
-		}
+		_, err := a.attempt(t.Context(), wish(), &routine.Progress{Routine: routine.Adopted}, recorded)
+		must(t, err)
 		same(t, "reads of the sites", a.Faults().Count(sites), 0)
 	})
 }

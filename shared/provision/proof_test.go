@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"routinely/deploy/local/esaemu"
 	"routinely/deploy/local/faults"
 	"routinely/shared/fault"
 	"routinely/shared/routine"
@@ -36,13 +35,13 @@ func TestProof(t *testing.T) {
 		after time.Duration
 		owned bool
 	}{
-		"at the time of the look":                   {0, true},
-		"a second before the look":                  {-time.Second, true},
-		"two seconds before the look":               {-2 * time.Second, false},
-		"when the call had ended at the latest":     {timeout, true},
-		"a second after the call had ended":         {timeout + time.Second, true},
-		"two seconds after the call had ended":      {timeout + 2*time.Second, false},
-		"long before, by a program that nobody saw": {-24 * time.Hour, false},
+		"at the time of the look":               {0, true},
+		"a second before the look":              {-time.Second, true},
+		"two seconds before the look":           {-2 * time.Second, false},
+		"when the call had ended at the latest": {timeout, true},
+		"a second after the call had ended":     {timeout + time.Second, true},
+		"two seconds after the call had ended":  {timeout + 2*time.Second, false},
+		"long before":                           {-24 * time.Hour, false},
 	} {
 		t.Run("after a crash: made "+name, func(t *testing.T) {
 			a := start(t)
@@ -60,9 +59,7 @@ func TestProof(t *testing.T) {
 			a.conflicts(t, strict(), progress)
 			same(t, "adopt", a.run(t, wish(), &adopting), outcome{routine.Adopted, routine.Created})
 			same(t, "progress", adopting, routine.Progress{Routine: routine.Adopted, RoutineCreated: look.Add(test.after)})
-			if n := a.Faults().Count(create); n != 0 {
-				t.Errorf("%d calls of CreateRoutine for a routine that is there", n)
-			}
+			same(t, "calls of CreateRoutine", a.Faults().Count(create), 0)
 		})
 	}
 	t.Run("a CreateTime that nobody can read proves nothing", func(t *testing.T) {
@@ -108,29 +105,28 @@ func TestProof(t *testing.T) {
 // TestOpenCall is about a later run that finds no routine while an earlier call may still make it.
 func TestOpenCall(t *testing.T) {
 	locked := faults.Rule{Action: create, Fault: faults.Fault{Answer: faults.Error, Code: "UserOperationStatusIsLocked"}}
-	t.Run("an earlier call stays open after one that was refused, from the new look to its own end", func(t *testing.T) {
-		a := start(t)
-		progress, first := a.crash(t, routine.Progress{}), a.clock.Now()
-		a.clock.Advance(4 * time.Second)
-		a.inject(t, locked)
-		a.fail(t, strict(), progress)
-		same(t, "look", progress.Look, &routine.Look{At: first.Add(4 * time.Second), Until: first.Add(timeout)})
-	})
-	t.Run("it is closed once its end has passed", func(t *testing.T) {
-		a := start(t)
-		progress := a.crash(t, routine.Progress{})
-		a.clock.Advance(timeout + 2*time.Second)
-		a.inject(t, locked)
-		a.fail(t, strict(), progress)
-		same(t, "progress", *progress, routine.Progress{})
-	})
-	t.Run("it stays open after a later one that failed earlier", func(t *testing.T) {
-		a := start(t)
-		progress, first := a.crash(t, routine.Progress{}), a.clock.Now()
-		a.inject(t, faults.Rule{Action: create, Fault: faults.Fault{Answer: faults.Reset}})
-		a.fail(t, strict(), progress)
-		same(t, "look", progress.Look, &routine.Look{At: first, Until: first.Add(timeout)})
-	})
+	for name, test := range map[string]struct {
+		after time.Duration // from the look of the earlier call to the later call
+		later faults.Rule
+		open  bool
+	}{
+		"stays open after a later call that was refused":    {4 * time.Second, locked, true},
+		"is closed once its end has passed":                 {timeout + 2*time.Second, locked, false},
+		"stays open after a later call that failed at once": {0, faults.Rule{Action: create, Fault: faults.Fault{Answer: faults.Reset}}, true},
+	} {
+		t.Run("an earlier call "+name, func(t *testing.T) {
+			a := start(t)
+			progress, first := a.crash(t, routine.Progress{}), a.clock.Now()
+			a.clock.Advance(test.after)
+			a.inject(t, test.later)
+			a.fail(t, strict(), progress)
+			if test.open {
+				same(t, "look", progress.Look, &routine.Look{At: first.Add(test.after), Until: first.Add(timeout)})
+			} else {
+				same(t, "progress", *progress, routine.Progress{})
+			}
+		})
+	}
 	t.Run("a later call is recorded with the later end of the two", func(t *testing.T) {
 		a := start(t)
 		progress, first := a.crash(t, routine.Progress{}), a.clock.Now()
@@ -158,62 +154,4 @@ func TestOpenCall(t *testing.T) {
 			t.Errorf("got %v, %+v", err, progress)
 		}
 	})
-}
-
-// TestLateEffect is about a call that takes effect after this program gave it up.
-func TestLateEffect(t *testing.T) {
-	for name, test := range map[string]struct {
-		late  time.Duration
-		owned bool
-	}{
-		"within a second it is the job's own": {time.Second, true},
-		"later it is unproven":                {30 * time.Second, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			a := start(t)
-			if err := a.SetAccount(esaemu.AccountChange{LatencyMillis: ptr(test.late.Milliseconds())}); err != nil {
-				t.Fatal(err)
-			}
-			progress := a.giveUp(t)
-			if failure := a.fail(t, strict(), progress); failure.Kind != fault.Locked || progress.Look == nil {
-				t.Errorf("while it is under way: got %+v, progress %+v", failure, progress)
-			}
-			a.clock.Advance(test.late)
-			a.settled(t)
-			adopting := *progress
-			if test.owned {
-				same(t, "fail", a.run(t, strict(), progress), outcome{routine.Created, routine.Created})
-				return
-			}
-			a.conflicts(t, strict(), progress)
-			same(t, "adopt", a.run(t, wish(), &adopting), outcome{routine.Adopted, routine.Created})
-		})
-	}
-}
-
-// giveUp ends a run while ESA is busy with its CreateRoutine call.
-func (a account) giveUp(t *testing.T) *routine.Progress {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	go func() {
-		a.clock.Await(1)
-		cancel()
-	}()
-	progress := &routine.Progress{}
-	if _, err := a.attempt(ctx, strict(), progress, recorded); err == nil || progress.Look == nil {
-		t.Fatalf("got %v, progress %+v", err, progress)
-	}
-	return progress
-}
-
-// settled returns once ESA has carried out the call it was busy with, and makes it quick from then on.
-func (a account) settled(t *testing.T) {
-	t.Helper()
-	if err := a.HoldLock(t.Context(), time.Hour); err != nil {
-		t.Fatal(err)
-	}
-	a.ReleaseLock()
-	if err := a.SetAccount(esaemu.AccountChange{LatencyMillis: ptr(int64(0))}); err != nil {
-		t.Fatal(err)
-	}
 }

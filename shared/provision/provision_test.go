@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"routinely/deploy/local/esaemu"
 	"routinely/deploy/local/localtest"
 	"routinely/shared/fault"
@@ -14,29 +13,15 @@ import (
 	"routinely/shared/routine"
 )
 
-func TestFreshRequest(t *testing.T) {
-	a := start(t)
-	same(t, "outcome", a.run(t, wish(), &routine.Progress{}), outcome{routine.Created, routine.Created})
-	same(t, "it looks, then makes the two calls that do the work", a.calls()[:3], []string{get, create, record})
-	same(t, "ESA holds", a.holds(t), complete)
-}
-
 func TestAdoption(t *testing.T) {
-	t.Run("asking twice is success, and adopts", func(t *testing.T) {
-		a := start(t)
-		a.run(t, wish(), &routine.Progress{})
-		if diff := cmp.Diff(outcome{routine.Adopted, routine.Adopted}, a.run(t, wish(), &routine.Progress{})); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
-		}
-	})
-	t.Run("a second host name is bound to the adopted routine", func(t *testing.T) {
-		a := start(t)
-		a.run(t, wish(), &routine.Progress{})
-		second := wish()
-		second.RecordName = "other.example.com"
-		if diff := cmp.Diff(outcome{routine.Adopted, routine.Created}, a.run(t, second, &routine.Progress{})); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
-		}
+	t.Run("what is asked for first is made, asked for again it is adopted, and so is the routine with another host name", func(t *testing.T) {
+		a, other := start(t), wish()
+		same(t, "outcome", a.run(t, wish(), &routine.Progress{}), outcome{routine.Created, routine.Created})
+		same(t, "it looks, then makes the two calls that do the work", a.calls()[:3], []string{get, create, record})
+		same(t, "ESA holds", a.holds(t), []string{"pr-1", "pr-1 pr-1.example.com"})
+		same(t, "the second time", a.run(t, wish(), &routine.Progress{}), outcome{routine.Adopted, routine.Adopted})
+		other.RecordName = "other.example.com"
+		same(t, "with another name", a.run(t, other, &routine.Progress{}), outcome{routine.Adopted, routine.Created})
 	})
 	t.Run("makes no call of CreateRoutine for a routine that is there", func(t *testing.T) {
 		a := start(t)
@@ -62,24 +47,18 @@ func TestAdoption(t *testing.T) {
 		t.Run("a routine with "+name, func(t *testing.T) {
 			a := start(t)
 			test.exists.Name = "pr-1"
-			if err := a.PlantRoutine(test.exists); err != nil {
-				t.Fatal(err)
-			}
+			must(t, a.PlantRoutine(test.exists))
 			req := wish()
 			req.Description, req.HasAssets = test.asked.Description, test.asked.HasAssets
 			if test.adopts {
-				if diff := cmp.Diff(outcome{routine.Adopted, routine.Created}, a.run(t, req, &routine.Progress{})); diff != "" {
-					t.Errorf("-want +got:\n%s", diff)
-				}
+				same(t, "outcome", a.run(t, req, &routine.Progress{}), outcome{routine.Adopted, routine.Created})
 				return
 			}
 			failure := a.fail(t, req, &routine.Progress{})
 			if failure.Kind != fault.Conflict || failure.Hint == "" || failure.RequestID == "" {
 				t.Errorf("got %+v", failure)
 			}
-			if diff := cmp.Diff([]string{"pr-1"}, a.holds(t)); diff != "" {
-				t.Errorf("a foreign routine was touched; -want +got:\n%s", diff)
-			}
+			same(t, "a foreign routine was touched", a.holds(t), []string{"pr-1"})
 		})
 	}
 	t.Run("a record of another routine is a conflict", func(t *testing.T) {
@@ -87,35 +66,27 @@ func TestAdoption(t *testing.T) {
 		other := wish()
 		other.Name = "other"
 		a.run(t, other, &routine.Progress{})
-		if failure := a.fail(t, wish(), &routine.Progress{}); failure.Kind != fault.Conflict || failure.Code != "ParameterAlreadyExist" {
-			t.Errorf("got %+v", failure)
-		}
+		a.fails(t, wish(), &routine.Progress{}, fault.Conflict, "ParameterAlreadyExist")
 	})
 	t.Run("an ordinary record is tried few times", func(t *testing.T) {
 		a := start(t)
 		if _, err := a.PlantRecord(localtest.SiteID, "pr-1.example.com"); err != nil {
 			t.Fatal(err)
 		}
-		if failure := a.fail(t, wish(), &routine.Progress{}); failure.Kind != fault.Internal || failure.Code != "DependedByOthers" {
-			t.Errorf("got %+v", failure)
-		}
+		a.fails(t, wish(), &routine.Progress{}, fault.Internal, "DependedByOthers")
 	})
 }
 
-func TestTime(t *testing.T) {
-	t.Run("a step that does not fit is not started", func(t *testing.T) {
-		a := start(t)
-		a.workflow.StepTime = time.Hour
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		for _, progress := range []routine.Progress{{}, {Routine: routine.Created}} {
-			_, err := a.attempt(ctx, wish(), &progress, recorded)
-			if failure := fault.From(err); failure == nil || failure.Kind != fault.Locked || failure.Code != provision.CodeNoTime {
-				t.Errorf("got %+v", failure)
-			}
+func TestStepWithoutTime(t *testing.T) {
+	a := start(t)
+	a.workflow.StepTime = time.Hour
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for _, progress := range []routine.Progress{{}, {Routine: routine.Created}} {
+		_, err := a.attempt(ctx, wish(), &progress, recorded)
+		if failure := fault.From(err); failure == nil || failure.Kind != fault.Locked || failure.Code != provision.CodeNoTime {
+			t.Errorf("got %+v", failure)
 		}
-		if got := a.calls(); got != nil {
-			t.Errorf("ESA was called: %v", got)
-		}
-	})
+	}
+	same(t, "calls", a.calls(), nil)
 }

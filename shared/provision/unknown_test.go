@@ -1,12 +1,16 @@
 package provision_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"routinely/deploy/local/esaemu"
 	"routinely/deploy/local/faults"
+	"routinely/shared/esa"
 	"routinely/shared/fault"
+	"routinely/shared/provision"
 	"routinely/shared/routine"
 )
 
@@ -29,10 +33,8 @@ func TestUnknownOutcome(t *testing.T) {
 				a.inject(t, faults.Rule{Action: action, Fault: effective})
 				want := map[string]outcome{create: {routine.Created, routine.Created}, record: {routine.Created, routine.Adopted}}[action]
 				same(t, "outcome", a.run(t, strict(), &routine.Progress{}), want)
-				if n := a.Faults().Count(action); n != 1 {
-					t.Errorf("%d calls of %s, want 1", n, action)
-				}
-				same(t, "ESA holds", a.holds(t), complete)
+				same(t, "calls", a.Faults().Count(action), 1)
+				same(t, "ESA holds", a.holds(t), []string{"pr-1", "pr-1 pr-1.example.com"})
 			})
 			t.Run(fmt.Sprintf("%s of %s without effect fails, and the next attempt reads before it acts", name, action), func(t *testing.T) {
 				a := start(t)
@@ -43,9 +45,7 @@ func TestUnknownOutcome(t *testing.T) {
 				}
 				a.Faults().Reset()
 				a.run(t, wish(), progress)
-				if first := a.calls()[:2]; first[0] != readBack || first[1] != action {
-					t.Errorf("began with %v", first)
-				}
+				same(t, "first calls", a.calls()[:2], []string{readBack, action})
 			})
 		}
 	}
@@ -67,12 +67,92 @@ func TestUnknownOutcome(t *testing.T) {
 	t.Run("waits for a record that the list does not show yet", func(t *testing.T) {
 		a := start(t)
 		a.run(t, wish(), &routine.Progress{})
-		if err := a.SetAccount(esaemu.AccountChange{ListDelayMillis: ptr(int64(3_600_000))}); err != nil {
-			t.Fatal(err)
-		}
+		must(t, a.SetAccount(esaemu.AccountChange{ListDelayMillis: ptr(int64(3_600_000))}))
 		failure := a.fail(t, wish(), &routine.Progress{Routine: routine.Created, RecordUnknown: true})
 		if failure.Kind != fault.Unavailable || failure.Code != "ParameterAlreadyExist" {
 			t.Errorf("got %+v", failure)
 		}
+	})
+}
+
+func TestRoutineThatIsNotThere(t *testing.T) {
+	notThere := faults.Rule{Action: record, Fault: faults.Fault{Answer: faults.Error, Code: "RoutineNotExist"}}
+	created := time.Now().UTC().Truncate(time.Second).Add(-time.Hour)
+	unreadable := faults.Rule{Action: get, Fault: faults.Fault{Answer: faults.Document, Body: `{"CreateTime":"just now"}`}}
+	for name, test := range map[string]struct {
+		// exists is the CreateTime of the routine that ESA has, if it has one.
+		exists   time.Time
+		refusals int // how often ESA says RoutineNotExist although it has one
+		rules    []faults.Rule
+		progress routine.Progress
+		kind     fault.Kind
+		code     string
+		kept     bool // the progress is as before
+	}{
+		"right after creating it is a delay":                          {time.Time{}, 1, nil, routine.Progress{}, fault.Unavailable, esa.CodeRoutineNotExist, false},
+		"and the next one, right after creating that, is a delay too": {time.Time{}, 2, nil, routine.Progress{Routine: routine.Created}, fault.Unavailable, esa.CodeRoutineNotExist, false},
+		"while ESA shows the very same one is a delay":                {created, 1, nil, routine.Progress{Routine: routine.Created, RoutineCreated: created}, fault.Unavailable, esa.CodeRoutineNotExist, true},
+		"while ESA shows one without a readable time is a conflict":   {time.Time{}, 1, []faults.Rule{unreadable}, routine.Progress{Routine: routine.Created}, fault.Conflict, esa.CodeRoutineAlreadyExist, false},
+		"while ESA does not answer the look forgets nothing": {
+			time.Time{}, 0, []faults.Rule{{Action: get, Fault: faults.Fault{Answer: faults.HTML}}}, routine.Progress{Routine: routine.Created, RoutineCreated: created}, fault.Unavailable, "HTTP502", true,
+		},
+		"for the third time is the end": {time.Time{}, 0, nil, routine.Progress{Routine: routine.Created, RoutineRecreated: true}, fault.NotFound, esa.CodeRoutineNotExist, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, before := start(t), test.progress
+			if !test.exists.IsZero() {
+				a.plant(t, test.exists.Sub(a.clock.Now()))
+			}
+			if test.refusals > 0 {
+				a.inject(t, faults.Rule{Action: record, Times: test.refusals, Fault: notThere.Fault})
+			}
+			a.inject(t, test.rules...)
+			a.fails(t, strict(), &test.progress, test.kind, test.code)
+			if test.kept {
+				same(t, "progress", test.progress, before)
+			}
+			a.Faults().Clear()
+			switch test.kind {
+			case fault.Unavailable:
+				same(t, "outcome of the next attempt", a.run(t, strict(), &test.progress), outcome{routine.Created, routine.Created})
+			case fault.NotFound:
+				same(t, "ESA holds", a.holds(t), nil)
+			}
+		})
+	}
+	t.Run("later it was deleted: it is created once more, after a look that is recorded", func(t *testing.T) {
+		a := start(t)
+		progress := &routine.Progress{Routine: routine.Adopted, RoutineCreated: a.clock.Now().Add(-time.Hour)}
+		var begun []routine.Progress
+		result, err := a.attempt(t.Context(), strict(), progress, keeping(&begun))
+		if err != nil || result.Routine != routine.Created {
+			t.Fatalf("%+v, %v", result, err)
+		}
+		same(t, "calls", a.calls(), []string{record, get, create, record})
+		now := a.clock.Now()
+		same(t, "begun last", begun[len(begun)-1], routine.Progress{RoutineRecreated: true, Look: &routine.Look{At: now, Until: now.Add(timeout)}})
+		same(t, "progress", *progress, routine.Progress{Routine: routine.Created, RoutineRecreated: true})
+	})
+	t.Run("while ESA shows another one is a conflict for fail, and that one is adopted otherwise", func(t *testing.T) {
+		a := start(t)
+		a.plant(t, 0)
+		a.inject(t, faults.Rule{Action: record, Times: 2, Fault: notThere.Fault})
+		earlier := routine.Progress{Routine: routine.Created, RoutineCreated: a.clock.Now().Add(-time.Second)}
+		progress := earlier
+		a.conflicts(t, strict(), &progress)
+		same(t, "outcome", a.run(t, wish(), &earlier), outcome{routine.Adopted, routine.Created})
+	})
+	t.Run("it is not begun again when the time has run out meanwhile", func(t *testing.T) {
+		a := start(t)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, err := a.attempt(ctx, wish(), &routine.Progress{Routine: routine.Created}, func(context.Context, routine.Progress) error {
+			a.workflow.StepTime = time.Hour
+			return nil
+		})
+		if !fault.HasCode(err, provision.CodeNoTime) {
+			t.Errorf("got %v", err)
+		}
+		same(t, "calls", a.calls(), []string{record})
 	})
 }

@@ -13,7 +13,7 @@ import (
 	"routinely/shared/routine"
 )
 
-// shopLimits are those of a caller who may do a little.
+// shopLimits are the limits of a caller.
 const shopLimits = `{"names":["shop-","kiosk"],"recordSuffixes":["Example.com.","münchen.example"],"sites":["7",54362329990032],` +
 	`"expiresAt":"2026-12-31T00:00:00+08:00"}`
 
@@ -31,23 +31,30 @@ func TestLimits(t *testing.T) {
 	before, after := limits.ExpiresAt.Add(-time.Nanosecond), limits.ExpiresAt
 	good := routine.Request{Name: "shop-1", SiteID: 54362329990032, RecordName: "www.example.com"}
 
-	t.Run("allow what begins, ends and lies as they say", func(t *testing.T) {
-		for _, change := range []func(*routine.Request){
-			func(*routine.Request) {},
-			func(r *routine.Request) { r.Name = "kiosk" },
-			func(r *routine.Request) { r.SiteID = 7 },
-			func(r *routine.Request) { r.RecordName = "example.com" },
-			func(r *routine.Request) { r.RecordName = "a.b.example.com" },
-			func(r *routine.Request) { r.RecordName = "www.xn--mnchen-3ya.example" },
-		} {
+	for name, test := range map[string]struct {
+		change func(*routine.Request)
+		allows bool
+	}{
+		"a name with a prefix":                 {func(*routine.Request) {}, true},
+		"a name that is a prefix":              {func(r *routine.Request) { r.Name = "kiosk" }, true},
+		"another site":                         {func(r *routine.Request) { r.SiteID = 7 }, true},
+		"the suffix itself":                    {func(r *routine.Request) { r.RecordName = "example.com" }, true},
+		"a name two labels below the suffix":   {func(r *routine.Request) { r.RecordName = "a.b.example.com" }, true},
+		"a name below an international suffix": {func(r *routine.Request) { r.RecordName = "www.xn--mnchen-3ya.example" }, true},
+		"a label that ends like the suffix":    {func(r *routine.Request) { r.RecordName = "badexample.com" }, false},
+		"a name that goes on":                  {func(r *routine.Request) { r.RecordName = "example.com.cn" }, false},
+		"a part of the suffix":                 {func(r *routine.Request) { r.RecordName = "com" }, false},
+		"a cut label of the suffix":            {func(r *routine.Request) { r.RecordName = "xample.com" }, false},
+	} {
+		t.Run(fmt.Sprintf("%s is allowed: %t", name, test.allows), func(t *testing.T) {
 			r := good
-			change(&r)
-			if got := limits.Outside(r, before); got != nil {
+			test.change(&r)
+			if got := limits.Outside(r, before); (got == nil) != test.allows || got != nil && (len(got) != 1 || got[0].Pointer != "/recordName") {
 				t.Errorf("%+v: %v", r, got)
 			}
-		}
-	})
-	t.Run("name each member outside with what is allowed", func(t *testing.T) {
+		})
+	}
+	t.Run("name each member that is outside, with what is allowed", func(t *testing.T) {
 		r := routine.Request{Name: "my-shop-1", SiteID: 8, RecordName: "example.com.evil.test"}
 		want := []routine.Problem{
 			{Pointer: "/name", Code: "outside-limits", Detail: `"my-shop-1" is not the caller's: a name must begin with shop- or kiosk`},
@@ -57,18 +64,7 @@ func TestLimits(t *testing.T) {
 			},
 			{Pointer: "/siteId", Code: "outside-limits", Detail: `8 is not the caller's: the site must be 7 or 54362329990032`},
 		}
-		if diff := cmp.Diff(want, limits.Outside(r, before)); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
-		}
-	})
-	t.Run("end a record name at a label", func(t *testing.T) {
-		for _, name := range []string{"badexample.com", "example.com.cn", "com", "xample.com"} {
-			r := good
-			r.RecordName = name
-			if got := limits.Outside(r, before); len(got) != 1 || got[0].Pointer != "/recordName" {
-				t.Errorf("%s: %v", name, got)
-			}
-		}
+		same(t, "problems", limits.Outside(r, before), want)
 	})
 	t.Run("allow nothing from the time on at which they end", func(t *testing.T) {
 		got := limits.Outside(good, after)
@@ -96,22 +92,12 @@ func TestLimitsAsJSON(t *testing.T) {
 		text, err := json.Marshal(parseLimits(t, shopLimits))
 		want := `{"names":["shop-","kiosk"],"recordSuffixes":["example.com","xn--mnchen-3ya.example"],"sites":["7","54362329990032"],` +
 			`"expiresAt":"2026-12-30T16:00:00Z"}`
-		if diff := cmp.Diff(want, string(text)); diff != "" || err != nil {
-			t.Errorf("%v, -want +got:\n%s", err, diff)
+		same(t, "JSON", string(text), want)
+		var again routine.Limits
+		if err := errors.Join(err, json.Unmarshal(text, &again)); err != nil {
+			t.Error(err)
 		}
-	})
-	t.Run("are read as they were written", func(t *testing.T) {
-		for _, text := range []string{shopLimits, `{}`, `{"sites":[9223372036854775807]}`} {
-			want := parseLimits(t, text)
-			var got routine.Limits
-			written, err := json.Marshal(want)
-			if err == nil {
-				err = json.Unmarshal(written, &got)
-			}
-			if diff := cmp.Diff(want, got); diff != "" || err != nil {
-				t.Errorf("%s: %v, -want +got:\n%s", text, err, diff)
-			}
-		}
+		same(t, "read again", again, parseLimits(t, shopLimits))
 	})
 	t.Run("are nothing if there are none", func(t *testing.T) {
 		if text, err := json.Marshal(routine.Limits{}); string(text) != "{}" || err != nil {
@@ -154,18 +140,15 @@ func TestParseLimitsRefuses(t *testing.T) {
 		`{"expiresAt":null,"sites":[{}]}`:                              {"/expiresAt", "/sites/0"},
 	} {
 		t.Run(fmt.Sprintf("%.60s", text), func(t *testing.T) {
-			limits, err := routine.ParseLimits(text)
+			_, err := routine.ParseLimits(text)
+			wantProblems(t, err)
 			var invalid *routine.Invalid
-			if !errors.As(err, &invalid) {
-				t.Fatalf("got %+v, %v", limits, err)
-			}
+			_ = errors.As(err, &invalid)
 			var got []string
 			for _, p := range invalid.Problems {
 				got = append(got, p.Pointer)
 			}
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("pointers (-want +got):\n%s", diff)
-			}
+			same(t, "pointers", got, want)
 		})
 	}
 }

@@ -8,10 +8,20 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"routinely/deploy/local/localtest"
 	"routinely/deploy/sim"
 	worker "routinely/functions/provision"
 )
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// The MNS SDK's HTTP client looks for idle connections every ten seconds and cannot be told to stop.
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*HostClient).connsCleaner"),
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*Client).mCleaner"),
+	)
+}
 
 func TestRun(t *testing.T) {
 	_, mnsURL := localtest.MNS(t, nil)
@@ -41,14 +51,11 @@ func TestRun(t *testing.T) {
 		if err := run(process, settings, io.Discard); err != nil {
 			t.Fatal(err)
 		}
-		if len(report.Messages) != 1 || report.Messages[0].Outcome != "succeeded" {
-			t.Errorf("%+v", report)
-		}
-		if n := account.Faults().Count("CreateRoutine"); n != 1 {
-			t.Errorf("%d calls", n)
+		if n := account.Faults().Count("CreateRoutine"); len(report.Messages) != 1 || report.Messages[0].Outcome != "succeeded" || n != 1 {
+			t.Errorf("%d calls, %+v", n, report)
 		}
 	})
-	for setting, complaint := range map[string]string{
+	for setting, want := range map[string]string{
 		"ROUTINELY_RETRY_ATTEMPTS=0":                       "attempts",
 		"ROUTINELY_RETRY_ATTEMPTS=x":                       "ROUTINELY_RETRY_ATTEMPTS",
 		"ROUTINELY_RETRY_CAP=1s":                           "retry delays",
@@ -67,8 +74,8 @@ func TestRun(t *testing.T) {
 			name, _, _ := strings.Cut(setting, "=")
 			others := slices.DeleteFunc(slices.Clone(settings), func(s string) bool { return strings.HasPrefix(s, name+"=") })
 			err := run(process, append(others, setting), io.Discard)
-			if err == nil || !strings.Contains(err.Error(), complaint) {
-				t.Errorf("got %v, want it to tell of %s", err, complaint)
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("got %v, want %q in it", err, want)
 			}
 		})
 	}
