@@ -126,9 +126,7 @@ func TestTwoDaysOverdue(t *testing.T) {
 		count = 60
 	}
 	l := start(t)
-	if err := l.esa.SetAccount(esaemu.AccountChange{RoutineQuota: &count}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, l.esa.SetAccount(esaemu.AccountChange{RoutineQuota: &count}))
 	l.refuses(t, createRoutine, "InternalException", 5)
 	bodies := l.acceptAll(t, count)
 	deliver := func() map[string]int {
