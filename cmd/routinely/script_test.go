@@ -59,6 +59,7 @@ func startStack(ts *testscript.TestScript, _ bool, _ []string) {
 		Addresses: stack.Addresses{HTTP: free, MNS: free, ESA: free, OTS: free, FC: free},
 		Dir:       ts.MkAbs("data"), NoSync: true, Accept: binary("accept"), Provision: binary("provision"), Notify: binary("notify"),
 		Janitor: binary("janitor"), ESALatency: time.Millisecond, RoutineQuota: 1000, RecordQuota: 1000, Auth: ts.Getenv("AUTH"), MessageKeys: sim.KeysText(sim.Key),
+		ProvisionEnv: map[string]string{"ROUTINELY_PARK_DELAY_MIN": "1s", "ROUTINELY_PARK_DELAY_MAX": "2s"},
 	})
 	ts.Check(err)
 	ctx, stop := context.WithCancel(context.Background())

@@ -2,7 +2,6 @@ package main_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,7 +14,7 @@ import (
 	"routinely/deploy/local/stack"
 )
 
-// The states of a job, as accept tells them.
+// The states of a job.
 const (
 	queued       = "queued"
 	succeeded    = "succeeded"
@@ -24,59 +23,60 @@ const (
 	dropped      = "dropped"
 )
 
-// order is a request for a routine, and what is to become of it.
+// order is a request for a routine, and how its job must end.
 type order struct {
 	name string
 	site int64
 	zone string
-	// want is the state in which its job must end.
+	// want is the state in which the job must end.
 	want string
-	// told says that the receiver is to be told of the end.
-	told bool
+	// callback says that the receiver gets a callback at the end.
+	callback bool
 	// id is the job's, once it is accepted.
 	id string
 }
 
 func (o *order) record() string { return o.name + "." + o.zone }
 
-// body is the request. The receiver's address is that of the deployment.
+// body is the request.
 func (d *deployment) body(o *order) string {
-	callback := ""
-	if o.told {
-		callback = fmt.Sprintf(`,"callbackUrl":%q`, d.receiver.server.URL+"/hook")
+	hook := ""
+	if o.callback {
+		hook = fmt.Sprintf(`,"callbackUrl":%q`, d.url[theReceiver]+"/hook")
 	}
-	return fmt.Sprintf(`{"name":%q,"siteId":%d,"recordName":%q%s}`, o.name, o.site, o.record(), callback)
+	return fmt.Sprintf(`{"name":%q,"siteId":%d,"recordName":%q%s}`, o.name, o.site, o.record(), hook)
 }
 
-// The site that ESA does not have until a test adds it.
-const (
-	strangeSite = 1
-	strangeZone = "example.net"
-)
-
-// order makes an order with a name of its own that must end well.
+// order makes an order with a name of its own that must succeed.
 func (d *deployment) order() *order {
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	o := &order{name: fmt.Sprintf("job-%d", len(d.orders)), site: stack.SiteID, zone: stack.SiteName, want: succeeded}
 	d.orders = append(d.orders, o)
 	return o
 }
 
-// hopeless makes an order for a site that ESA does not have.
+// several makes so many orders that want a callback.
+func (d *deployment) several(count int) (orders []*order) {
+	for range count {
+		o := d.order()
+		o.callback = true
+		orders = append(orders, o)
+	}
+	return orders
+}
+
+// hopeless makes an order for a site that ESA does not have until addSite.
 func (d *deployment) hopeless() *order {
 	o := d.order()
-	o.site, o.zone, o.want = strangeSite, strangeZone, deadLettered
+	o.site, o.zone, o.want = 1, "example.net", deadLettered
 	return o
 }
 
-// addSite lets ESA have the site that hopeless orders ask for.
 func (d *deployment) addSite() {
 	d.t.Helper()
-	d.send(http.MethodPost, d.url[edgeService]+"/_local/sites", fmt.Sprintf(`{"id":%d,"name":%q}`, strangeSite, strangeZone))
+	d.send(http.MethodPost, d.url[edgeService]+"/_local/sites", `{"id":1,"name":"example.net"}`)
 }
 
-// noAnswer is the status of a call that was cut off: one that a client makes again, as it does after any from 500 on.
+// noAnswer is the status of a call that was cut off. A client makes it again, as it does after any status from 500 on.
 const noAnswer = 599
 
 // call makes a call of accept once. headers are pairs of name and value.
@@ -120,81 +120,132 @@ func (d *deployment) insist(method, path, body string, headers ...string) (answe
 	return answer
 }
 
-// submit asks until the request is accepted, under the order's name as its idempotency key.
-func (d *deployment) submit(o *order) {
+// submit asks for routines in one call, again until all are accepted. The call's idempotency key is the first order's name.
+func (d *deployment) submit(orders ...*order) {
 	d.t.Helper()
-	d.accepted(o, d.insist(http.MethodPost, "/v1/routines", d.body(o), "Idempotency-Key", o.name))
-}
-
-// accepted takes a job in that accept has answered with.
-func (d *deployment) accepted(o *order, answer string) {
-	d.t.Helper()
-	var job struct{ ID string }
-	decode(d.t, answer, &job)
-	if job.ID == "" || o.id != "" && o.id != job.ID {
-		d.t.Errorf("%s was job %q and is now job %q", o.name, o.id, job.ID)
+	path, bodies := "/v1/routines", make([]string, len(orders))
+	for i, o := range orders {
+		bodies[i] = d.body(o)
 	}
-	o.id = job.ID
+	text := bodies[0]
+	if len(orders) > 1 {
+		path, text = "/v1/routines:batch", "["+strings.Join(bodies, ",")+"]"
+	}
+	until(d.t, "accept accepts "+orders[0].name, func() bool {
+		var result struct {
+			ID     string
+			Failed int
+			Items  []struct{ JobID string }
+		}
+		decode(d.t, d.insist(http.MethodPost, path, text, "Idempotency-Key", orders[0].name), &result)
+		if result.Failed > 0 {
+			return false
+		}
+		if len(orders) == 1 {
+			orders[0].accepted(d.t, result.ID)
+		}
+		for i, item := range result.Items {
+			orders[i].accepted(d.t, item.JobID)
+		}
+		return true
+	})
 }
 
-// job is what accept tells of a job.
+// accepted notes the job that stands for the order, always the same.
+func (o *order) accepted(t *testing.T, id string) {
+	t.Helper()
+	if id == "" || o.id != "" && o.id != id {
+		t.Errorf("%s was job %q and is now job %q", o.name, o.id, id)
+	}
+	o.id = id
+}
+
+// correct redrives an order for a wrong site with the right one. A call whose answer was lost is made again, and finds that it was redriven.
+func (d *deployment) correct(o *order) {
+	d.t.Helper()
+	o.site, o.zone, o.want = stack.SiteID, stack.SiteName, succeeded
+	body := fmt.Sprintf(`{"request":{"siteId":%d,"recordName":%q},"reason":"wrong site"}`, o.site, o.record())
+	until(d.t, o.name+" is corrected", func() bool {
+		status, answer := d.call(http.MethodPost, "/v1/dead-letters/"+url.PathEscape(o.id)+":redrive", body)
+		if status >= http.StatusBadRequest && status < http.StatusInternalServerError && d.job(o).Redriven == 0 {
+			d.t.Fatalf("correct %s: %d %s", o.name, status, answer)
+		}
+		return status < http.StatusInternalServerError
+	})
+}
+
+// redrive redrives all dead letters with a code, page by page, and returns how many.
+func (d *deployment) redrive(code string) (count int) {
+	d.t.Helper()
+	for cursor := ""; ; {
+		var answer struct {
+			Count int
+			More  bool
+			Next  string
+		}
+		body := fmt.Sprintf(`{"code":%q,"reason":"the cause is put right"%s}`, code, cursor)
+		decode(d.t, d.insist(http.MethodPost, "/v1/dead-letters:redrive", body), &answer)
+		if count += answer.Count; !answer.More {
+			return count
+		}
+		cursor = fmt.Sprintf(`,"cursor":%q`, answer.Next)
+	}
+}
+
+// wrongSite is the code of a dead letter whose site ESA does not have, or does not take.
+const wrongSite = "SiteParameterNotMatch"
+
+// job is what accept says about a job.
 type job struct {
-	ID, State, Code, Reason, Hint string
+	ID, State string
 	// ClaimsJob is set of what was a message under an unknown key.
 	ClaimsJob                     string
 	Attempt, HandedBack, Redriven int
-	Request                       struct{ Name, RecordName, CallbackURL string }
 	Attempts                      []struct{ Kind string }
-	Waiting                       *struct{ For string }
-	Callback                      *struct{ State string }
+	Waiting                       struct{ For string }
+	Callback                      struct{ State string }
 }
 
-func (d *deployment) job(id string) (j job) {
+func (d *deployment) job(o *order) (j job) {
 	d.t.Helper()
-	decode(d.t, d.insist(http.MethodGet, "/v1/jobs/"+url.PathEscape(id), ""), &j)
+	decode(d.t, d.insist(http.MethodGet, "/v1/jobs/"+url.PathEscape(o.id), ""), &j)
 	return j
 }
 
-// awaitState waits until an order's job is in a state.
-func (d *deployment) awaitState(o *order, state string) {
+// awaitState waits until the jobs of orders are in a state, or wait for something.
+func (d *deployment) awaitState(state string, orders ...*order) {
 	d.t.Helper()
-	until(d.t, fmt.Sprintf("%s (job %s) is %s", o.name, o.id, state), func() bool { return d.job(o.id).State == state })
-}
-
-// jobs lists all jobs in a state.
-func (d *deployment) jobs(state string) (all []job) {
-	d.t.Helper()
-	for cursor := ""; ; {
-		var page struct {
-			Jobs []job
-			Next string
-		}
-		decode(d.t, d.insist(http.MethodGet, "/v1/jobs?limit=100&state="+state+cursor, ""), &page)
-		all = append(all, page.Jobs...)
-		if page.Next == "" {
-			return all
-		}
-		cursor = "&cursor=" + url.QueryEscape(page.Next)
+	for _, o := range orders {
+		until(d.t, fmt.Sprintf("%s (job %s) is %s", o.name, o.id, state), func() bool {
+			j := d.job(o)
+			return j.State == state || j.Waiting.For == state
+		})
 	}
 }
 
-// letter is what accept tells of a dead letter.
+// letter is what accept says about a dead letter.
 type letter struct {
-	ID, JobID, ClaimsJob, Origin, Kind, Code, Hint string
-	Request                                        *struct{ Name string }
-	Received                                       *struct{ Body string }
+	ID, JobID, ClaimsJob, Origin, Code, Hint string
+	Received                                 struct{ Body string }
 }
 
-// letters lists all dead letters.
-func (d *deployment) letters() (all []letter) {
+// unreadable is the code of a dead letter whose message holds no job.
+const unreadable = "UnreadableMessage"
+
+func (d *deployment) jobs(state string) []job { return list[job](d, "/v1/jobs?limit=100&state="+state) }
+
+func (d *deployment) letters() []letter { return list[letter](d, "/v1/dead-letters?limit=100") }
+
+// list reads all pages of a list.
+func list[T any](d *deployment, path string) (all []T) {
 	d.t.Helper()
 	for cursor := ""; ; {
 		var page struct {
-			DeadLetters []letter
-			Next        string
+			Jobs, DeadLetters []T
+			Next              string
 		}
-		decode(d.t, d.insist(http.MethodGet, "/v1/dead-letters?limit=100"+cursor, ""), &page)
-		all = append(all, page.DeadLetters...)
+		decode(d.t, d.insist(http.MethodGet, path+cursor, ""), &page)
+		all = append(append(all, page.Jobs...), page.DeadLetters...)
 		if page.Next == "" {
 			return all
 		}
@@ -208,150 +259,85 @@ func (d *deployment) sweep() {
 	request(d.t.Context(), http.MethodPost, d.url[functionCompute]+"/2023-03-30/functions/"+stack.FunctionJanitor+"/invocations", event)
 }
 
-// messages are the bodies of all messages of a queue, those that are delayed or worked on included.
-func (d *deployment) messages(queue string) []string {
+// settled reports whether nothing is left to be done: the queues are empty, no job is unfinished, and every callback has arrived.
+func (d *deployment) settled() bool {
 	d.t.Helper()
-	var list []struct{ Body string }
-	d.read(d.url[messageService]+"/_local/queues/"+queue+"/messages", &list)
-	bodies := make([]string, 0, len(list))
-	for _, m := range list {
-		bodies = append(bodies, m.Body)
-	}
-	return bodies
+	return d.depth(stack.Queue, stack.DeadLetterQueue, stack.CallbackQueue) == 0 && len(d.jobs(queued)) == 0 && d.receiver.knows(d.orders)
 }
 
-// depth is how many messages all queues together hold, those that are delayed or worked on included.
-func (d *deployment) depth() (n int) {
-	d.t.Helper()
-	var queues []struct{ ActiveMessages, InactiveMessages, DelayMessages int }
-	d.read(d.url[messageService]+"/_local/queues", &queues)
-	for _, q := range queues {
-		n += q.ActiveMessages + q.InactiveMessages + q.DelayMessages
-	}
-	return n
-}
-
-// settle waits until nothing is left to be done, with the janitor's help.
+// settle waits until nothing is left to be done, with the janitor's help, and checks what must hold then.
 func (d *deployment) settle() {
 	d.t.Helper()
-	defer func() {
-		if d.t.Failed() {
-			d.t.Logf("left on queues: %d; unfinished: %+v", d.depth(), d.jobs(queued))
-		}
-	}()
-	until(d.t, "the queues are empty, no job is unfinished, and everybody was told", func() bool {
-		if d.depth() == 0 && len(d.jobs(queued)) == 0 && d.receiver.knows(d.orders) {
+	until(d.t, "nothing is left to be done", func() bool {
+		if d.settled() {
 			return true
 		}
 		d.sweep()
 		return false
 	})
+	d.check()
 }
 
-// check holds what became of all orders against what must have: each job is in the list of one state, the one wanted, ESA has what it must
-// and nothing else, dead letters are the dead jobs, and the receiver was told of one end of each round. lists must be settled.
+// check is what must hold once nothing is left to be done: each job is listed once, in the state in which it must end, and is a dead letter if
+// it is dead; ESA holds what it must and nothing else; all callbacks of a job are about the same end.
 func (d *deployment) check() {
 	d.t.Helper()
-	found := map[string][]string{}
+	listed, dead, withoutJob := map[string][]string{}, map[string]bool{}, 0
 	for _, state := range []string{queued, succeeded, deadLettered, cancelled, dropped} {
 		for _, j := range d.jobs(state) {
 			if j.ClaimsJob == "" {
-				found[j.ID] = append(found[j.ID], state)
+				listed[j.ID] = append(listed[j.ID], state)
 			}
 		}
 	}
-	dead, unreadable := map[string]bool{}, 0
 	for _, l := range d.letters() {
-		if l.Code == "UnreadableMessage" {
-			unreadable++
-			delete(found, l.ID)
-			continue
+		if dead[l.JobID] = true; l.Code == unreadable {
+			withoutJob++
+			delete(listed, l.ID)
 		}
-		dead[l.JobID] = true
 	}
-	if unreadable != d.unreadable {
-		d.t.Errorf("%d dead letters hold no job, want %d", unreadable, d.unreadable)
+	if withoutJob != d.unreadable {
+		d.t.Errorf("%d dead letters hold no job, want %d", withoutJob, d.unreadable)
 	}
 	for _, o := range d.orders {
-		if states := found[o.id]; o.id == "" || len(states) != 1 || states[0] != o.want {
-			d.t.Errorf("%s: job %q is listed as %v, want once as %s", o.name, o.id, states, o.want)
+		if states := listed[o.id]; o.id == "" || len(states) != 1 || states[0] != o.want || dead[o.id] != (o.want == deadLettered) {
+			d.t.Errorf("%s: job %q is listed as %v, want once as %s; a dead letter: %t", o.name, o.id, states, o.want, dead[o.id])
 		}
-		if dead[o.id] != (o.want == deadLettered) {
-			d.t.Errorf("%s is to be %s; a dead letter: %t", o.name, o.want, dead[o.id])
-		}
-		delete(found, o.id)
+		delete(listed, o.id)
 	}
-	if len(found) > 0 {
-		d.t.Errorf("jobs that nobody has asked for: %v", found)
+	if len(listed) > 0 {
+		d.t.Errorf("jobs without an order: %v", listed)
 	}
 	d.checkRoutines()
 	d.receiver.check(d.orders)
 }
 
-// routine is a routine that ESA has.
-type routine struct {
-	Name    string
-	Records []struct{ RecordName string }
-}
-
-func (d *deployment) routines() map[string]routine {
-	d.t.Helper()
-	var state struct{ Routines []routine }
-	d.read(d.url[edgeService]+"/_local/state", &state)
-	out := map[string]routine{}
-	for _, r := range state.Routines {
-		out[r.Name] = r
-	}
-	return out
-}
-
-// checkRoutines checks that ESA has each routine with its record. An order that failed at its record leaves its routine, and one that was
-// cancelled or dropped may.
+// checkRoutines checks that ESA has the routine and the record of each order that succeeded, and nothing else. A cancelled order may leave its
+// routine, and so may one for a wrong site if ESA did not list the sites when it was asked; it leaves no record.
 func (d *deployment) checkRoutines() {
 	d.t.Helper()
-	routines := d.routines()
-	for _, o := range d.orders {
-		r, found := routines[o.name]
-		records := len(r.Records)
-		switch {
-		case o.want == succeeded && (records != 1 || r.Records[0].RecordName != o.record()):
-			d.t.Errorf("%s: ESA has %+v, want the record %s and no other", o.name, r, o.record())
-		case o.want == deadLettered && (!found || records > 0):
-			d.t.Errorf("%s: ESA has %+v, want a routine without records", o.name, r)
+	type record struct{ RecordName string }
+	var state struct {
+		Routines []struct {
+			Name    string
+			Records []record
 		}
-		delete(routines, o.name)
 	}
-	if len(routines) > 0 {
-		d.t.Errorf("routines that nobody has asked for: %v", routines)
+	d.read(d.url[edgeService]+"/_local/state", &state)
+	found := map[string][]record{}
+	for _, r := range state.Routines {
+		found[r.Name] = r.Records
 	}
-}
-
-// outage lets every call of a server fail until it is ended.
-func (d *deployment) outage(server string) (end func()) {
-	d.t.Helper()
-	faults := d.url[server] + "/_local/faults"
-	d.send(http.MethodPost, faults, `{"times":-1,"fault":{"answer":"reset"}}`)
-	return func() { d.send(http.MethodDelete, faults, "") }
-}
-
-// send makes a call of a local server that must succeed.
-func (d *deployment) send(method, url, body string) string {
-	d.t.Helper()
-	status, answer := request(d.t.Context(), method, url, body)
-	if status >= http.StatusBadRequest {
-		d.t.Fatalf("%s %s: %d %s", method, url, status, answer)
+	for _, o := range d.orders {
+		records := found[o.name]
+		if o.want == succeeded && !slices.Equal(records, []record{{o.record()}}) {
+			d.t.Errorf("%s: ESA has the records %v, want %s alone", o.name, records, o.record())
+		}
+		if o.want != deadLettered || len(records) == 0 {
+			delete(found, o.name)
+		}
 	}
-	return answer
-}
-
-func (d *deployment) read(url string, into any) {
-	d.t.Helper()
-	decode(d.t, d.send(http.MethodGet, url, ""), into)
-}
-
-func decode(t *testing.T, text string, into any) {
-	t.Helper()
-	if err := json.Unmarshal([]byte(text), into); err != nil {
-		t.Fatalf("%v: %s", err, text)
+	if len(found) > 0 {
+		d.t.Errorf("routines without an order: %v", found)
 	}
 }

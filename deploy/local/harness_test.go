@@ -1,21 +1,15 @@
 package main_test
 
 import (
-	"bytes"
-	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -28,7 +22,7 @@ import (
 )
 
 // parallel is how many tests run at once. Most of their time they wait.
-const parallel = "8"
+const parallel = "16"
 
 // TestMain builds the functions and the local servers once.
 func TestMain(m *testing.M) {
@@ -61,22 +55,23 @@ const (
 	functionCompute = "fc"
 )
 
-// programNames are all programs in the order in which they start.
-func programNames() []string {
-	return []string{messageService, edgeService, tableService, functionCompute}
+// servers are the services that functions call, and programs these and the platform, in the order in which they start.
+func servers() []string  { return []string{messageService, edgeService, tableService} }
+func programs() []string { return append(servers(), functionCompute) }
+
+func functions() []string {
+	return []string{stack.FunctionAccept, stack.FunctionWorker, stack.FunctionNotify, stack.FunctionJanitor}
 }
 
 // deployment is the whole of Routinely on this machine: each server is a process of its own, and Function Compute runs the functions as
 // they are deployed. Each process can be killed and started again. The janitor runs when a test says so, and not by a timer.
 type deployment struct {
 	t *testing.T
-	// url is the address of each program, and of accept.
+	// url is the address of each program, of accept, and of the receiver.
 	url      map[string]string
 	dir      string
 	programs map[string]*program
 	receiver *receiver
-
-	mu sync.Mutex
 	// orders are what was asked for.
 	orders []*order
 	// unreadable counts the messages without a job that were put on the dead-letter queue.
@@ -88,41 +83,52 @@ type program struct {
 	args  []string
 	ready string
 	cmd   *exec.Cmd
-	said  *output
+	// said is the file with what it says.
+	said string
 }
 
-// deploy starts a deployment that ends with the test. settings are further flags of `local fc`, such as "-env", "accept:NAME=value"; they
-// take the place of those that are given here.
+// deploy starts a deployment that ends with the test. settings are further flags of `local fc`; they take the place of those that are given
+// here.
 func deploy(t *testing.T, settings ...string) *deployment {
 	t.Helper()
-	d := &deployment{t: t, url: map[string]string{}, dir: t.TempDir(), programs: map[string]*program{}, receiver: newReceiver(t)}
-	for _, name := range append(programNames(), stack.FunctionAccept) {
+	d := &deployment{t: t, url: map[string]string{}, dir: t.TempDir(), programs: map[string]*program{}}
+	d.receiver, d.url[theReceiver] = newReceiver(t)
+	for _, name := range append(programs(), stack.FunctionAccept) {
 		d.url[name] = "http://" + freeAddress(t)
 	}
-	t.Cleanup(d.close)
+	t.Cleanup(func() { d.close(t) })
 	d.prepare()
 	key := []string{"-access-key", stack.AccessKeyID, "-secret-key", stack.AccessKeySecret}
-	for _, name := range []string{messageService, edgeService, tableService} {
+	for _, name := range servers() {
 		args := slices.Concat([]string{name, "-listen", host(d.url[name]), "-data", filepath.Join(d.dir, name), "-no-sync"}, key)
 		if name == edgeService {
 			args = append(args, "-latency", "5ms", "-routine-quota", "30000")
 		}
-		d.programs[name] = &program{args: args, ready: name + " listening on "}
+		d.add(name, name+" listening on ", args)
 	}
-	d.programs[functionCompute] = &program{args: slices.Concat(d.functions(), key, settings), ready: "fc: ready: http "}
-	for _, name := range []string{messageService, edgeService, tableService} {
-		d.start(name)
+	visibility := 3 // seconds: messages come again soon after Function Compute was killed
+	for _, queue := range []string{stack.Queue, stack.DeadLetterQueue, stack.CallbackQueue} {
+		if err := d.queues().CreateQueue(t.Context(), queue, mnsclient.Attributes{VisibilityTimeout: &visibility}); err != nil {
+			t.Fatal(err)
+		}
 	}
-	d.createQueues()
-	d.start(functionCompute)
+	d.add(functionCompute, "fc: ready: http ", slices.Concat(d.platform(), key, settings))
 	return d
 }
 
-// functions are the flags of `local fc`: s.yaml in short. Calls wait for long, so that one that hangs is alone until somebody is killed.
-func (d *deployment) functions() []string {
+// add starts a program for the first time. It is ready once it says so.
+func (d *deployment) add(name, ready string, args []string) {
+	d.t.Helper()
+	d.programs[name] = &program{args: args, ready: ready, said: filepath.Join(d.dir, name+".log")}
+	d.start(name)
+}
+
+// platform are the flags of `local fc`: s.yaml in short. A call waits long for its answer, so that a call that hangs stays until a test kills
+// somebody.
+func (d *deployment) platform() []string {
 	args := []string{
 		functionCompute, "-listen", host(d.url[functionCompute]), "-http", stack.FunctionAccept + "=" + host(d.url[stack.FunctionAccept]),
-		"-mns", d.url[messageService], "-dead-letter", stack.DeadLetterQueue, "-retry", "EXPONENTIAL_DECAY_RETRY", "-tolerance", "ALL",
+		"-mns", d.url[messageService], "-dead-letter", stack.DeadLetterQueue, "-batch", "10", "-batch-window", "1s",
 		"-queue", stack.FunctionWorker + "=" + stack.Queue, "-queue", stack.FunctionNotify + "=" + stack.CallbackQueue,
 		"-security-token", sessionToken,
 	}
@@ -133,17 +139,24 @@ func (d *deployment) functions() []string {
 		{stack.FunctionJanitor, "janitor", "timeout=50s,instances=1,async-retries=0"},
 	} {
 		args = append(args, "-function", f.name+"="+binary(f.binary)+","+f.limits)
-		for _, setting := range []string{
-			"MNS_ENDPOINT=" + d.url[messageService], "ESA_ENDPOINT=" + d.url[edgeService], "TABLESTORE_ENDPOINT=" + d.url[tableService],
-			"TABLESTORE_INSTANCE=" + stack.Instance, "PREFIX=" + stack.Prefix, "AUTH=none", "CALLBACK_SECRETS=whsec_" + callbackSecret,
-			"MESSAGE_KEYS=" + messageKey,
-			"CALLBACK_HTTP=true", "CALLBACK_NETWORKS=127.0.0.0/8",
-			"TABLESTORE_TIMEOUT=60s", "MNS_TIMEOUT=60s", "RETRY_BASE=100ms", "LOCK_POLL_MIN=5ms", "LOCK_POLL_MAX=50ms",
-		} {
-			args = append(args, "-env", f.name+":ROUTINELY_"+setting)
+	}
+	return append(args, everywhere(
+		"MNS_ENDPOINT="+d.url[messageService], "ESA_ENDPOINT="+d.url[edgeService], "TABLESTORE_ENDPOINT="+d.url[tableService],
+		"TABLESTORE_INSTANCE="+stack.Instance, "PREFIX="+stack.Prefix, "AUTH=none", "CALLBACK_SECRETS=whsec_"+callbackSecret,
+		"MESSAGE_KEYS="+messageKey, "CALLBACK_HTTP=true", "CALLBACK_NETWORKS=127.0.0.0/8",
+		"TABLESTORE_TIMEOUT=60s", "MNS_TIMEOUT=60s", "RETRY_BASE=100ms", "LOCK_POLL_MIN=5ms", "LOCK_POLL_MAX=50ms",
+		"PARK_WAIT=1s", "PARK_DELAY_MIN=1s", "PARK_DELAY_MAX=2s",
+	)...)
+}
+
+// everywhere are the flags that put variables, without their ROUTINELY_, into the environment of all functions.
+func everywhere(variables ...string) (flags []string) {
+	for _, function := range functions() {
+		for _, variable := range variables {
+			flags = append(flags, "-env", function+":ROUTINELY_"+variable)
 		}
 	}
-	return args
+	return flags
 }
 
 // prepare puts the site and the tables that a stack has into the data directory.
@@ -162,16 +175,6 @@ func (d *deployment) prepare() {
 	}
 }
 
-func (d *deployment) createQueues() {
-	d.t.Helper()
-	visibility := 3 // seconds: soon after Function Compute was killed, messages come again
-	for _, queue := range []string{stack.Queue, stack.DeadLetterQueue, stack.CallbackQueue} {
-		if err := d.queues().CreateQueue(d.t.Context(), queue, mnsclient.Attributes{VisibilityTimeout: &visibility}); err != nil {
-			d.t.Fatal(err)
-		}
-	}
-}
-
 // queues is a client of MNS that knows nothing of Routinely.
 func (d *deployment) queues() *mnsclient.Client {
 	d.t.Helper()
@@ -185,130 +188,118 @@ func (d *deployment) queues() *mnsclient.Client {
 	return client
 }
 
-// start starts a program, for the first time or again, and waits until it is ready.
+// launch starts `local`, which writes what it says to a file, in the file's directory.
+func launch(t *testing.T, said string, args ...string) *exec.Cmd {
+	t.Helper()
+	file, err := os.Create(said)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	cmd := exec.Command(binary("local"), args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = filepath.Dir(said), file, file
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return cmd
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// said is what Function Compute and its functions have said.
+func (d *deployment) said() string { return read(d.t, d.programs[functionCompute].said) }
+
+// start starts a program as it was, and waits until it is ready.
 func (d *deployment) start(name string) {
 	d.t.Helper()
 	p := d.programs[name]
-	p.cmd, p.said = exec.Command(binary("local"), p.args...), &output{}
-	p.cmd.Stdout, p.cmd.Stderr = p.said, p.said
-	if err := p.cmd.Start(); err != nil {
-		d.t.Fatal(err)
-	}
-	until(d.t, name+" is ready", func() bool { return strings.Contains(p.said.String(), p.ready) })
+	p.cmd = launch(d.t, p.said, p.args...)
+	until(d.t, name+" is ready", func() bool { return strings.Contains(read(d.t, p.said), p.ready) })
 }
 
-// restart kills programs all together, and starts them again where they were. The functions do not outlive Function Compute.
+// restart kills programs all together, and starts them again where they were. Functions die with Function Compute.
 func (d *deployment) restart(names ...string) {
 	d.t.Helper()
-	var left []instance
-	if slices.Contains(names, functionCompute) {
-		left = d.instances()
-	}
 	for _, name := range names {
 		_ = d.programs[name].cmd.Process.Kill()
 	}
 	for _, name := range names {
 		_ = d.programs[name].cmd.Wait()
 	}
-	checkGone(d.t, left)
 	for _, name := range names {
 		d.start(name)
 	}
 }
 
 // close ends all programs. What they said is shown if the test has failed.
-func (d *deployment) close() {
+func (d *deployment) close(t *testing.T) {
 	for name, p := range d.programs {
 		if p.cmd == nil {
 			continue
 		}
 		_ = p.cmd.Process.Kill()
 		_ = p.cmd.Wait()
-		if d.t.Failed() {
-			said := regexp.MustCompile("(?m)^ *FC .*\n").ReplaceAllString(p.said.String(), "")
-			d.t.Logf("%s: %s", name, said[max(0, len(said)-6000):])
+		if t.Failed() {
+			said := read(t, p.said)
+			t.Logf("%s: %s", name, said[max(0, len(said)-6000):])
 		}
 	}
+}
+
+// run runs a part of the test as a subtest, on the same deployment, and reports whether it has passed.
+func (d *deployment) run(name string, part func()) bool {
+	whole := d.t
+	defer func() { d.t = whole }()
+	return whole.Run(name, func(t *testing.T) {
+		d.t = t
+		part()
+	})
 }
 
 // instance is a process of a function.
 type instance struct {
 	Function, State string
 	PID             int
-	GuardPID        int `json:"guardPid"`
 }
 
-func (d *deployment) instances() []instance {
+// atWork are the processes that have an event.
+func (d *deployment) atWork() (list []instance) {
 	d.t.Helper()
-	var list []instance
 	d.read(d.url[functionCompute]+"/_local/instances", &list)
-	return list
+	return slices.DeleteFunc(list, func(in instance) bool { return in.State != "busy" })
 }
 
-// busy waits for an instance of the function that has an event.
-func (d *deployment) busy(function string) (found instance) {
+// busy waits for a process of a function that has an event.
+func (d *deployment) busy(function string) (pid int) {
 	d.t.Helper()
-	until(d.t, "an instance of "+function+" is busy", func() bool {
-		list := d.instances()
-		i := slices.IndexFunc(list, func(in instance) bool { return in.Function == function && in.State == "busy" })
-		if i >= 0 {
-			found = list[i]
+	until(d.t, function+" is busy", func() bool {
+		for _, in := range d.atWork() {
+			if in.Function == function {
+				pid = in.PID
+			}
 		}
-		return i >= 0
+		return pid != 0
 	})
-	return found
+	return pid
 }
 
-func kill(t *testing.T, pid int, with syscall.Signal) {
-	t.Helper()
-	if err := syscall.Kill(pid, with); err != nil {
-		t.Fatal(err)
+// terminate asks a function to end in the middle of its work, as the platform does.
+func (d *deployment) terminate(function string) {
+	d.t.Helper()
+	if err := syscall.Kill(d.busy(function), syscall.SIGTERM); err != nil {
+		d.t.Fatal(err)
 	}
 }
 
-// checkGone waits for the end of processes whose parent is dead: the kernel ends them.
-func checkGone(t *testing.T, list []instance) {
-	t.Helper()
-	for _, in := range list {
-		for _, pid := range []int{in.PID, in.GuardPID} {
-			until(t, fmt.Sprintf("process %d of %s ends", pid, in.Function), func() bool { return !alive(pid) })
-		}
-	}
-}
-
-// alive reports whether a process runs. One that nobody has waited for is a zombie, state Z, and does not.
-func alive(pid int) bool {
-	if syscall.Kill(pid, 0) != nil {
-		return false
-	}
-	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
-	if errors.Is(err, fs.ErrNotExist) {
-		_, err := os.Stat("/proc/self/stat")
-		return err != nil // there is no /proc
-	}
-	_, rest, _ := bytes.Cut(stat, []byte(") "))
-	return !bytes.HasPrefix(rest, []byte("Z"))
-}
-
-// output is what a process has said.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *output) Write(text []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(text)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
-}
-
-// limit bounds each wait, and the pauses between two looks grow from shortest to longest: many deployments share few processors.
+// limit bounds each wait but those of the soak, and the pauses between two looks grow from shortest to longest: many deployments share few
+// processors.
 const (
 	limit    = 90 * time.Second
 	shortest = 20 * time.Millisecond
@@ -318,12 +309,17 @@ const (
 // until looks again and again until something is done.
 func until(t *testing.T, what string, done func() bool) {
 	t.Helper()
+	within(t, limit, what, done)
+}
+
+func within(t *testing.T, limit time.Duration, what string, done func() bool) {
+	t.Helper()
 	late := time.After(limit)
 	for pause := shortest; !done(); pause = min(pause*4/3, longest) {
 		select {
 		case <-time.After(pause):
 		case <-late:
-			t.Fatalf("waited %s in vain: %s", limit, what)
+			t.Fatalf("waited %s without effect: %s", limit, what)
 		}
 	}
 }

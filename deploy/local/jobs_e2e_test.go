@@ -1,20 +1,19 @@
 package main_test
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
-	"fmt"
-	"io"
+	"context"
+	"errors"
 	"net/http"
-	"net/http/httptest"
-	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
-	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+	openapi "github.com/alibabacloud-go/darabonba-openapi/v2/utils"
+	esa "github.com/alibabacloud-go/esa-20240910/v2/client"
+	"github.com/alibabacloud-go/tea/tea"
 
 	"routinely/deploy/local/stack"
+	"routinely/deploy/sim"
 )
 
 // TestJobs follows jobs through the whole of Routinely.
@@ -22,105 +21,140 @@ func TestJobs(t *testing.T) {
 	t.Parallel()
 	d := deploy(t)
 
-	t.Run("an accepted request becomes a routine with its record, and its caller is told", func(t *testing.T) {
-		o := d.order()
-		o.told = true
+	d.run("an accepted request becomes a routine with its record, and its caller gets a callback", func() {
+		o := d.several(1)[0]
 		d.submit(o)
 		d.settle()
-		if j := d.job(o.id); j.State != succeeded || j.Callback == nil || j.Callback.State != "handed-over" {
-			t.Errorf("the job is %+v, callback %+v", j, j.Callback)
+		if j := d.job(o); j.Callback.State != "handed-over" {
+			d.t.Errorf("the job is %+v", j)
 		}
 	})
 
-	t.Run("a request that is sent again is the same job", func(t *testing.T) {
-		o := d.order()
-		d.submit(o)
-		d.submit(o)
-		d.awaitState(o, succeeded)
-		d.submit(o)
-	})
-
-	t.Run("a dead letter is corrected and redriven, and its key stands for both requests", func(t *testing.T) {
+	d.run("a dead letter is corrected and redriven, and its key stands for both requests", func() {
 		o := d.hopeless()
 		d.submit(o)
-		d.awaitState(o, deadLettered)
+		d.awaitState(deadLettered, o)
 		wrong := *o
-		o.site, o.zone, o.want = stack.SiteID, stack.SiteName, succeeded
-		d.insist(http.MethodPost, "/v1/dead-letters/"+url.PathEscape(o.id)+":redrive",
-			fmt.Sprintf(`{"request":{"siteId":%d,"recordName":%q},"reason":"wrong site"}`, o.site, o.record()))
-		d.awaitState(o, succeeded)
+		d.correct(o)
+		d.awaitState(succeeded, o)
 		d.submit(o)
 		d.submit(&wrong)
 	})
 
-	t.Run("dead letters are redriven once their cause is put right", func(t *testing.T) {
-		orders := []*order{d.hopeless(), d.hopeless(), d.hopeless()}
-		for _, o := range orders {
-			d.submit(o)
-		}
-		for _, o := range orders {
-			d.awaitState(o, deadLettered)
-		}
-		d.addSite()
-		var answer struct{ Count int }
-		decode(t, d.insist(http.MethodPost, "/v1/dead-letters:redrive", `{"code":"SiteParameterNotMatch","reason":"site added"}`), &answer)
-		if answer.Count != len(orders) {
-			t.Errorf("%d were redriven, want %d", answer.Count, len(orders))
-		}
-		for _, o := range orders {
-			o.want = succeeded
-		}
-		d.settle()
-	})
-
 	d.settle()
-	d.check()
 }
 
-// TestCallback reads a callback as its receiver does, with the library of Standard Webhooks.
+// TestCallback lets a receiver refuse a callback, and get it when somebody asks for it again.
 func TestCallback(t *testing.T) {
 	t.Parallel()
-	const key = "7c1e9ab04f5d2386e8b7016d93fca254"
-	type received struct {
-		header http.Header
-		body   []byte
+	d := deploy(t)
+	o := d.several(1)[0]
+	d.unwanted()
+	d.submit(o)
+	until(t, "the job says that its receiver wants no callback", func() bool {
+		d.sweep()
+		return d.job(o).Callback.State == "failed"
+	})
+	d.heal(theReceiver)
+	d.insist(http.MethodPost, "/v1/jobs/"+o.id+":notify", "")
+	until(t, "the job says that its receiver has the callback", func() bool { return d.job(o).Callback.State == "handed-over" })
+	d.settle()
+	if n := len(d.calls(theReceiver)); n != 2 {
+		t.Errorf("the receiver was called %d times", n)
 	}
-	calls, answers := make(chan received, 10), make(chan int, 10)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		w.WriteHeader(<-answers)
-		calls <- received{r.Header, body}
-	}))
-	defer server.Close()
-	d := deploy(t, "-env", stack.FunctionNotify+":ROUTINELY_CALLBACK_SECRETS=whsec_"+base64.StdEncoding.EncodeToString([]byte(key)))
-	// The receiver's secret is an HMAC of the caller's name, here that of everybody.
-	mac := hmac.New(sha256.New, []byte(key))
-	mac.Write([]byte("routinely callback\x00anonymous"))
-	reader, err := standardwebhooks.NewWebhook("whsec_" + base64.StdEncoding.EncodeToString(mac.Sum(nil)))
+}
+
+// TestDeadLetterQueue puts on the dead-letter queue what the trigger puts there and what others put there by mistake, and lets the janitor file it.
+func TestDeadLetterQueue(t *testing.T) {
+	t.Parallel()
+	d := deploy(t)
+	// While a job waits for the account lock, the messages of all can be seen on the queue.
+	orders := d.several(3)
+	ended, waiting := orders[1], orders[2]
+	release := d.holdLock()
+	d.submit(orders[:2]...)
+	message := d.messageOf(ended)
+	release()
+	d.awaitState(succeeded, ended)
+	release = d.holdLock()
+	d.submit(waiting)
+
+	const garbage = "\tnobody <knows> what \"this\" is "
+	const bare = `{"name":"bare","siteId":54362329990032,"recordName":"bare.example.com"}`
+	d.put(stack.DeadLetterQueue, message, string(sim.Event(t, d.messageOf(waiting), bare)), garbage)
+	until(t, "the dead-letter queue is empty", func() bool {
+		d.sweep()
+		return d.depth(stack.DeadLetterQueue) == 0
+	})
+	if n := len(d.letters()); n != 2 {
+		t.Errorf("%d dead letters, want the garbage and the bare request: %+v", n, d.letters())
+	}
+	for _, l := range d.letters() {
+		var whole letter
+		decode(t, d.insist("GET", "/v1/dead-letters/"+l.ID, ""), &whole)
+		kept := whole.Received.Body == garbage || whole.Received.Body == bare
+		if !kept || whole.Origin != "trigger" || whole.Code == "" || whole.Hint == "" {
+			t.Errorf("dead letter %+v, received %+v", whole, whole.Received)
+		}
+		d.insist("DELETE", "/v1/dead-letters/"+l.ID+"?reason=seen", "")
+	}
+	release()
+	d.awaitState(succeeded, orders...)
+	until(t, "nothing is left to be done", d.settled)
+	d.receiver.check(d.orders)
+	d.checkRoutines()
+}
+
+// TestForeignCaller shares the account's lock with a program of the same account, which uses the official SDK and never pauses between its
+// operations. The lock costs no job an attempt.
+func TestForeignCaller(t *testing.T) {
+	t.Parallel()
+	d := deploy(t)
+	sdk, err := esa.NewClient(&openapi.Config{
+		Endpoint: tea.String(host(d.url[edgeService])), Protocol: tea.String("HTTP"),
+		AccessKeyId: tea.String(stack.AccessKeyID), AccessKeySecret: tea.String(stack.AccessKeySecret),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	verify := func(answer int, want string) {
-		t.Helper()
-		answers <- answer
-		c := <-calls
-		var event struct{ Type string }
-		decode(t, string(c.body), &event)
-		if err := reader.Verify(c.body, c.header); err != nil || event.Type != want {
-			t.Errorf("%v: %s", err, c.body)
+	refused := 0
+	// insist makes a call until it does not meet the lock.
+	insist := func(call func() error) (err error) {
+		var refusal *tea.SDKError
+		for err = call(); errors.As(err, &refusal) && tea.StringValue(refusal.Code) == locked && t.Context().Err() == nil; err = call() {
+			refused++
+		}
+		return err
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	ended := make(chan error, 1)
+	go func() {
+		name := tea.String("foreign")
+		var err error
+		for err == nil && ctx.Err() == nil {
+			err = insist(func() error { _, err := sdk.CreateRoutine(&esa.CreateRoutineRequest{Name: name}); return err })
+			if err == nil {
+				err = insist(func() error { _, err := sdk.DeleteRoutine(&esa.DeleteRoutineRequest{Name: name}); return err })
+			}
+		}
+		ended <- err
+	}()
+	until(t, "jobs meet the lock", func() bool {
+		d.submit(d.order())
+		return len(d.orders) >= 10 && slices.ContainsFunc(d.calls(edgeService), func(c serverCall) bool {
+			return c.Code == locked && strings.HasPrefix(c.Params.Name, "job-")
+		})
+	})
+	d.awaitState(succeeded, d.orders...)
+	stop()
+	if err := <-ended; err != nil || refused == 0 {
+		t.Errorf("the other program met the lock %d times: %v", refused, err)
+	}
+	d.settle()
+	for _, o := range d.orders {
+		if j := d.job(o); j.Attempt != 1 || len(j.Attempts) > 0 {
+			t.Errorf("%s: attempt %d, failures %v", o.name, j.Attempt, j.Attempts)
 		}
 	}
-	o := d.order()
-	body := strings.Replace(d.body(o), "}", fmt.Sprintf(`,"callbackUrl":"%s/hook?token=hush"}`, server.URL), 1)
-	d.accepted(o, d.insist(http.MethodPost, "/v1/routines", body))
-
-	verify(http.StatusGone, "routinely.job.succeeded")
-	until(t, "the job says that its receiver wants no callback", func() bool {
-		d.sweep()
-		callback := d.job(o.id).Callback
-		return callback != nil && callback.State == "failed"
-	})
-	d.insist(http.MethodPost, "/v1/jobs/"+o.id+":notify", "")
-	verify(http.StatusNoContent, "routinely.job.succeeded")
-	until(t, "the job says that its receiver was told", func() bool { return d.job(o.id).Callback.State == "handed-over" })
 }

@@ -1,4 +1,4 @@
-// Package management is a small stand-in for the management APIs that the setup calls: RAM, Resource Management and Tablestore's
+// Package management is a small local server of the management APIs that the setup calls: RAM, Resource Management and Tablestore's
 // instances. It is for tests only, strict about signatures and parameters, keeps everything in memory and imports no product code.
 //
 // The sources are the pages of the actions (RAM 2015-05-01, Resource Management 2020-03-31, Tablestore 2020-12-09) and "V3 request
