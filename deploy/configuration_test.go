@@ -95,7 +95,7 @@ func checkFunctions(f functions, longestWait time.Duration) []string {
 	ending := worker.Ledger.Timeout + 2*worker.Queue.Timeout
 	out.want(worker.Reserve > ending, "provision: reserve %s, the end of a job may take %s", worker.Reserve, ending)
 	out = append(out, checkLedger(f.provision, worker.Ledger)...)
-	out = append(out, checkTrigger("provision", f.provision, worker.Prefix.JobQueue(), worker.Common)...)
+	out = append(out, checkTrigger("provision", f.provision, worker.Prefix.JobQueue(), worker.Function)...)
 	out = append(out, checkCallbacks(f, sender)...)
 	return append(out, checkJanitor(f.janitor, sender)...)
 }
@@ -142,7 +142,7 @@ func checkCallbacks(f functions, sender config.Accept) []string {
 	// A callback that takes its whole time must still be put back, or on the dead letters.
 	needed := bell.Timeout + bell.Queue.Timeout
 	out.want(seconds(f.notify) > needed, "notify: timeout %s, a callback and an MNS call take %s", seconds(f.notify), needed)
-	return append(out, checkTrigger("notify", f.notify, bell.Prefix.CallbackQueue(), bell.Common)...)
+	return append(out, checkTrigger("notify", f.notify, bell.Prefix.CallbackQueue(), bell.Function)...)
 }
 
 // checkLedger compares the ledger's endpoint with the region. It is the one inside the region: Tablestore's host names carry instance and
@@ -155,7 +155,7 @@ func checkLedger(props map[string]any, record config.Ledger) []string {
 }
 
 // checkTrigger compares the trigger of a function with the queue it is for, and with what the function knows of the queues.
-func checkTrigger(name string, props map[string]any, from string, cfg config.Common) []string {
+func checkTrigger(name string, props map[string]any, from string, cfg config.Function) []string {
 	var out report
 	triggers := list(props["triggers"])
 	out.want(len(triggers) == 1, "%s: %d triggers", name, len(triggers))

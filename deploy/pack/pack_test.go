@@ -56,7 +56,7 @@ func read(t *testing.T, path string) []byte {
 	return content
 }
 
-// summary is what pack tells of the files it has written.
+// summary is what pack says about the files it has written.
 func summary(t *testing.T, paths ...string) string {
 	t.Helper()
 	var out strings.Builder

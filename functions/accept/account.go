@@ -74,7 +74,7 @@ func (s *Service) pauseLane(r *http.Request) (reply, error) {
 	})
 }
 
-// resumeLane takes back a pause. A park stays: the worker takes it back when ESA works again. A change that begins anew and finds the pause
+// resumeLane takes back a pause. A park stays: the worker takes it back when ESA works again. A change that begins again and finds the pause
 // taken back is done: by itself, if the answer about its write was lost, or by somebody else.
 func (s *Service) resumeLane(r *http.Request) (reply, error) {
 	var given api.ResumeRequest

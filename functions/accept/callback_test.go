@@ -39,7 +39,7 @@ func TestCallbackURL(t *testing.T) {
 			t.Errorf("logged: %s", f.log)
 		}
 	})
-	t.Run("is sent whole with a job that has to be sent once more", func(t *testing.T) {
+	t.Run("is sent whole with a job that has to be sent again", func(t *testing.T) {
 		f := start(t)
 		for range 2 {
 			f.call(t, event("POST", "/v1/routines", withCallback(hook), "Idempotency-Key", "k"))

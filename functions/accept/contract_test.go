@@ -237,7 +237,7 @@ func (c *contract) problem(res Response, codes ...string) error {
 	return nil
 }
 
-// TestContractFindsWhatIsNotDocumented spoils an answer that openapi.yaml allows, in every way that check looks for.
+// TestContractFindsWhatIsNotDocumented breaks an answer that openapi.yaml allows, in every way that check looks for.
 func TestContractFindsWhatIsNotDocumented(t *testing.T) {
 	f := start(t)
 	post, get := event("POST", "/v1/routines", good), event("GET", "/v1/jobs/1", "")

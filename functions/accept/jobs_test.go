@@ -75,7 +75,7 @@ func TestJobs(t *testing.T) {
 			t.Errorf("pages: %v", paged)
 		}
 	})
-	t.Run("tell of a routine by its latest job for each host name", func(t *testing.T) {
+	t.Run("report a routine by its latest job for each host name", func(t *testing.T) {
 		f := start(t)
 		old := f.post(t, `{"name":"app","siteId":7,"recordName":"a.example.com"}`)
 		f.dies(t, old.ID)

@@ -43,7 +43,7 @@ func ids(list api.DeadLetterList) []string {
 }
 
 func TestDeadLetters(t *testing.T) {
-	t.Run("are listed, the latest first, with counts on wish, and shown whole", func(t *testing.T) {
+	t.Run("are listed, the latest first, with counts if wanted, and shown whole", func(t *testing.T) {
 		f := start(t)
 		first, second := f.dead(t, 1), f.dead(t, 2)
 		f.post(t, wishFor(3)) // lives

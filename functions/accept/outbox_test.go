@@ -161,7 +161,7 @@ func TestReplay(t *testing.T) {
 }
 
 // call is one call that the function makes, and what becomes of it: the nth of its action, not counting those before it in the list. A call of
-// Tablestore that is lost on a connection which served others before is sent once more by the transport.
+// Tablestore that is lost on a connection which served others before is sent again by the transport.
 type call struct {
 	service string
 	action  string
@@ -205,7 +205,7 @@ func TestCallsFail(t *testing.T) {
 		{"the dead letters cannot be read", "redrive", []call{{"ots", "BatchGetRow", 2, refusedByOTS}}, 503},
 		{"the index rows are refused", "redrive", []call{{"ots", "BatchWriteRow", 1, refusedByOTS}}, 503},
 		{"the rows are refused", "redrive", []call{{"ots", "BatchWriteRow", 2, refusedByOTS}}, 503},
-		{"the rows are lost on their way, and sent once more", "redrive", []call{{"ots", "BatchWriteRow", 2, lostBefore}}, 200},
+		{"the rows are lost on their way, and sent again", "redrive", []call{{"ots", "BatchWriteRow", 2, lostBefore}}, 200},
 		{"the rows are lost on their way twice", "redrive", []call{{"ots", "BatchWriteRow", 2, lostBefore}, {"ots", "BatchWriteRow", 2, lostBefore}}, 503},
 		{"the answer about the rows is lost", "redrive", []call{{"ots", "BatchWriteRow", 2, lostAfter}}, 200},
 		{"the answer about the rows is lost, and they cannot be read", "redrive", []call{{"ots", "BatchWriteRow", 2, lostAfter}, {"ots", "BatchGetRow", 3, refusedByOTS}}, 503},

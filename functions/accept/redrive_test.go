@@ -246,7 +246,7 @@ func TestSetIsWhatWasDead(t *testing.T) {
 			id := f.deadOnes(t, 1)[0]
 			asOf := place{AsOf: f.clock.Now()}.cursor()
 			f.clock.Advance(time.Second)
-			// The list has been read once its rows have; the next look at the clock is that of the change, which then begins anew.
+			// The list has been read once its rows have; the next look at the clock is that of the change, which then begins again.
 			moved := false
 			f.Now = func() time.Time {
 				if read := f.ots.Faults().Count("BatchGetRow") > 1; read && !moved {

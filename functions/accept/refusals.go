@@ -16,7 +16,7 @@ const maxRefusals = 20
 // refusals logs the requests of callers who are not known: who tries tokens must leave a trace. It counts for one instance of the function.
 type refusals struct {
 	mu sync.Mutex
-	// since is when the first line of the minute at hand was written.
+	// since is when the first line of the current minute was written.
 	since         time.Time
 	told, leftOut int
 }

@@ -15,7 +15,7 @@ import (
 // queue once its key is known, and then the letter is over.
 func unverified(row ledger.Row) bool { return row.Code == queue.CodeUnknownKey }
 
-// resend puts the message of such a dead letter back on the queue of its type, sealed anew: a job goes on under its own round and number, a
+// resend puts the message of such a dead letter back on the queue of its type, sealed again: a job goes on under its own round and number, a
 // callback that was given up is posted again. The caller who redrives must be allowed to make the job's request. If the letter cannot be written after
 // the message was sent, both can happen again, which does no harm.
 func (s *Service) resend(ctx context.Context, row ledger.Row, by auth.Caller, dryRun bool) error {

@@ -17,7 +17,7 @@ const (
 	sentAgainAfter = 24 * time.Hour
 )
 
-// sendAgain sends again, under its own number, what had no news for a day, begun or not, and what was sealed under a key that is known no more:
+// sendAgain sends again, under its own number, what had no news for a day, begun or not, and what was sealed under a key that is no longer known:
 // nobody takes that message any longer. Jobs of the last hour are left to the next pass.
 //
 // While the lane is stopped, jobs have no news because they wait. A pause by a person holds: nothing is sent. A parked lane that no worker has

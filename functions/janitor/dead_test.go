@@ -76,7 +76,7 @@ func TestUndelivered(t *testing.T) {
 		h.runs(t, janitor.Report{Left: 1})
 		same(t, "left", h.take(t, sim.DeadLetterQueue), []string{message(t, row)})
 	})
-	t.Run("a redrive counts anew", func(t *testing.T) {
+	t.Run("a redrive counts again", func(t *testing.T) {
 		h := start(t)
 		h.job(t, "job-1")
 		for range 3 {

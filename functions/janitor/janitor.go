@@ -1,5 +1,5 @@
 // Package janitor is the function that a timer starts every minute. It repeats what others could not finish: it sends what is due, files what
-// the triggers could not deliver, sends again what had no news for a day, and tells of jobs that will be forgotten.
+// the triggers could not deliver, sends again what had no news for a day, and reports jobs that will be forgotten.
 //
 // Each run is bounded, by time and by counts, and the next one goes on where it stopped; two at once do no harm. What has to be known for that
 // is in the ledger. The janitor never writes to ESA.
@@ -98,7 +98,7 @@ type run struct {
 func (r *run) tasks() []task {
 	tasks := []task{{"send what is due", r.sendDue}, {"empty the dead-letter queue", r.takeDead}, {"send again", r.sendAgain}}
 	if r.Retention > 0 {
-		tasks = append(tasks, task{"tell of dead letters", r.tellDead}, task{"tell of unfinished jobs", r.tellUnfinished})
+		tasks = append(tasks, task{"report dead letters", r.tellDead}, task{"report unfinished jobs", r.tellUnfinished})
 	}
 	return tasks
 }

@@ -93,7 +93,7 @@ func loseEachCall(t *testing.T, server string, executed bool, times int) {
 		set, most := h.ots.Faults(), 2 // what was sent and could not be marked is sent again
 		switch {
 		case server == "queue" && executed:
-			set, most = h.mns.Faults(), 3 // the client itself tries once more when a connection that it kept breaks
+			set, most = h.mns.Faults(), 3 // the client itself tries again when a connection that it kept breaks
 		case server == "queue":
 			set, most = h.mns.Faults(), 1
 		}

@@ -24,19 +24,19 @@ const (
 	maxPages = 50
 )
 
-// pass goes on with the pass of a task, or begins one: an hour after the one before began, or at once if that was before anew. page does one page
+// pass goes on with the pass of a task, or begins one: an hour after the one before began, or at once if that was before restart. page does one page
 // and returns where the next one begins, empty at the end. A page that failed is done again by the next run.
-func (r *run) pass(ctx context.Context, task string, anew time.Time, page func(context.Context, pass) (next string, err error)) error {
+func (r *run) pass(ctx context.Context, task string, restart time.Time, page func(context.Context, pass) (next string, err error)) error {
 	text, err := r.Ledger.Mark(ctx, task)
 	if err != nil {
 		return err
 	}
 	var p pass
 	if json.Unmarshal([]byte(text), &p) != nil {
-		p = pass{} // there is none yet, or one that nobody can read: all begins anew
+		p = pass{} // there is none yet, or one that nobody can read: all begins again
 	}
 	if p.From == "" {
-		if r.Now().Sub(p.At) < passEvery && !p.At.Before(anew) {
+		if r.Now().Sub(p.At) < passEvery && !p.At.Before(restart) {
 			return nil
 		}
 		p.Since, p.At = p.At, r.Now().UTC()

@@ -11,7 +11,7 @@ import (
 type Report struct {
 	// Sent counts the messages and callbacks that were due and are sent.
 	Sent int `json:"sent"`
-	// SentAgain counts the jobs without news whose message was sent once more.
+	// SentAgain counts the jobs without news whose message was sent again.
 	SentAgain int `json:"sentAgain"`
 	// Redelivered, GivenUp, Filed, CallbacksFailed and Passed count the messages of the dead-letter queue: jobs and callbacks that were sent again,
 	// those of jobs that are dead letters now, those that hold no job of ours and are dead letters now, callbacks that nobody took, and those with

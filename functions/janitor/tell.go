@@ -34,7 +34,7 @@ func (r *run) tellDead(ctx context.Context) error {
 	})
 }
 
-// tellUnfinished tells of an unfinished job ten days before it is forgotten if nobody writes it, once after each of its news.
+// tellUnfinished reports an unfinished job ten days before it is forgotten if nobody writes it, once after each of its news.
 func (r *run) tellUnfinished(ctx context.Context) error {
 	return r.pass(ctx, "tell-unfinished", time.Time{}, func(ctx context.Context, p pass) (string, error) {
 		age := r.Retention - tellUnfinishedAhead

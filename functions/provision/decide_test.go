@@ -74,9 +74,9 @@ func TestDecide(t *testing.T) {
 		"a parked lane saves no request that cannot work":                        {fault.Invalid, 1, routine.Parked, true, giveUp},
 	} {
 		t.Run(name, func(t *testing.T) {
-			failure := &fault.Error{Kind: row.kind, Hint: "mend it"}
+			failure := &fault.Error{Kind: row.kind, Hint: "fix it"}
 			d := decide(policy, attempt{failure: failure, number: row.number, lane: row.lane, found: row.found}, 0.5)
-			if d.do != row.want || d.do != giveUp && (d.delay != time.Minute || d.hint != "mend it" || string(d.waiting) != string(row.lane)) {
+			if d.do != row.want || d.do != giveUp && (d.delay != time.Minute || d.hint != "fix it" || string(d.waiting) != string(row.lane)) {
 				t.Errorf("%+v", d)
 			}
 		})

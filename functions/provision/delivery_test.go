@@ -16,7 +16,7 @@ import (
 	"routinely/shared/routine"
 )
 
-// TestBatch delivers a batch of which some jobs cannot be settled once more: exactly these run again.
+// TestBatch delivers a batch twice: exactly the jobs that were not settled the first time run the second time.
 func TestBatch(t *testing.T) {
 	l := start(t)
 	var batch []string

@@ -226,7 +226,7 @@ func (l *lane) change(t *testing.T, id string, change func(*ledger.Row) error) l
 func (l *lane) redrive(t *testing.T, id string) ledger.Row {
 	t.Helper()
 	now := l.clock.Now()
-	return l.change(t, id, func(r *ledger.Row) error { return r.Redrive("op", "mended", nil, now, now, now) })
+	return l.change(t, id, func(r *ledger.Row) error { return r.Redrive("op", "fixed", nil, now, now, now) })
 }
 
 func inject(t *testing.T, set *faults.Set, rules ...faults.Rule) {

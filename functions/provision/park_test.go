@@ -170,7 +170,7 @@ func TestFaultsOfTheAccount(t *testing.T) {
 		"InvalidAccessKeyId.NotFound": refuses(404, "InvalidAccessKeyId.NotFound"),
 		"InvalidTimeStamp.Expired":    refuses(400, "InvalidTimeStamp.Expired"), // the clock is wrong
 	} {
-		t.Run(code+" parks the lane, and it runs again once that is mended", func(t *testing.T) {
+		t.Run(code+" parks the lane, and it runs again once that is fixed", func(t *testing.T) {
 			l := start(t)
 			body := message(t, l.accept(t, 1))
 			breakIt(l)

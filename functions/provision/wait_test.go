@@ -143,7 +143,7 @@ func TestAge(t *testing.T) {
 		l.refuses(t, createRoutine, "InternalException", 1)
 		l.expect(t, "again", message(t, old(l)))
 	})
-	t.Run("counts from ESA's first answer, and anew in each round", func(t *testing.T) {
+	t.Run("counts from ESA's first answer, and again in each round", func(t *testing.T) {
 		l := start(t)
 		l.refuses(t, createRoutine, "InternalException", forever)
 		l.expect(t, "again", message(t, old(l)))

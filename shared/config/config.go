@@ -78,8 +78,8 @@ func (l *Ledger) declare(s *settings) {
 	s.duration(&l.Timeout, Variable{Name: "ROUTINELY_TABLESTORE_TIMEOUT", Default: "2s", Doc: "Longest time for one Tablestore call"})
 }
 
-// Common is the configuration that all functions have.
-type Common struct {
+// Function is the configuration that all functions have.
+type Function struct {
 	Key
 	Prefix Prefix
 	Queue  Queue
@@ -88,7 +88,7 @@ type Common struct {
 	LogLevel    string
 }
 
-func (c *Common) declare(s *settings) {
+func (c *Function) declare(s *settings) {
 	c.Key.declare(s)
 	c.Prefix.declare(s)
 	c.Queue.declare(s)
@@ -96,27 +96,27 @@ func (c *Common) declare(s *settings) {
 	s.text(&c.LogLevel, Variable{Name: "ROUTINELY_LOG_LEVEL", Default: "info", Doc: "debug, info, warn or error"})
 }
 
-// Base is the configuration that the functions have which read or write jobs.
-type Base struct {
-	Common
+// LedgerFunction is the configuration that the functions have which read or write jobs.
+type LedgerFunction struct {
+	Function
 	Ledger Ledger
 }
 
-func (b *Base) declare(s *settings) {
-	b.Common.declare(s)
+func (b *LedgerFunction) declare(s *settings) {
+	b.Function.declare(s)
 	b.Ledger.declare(s)
 }
 
 // Notify is the configuration of the function notify.
 type Notify struct {
-	Common
+	Function
 	Receivers Receivers
 	Secrets   []Secret
 	Timeout   time.Duration
 }
 
 func (n *Notify) declare(s *settings) {
-	n.Common.declare(s)
+	n.Function.declare(s)
 	n.Receivers.declare(s)
 	s.secrets(&n.Secrets, Variable{Name: "ROUTINELY_CALLBACK_SECRETS", Required: true, Doc: "Secrets of which those are made that sign callbacks: whsec_ and 24 to 64 bytes in base64; several, with commas between them, while one takes the place of another"})
 	s.duration(&n.Timeout, Variable{Name: "ROUTINELY_CALLBACK_TIMEOUT", Default: "20s", Doc: "Longest time for one callback"})
@@ -124,14 +124,14 @@ func (n *Notify) declare(s *settings) {
 
 // Accept is the configuration of the function accept.
 type Accept struct {
-	Base
+	LedgerFunction
 	Receivers Receivers
 	Auth      Secret
 	Retention time.Duration
 }
 
 func (a *Accept) declare(s *settings) {
-	a.Base.declare(s)
+	a.LedgerFunction.declare(s)
 	a.Receivers.declare(s)
 	s.secret(&a.Auth, Variable{Name: "ROUTINELY_AUTH", Required: true, Doc: "Who may call: a JSON document of callers, which routinely callers edits, see SECURITY.md; or the word none, which lets everybody in"})
 	s.retention(&a.Retention)
@@ -139,12 +139,12 @@ func (a *Accept) declare(s *settings) {
 
 // Janitor is the configuration of the function janitor.
 type Janitor struct {
-	Base
+	LedgerFunction
 	Retention time.Duration
 }
 
 func (j *Janitor) declare(s *settings) {
-	j.Base.declare(s)
+	j.LedgerFunction.declare(s)
 	s.retention(&j.Retention)
 }
 
@@ -208,7 +208,7 @@ const NoLimits = "none"
 
 // Provision is the configuration of the function provision.
 type Provision struct {
-	Base
+	LedgerFunction
 
 	Receivers Receivers
 	// QueueLimits are what requests may name and bind that other programs put on the queue: NoLimits, or what package routine reads.
@@ -234,7 +234,7 @@ type Provision struct {
 }
 
 func (p *Provision) declare(s *settings) {
-	p.Base.declare(s)
+	p.LedgerFunction.declare(s)
 	p.Receivers.declare(s)
 	s.text(&p.QueueLimits, Variable{Name: "ROUTINELY_QUEUE_LIMITS", Default: NoLimits, Doc: "What requests may name and bind that other programs put on the queue: a JSON object with names, recordSuffixes, sites and expiresAt, of which each may be left out; or the word none, for no limits"})
 	s.text(&p.ESAEndpoint, Variable{Name: "ROUTINELY_ESA_ENDPOINT", Default: "esa.cn-hangzhou.aliyuncs.com", Doc: "ESA endpoint; esa.ap-southeast-1.aliyuncs.com for accounts of the international site"})

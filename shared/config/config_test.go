@@ -16,7 +16,7 @@ import (
 
 func TestLoad(t *testing.T) {
 	least := []string{"ROUTINELY_MNS_ENDPOINT=http://localhost", "ROUTINELY_TABLESTORE_ENDPOINT=https://one.cn-hangzhou.ots-internal.aliyuncs.com", "ROUTINELY_MESSAGE_KEYS=k1:hush"}
-	common := config.Common{
+	common := config.Function{
 		Prefix: "routinely", Queue: config.Queue{Endpoint: "http://localhost", Timeout: 5 * time.Second}, MessageKeys: "k1:hush", LogLevel: "info",
 	}
 	table := config.Ledger{Endpoint: "https://one.cn-hangzhou.ots-internal.aliyuncs.com", Instance: "one", Timeout: 2 * time.Second}
@@ -26,7 +26,7 @@ func TestLoad(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := config.Provision{
-			Base: config.Base{Common: common, Ledger: table}, QueueLimits: config.NoLimits,
+			LedgerFunction: config.LedgerFunction{Function: common, Ledger: table}, QueueLimits: config.NoLimits,
 			ESAEndpoint: "esa.cn-hangzhou.aliyuncs.com", ESATimeout: 30 * time.Second,
 			RetryBase: 2 * time.Second, RetryCap: 15 * time.Minute, RetryAttempts: 10, RetryInternalAttempts: 3, RetryMaxAge: 24 * time.Hour,
 			LockPollMin: 200 * time.Millisecond, LockPollMax: 3 * time.Second, ParkWait: time.Minute, ParkDelayMin: time.Minute, ParkDelayMax: 5 * time.Minute,
@@ -39,7 +39,7 @@ func TestLoad(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(config.Janitor{Base: config.Base{Common: common, Ledger: table}, Retention: 90 * 24 * time.Hour}, janitor); diff != "" {
+		if diff := cmp.Diff(config.Janitor{LedgerFunction: config.LedgerFunction{Function: common, Ledger: table}, Retention: 90 * 24 * time.Hour}, janitor); diff != "" {
 			t.Errorf("janitor: -want +got:\n%s", diff)
 		}
 	})
@@ -99,7 +99,7 @@ func TestLoad(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := config.Notify{
-			Common:    common,
+			Function:  common,
 			Receivers: config.Receivers{HTTP: true, Networks: []netip.Prefix{netip.MustParsePrefix("10.20.0.0/16"), netip.MustParsePrefix("fd00::/8")}},
 			Secrets:   []config.Secret{"whsec_a", "whsec_b"}, Timeout: 20 * time.Second,
 		}

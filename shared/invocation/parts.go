@@ -21,7 +21,7 @@ type Parts struct {
 }
 
 // NewParts makes the parts of the function called name. It makes no call; the error says which setting is wrong.
-func NewParts(cfg config.Common, stdout io.Writer, name string) (*Parts, error) {
+func NewParts(cfg config.Function, stdout io.Writer, name string) (*Parts, error) {
 	log, err := logging.New(stdout, cfg.LogLevel, name)
 	if err != nil {
 		return nil, err

@@ -19,7 +19,7 @@ import (
 // parts are those of a function without a ledger.
 func parts(t *testing.T) *invocation.Parts {
 	t.Helper()
-	common := config.Common{MessageKeys: config.Secret(sim.KeysText(sim.Key))}
+	common := config.Function{MessageKeys: config.Secret(sim.KeysText(sim.Key))}
 	common.Prefix, common.LogLevel = config.DefaultPrefix, "info"
 	common.Queue = config.Queue{Endpoint: "http://localhost", Timeout: time.Second}
 	p, err := invocation.NewParts(common, io.Discard, "test")

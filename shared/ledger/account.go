@@ -21,7 +21,7 @@ func (l *Ledger) Account(ctx context.Context) (routine.Account, error) {
 }
 
 // ChangeAccount reads the account's row, lets change alter it and writes it, on condition that nobody else wrote it meanwhile: then all begins
-// anew. An error of change ends it, with nothing written. It returns the account as it is now.
+// again. An error of change ends it, with nothing written. It returns the account as it is now.
 func (l *Ledger) ChangeAccount(ctx context.Context, change func(*routine.Account) error) (routine.Account, error) {
 	for range maxTries {
 		was, seq, err := l.readAccount(ctx)

@@ -26,7 +26,7 @@ func butTheFirst(r *ledger.Row) error {
 }
 
 func TestChange(t *testing.T) {
-	t.Run("begins anew when another writer came first", func(t *testing.T) {
+	t.Run("begins again when another writer came first", func(t *testing.T) {
 		for call := 2; call <= 3; call++ { // before the index rows, and between them and the row
 			b := newBook(t, newRow(1))
 			slow := b.before(t, call, func() { b.change(t, newRow(1).ID, func(r *ledger.Row) error { r.Answered(noon, 0); return nil }) })
@@ -36,7 +36,7 @@ func TestChange(t *testing.T) {
 			b.wantListed(t, newRow(1).ID)
 		}
 	})
-	t.Run("begins anew when another writer puts the same index row", func(t *testing.T) {
+	t.Run("begins again when another writer puts the same index row", func(t *testing.T) {
 		b := newBook(t, newRow(1))
 		b.breaks(t, partly(t, 1+6, 0, "OTSRowOperationConflict", false)) // the list of its new state, six of dead letters
 		b.change(t, newRow(1).ID, dies(5, "Taken"))
@@ -64,7 +64,7 @@ func TestChange(t *testing.T) {
 		_, err := b.Change(t.Context(), newRow(1).ID, begins)
 		wantCode(t, err, "conflict Changed")
 		calls := b.calls()
-		check(t, calls, len(calls) == 60) // each time the row, the write, and the row once more: was the write its own?
+		check(t, calls, len(calls) == 60) // each time the row, the write, and the row again: was the write its own?
 	})
 }
 
@@ -139,7 +139,7 @@ func TestUpdate(t *testing.T) {
 	})
 }
 
-// TestLostAnswer is about writes that took effect without an answer. If one answer is lost, the transport sends the write once more, and its
+// TestLostAnswer is about writes that took effect without an answer. If one answer is lost, the transport sends the write again, and its
 // condition fails; if two are, nothing is known of it.
 func TestLostAnswer(t *testing.T) {
 	updates := func(change step) func(*ledger.Ledger, ledger.Row) (ledger.Row, error) {

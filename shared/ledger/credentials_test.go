@@ -39,7 +39,7 @@ func TestExpiredKeys(t *testing.T) {
 		"has a token that expired": answer("OTSAuthFailed", "The STS token is expired."),
 		"has an unknown token":     answer("OTSInvalidSTSToken", "invalid"),
 	} {
-		t.Run("a temporary key that "+name+" is refreshed, and the call made once more", func(t *testing.T) {
+		t.Run("a temporary key that "+name+" is refreshed, and the call made again", func(t *testing.T) {
 			failure, calls := read(t, true, refusal)
 			check(t, failure, failure.Code == ledger.CodeUnknownJob && calls == 2)
 		})

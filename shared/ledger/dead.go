@@ -31,7 +31,7 @@ type DeadFilter struct {
 	Since, Until time.Time
 }
 
-// traits are what the index rows of a dead letter tell of it, so that filters and counts need not read its row.
+// traits are what the index rows of a dead letter say about it, so that filters and counts need not read its row.
 type traits struct {
 	Kind   string       `json:"kind,omitempty"`
 	Code   string       `json:"code,omitempty"`

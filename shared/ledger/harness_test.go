@@ -110,7 +110,7 @@ func (b *book) wantCalls(t testing.TB, want ...string) {
 	same(t, b.calls(), want)
 }
 
-// lost is the loss of so many answers to calls that took effect. A request on a kept connection is sent once more after the first.
+// lost is the loss of so many answers to calls that took effect. A request on a kept connection is sent again after the first.
 func lost(action string, skip, times int) faults.Rule {
 	return faults.Rule{Action: action, Skip: skip, Times: times, Fault: faults.Fault{Answer: faults.Reset, Execute: true}}
 }

@@ -302,7 +302,7 @@ func (r *Row) Sent(round, number int, sealedUnder string, now time.Time) error {
 	return nil
 }
 
-// SendAgain marks the message of an unfinished job as due once more, begun or not: what became of the one before is not known.
+// SendAgain marks the message of an unfinished job as due again, begun or not: what became of the one before is not known.
 func (r *Row) SendAgain(at time.Time) error {
 	if r.State.Final() {
 		return r.refuse(CodeEnded, fmt.Sprintf("the job is %s", r.State))

@@ -103,7 +103,7 @@ func TestBegin(t *testing.T) {
 		check(t, r, r.Begins == 2 && r.Begun.Equal(after(2)) && r.StartedAt.Equal(after(1)) && r.Progress.RecordUnknown)
 		check(t, r, r.Waiting == nil && r.DueAt.IsZero())
 	})
-	t.Run("raises the row to a later delivery, and counts that anew", func(t *testing.T) {
+	t.Run("raises the row to a later delivery, and counts that again", func(t *testing.T) {
 		r := begun()
 		r.Begin(3, r.Progress, after(2))
 		check(t, r, r.Number == 3 && r.Begins == 1)
@@ -134,7 +134,7 @@ func TestHandOver(t *testing.T) {
 		check(t, r, r.Number == 2 && r.Attempt == 2 && r.HandedBack == 0 && len(r.Attempts) == 1 && r.Code == "Busy" && *r.Waiting == waiting)
 		check(t, r, r.Begun.IsZero() && r.Begins == 0 && r.DueAt.IsZero() && r.State == routine.Queued)
 	})
-	t.Run("that does not count tells of the failure all the same", func(t *testing.T) {
+	t.Run("that does not count reports the failure all the same", func(t *testing.T) {
 		r := handedOver(ledger.HandOver{Waiting: waiting, Sent: true})
 		check(t, r, r.Attempt == 1 && r.HandedBack == 1 && len(r.Attempts) == 0 && r.Code == "Busy" && r.Last.Code == "Busy")
 	})

@@ -95,7 +95,7 @@ func TestRetention(t *testing.T) {
 		check(t, row, row.Request == newRow(1).Request && row.Number == 3)
 		b.wantListed(t, newRow(1).ID)
 	})
-	t.Run("creates a job anew that was forgotten", func(t *testing.T) {
+	t.Run("creates a job again that was forgotten", func(t *testing.T) {
 		made := b.Create(t.Context(), newRow(0))[0]
 		check(t, made, made.Err == nil && !made.Existed && made.Row.State == routine.Queued)
 	})

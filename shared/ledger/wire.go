@@ -48,7 +48,7 @@ const answerLimit = 16 << 20
 func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	req = req.Clone(w.ctx)
 	// A connection that was kept while the function was frozen may be dead. A header of this name without a value lets the
-	// transport send the request once more on a new one, and is not sent itself (package net/http, Transport). A write that
+	// transport send the request again on a new one, and is not sent itself (package net/http, Transport). A write that
 	// is so repeated is found out by its condition.
 	req.Header["Idempotency-Key"] = []string{}
 	res, err := w.transport.RoundTrip(req)

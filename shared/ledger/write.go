@@ -143,7 +143,7 @@ func (l *Ledger) UpdateAll(ctx context.Context, rows []Row, change func(*Row) er
 	return out
 }
 
-// work is one row on its way from what it was to what it is to be.
+// work is one row on its way from what it was to its new content.
 type work struct {
 	was, next *Row
 	err       error

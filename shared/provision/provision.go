@@ -107,7 +107,7 @@ func (r *run) steps(ctx context.Context) (routine.Result, error) {
 	case r.fresh:
 		return routine.Result{}, notVisible(err)
 	case r.progress.RoutineRecreated:
-		// It was made once more already; whoever deletes it again means it.
+		// It was made a second time already; who deletes it again means it.
 		return routine.Result{}, err
 	}
 	if err := r.recreateRoutine(ctx, err); err != nil {

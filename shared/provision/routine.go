@@ -41,7 +41,7 @@ func (r *run) createRoutine(ctx context.Context) error {
 	return r.createUnlessThere(ctx, seen)
 }
 
-// recreateRoutine makes the routine of an earlier attempt once more, since ESA said to step 2 that it is gone.
+// recreateRoutine makes the routine of an earlier attempt again, since ESA said to step 2 that it is gone.
 func (r *run) recreateRoutine(ctx context.Context, gone error) error {
 	if err := r.enoughTime(ctx, routine.CreateRoutine); err != nil {
 		return err

@@ -120,7 +120,7 @@ func TestRoutineThatIsNotThere(t *testing.T) {
 			}
 		})
 	}
-	t.Run("later it was deleted: it is created once more, after a look that is recorded", func(t *testing.T) {
+	t.Run("later it was deleted: it is created again, after a look that is recorded", func(t *testing.T) {
 		a := start(t)
 		progress := &routine.Progress{Routine: routine.Adopted, RoutineCreated: a.clock.Now().Add(-time.Hour)}
 		var begun []routine.Progress

@@ -22,7 +22,7 @@ const submitters = 16
 // patience is how long a benchmark waits for jobs before it calls them lost.
 const patience = 2 * time.Minute
 
-// deployment is a running stack that tells of each job once it succeeded.
+// deployment is a running stack that reports each job once it succeeded.
 type deployment struct {
 	*stack.Stack
 	http *http.Client

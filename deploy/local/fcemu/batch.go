@@ -119,7 +119,7 @@ func (b *batch) add(messages []mnsclient.Message) {
 // renewLater plans the next renewal. The caller holds the lock.
 func (b *batch) renewLater() { b.renewal = b.trigger.server.clock.AfterFunc(b.hidden/3, b.renew) }
 
-// renew hides the messages once more. One for which that fails may be delivered again, which MNS allows at any time.
+// renew hides the messages again. One for which that fails may be delivered again, which MNS allows at any time.
 func (b *batch) renew() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

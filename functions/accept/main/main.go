@@ -42,7 +42,7 @@ func run(process invocation.Process, environ []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	parts, err := invocation.NewParts(cfg.Common, stdout, "accept")
+	parts, err := invocation.NewParts(cfg.Function, stdout, "accept")
 	if err != nil {
 		return err
 	}

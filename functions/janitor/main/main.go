@@ -25,7 +25,7 @@ func run(process invocation.Process, environ []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	parts, err := invocation.NewParts(cfg.Common, stdout, "janitor")
+	parts, err := invocation.NewParts(cfg.Function, stdout, "janitor")
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ func run(process invocation.Process, environ []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	parts, err := invocation.NewParts(cfg.Common, stdout, "notify")
+	parts, err := invocation.NewParts(cfg.Function, stdout, "notify")
 	if err != nil {
 		return err
 	}

@@ -32,11 +32,11 @@ func run(process invocation.Process, environ []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	parts, err := invocation.NewParts(cfg.Common, stdout, "provision")
+	parts, err := invocation.NewParts(cfg.Function, stdout, "provision")
 	if err != nil {
 		return err
 	}
-	jobs, err := ledger.Open(cfg.Base.Ledger, cfg.Prefix, parts.Credentials.Get)
+	jobs, err := ledger.Open(cfg.Ledger, cfg.Prefix, parts.Credentials.Get)
 	if err != nil {
 		return err
 	}
