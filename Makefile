@@ -52,7 +52,7 @@ fuzz: ## fuzz every target for some seconds each
 	  done; done
 
 bench: ## measure, as ratios against a floor or a peer in the same run
-	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./deploy/local/bench ./functions/accept ./functions/accept/main ./shared/ledger
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./deploy/local/bench ./functions/accept ./functions/accept/main ./shared/ledger
 	$(GO) test -run '^$$' -bench . ./deploy/local/mnsemu ./deploy/local/otsemu
 
 lint: ## check formatting, imports and style (.golangci.yml), go.mod, and openapi.yaml if npx is there
