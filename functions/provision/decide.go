@@ -52,21 +52,26 @@ type decision struct {
 //	kind                                        decision
 //	(none)                                      succeed
 //	Invalid NotFound Conflict Denied Quota      give up: this request cannot work, or somebody has to act first
-//	Account                                     the lane is parked: hand back; only the attempt that parked it counts
+//	Account                                     the lane is parked: hand back; only the attempt that parked it counts. So one job can park
+//	                                            the lane only as often as it has attempts
 //	Locked                                      hand back until the job is too old
 //	Throttled Unavailable Internal              try again until attempts or age are spent; while the lane is parked as for Account
 func decide(policy retry.Policy, a attempt, draw float64) decision {
 	if a.failure == nil {
 		return decision{do: succeed}
 	}
-	next := policy.Next(a.failure, a.number, a.age, draw)
 	stopped := a.lane != routine.Running
+	budget := *a.failure
+	if stopped && budget.Kind == fault.Account { // it can succeed later, as after an outage
+		budget.Kind = fault.Unavailable
+	}
+	next := policy.Next(&budget, a.number, a.age, draw)
 	switch {
 	case a.failure.Code == provision.CodeNoTime && next.Again:
 		return decision{do: handBack, delay: next.Delay, waiting: routine.ForTurn, hint: hintTurn}
-	case stopped && a.found && (a.failure.Kind.Retryable() || a.failure.Kind == fault.Account):
+	case stopped && a.found && budget.Kind.Retryable():
 		return decision{do: handBack, delay: policy.Stopped(draw), waiting: waitingFor(a.lane), hint: a.failure.Hint}
-	case stopped && (next.Again || a.failure.Kind == fault.Account):
+	case stopped && next.Again:
 		return decision{do: tryAgain, delay: policy.Stopped(draw), waiting: waitingFor(a.lane), hint: a.failure.Hint}
 	case !next.Again:
 		return decision{do: giveUp, reason: next.Reason}

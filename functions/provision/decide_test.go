@@ -65,7 +65,8 @@ func TestDecide(t *testing.T) {
 		found  bool
 		want   action
 	}{
-		"the attempt that parks the lane for the account counts":                 {fault.Account, 5, routine.Parked, false, tryAgain},
+		"the attempt that parks the lane for the account counts":                 {fault.Account, 4, routine.Parked, false, tryAgain},
+		"a job parks the lane only as often as it has attempts":                  {fault.Account, 5, routine.Parked, false, giveUp},
 		"the attempt that parks the lane for an outage counts":                   {fault.Unavailable, 4, routine.Parked, false, tryAgain},
 		"the last attempt of a job is its last also if it parks the lane":        {fault.Unavailable, 5, routine.Parked, false, giveUp},
 		"an attempt that finds the lane parked and the account at fault is free": {fault.Account, 5, routine.Parked, true, handBack},

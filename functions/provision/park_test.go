@@ -200,6 +200,26 @@ func TestFaultsOfTheAccount(t *testing.T) {
 		}
 		l.expect(t, "succeeded", message(t, l.accept(t, 2)))
 	})
+	t.Run("a job of which ESA says each time that the account is halted parks it only as often as it has attempts", func(t *testing.T) {
+		l := start(t)
+		inject(t, l.esa.Faults(), faults.Rule{
+			Action: createRoutine, Match: map[string]string{"Name": "pr-0"}, Times: forever,
+			Fault: faults.Fault{Answer: faults.Error, Status: 400, Code: "RoutineUserServiceStatusHalt"},
+		})
+		poison := message(t, l.accept(t, 0))
+		for n := 1; l.row(t, "job-0").State == routine.Queued && n < 20; n++ {
+			l.invoke(t, poison)
+			l.expect(t, "succeeded", message(t, l.accept(t, n))) // another caller's job lets the lane run again
+			l.clock.Advance(5 * time.Minute)
+			if again := l.take(t, sim.JobQueue); len(again) > 0 {
+				poison = again[0]
+			}
+		}
+		if row := l.row(t, "job-0"); row.State != routine.DeadLettered || row.Attempt != 10 || row.Hint == "" {
+			t.Errorf("%s after attempt %d", row.State, row.Attempt)
+		}
+		same(t, "lane", l.account(t).Lane(), routine.Running)
+	})
 	t.Run("a denial of one action is a dead letter of that job", func(t *testing.T) {
 		l := start(t)
 		inject(t, l.esa.Faults(), faults.Rule{Action: createRecord, Fault: faults.Fault{Answer: faults.Error, Status: 403, Code: "Forbidden.RAM"}})
