@@ -85,6 +85,10 @@ func (t *task) handOver(failure *fault.Error, d decision) (entry, error) {
 		t.line.Outcome = handedBack
 	}
 	last.Hint = d.hint
+	since := now
+	if w := t.row.Waiting; w != nil && w.For == d.waiting { // it goes on waiting for the same thing
+		since = w.Since
+	}
 	next := dispatch.Envelope(t.row)
 	next.Number = t.d.Envelope.Number + 1
 	sent := t.Queue.Send(t.reserve, next, d.delay)
@@ -95,7 +99,7 @@ func (t *task) handOver(failure *fault.Error, d decision) (entry, error) {
 	err := t.settle(mine, func(r *ledger.Row) {
 		r.HandOver(next.Number, ledger.HandOver{
 			Failure: last, Counted: d.do == tryAgain, Progress: progress, Sent: sent == nil, SealedUnder: t.Queue.Keys().Sealing(),
-			Waiting: routine.Waiting{For: d.waiting, Since: now, Until: now.Add(d.delay)},
+			Waiting: routine.Waiting{For: d.waiting, Since: since, Until: now.Add(d.delay)},
 		}, now)
 	})
 	if errors.Is(err, errPassed) {

@@ -279,6 +279,10 @@ func TestPausedLane(t *testing.T) {
 	if row.Attempt != 1 || row.Waiting.For != routine.ForPause || !strings.Contains(row.Hint, "account resume") {
 		t.Errorf("%+v, waiting %+v", row, row.Waiting)
 	}
+	since := row.Waiting.Since
+	l.clock.Advance(5 * time.Minute)
+	same(t, "outcomes", l.invoke(t, l.take(t, sim.JobQueue)...), times(3, "handed-back"))
+	same(t, "since", l.row(t, "job-1").Waiting.Since, since)
 	l.pause(t, nil)
 	l.clock.Advance(5 * time.Minute)
 	same(t, "outcomes", l.invoke(t, l.take(t, sim.JobQueue)...), times(3, "succeeded"))
