@@ -78,7 +78,7 @@ func (l *lane) leave() {
 }
 
 // quotaFresh is how long a reading of the quota is good enough.
-const quotaFresh = 10 * time.Minute
+const quotaFresh = time.Minute
 
 // readQuota reads the account's quota of routines if it has changed or is used up. It is for people: that it failed is no failure of a job.
 func (l *lane) readQuota() {
