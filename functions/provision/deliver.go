@@ -1,7 +1,6 @@
 package provision
 
 import (
-	"context"
 	"fmt"
 	"time"
 
@@ -131,9 +130,6 @@ func (t *task) attempt() conclusion {
 // run performs the job, waiting in place for the account lock as long as the invocation has time and the process shall live: the
 // lane stays busy.
 func (t *task) run() (routine.Result, error) {
-	waiting, cancel := context.WithCancel(t.work)
-	defer cancel()
-	defer context.AfterFunc(t.Stopping, cancel)()
 	progress := t.row.Progress
 	pause := t.LockPollMin
 	for {
@@ -142,8 +138,7 @@ func (t *task) run() (routine.Result, error) {
 		if t.passed || t.lost != nil || !fault.HasKind(err, fault.Locked) || !t.fits(pause) || t.Stopping.Err() != nil {
 			return result, err
 		}
-		t.Sleep(waiting, pause/2+time.Duration(t.Draw()*float64(pause/2)))
-		if t.Stopping.Err() != nil {
+		if !t.sleep(pause/2 + time.Duration(t.Draw()*float64(pause/2))) {
 			return result, err
 		}
 		pause = min(2*pause, t.LockPollMax)

@@ -148,11 +148,17 @@ func (l *lane) wait() bool {
 	if l.waited+l.pause > l.ParkWait || !l.fits(l.pause) || l.Stopping.Err() != nil {
 		return false
 	}
+	lives := l.sleep(l.pause)
+	l.waited, l.pause, l.probed = l.waited+l.pause, 2*l.pause, false
+	return lives
+}
+
+// sleep waits in place, less long if the invocation's time is over or the process shall end. It reports whether the process lives on.
+func (l *lane) sleep(d time.Duration) (lives bool) {
 	waiting, cancel := context.WithCancel(l.work)
 	defer cancel()
 	defer context.AfterFunc(l.Stopping, cancel)()
-	l.Sleep(waiting, l.pause)
-	l.waited, l.pause, l.probed = l.waited+l.pause, 2*l.pause, false
+	l.Sleep(waiting, d)
 	return l.Stopping.Err() == nil
 }
 

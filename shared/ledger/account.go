@@ -47,22 +47,12 @@ func (l *Ledger) ChangeAccount(ctx context.Context, change func(*routine.Account
 
 // readAccount returns the row and the number of its writes, 0 if it does not exist.
 func (l *Ledger) readAccount(ctx context.Context) (account routine.Account, seq int64, err error) {
-	err = l.state.call(ctx, "GetRow", func(c *sdk.TableStoreClient) error {
-		res, err := c.GetRow(&sdk.GetRowRequest{SingleRowQueryCriteria: &sdk.SingleRowQueryCriteria{
-			TableName: l.state.name, PrimaryKey: accountKey().primary(), MaxVersion: 1,
-		}})
-		if err != nil {
-			return err
+	err = l.readState(ctx, accountKey(), func(text string, writes int64) error {
+		if seq = writes; text == "" {
+			return nil
 		}
-		for _, column := range res.Columns {
-			switch value := column.Value.(type) {
-			case int64:
-				seq = value
-			case string:
-				if err := json.Unmarshal([]byte(value), &account); err != nil {
-					return unreadable(partitionAccount, err)
-				}
-			}
+		if err := json.Unmarshal([]byte(text), &account); err != nil {
+			return unreadable(partitionAccount, err)
 		}
 		return nil
 	})
@@ -71,7 +61,7 @@ func (l *Ledger) readAccount(ctx context.Context) (account routine.Account, seq 
 
 // writeAccount writes the row on condition that it had so many writes.
 func (l *Ledger) writeAccount(ctx context.Context, account routine.Account, seq int64) error {
-	change := &sdk.PutRowChange{TableName: l.state.name, PrimaryKey: accountKey().primary()}
+	change := &sdk.PutRowChange{PrimaryKey: accountKey().primary()}
 	if seq == 0 {
 		change.SetCondition(sdk.RowExistenceExpectation_EXPECT_NOT_EXIST)
 	} else {
@@ -80,9 +70,5 @@ func (l *Ledger) writeAccount(ctx context.Context, account routine.Account, seq 
 	}
 	change.AddColumn(columnMark, encode(account))
 	change.AddColumn(columnSeq, seq+1)
-	errs, err := l.state.write(ctx, []sdk.RowChange{change})
-	if err == nil {
-		err = errs[0]
-	}
-	return err
+	return l.writeState(ctx, change)
 }

@@ -51,7 +51,7 @@ func (a verbs) pause() *cobra.Command {
 lane changes who did it and why, and not since when.`,
 		Example: "  routinely account pause --reason 'the site moves to another account'",
 		RunE: a.Call(func(ctx context.Context, c *client.Client, _ []string) error {
-			if err := checkReason(reason); err != nil {
+			if err := cli.CheckReason(reason); err != nil {
 				return err
 			}
 			if reason == "" {
@@ -74,7 +74,7 @@ func (a verbs) resume() *cobra.Command {
 		Use: "resume", Short: "Let a paused lane run again", Args: cobra.NoArgs,
 		Long: "Let a paused lane run again. A lane that is parked as well stays parked until ESA works: nobody has to resume it then.",
 		RunE: a.Call(func(ctx context.Context, c *client.Client, _ []string) error {
-			if err := checkReason(reason); err != nil {
+			if err := cli.CheckReason(reason); err != nil {
 				return err
 			}
 			account, err := c.Resume(ctx, reason)
@@ -86,13 +86,6 @@ func (a verbs) resume() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "`text` for the log, at most 200 bytes")
 	return cmd
-}
-
-func checkReason(reason string) error {
-	if len(reason) > api.MaxReason {
-		return cli.Usage("--reason has %d bytes, at most %d are possible", len(reason), api.MaxReason)
-	}
-	return nil
 }
 
 // tell shows an account, and what to do if its lane does not run.

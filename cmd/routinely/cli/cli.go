@@ -18,6 +18,7 @@ import (
 
 	"routinely/cmd/routinely/client"
 	"routinely/cmd/routinely/display"
+	"routinely/shared/api"
 	"routinely/shared/config"
 	"routinely/shared/fault"
 )
@@ -235,6 +236,14 @@ func (a *App) paint() display.Paint {
 		return true
 	}
 	return display.Paint(a.Variable("NO_COLOR") == "" && display.IsTerminal(a.Out))
+}
+
+// CheckReason refuses a text of --reason that accept would refuse as too long.
+func CheckReason(reason string) error {
+	if len(reason) > api.MaxReason {
+		return Usage("--reason has %d bytes, at most %d are possible", len(reason), api.MaxReason)
+	}
+	return nil
 }
 
 // Usage is a mistake of the command line or in the input.

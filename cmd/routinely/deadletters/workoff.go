@@ -139,8 +139,8 @@ func (w *workingOff) choose(ids []string) (err error) {
 		return cli.Usage("choose dead letters by id or with a filter, or give --all")
 	case flags.Changed("limit") && w.wanted.Limit < 1:
 		return cli.Usage("--limit %d: want at least 1, or leave it out for all", w.wanted.Limit)
-	case len(w.wanted.Reason) > api.MaxReason:
-		return cli.Usage("--reason has %d bytes, at most %d are possible", len(w.wanted.Reason), api.MaxReason)
+	case cli.CheckReason(w.wanted.Reason) != nil:
+		return cli.CheckReason(w.wanted.Reason)
 	case flags.Changed("set") && len(w.IDs) != 1:
 		return cli.Usage("--set corrects one dead letter: give its id and no other choice")
 	case !w.yes && !w.wanted.DryRun && !display.IsTerminal(w.In):
