@@ -20,12 +20,38 @@ func (s *Set) Serve(w http.ResponseWriter, r *http.Request, call Call, now func(
 	seen := &watcher{ResponseWriter: w}
 	seen.log = sync.OnceFunc(func() { s.log(arrived, seen.status, seen.code) })
 	defer seen.log()
+	execute = s.landing(call.Action, execute)
 	if hit {
 		s.carryOut(seen, r, fault, execute, refuse)
 		return
 	}
 	execute(seen)
 	seen.status = cmp.Or(seen.status, http.StatusOK)
+}
+
+// landing is execute, and behind it the operations that waited for a call of the action.
+func (s *Set) landing(action string, execute func(http.ResponseWriter)) func(http.ResponseWriter) {
+	return func(w http.ResponseWriter) {
+		execute(w)
+		var due []late
+		s.mu.Lock()
+		s.late = slices.DeleteFunc(s.late, func(l late) bool {
+			if l.after == action {
+				due = append(due, l)
+			}
+			return l.after == action
+		})
+		s.mu.Unlock()
+		for _, l := range due {
+			l.land()
+		}
+	}
+}
+
+func (s *Set) wait(l late) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.late = append(s.late, l)
 }
 
 // NoteCode tells the call log which protocol error a server is answering with. Servers call it from the function that writes
@@ -80,7 +106,10 @@ func hold(write func(http.ResponseWriter)) held {
 // carryOut breaks one answer.
 func (s *Set) carryOut(w *watcher, r *http.Request, f Fault, execute func(http.ResponseWriter), refuse Refuse) {
 	answer := held{ResponseRecorder: httptest.NewRecorder()}
-	if f.Execute || f.Answer == Truncated || f.Answer == Drip || f.Answer == Slow {
+	switch {
+	case f.After != "":
+		s.wait(late{f.After, func() { hold(execute) }})
+	case f.Execute || f.executes():
 		answer = hold(execute)
 	}
 	switch f.Answer {

@@ -52,6 +52,9 @@ type Fault struct {
 	Answer Answer `json:"answer"`
 	// Execute makes the operation take effect before the answer is broken. Truncated, Drip and Slow always execute.
 	Execute bool `json:"execute,omitempty"`
+	// After is an action: the operation takes effect after the next call of it was carried out, before that call is answered. So a create
+	// can land after a delete, or after a look that did not find it. Not with Execute, and not with an answer that always executes.
+	After string `json:"after,omitempty"`
 	// Status is the HTTP status of Error (400 when 0), HTML (502), Empty and Document (200).
 	Status int `json:"status,omitempty"`
 	// Code is the protocol's error code, for Error.
@@ -118,13 +121,20 @@ type Set struct {
 	rules    []*Rule
 	counters map[string]int
 	calls    []*entry
+	late     []late
 	hanging  int
 	stopped  chan struct{}
 	once     sync.Once
 }
 
+// late is an operation that was called and takes effect after a call of another action.
+type late struct {
+	after string
+	land  func()
+}
+
 // Add puts a rule behind the others and returns its ID. It refuses an unknown answer, negative counts, an Error
-// without a code and a Document without a body.
+// without a code, a Document without a body, and an operation that would take effect twice.
 func (s *Set) Add(r Rule) (string, error) {
 	if err := r.check(); err != nil {
 		return "", err
@@ -142,11 +152,11 @@ func (s *Set) add(r Rule) string {
 	return r.ID
 }
 
-// Clear removes all rules.
+// Clear removes all rules, and forgets operations that wait for a call to take effect.
 func (s *Set) Clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.rules = nil
+	s.rules, s.late = nil, nil
 }
 
 // Rules returns the rules that can still hit a call.
@@ -216,6 +226,8 @@ func (r *Rule) check() error {
 		return fmt.Errorf("fault answer %q: want one of %v", r.Fault.Answer, answers)
 	case r.Fault.Answer == Error && r.Fault.Code == "":
 		return errors.New("fault answer error: a code is needed")
+	case r.Fault.After != "" && (r.Fault.Execute || r.Fault.executes()):
+		return errors.New("after: the operation would take effect now as well")
 	case (r.Fault.Answer == Document) != (r.Fault.Body != ""):
 		return errors.New("body: answer document needs it, no other may have it")
 	case r.Skip < 0 || r.Every < 0 || r.Times < -1 || r.Fault.DelayMillis < 0:
@@ -225,6 +237,9 @@ func (r *Rule) check() error {
 	}
 	return nil
 }
+
+// executes reports whether the fault's answer is made of the real one.
+func (f Fault) executes() bool { return f.Answer == Truncated || f.Answer == Drip || f.Answer == Slow }
 
 // entry is a call's place in the log: calls are answered in another order than they arrive in.
 type entry struct {

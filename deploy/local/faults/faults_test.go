@@ -255,3 +255,37 @@ func TestServe(t *testing.T) {
 		}
 	})
 }
+
+func TestAfter(t *testing.T) {
+	late := faults.Rule{Action: "Buy", Fault: faults.Fault{Answer: faults.Empty, After: "Sell"}}
+
+	t.Run("an operation takes effect once, after the next call of the action that it waits for", func(t *testing.T) {
+		s := openShop(t)
+		s.breaks(t, late)
+		s.buy(t, "/Buy")
+		s.buy(t, "/Lend")
+		same(t, "executed before", s.executed.Load(), int64(1))
+		same(t, "the other call", s.buy(t, "/Sell"), ok())
+		same(t, "executed after", s.executed.Load(), int64(3))
+		s.buy(t, "/Sell")
+		same(t, "executed later", s.executed.Load(), int64(4))
+	})
+
+	t.Run("a call that has no effect brings about none", func(t *testing.T) {
+		s := openShop(t)
+		s.breaks(t, late)
+		s.breaks(t, faults.Rule{Action: "Sell", Fault: broken(299)})
+		s.buy(t, "/Buy")
+		s.buy(t, "/Sell")
+		same(t, "executed", s.executed.Load(), int64(0))
+	})
+
+	t.Run("an operation that waits is forgotten with the rules", func(t *testing.T) {
+		s := openShop(t)
+		s.breaks(t, late)
+		s.buy(t, "/Buy")
+		s.set.Clear()
+		s.buy(t, "/Sell")
+		same(t, "executed", s.executed.Load(), int64(1))
+	})
+}

@@ -17,7 +17,7 @@ const bodyLimit = 1 << 20
 //
 //	GET    /faults   the rules that can still hit a call
 //	POST   /faults   one Rule or an array of them, all or none are added; answers {"ids": […]}
-//	DELETE /faults   remove all rules
+//	DELETE /faults   remove all rules, and forget what waits for a call
 //	GET    /calls    {"counters": {action: n}, "calls": [Record…], "hanging": n}, as Calls orders them; ?log=false leaves them out
 //	DELETE /calls    forget counters and calls
 //

@@ -75,6 +75,8 @@ func TestRules(t *testing.T) {
 			{Fault: faults.Fault{Answer: faults.Slow, DelayMillis: -1}},
 			{Fault: faults.Fault{Answer: faults.Empty, Status: 100}},
 			{Fault: faults.Fault{Answer: faults.Empty, Status: 600}},
+			{Fault: faults.Fault{Answer: faults.Reset, After: "Sell", Execute: true}},
+			{Fault: faults.Fault{Answer: faults.Slow, After: "Sell"}},
 		} {
 			var set faults.Set
 			if id, err := set.Add(bad); err == nil || len(set.Rules()) != 0 {
