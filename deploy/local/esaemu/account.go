@@ -23,6 +23,9 @@ type Standing struct {
 	// RecordQuota is the number of related records each routine may have, 0 without limit: the cloud has a code for one and
 	// publishes no number.
 	RecordQuota int `json:"recordQuota"`
+	// Dangling is whether DeleteRoutine deletes a routine that records or routes use, and leaves those. Otherwise it refuses that with
+	// DependedByOthers. Which of the two the cloud does is not known.
+	Dangling bool `json:"dangling"`
 }
 
 // Account is the account's part of State.
@@ -47,6 +50,7 @@ type AccountChange struct {
 	RoutineQuota    *int   `json:"routineQuota"`
 	SiteQuota       *int   `json:"siteQuota"`
 	RecordQuota     *int   `json:"recordQuota"`
+	Dangling        *bool  `json:"dangling"`
 	LatencyMillis   *int64 `json:"latencyMillis"`
 	ListDelayMillis *int64 `json:"listDelayMillis"`
 }
@@ -54,7 +58,7 @@ type AccountChange struct {
 // Plan is what the account pays for Edge Routine.
 type Plan string
 
-// The plans; an account starts with Free.
+// The plans. The cloud's accounts start with Free, and this one with Paid.
 const (
 	Free Plan = "free"
 	Paid Plan = "paid"
@@ -113,6 +117,7 @@ func (s *Server) SetAccount(c AccountChange) error {
 		set(&a.RoutineQuota, c.RoutineQuota)
 		set(&a.SiteQuota, c.SiteQuota)
 		set(&a.RecordQuota, c.RecordQuota)
+		set(&a.Dangling, c.Dangling)
 		t.put(bucketAccount, []byte(accountKey), a)
 	})
 	if err != nil {
@@ -151,12 +156,12 @@ func (a *Standing) subscribe(p Plan) {
 	}
 }
 
-// standing reads the account; in that of a new data file the service runs, the plan is free, and nothing is overdue.
+// standing reads the account; in that of a new data file the service runs, the plan is paid, and nothing is overdue.
 func (t *tx) standing() Standing {
 	a, _ := get[Standing](t, bucketAccount, []byte(accountKey))
 	a.ErService = cmp.Or(a.ErService, serviceRunning)
 	if a.Plan == "" {
-		a.subscribe(Free)
+		a.subscribe(Paid)
 	}
 	return a
 }

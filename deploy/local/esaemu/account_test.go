@@ -78,6 +78,8 @@ func TestAccount(t *testing.T) {
 			same(t, "plan, quota, used", []any{*service.PlanName, *list.QuotaRoutineNumber, *list.UsedRoutineNumber}, []any{name, quota, used})
 		}
 		free, paid, seven := esaemu.Free, esaemu.Paid, 7
+		plan("er_paymode", 100)
+		do(t, b.SetAccount(esaemu.AccountChange{Plan: &free}))
 		plan("er_freemode", 20)
 		do(t, b.SetAccount(esaemu.AccountChange{Plan: &paid}))
 		plan("er_paymode", 100)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 )
 
@@ -17,10 +16,14 @@ type State struct {
 	Account Account `json:"account"`
 	// Sites are in the order of their ids.
 	Sites []Site `json:"sites"`
-	// Routines are in the order of their names, with their records.
+	// Routines are in the order of their names, with their records and routes.
 	Routines []Routine `json:"routines"`
 	// Planted are the ordinary records.
 	Planted []Record `json:"planted"`
+	// DanglingRecords and DanglingRoutes are those of routines that were deleted: see Standing. A routine that is made again under the name
+	// has them again.
+	DanglingRecords []Record `json:"danglingRecords,omitempty"`
+	DanglingRoutes  []Route  `json:"danglingRoutes,omitempty"`
 }
 
 // State reads everything the server holds, records that lists do not show yet included.
@@ -36,8 +39,11 @@ func (s *Server) State() (State, error) {
 		out.Routines = list(t, bucketRoutines, every[Routine])
 		for i := range out.Routines {
 			out.Routines[i].Records = t.recordsOf(out.Routines[i].Name)
+			out.Routines[i].Routes = t.routesOf(out.Routines[i].Name)
 		}
 		out.Planted = list(t, bucketRecords, func(r Record) bool { return r.Routine == "" })
+		out.DanglingRecords = list(t, bucketRecords, func(r Record) bool { return r.Routine != "" && !t.known(r.Routine) })
+		out.DanglingRoutes = list(t, bucketRoutes, func(r Route) bool { return !t.known(r.Routine) })
 	})
 	return out, err
 }
@@ -52,33 +58,6 @@ func (s *Server) AddSite(site Site) error {
 func (s *Server) putSite(site Site) (Site, error) {
 	err := s.store.update(func(t *tx) { site = t.addSite(site, s.now()) })
 	return site, err
-}
-
-// PlantRoutine creates a routine as somebody else would, without the account lock, activation or quota. A zero CreateTime is
-// now. It refuses a bad name, a name that exists, and records: those are planted apart.
-func (s *Server) PlantRoutine(r Routine) error {
-	if !validRoutineName(r.Name) {
-		return fmt.Errorf("routine name %q: want %s", r.Name, routineNameRule)
-	}
-	if len(r.Records) > 0 {
-		return errors.New("a routine is planted without records")
-	}
-	if r.CreateTime.IsZero() {
-		r.CreateTime = s.now()
-	}
-	return s.store.update(func(t *tx) { t.addRoutine(r) })
-}
-
-// PlantRecord creates an ordinary record, which no routine knows, without the account lock, and returns its id. It refuses an
-// unknown site and a name that is outside of the site's zone or taken.
-func (s *Server) PlantRecord(siteID int64, recordName string) (id int64, err error) {
-	if !validHostName(recordName) {
-		return 0, fmt.Errorf("recordName %q: want a full host name", recordName)
-	}
-	err = s.store.update(func(t *tx) {
-		id = t.addRecord(Record{SiteID: siteID, RecordName: strings.ToLower(recordName)}, s.now()).RecordID
-	})
-	return id, err
 }
 
 // HoldLock takes the account lock for a foreign caller as soon as it is free, and gives it back after d. It returns once the
@@ -101,7 +80,10 @@ func (s *Server) ReleaseLock() { s.lock.endHold() }
 //	POST   /_local/lock        {"holdMillis"}; answers when the lock is held
 //	DELETE /_local/lock
 //	POST   /_local/routines    {"name", "description", "hasAssets", "createTime"}
-//	POST   /_local/records     {"siteId", "recordName"}; answers {"recordId"}
+//	DELETE /_local/routines/NAME, which takes its records and routes with it
+//	POST   /_local/records     {"routine", "siteId", "recordName"}, an ordinary record without a routine; answers {"recordId"}
+//	DELETE /_local/records/ID
+//	POST   /_local/routes      Route; answers {"configId"}
 //	       /_local/faults, /_local/calls    see package faults
 //
 // Mistakes are a 400 with {"error": text}.
@@ -130,23 +112,12 @@ func (s *Server) localRoutes() http.Handler {
 		s.ReleaseLock()
 		w.WriteHeader(http.StatusNoContent)
 	})
-	mux.HandleFunc("POST /_local/routines", local(func(_ context.Context, r Routine) (any, error) {
-		return map[string]string{"name": r.Name}, s.PlantRoutine(r)
-	}))
-	mux.HandleFunc("POST /_local/records", local(func(_ context.Context, r plantedRecord) (any, error) {
-		id, err := s.PlantRecord(r.SiteID, r.RecordName)
-		return map[string]int64{"recordId": id}, err
-	}))
+	s.outsiderRoutes(mux)
 	return mux
 }
 
 type lockHold struct {
 	HoldMillis int64 `json:"holdMillis"`
-}
-
-type plantedRecord struct {
-	SiteID     int64  `json:"siteId"`
-	RecordName string `json:"recordName"`
 }
 
 // local serves a function that takes a JSON body. A misspelt field is a mistake, not a wish for the default.

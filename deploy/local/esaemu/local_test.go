@@ -37,15 +37,15 @@ func TestScripts(t *testing.T) {
 		b.wantScript(t, "POST", "routines", `{"name":"foreign","description":"theirs","hasAssets":true,"createTime":"2025-01-02T03:04:05Z"}`, 200, `{"name":"foreign"}`)
 		b.wantScript(t, "POST", "records", `{"siteId":7,"recordName":"Mail.example.org"}`, 200, `{"recordId":3227405728754049}`)
 		id := must[int64](t)(b.createRecord("foreign", "www.example.com"))
-		b.wantScript(t, "PUT", "account", `{"erService":"Creating","overdue":true,"recordQuota":3,"latencyMillis":40,"listDelayMillis":50}`, 200,
-			`{"erService":"Creating","overdue":true,"plan":"free","routineQuota":20,"siteQuota":20,"recordQuota":3,"latencyMillis":40,"listDelayMillis":50,"locked":false}`)
+		b.wantScript(t, "PUT", "account", `{"erService":"Creating","overdue":true,"recordQuota":3,"dangling":true,"latencyMillis":40,"listDelayMillis":50}`, 200,
+			`{"erService":"Creating","overdue":true,"plan":"paid","routineQuota":100,"siteQuota":100,"recordQuota":3,"dangling":true,"latencyMillis":40,"listDelayMillis":50,"locked":false}`)
 		_, text := b.script(t, "GET", "state", "")
 		var got esaemu.State
 		do(t, json.Unmarshal([]byte(text), &got))
 		now, then := b.clock.Now().UTC().Round(0), time.Date(2025, 1, 2, 3, 4, 5, 0, time.UTC)
 		same(t, "state", got, esaemu.State{
 			Account: esaemu.Account{
-				Standing:      esaemu.Standing{ErService: "Creating", Overdue: true, Plan: esaemu.Free, RoutineQuota: 20, SiteQuota: 20, RecordQuota: 3},
+				Standing:      esaemu.Standing{ErService: "Creating", Overdue: true, Plan: esaemu.Paid, RoutineQuota: 100, SiteQuota: 100, RecordQuota: 3, Dangling: true},
 				LatencyMillis: 40, ListDelayMillis: 50,
 			},
 			Sites: []esaemu.Site{
@@ -109,6 +109,11 @@ func TestScripts(t *testing.T) {
 			{"POST", "lock", `{}`, "hold 0s: want more than nothing"},
 			{"POST", "routines", `{"name":"No"}`, "routine name"},
 			{"POST", "routines", `{"name":"web","records":[{}]}`, "without records"},
+			{"DELETE", "routines/web", ``, "RoutineNotExist"},
+			{"POST", "records", `{"routine":"web","siteId":54362329990032,"recordName":"a.example.com"}`, "RoutineNotExist"},
+			{"DELETE", "records/7", ``, "no record 7"},
+			{"DELETE", "records/www.example.com", ``, "want a number"},
+			{"POST", "routes", `{"routine":"web","siteId":54362329990032}`, "RoutineNotExist"},
 			{"POST", "records", `{"siteId":1,"recordName":"www.example.com"}`, "no site 1"},
 			{"POST", "records", `{"siteId":54362329990032,"recordName":"*"}`, "recordName"},
 			{"POST", "records", `{"siteId":54362329990032,"recordName":"www.example.com"}`, "has a record"},

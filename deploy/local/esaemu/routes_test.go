@@ -2,6 +2,7 @@ package esaemu_test
 
 import (
 	"fmt"
+	"net/http"
 	"testing"
 
 	esa "github.com/alibabacloud-go/esa-20240910/v2/client"
@@ -34,6 +35,15 @@ func TestRoutes(t *testing.T) {
 		wantStatus(t, "delete again", b.call("DeleteRoutineRoute", remove...), "ConfigNotFound", 404)
 		wantStatus(t, "get after delete", b.call("GetRoutineRoute", remove...), "ConfigNotFound", 404)
 		wantStatus(t, "no number", b.call("DeleteRoutineRoute", "SiteId", "54362329990032", "ConfigId", "first"), "InvalidConfigId", 400)
+	})
+
+	t.Run("are made and deleted by POST only, as the cloud's metadata says", func(t *testing.T) {
+		b := start(t)
+		for action, status := range map[string]int{"CreateRoutineRoute": 404, "DeleteRoutineRoute": 404, "OpenErService": 404, "GetRoutineRoute": 400} {
+			answer := must[*http.Response](t)(b.http.Client().Get(b.http.URL + "/?Action=" + action + "&Version=2024-09-10"))
+			answer.Body.Close()
+			same(t, action, answer.StatusCode, status)
+		}
 	})
 
 	t.Run("need a routine, an active site, and what is required", func(t *testing.T) {

@@ -20,6 +20,8 @@ type Routine struct {
 	CreateTime time.Time `json:"createTime"`
 	// Records are those bound to the routine, oldest first; only State fills them.
 	Records []Record `json:"records,omitempty"`
+	// Routes are those to the routine, by id; only State fills them.
+	Routes []Route `json:"routes,omitempty"`
 }
 
 func (t *tx) routine(name string) Routine {
@@ -30,8 +32,10 @@ func (t *tx) routine(name string) Routine {
 	return r
 }
 
+func (t *tx) known(name string) bool { return t.bucket(bucketRoutines).Get([]byte(name)) != nil }
+
 func (t *tx) addRoutine(r Routine) {
-	if _, taken := get[Routine](t, bucketRoutines, []byte(r.Name)); taken {
+	if t.known(r.Name) {
 		t.refuse(codeRoutineAlreadyExist, "there is a routine %q", r.Name)
 	}
 	t.put(bucketRoutines, []byte(r.Name), r)
@@ -110,11 +114,11 @@ func (s *Server) updateDescription(p *params) step {
 }
 
 // deleteRoutine refuses while records or routes use the routine: whether the cloud does is not documented, and the refusal
-// makes callers undo in the order that works either way.
+// makes callers undo in the order that works either way. Dangling makes it leave them behind.
 func (s *Server) deleteRoutine(p *params) step {
 	return withRoutine(p, func(t *tx, r Routine) answer {
-		t.writable()
-		if records, routes := len(t.keys(bucketRelated, relatedPrefix(r.Name))), len(t.routesOf(r.Name)); records+routes > 0 {
+		a := t.writable()
+		if records, routes := len(t.keys(bucketRelated, relatedPrefix(r.Name))), len(t.routesOf(r.Name)); records+routes > 0 && !a.Dangling {
 			t.refuse(codeDepended, "%d related records and %d routes use routine %q", records, routes, r.Name)
 		}
 		t.remove(bucketRoutines, []byte(r.Name))

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -131,5 +132,22 @@ func TestRoutines(t *testing.T) {
 		want(t, "record", b.deleteRecord("web", "www.example.com", siteID, id), "")
 		want(t, "alone", remove(), "")
 		want(t, "again", b.createRoutine("web"), "")
+	})
+
+	t.Run("deletes a routine that is used, if told so, and leaves what used it", func(t *testing.T) {
+		b := start(t)
+		dangling := true
+		do(t, b.SetAccount(esaemu.AccountChange{Dangling: &dangling}))
+		do(t, b.PlantRoutine(esaemu.Routine{Name: "web"}))
+		id := must[int64](t)(b.createRecord("web", "www.example.com"))
+		route := must[int64](t)(b.PlantRoute(esaemu.Route{Routine: "web", SiteID: siteID}))
+		want(t, "delete", b.call("DeleteRoutine", "Name", "web"), "")
+		state := must[esaemu.State](t)(b.State())
+		same(t, "routines, record, route", []any{len(state.Routines), state.DanglingRecords[0].RecordID, state.DanglingRoutes[0].ConfigID}, []any{0, id, route})
+		want(t, "the record without its routine", b.deleteRecord("web", "www.example.com", siteID, id), "RoutineNotExist")
+		do(t, b.PlantRoutine(esaemu.Routine{Name: "api"}))
+		_, err := b.createRecord("api", "www.example.com")
+		want(t, "its name", err, "ParameterAlreadyExist")
+		want(t, "the route without its routine", b.call("DeleteRoutineRoute", "SiteId", "54362329990032", "ConfigId", fmt.Sprint(route)), "")
 	})
 }

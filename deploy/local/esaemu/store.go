@@ -29,7 +29,7 @@ const (
 	bucketRecords  = "records"  // record id -> Record, bound and planted ones
 	bucketNames    = "names"    // site id + record name -> record id: a name is taken once in a site
 	bucketRelated  = "related"  // routine name + 0 + record id -> nothing
-	bucketRoutes   = "routes"   // config id -> route
+	bucketRoutes   = "routes"   // config id -> Route
 )
 
 // accountKey is the only key of the account bucket.
