@@ -3,6 +3,7 @@ package esa
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 
 	sdk "github.com/alibabacloud-go/esa-20240910/v2/client"
@@ -17,6 +18,8 @@ type Site struct {
 	Name string
 	// Status is SiteActive, or why the site cannot take records: pending, offline, moved, disable.
 	Status string
+	// AccessType is NS, where ESA serves the whole zone, or CNAME, where the owner leads single names to ESA.
+	AccessType string
 }
 
 // SiteActive is the status of a site whose plan is bought and whose onboarding is complete: only such a one takes records.
@@ -29,40 +32,46 @@ const (
 	maxSitePages = 20
 )
 
-// Sites lists all sites of the account, and returns ESA's id of the last call. A site that is not in the list is not the account's.
+// Sites lists all sites of the account, and returns ESA's id of the last call. A site that is not in the list is not the account's: if ESA's
+// pages do not add up, the fault has the code IncompleteList.
 func (c *Client) Sites(ctx context.Context) (sites []Site, requestID string, err error) {
-	for page := int32(1); page <= maxSitePages; page++ {
-		some, total, id, err := c.listSites(ctx, page)
-		if err != nil {
-			return nil, "", err
-		}
-		if sites = append(sites, some...); len(some) == 0 || int64(len(sites)) >= total {
-			return sites, id, nil
-		}
+	const action = "ListSites"
+	key := func(s Site) string { return strconv.FormatInt(s.ID, 10) }
+	sites, err = all(action, maxSitePages, key, func(number int) (p page[Site], err error) {
+		seen, err := c.exchange(ctx, action, func(ctx context.Context) error {
+			res, err := c.sdk.ListSitesWithContext(ctx, &sdk.ListSitesRequest{
+				PageNumber: dara.Int32(int32(number)), PageSize: dara.Int32(sitePageSize),
+			}, &dara.RuntimeOptions{})
+			if err != nil {
+				return err
+			}
+			p, err = readSites(res.Body)
+			return err
+		})
+		requestID = seen.requestID
+		return p, err
+	})
+	if err != nil {
+		return nil, "", err
 	}
-	return nil, "", tooManyPages("ListSites", maxSitePages, "sites")
+	return sites, requestID, nil
 }
 
-func (c *Client) listSites(ctx context.Context, page int32) (sites []Site, total int64, requestID string, err error) {
-	seen, err := c.exchange(ctx, "ListSites", func(ctx context.Context) error {
-		res, err := c.sdk.ListSitesWithContext(ctx, &sdk.ListSitesRequest{
-			PageNumber: dara.Int32(page), PageSize: dara.Int32(sitePageSize),
-		}, &dara.RuntimeOptions{})
-		if err != nil {
-			return err
+func readSites(body *sdk.ListSitesResponseBody) (p page[Site], err error) {
+	if body == nil || body.TotalCount == nil {
+		return p, unusable("no TotalCount in the answer")
+	}
+	p.total = int64(*body.TotalCount)
+	for _, s := range body.Sites {
+		if s == nil || s.SiteId == nil {
+			return p, unusable("a site without its SiteId in the answer")
 		}
-		if res.Body == nil || res.Body.TotalCount == nil {
-			return unusable("no TotalCount in the answer")
-		}
-		total = int64(*res.Body.TotalCount)
-		for _, s := range res.Body.Sites {
-			sites = append(sites, Site{
-				ID: dara.Int64Value(s.SiteId), Name: strings.ToLower(dara.StringValue(s.SiteName)), Status: strings.ToLower(dara.StringValue(s.Status)),
-			})
-		}
-		return nil
-	})
-	return sites, total, seen.requestID, err
+		p.items = append(p.items, Site{
+			ID: *s.SiteId, Name: strings.ToLower(dara.StringValue(s.SiteName)), Status: strings.ToLower(dara.StringValue(s.Status)),
+			AccessType: strings.ToUpper(dara.StringValue(s.AccessType)),
+		})
+	}
+	return p, nil
 }
 
 // CheckService asks whether ESA works for the account, without a routine: nil if edge routines are activated. That they are not is a fault of
@@ -102,11 +111,4 @@ func (c *Client) Quota(ctx context.Context) (limit, used int64, err error) {
 		return nil
 	})
 	return limit, used, err
-}
-
-func tooManyPages(action string, pages int, what string) error {
-	return &fault.Error{
-		Kind: fault.Internal, Step: action, Code: "TooManyPages", Message: fmt.Sprintf("more than %d pages of %s", pages, what),
-		Hint: "Look for it in the ESA console and report this.",
-	}
 }

@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	openapiutil "github.com/alibabacloud-go/darabonba-openapi/v2/utils"
@@ -131,79 +130,48 @@ func readRoutine(body *sdk.GetRoutineResponseBody) (*Routine, error) {
 	if body == nil || body.CreateTime == nil {
 		return nil, unusable("no CreateTime in the answer")
 	}
-	// An odd format is no reason to doubt that the routine exists.
-	created, _ := time.Parse(time.RFC3339, *body.CreateTime)
 	return &Routine{
 		Description: dara.StringValue(body.Description),
 		HasAssets:   dara.BoolValue(body.HasAssets),
-		CreateTime:  created.UTC(),
+		CreateTime:  createTime(*body.CreateTime),
 	}, nil
 }
 
-// CreateRoutineRelatedRecord makes a record under the site and binds it to the routine. It returns the record's id, and an
-// error unless ESA said Status OK and gave an id.
-func (c *Client) CreateRoutineRelatedRecord(ctx context.Context, name string, siteID int64, recordName string) (recordID int64, err error) {
-	err = c.call(ctx, "CreateRoutineRelatedRecord", func(ctx context.Context) error {
-		res, err := c.sdk.CreateRoutineRelatedRecordWithContext(ctx, &sdk.CreateRoutineRelatedRecordRequest{
-			Name: &name, SiteId: &siteID, RecordName: &recordName,
+// createTime reads a CreateTime. An odd format is no reason to doubt that the routine exists: it is zero then.
+func createTime(text string) time.Time {
+	created, _ := time.Parse(time.RFC3339, text)
+	return created.UTC()
+}
+
+// UpdateDescription gives the routine another description; an empty one is none. It returns nil only if ESA said Status OK.
+func (c *Client) UpdateDescription(ctx context.Context, name, description string) error {
+	return c.call(ctx, "UpdateRoutineConfigDescription", func(ctx context.Context) error {
+		res, err := c.sdk.UpdateRoutineConfigDescriptionWithContext(ctx, &sdk.UpdateRoutineConfigDescriptionRequest{
+			Name: &name, Description: &description,
 		}, &dara.RuntimeOptions{})
 		if err != nil {
 			return err
 		}
-		if res.Body == nil || dara.StringValue(res.Body.Status) != statusOK || res.Body.RecordId == nil {
-			return unusable("no Status OK with a RecordId in the answer")
+		if res.Body == nil || dara.StringValue(res.Body.Status) != statusOK {
+			return unusable("no Status OK in the answer")
 		}
-		recordID = *res.Body.RecordId
 		return nil
 	})
-	return recordID, err
 }
 
-// pageSize is the largest page ListRoutineRelatedRecords gives (documented range 1 to 20).
-const pageSize = 20
-
-// maxPages bounds the walk should TotalCount grow for ever; 20,000 records are far beyond any plan's quota.
-const maxPages = 1000
-
-// FindRelatedRecord looks for the record of exactly that name (whatever its case) and site among the records bound to the
-// routine. It walks all pages, since ESA's search is fuzzy. A missing routine is a fault with code RoutineNotExist.
-func (c *Client) FindRelatedRecord(ctx context.Context, name string, siteID int64, recordName string) (recordID int64, found bool, err error) {
-	seen := int64(0)
-	for page := int64(1); page <= maxPages; page++ {
-		records, total, err := c.listRelatedRecords(ctx, name, recordName, page)
-		if err != nil {
-			return 0, false, err
-		}
-		for _, r := range records {
-			if strings.EqualFold(dara.StringValue(r.RecordName), recordName) && dara.Int64Value(r.SiteId) == siteID && r.RecordId != nil {
-				return *r.RecordId, true, nil
-			}
-		}
-		seen += int64(len(records))
-		if len(records) == 0 || seen >= total {
-			return 0, false, nil
-		}
-	}
-	return 0, false, tooManyPages("ListRoutineRelatedRecords", maxPages, "records")
-}
-
-type relatedRecord = sdk.ListRoutineRelatedRecordsResponseBodyRelatedRecords
-
-func (c *Client) listRelatedRecords(ctx context.Context, name, search string, page int64) (records []*relatedRecord, total int64, err error) {
-	err = c.call(ctx, "ListRoutineRelatedRecords", func(ctx context.Context) error {
-		res, err := c.sdk.ListRoutineRelatedRecordsWithContext(ctx, &sdk.ListRoutineRelatedRecordsRequest{
-			Name: &name, SearchKeyWord: &search, PageNumber: dara.Int64(page), PageSize: dara.Int64(pageSize),
-		}, &dara.RuntimeOptions{})
+// DeleteRoutine deletes a routine with its code versions. It returns nil only if ESA said Status OK; that there is none of the name is a
+// fault with the code RoutineNotExist. Whether ESA refuses a routine that records or routes use is not known: delete those first.
+func (c *Client) DeleteRoutine(ctx context.Context, name string) error {
+	return c.call(ctx, "DeleteRoutine", func(ctx context.Context) error {
+		res, err := c.sdk.DeleteRoutineWithContext(ctx, &sdk.DeleteRoutineRequest{Name: &name}, &dara.RuntimeOptions{})
 		if err != nil {
 			return err
 		}
-		if res.Body == nil || res.Body.TotalCount == nil {
-			return unusable("no TotalCount in the answer")
+		if res.Body == nil || dara.StringValue(res.Body.Status) != statusOK {
+			return unusable("no Status OK in the answer")
 		}
-		records, total = res.Body.RelatedRecords, *res.Body.TotalCount
 		return nil
 	})
-	return records, total, err
 }
 
 const statusOK = "OK"

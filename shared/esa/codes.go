@@ -18,6 +18,10 @@ const (
 	CodeRoutineNotExist = "RoutineNotExist"
 	// CodeSiteParameterNotMatch answers CreateRoutineRelatedRecord for a site that is not the account's, or a record name outside of its zone.
 	CodeSiteParameterNotMatch = "SiteParameterNotMatch"
+	// CodeParameterNotExist answers DeleteRoutineRelatedRecord for a record that is not there, or not bound to the routine.
+	CodeParameterNotExist = "ParameterNotExist"
+	// CodeDependedByOthers answers a deletion, and perhaps says that something uses what is to be deleted; ESA does not say what.
+	CodeDependedByOthers = "DependedByOthers"
 	// CodeServiceNotOpen says that edge routines are not activated for the account, and CodeServiceHalt that its payments are overdue. No
 	// request of a caller can bring about either.
 	CodeServiceNotOpen = "ServiceNotOpen"
@@ -48,6 +52,9 @@ const (
 	hintClock         = "ESA refused the request's timestamp. Check the clock of the machine."
 	hintUnlistedCode  = "ESA answered with a code its page does not list. Look it up in Alibaba Cloud's error center, then redrive."
 	hintEndpoint      = "ESA does not know the API called. Check ROUTINELY_ESA_ENDPOINT."
+	hintNoRoutine     = "ESA does not know the routine. It may have been deleted meanwhile."
+	hintNoRecord      = "ESA does not know the record, or it is bound to another routine. It may have been deleted meanwhile."
+	hintUsed          = "ESA says that others depend on it. Look for records and routes that use the routine and remove them, then redrive."
 	hintAnotherUpdate = "Another change of the same object was running. Redrive."
 )
 
@@ -64,10 +71,10 @@ type row struct {
 var createRoutineRows = []row{
 	{CodeRoutineAlreadyExist, fault.Conflict, false, hintNameTaken},
 	{"InternalOperationError", fault.Unavailable, true, hintSupport},
-	{"ParameterNotExist", fault.Invalid, false, hintNothingSuch},
+	{CodeParameterNotExist, fault.Invalid, false, hintNothingSuch},
 	{CodeServiceNotOpen, fault.Account, false, hintActivate},
 	{CodeRoutineQuota, fault.Quota, false, hintRoutineQuota},
-	{"DependedByOthers", fault.Internal, true, hintSupport},
+	{CodeDependedByOthers, fault.Internal, true, hintSupport},
 	{CodeServiceHalt, fault.Account, false, hintOverdue},
 	{"InternalException", fault.Unavailable, true, hintSupport},
 	{"InvalidParameter", fault.Invalid, false, hintParameter},
@@ -80,7 +87,7 @@ var createRelatedRecordRows = []row{
 	{"InternalException", fault.Unavailable, true, hintSupport},
 	{"InvalidParameter", fault.Invalid, false, hintParameter},
 	{CodeRoutineNotExist, fault.NotFound, false, hintRoutineGone},
-	{"DependedByOthers", fault.Internal, true, hintHeldName},
+	{CodeDependedByOthers, fault.Internal, true, hintHeldName},
 	{CodeSiteParameterNotMatch, fault.NotFound, false, hintSite},
 	{"InternalOperationError", fault.Unavailable, true, hintSupport},
 	{CodeParameterAlreadyExist, fault.Conflict, false, hintRecordTaken},
@@ -89,10 +96,58 @@ var createRelatedRecordRows = []row{
 	{"UserOperationStatusIsLocked", fault.Locked, false, hintLocked},
 }
 
-// commonRows are codes that the pages do not list and that clients have met, on these and neighbouring actions: ESA's lock
-// codes known to the Terraform provider, and the codes of the gateway all Alibaba Cloud APIs share
-// (https://help.aliyun.com/en/dns/error-code). A code that ends in * stands for all that begin so.
+// deleteRelatedRecordRows is the error table of the DeleteRoutineRelatedRecord page, in its order. The copy that was read ends in the last
+// code, after "Us".
+// https://help.aliyun.com/zh/edge-security-acceleration/esa/api-esa-2024-09-10-deleteroutinerelatedrecord
+var deleteRelatedRecordRows = []row{
+	{"InternalException", fault.Unavailable, true, hintSupport},
+	{"InvalidParameter", fault.Invalid, false, hintParameter},
+	{CodeRoutineNotExist, fault.NotFound, false, hintNoRoutine},
+	{CodeDependedByOthers, fault.Internal, true, hintSupport},
+	{CodeSiteParameterNotMatch, fault.NotFound, false, hintSite},
+	{CodeServiceHalt, fault.Account, false, hintOverdue},
+	{"InternalOperationError", fault.Unavailable, true, hintSupport},
+	{CodeParameterNotExist, fault.NotFound, false, hintNoRecord},
+	{"UserOperationStatusIsLocked", fault.Locked, false, hintLocked},
+}
+
+// updateDescriptionRows is the error table of the UpdateRoutineConfigDescription page, complete, in its order. It does not list the lock;
+// commonRows has it all the same.
+// https://help.aliyun.com/zh/edge-security-acceleration/esa/api-esa-2024-09-10-updateroutineconfigdescription
+var updateDescriptionRows = []row{
+	{"InternalException", fault.Unavailable, true, hintSupport},
+	{"InvalidParameter", fault.Invalid, false, hintParameter},
+	{CodeRoutineNotExist, fault.NotFound, false, hintNoRoutine},
+	{"InternalOperationError", fault.Unavailable, true, hintSupport},
+	{CodeServiceHalt, fault.Account, false, hintOverdue},
+}
+
+// deleteRoutineRows are the codes to which DeleteRoutine gives a meaning of its own. No copy of its page shows the table; what the pages
+// beside it list is in commonRows.
+// https://help.aliyun.com/zh/edge-security-acceleration/esa/api-esa-2024-09-10-deleteroutine
+var deleteRoutineRows = []row{
+	{CodeRoutineNotExist, fault.NotFound, false, hintNoRoutine},
+	{CodeDependedByOthers, fault.Internal, true, hintUsed},
+}
+
+// listRelatedRecordsRows is the error table of the ListRoutineRelatedRecords page as far as it was read, in its order.
+// https://help.aliyun.com/zh/edge-security-acceleration/esa/api-esa-2024-09-10-listroutinerelatedrecords
+var listRelatedRecordsRows = []row{
+	{"InternalException", fault.Unavailable, true, hintSupport},
+	{"InvalidParameter", fault.Invalid, false, hintParameter},
+	{CodeDependedByOthers, fault.Internal, true, hintSupport},
+	{CodeRoutineNotExist, fault.NotFound, false, hintRoutineGone},
+}
+
+// commonRows are codes for an action whose page does not list them, or was not read to its end: first those that most pages of routines
+// have, then those that clients have met, on these and neighbouring actions. These are ESA's lock codes known to the Terraform provider, and
+// the codes of the gateway all Alibaba Cloud APIs share (https://help.aliyun.com/en/dns/error-code). A code that ends in * stands for all
+// that begin so.
 var commonRows = []row{
+	{"InternalException", fault.Unavailable, true, hintSupport},
+	{"InternalOperationError", fault.Unavailable, true, hintSupport},
+	{"InvalidParameter", fault.Invalid, false, hintParameter},
+	{"UserOperationStatusIsLocked", fault.Locked, false, hintLocked},
 	{"RoutineNameAlreadyExist*", fault.Conflict, false, hintNameTaken}, // two spellings that clients of CreateRoutine look for
 	{CodeRoutineNotExist, fault.NotFound, false, hintRoutineGone},
 	{CodeServiceNotOpen, fault.Account, false, hintActivate},
@@ -119,14 +174,21 @@ var commonRows = []row{
 	{"InvalidVersion*", fault.Account, false, hintEndpoint},
 }
 
-// rowsOf returns the table of an action's own page. The actions that only read have none: the common rows or the HTTP status classify their
-// failures.
+// rowsOf returns the table of an action's own page. An action without one has the common rows, and the HTTP status.
 func rowsOf(action string) []row {
 	switch action {
 	case "CreateRoutine":
 		return createRoutineRows
 	case "CreateRoutineRelatedRecord":
 		return createRelatedRecordRows
+	case "DeleteRoutineRelatedRecord":
+		return deleteRelatedRecordRows
+	case "UpdateRoutineConfigDescription":
+		return updateDescriptionRows
+	case "DeleteRoutine":
+		return deleteRoutineRows
+	case "ListRoutineRelatedRecords":
+		return listRelatedRecordsRows
 	}
 	return nil
 }
