@@ -38,13 +38,13 @@ func TestChange(t *testing.T) {
 	})
 	t.Run("begins again when another writer puts the same index row", func(t *testing.T) {
 		b := newBook(t, newRow(1))
-		b.breaks(t, partly(t, 1+6, 0, "OTSRowOperationConflict", false)) // the list of its new state, six of dead letters
+		b.breaks(t, partly(t, "jobs", 1+6, 0, "OTSRowOperationConflict", false)) // the list of its new state, six of dead letters
 		b.change(t, newRow(1).ID, dies(5, "Taken"))
 		b.wantListed(t, newRow(1).ID)
 	})
 	t.Run("is not made if an index row is refused, since a list would miss it", func(t *testing.T) {
 		b := newBook(t, newRow(1))
-		b.breaks(t, partly(t, 1+6, 3, "OTSServerBusy", false))
+		b.breaks(t, partly(t, "jobs", 1+6, 3, "OTSServerBusy", false))
 		_, err := b.Change(t.Context(), newRow(1).ID, dies(5, "Taken"))
 		wantCode(t, err, "unavailable OTSServerBusy")
 		b.wantListed(t, newRow(1).ID)
@@ -58,7 +58,7 @@ func TestChange(t *testing.T) {
 	})
 	t.Run("gives up where it never comes first", func(t *testing.T) {
 		b := newBook(t, newRow(1))
-		refused := partly(t, 1, 0, "OTSConditionCheckFail", false)
+		refused := partly(t, "jobs", 1, 0, "OTSConditionCheckFail", false)
 		refused.Times = -1
 		b.breaks(t, refused)
 		_, err := b.Change(t.Context(), newRow(1).ID, begins)
@@ -228,7 +228,7 @@ func TestRows(t *testing.T) {
 	})
 	t.Run("are told apart from one that cannot be read", func(t *testing.T) {
 		b := newBook(t, newRow(1))
-		change := &sdk.PutRowChange{TableName: "jobs", PrimaryKey: b.rows(t)[slices.IndexFunc(b.rows(t), isJob)].PrimaryKey}
+		change := &sdk.PutRowChange{TableName: "jobs", PrimaryKey: b.rows(t, "jobs")[slices.IndexFunc(b.rows(t, "jobs"), isJob)].PrimaryKey}
 		change.SetCondition(sdk.RowExistenceExpectation_IGNORE)
 		change.AddColumn("job", "{")
 		_, err := b.sdkClient().PutRow(&sdk.PutRowRequest{PutRowChange: change})

@@ -13,6 +13,7 @@ import (
 
 	"routinely/deploy/local/localtest"
 	"routinely/shared/ledger"
+	"routinely/shared/routine"
 )
 
 // bill is what calls cost.
@@ -113,11 +114,40 @@ func lifeCosts(t testing.TB, m *meter, b *book) (names []string, bills []bill) {
 	return names, bills
 }
 
+// claimCosts are the bills of reading and writing claims.
+func claimCosts(t testing.TB, m *meter, b *book) (names []string, bills []bill) {
+	t.Helper()
+	var row ledger.ClaimRow
+	for _, part := range []struct {
+		name string
+		do   func()
+	}{
+		{"new claim of a routine", func() {
+			var err error
+			row, err = b.ChangeClaim(t.Context(), ledger.ClaimRow{Claim: routine.Claim{Name: "pr-1"}}, counts)
+			must(t, err)
+		}},
+		{"new claim of a host name", func() { b.bind(t, "pr-1", "a.example.com") }},
+		{"change of a claim", func() {
+			_, err := b.ChangeClaim(t.Context(), row, counts)
+			must(t, err)
+		}},
+		{"a routine and two host names", func() { holding(t, b.Ledger, "pr-1", "a.example.com", "b.example.com") }},
+	} {
+		m.bill = bill{}
+		part.do()
+		names, bills = append(names, part.name), append(bills, m.bill)
+	}
+	return names, bills
+}
+
 func TestCost(t *testing.T) {
 	comment, err := os.ReadFile("doc.go")
 	must(t, err)
 	m, b := newMeter(t)
 	names, bills := lifeCosts(t, m, b)
+	claims, claimBills := claimCosts(t, m, b)
+	names, bills = append(names, claims...), append(bills, claimBills...)
 	for i, name := range names {
 		t.Run("of "+name+" is what the comment says", func(t *testing.T) {
 			if line := bills[i].line(name); !strings.Contains(string(comment), line) {

@@ -119,7 +119,7 @@ func TestPartialBatch(t *testing.T) {
 	const rows = rowsOfQueued // of a new job: its own first
 	t.Run("an index row that was not confirmed is put again, alone", func(t *testing.T) {
 		b := newBook(t)
-		b.breaks(t, partly(t, 2*rows, 3, "OTSServerBusy", true))
+		b.breaks(t, partly(t, "jobs", 2*rows, 3, "OTSServerBusy", true))
 		b.create(t, newRow(1), newRow(2))
 		calls := b.server.Faults().Calls()
 		check(t, calls, len(calls) == 2 && calls[1].Action == "BatchWriteRow" && calls[1].Params["rows"] == "1")
@@ -131,21 +131,21 @@ func TestPartialBatch(t *testing.T) {
 		calls   []string
 	}{
 		"an index row that is refused again is told, with its job perhaps recorded": {
-			[]faults.Rule{partly(t, 2*rows, 3, "OTSServerBusy", true), partly(t, 1, 0, "OTSServerBusy", false)},
+			[]faults.Rule{partly(t, "jobs", 2*rows, 3, "OTSServerBusy", true), partly(t, "jobs", 1, 0, "OTSServerBusy", false)},
 			"unavailable OTSServerBusy", true,
 			[]string{"BatchWriteRow", "BatchWriteRow"},
 		},
 		"a row whose outcome is unknown is looked for": {
-			[]faults.Rule{partly(t, 2*rows, 0, "OTSTimeout", true)}, "", false, []string{"BatchWriteRow", "BatchGetRow", "BatchWriteRow"},
+			[]faults.Rule{partly(t, "jobs", 2*rows, 0, "OTSTimeout", true)}, "", false, []string{"BatchWriteRow", "BatchGetRow", "BatchWriteRow"},
 		},
 		"a row that is not found keeps the error of its put": {
-			[]faults.Rule{partly(t, 2*rows, 0, "OTSTimeout", false)}, "unavailable OTSTimeout", true, []string{"BatchWriteRow", "BatchGetRow"},
+			[]faults.Rule{partly(t, "jobs", 2*rows, 0, "OTSTimeout", false)}, "unavailable OTSTimeout", true, []string{"BatchWriteRow", "BatchGetRow"},
 		},
 		"a refused row fails alone": {
-			[]faults.Rule{partly(t, 2*rows, 0, "OTSOutOfRowSizeLimit", true)}, "internal OTSOutOfRowSizeLimit", false, []string{"BatchWriteRow"},
+			[]faults.Rule{partly(t, "jobs", 2*rows, 0, "OTSOutOfRowSizeLimit", true)}, "internal OTSOutOfRowSizeLimit", false, []string{"BatchWriteRow"},
 		},
 		"a row that another writer holds is put again": {
-			[]faults.Rule{partly(t, 2*rows, 0, "OTSRowOperationConflict", false)}, "", false, []string{"BatchWriteRow", "BatchGetRow", "BatchWriteRow"},
+			[]faults.Rule{partly(t, "jobs", 2*rows, 0, "OTSRowOperationConflict", false)}, "", false, []string{"BatchWriteRow", "BatchGetRow", "BatchWriteRow"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

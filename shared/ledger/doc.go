@@ -1,5 +1,6 @@
 // Package ledger is the one door to Tablestore and the home of jobs: all that is known of a job is in its row, and whatever happens to a job
-// is one conditional write of that row. It lists jobs and dead letters, newest first, and what is due to be sent.
+// is one conditional write of that row. It lists jobs and dead letters, newest first, and what is due to be sent. It is the home of claims too:
+// what is known of each routine and of each host name that is bound to one.
 //
 // # Layout
 //
@@ -19,9 +20,18 @@
 // dead. A list by several values reads the shortest of these. Times are written so that their texts sort. dues counts how often something was
 // made due. A queued job has six rows; one that is dead and whose callback is due has thirteen.
 //
-// The table of state does not expire. It has one row for each task of the janitor, p "janitor", s the task: where it left off; and the account's
-// row, p and s "account": whether its lane is parked or paused, for how long it was stopped in all, and its quota. Its columns are mark (JSON)
-// and seq.
+// The table of state does not expire. It has these rows:
+//
+//	p                                s                                      columns
+//	janitor                          <task>                                 mark
+//	account                          account                                mark (JSON), seq, write
+//	routine/<2 hex>/<name>           claim                                  mark (JSON), seq, write
+//	routine/<2 hex>/<name>           record/<record name>                   mark (JSON), seq, write
+//	routines                         <name>                                 id, write
+//
+// The first says where a task of the janitor left off. The account's row says whether its lane is parked or paused, for how long it was stopped
+// in all, and its quota. Then come the claim of a routine, those of its host names, each in a row of its own so that none grows with their
+// number, and the index row of each routine whose claim is not gone. A claim that is gone stays for ever.
 //
 // # Why index rows of our own
 //
@@ -48,6 +58,9 @@
 // Readers pass over both: an index row counts only if the row, read after it, would give it exactly that key. So every job is listed once, under
 // its true state, at every moment; since 2 comes before 3 no list misses one.
 //
+// A change of the account, or of a claim, is one conditional write of its row. A claim that is new, or was gone and is not any more, has its index
+// row put before.
+//
 // Each row carries the token of its latest write. A writer whose answer was lost reads the row and looks for its own token.
 //
 // # Deleting index rows
@@ -61,6 +74,9 @@
 //   - A change can put the index row that a sweep has read. So a sweep deletes only what was put more than a minute ago, as the writer may be
 //     between 2 and 3, which takes seconds; and only if the index row's token is still the one it read.
 //
+// The index row of a routine has a key that is used again when the name comes back. So no change deletes it, and the list of claims sweeps: whoever
+// takes the name up again has put the row with a new token before.
+//
 // # Cost
 //
 // Calls, and capacity units as read and write, of the life of a job that takes less than 4 KB. A conditional write reads as well.
@@ -71,11 +87,16 @@
 //	die                                3 BatchWriteRow                                    1 R  9 W
 //	redrive                            BatchGetRow, 3 BatchWriteRow                       2 R 14 W
 //	begin after a redrive              2 BatchWriteRow                                    1 R  2 W
+//	new claim of a routine             2 BatchWriteRow                                    1 R  2 W
+//	new claim of a host name           BatchWriteRow                                      1 R  1 W
+//	change of a claim                  BatchWriteRow                                      1 R  1 W
+//	a routine and two host names       BatchGetRow                                        3 R  0 W
 //	page of 50                         GetRange, BatchGetRow
+//	all host names of a routine        GetRange for each 1,000
 //	count of dead letters              GetRange for each 5,000, or 4 MB
 //
 // A change takes one call more, a read, if the caller does not have the row. ChangeAll and Create put many jobs into one call. No call takes
-// longer because there are more jobs.
+// longer because there are more jobs, more routines, or more host names of one.
 //
 // A service that does not answer costs two time limits, however many jobs are asked for: one for the call, and one to find out what became
 // of it.

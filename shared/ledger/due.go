@@ -53,7 +53,7 @@ func (l *Ledger) sweep(ctx context.Context, s span, limit int) (rows []Row, next
 			over = append(over, e)
 		}
 	}
-	l.deleteEntries(ctx, over)
+	l.jobs.deleteEntries(ctx, over)
 	return rows, next, nil
 }
 

@@ -36,7 +36,7 @@ func TestIndexRowsThatAreLeft(t *testing.T) {
 	})
 	for name, rule := range map[string]faults.Rule{
 		"the call fails":   {Action: "BatchWriteRow", Fault: faults.Fault{Answer: faults.HTML}},
-		"a row is refused": partly(t, 7, 3, "OTSServerBusy", false),
+		"a row is refused": partly(t, "jobs", 7, 3, "OTSServerBusy", false),
 	} {
 		t.Run("stay if "+name+", which is no failure of the change and does no harm", func(t *testing.T) {
 			b := newBook(t, newRow(1))

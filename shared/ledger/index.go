@@ -45,12 +45,17 @@ const (
 	familyCaller     = "caller"
 	partitionMarks   = "janitor"
 	partitionAccount = "account"
+	// partitionRoutines lists the routines whose claims are not gone.
+	partitionRoutines = "routines"
 )
 
 // jobKey is the key of a job's row.
-func jobKey(id string) key {
-	sum := sha256.Sum256([]byte(id))
-	return key{"job/" + hex.EncodeToString(sum[:1]) + "/" + id, "job"}
+func jobKey(id string) key { return key{spread("job", id), "job"} }
+
+// spread is the partition of one job or routine. Two hex digits of a hash spread them over the service's partitions.
+func spread(kind, name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return kind + "/" + hex.EncodeToString(sum[:1]) + "/" + name
 }
 
 // partition is the partition key of the index rows for one value.

@@ -52,7 +52,7 @@ func TestLargestRows(t *testing.T) {
 	}
 	b := newBook(t, rows...)
 	t.Run("are smaller than row.go says", func(t *testing.T) {
-		for _, row := range b.rows(t)[:20] {
+		for _, row := range b.rows(t, "jobs")[:20] {
 			size := 0
 			for _, column := range row.Columns {
 				text, _ := column.Value.(string)
@@ -90,7 +90,7 @@ func TestUnreadable(t *testing.T) {
 	t.Run("lists names of any length by their beginning, and keeps index rows small", func(t *testing.T) {
 		b := newBook(t, garbage("x", routine.Request{Name: strings.Repeat("n", 30_000), RecordName: "pr.example.com"}))
 		same(t, dead(t, b.Ledger, ledger.DeadFilter{RecordName: "pr.example.com"}, 10), []string{"x"})
-		for _, row := range b.rows(t) {
+		for _, row := range b.rows(t, "jobs") {
 			text, err := json.Marshal(row.Columns)
 			must(t, err)
 			check(t, len(text), isJob(row) || len(text) <= 2000)

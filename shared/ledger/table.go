@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	sdk "github.com/aliyun/aliyun-tablestore-go-sdk/tablestore"
@@ -11,7 +12,7 @@ import (
 	"routinely/shared/accesskey"
 )
 
-// table is the ledger's table as rows: what is stored where, and nothing of what it means.
+// table is a table of the ledger as rows: what is stored where, and nothing of what it means.
 type table struct {
 	name, endpoint, instance string
 	key                      accesskey.Source
@@ -26,32 +27,46 @@ func (k key) primary() *sdk.PrimaryKey {
 	return pk
 }
 
-// read reads rows, at most maxReads, and their given columns, or all if none is given. What does not exist is nil. One row that cannot be
-// read is the error of that row alone.
-func (t *table) read(ctx context.Context, ids, columns []string) ([]outcome, error) {
+// get reads rows, at most maxReads, and their given columns, or all if none is given. It hands each to take, without columns if it does not
+// exist. One row that cannot be read is the error of that row alone.
+func (t *table) get(ctx context.Context, keys []key, columns []string, take func(i int, row []*sdk.AttributeColumn) error) (errs []error, err error) {
 	const action = "BatchGetRow"
 	criteria := &sdk.MultiRowQueryCriteria{TableName: t.name, MaxVersion: 1, ColumnsToGet: columns}
-	for _, id := range ids {
-		criteria.AddRow(jobKey(id).primary())
+	for _, k := range keys {
+		criteria.AddRow(k.primary())
 	}
-	out := make([]outcome, len(ids))
-	err := t.call(ctx, action, func(c *sdk.TableStoreClient) error {
+	err = t.call(ctx, action, func(c *sdk.TableStoreClient) error {
 		res, err := c.BatchGetRow(&sdk.BatchGetRowRequest{MultiRowQueryCriteria: []*sdk.MultiRowQueryCriteria{criteria}})
 		if err != nil {
 			return err
 		}
-		errs, err := rowFaults(action, res.TableToRowsResult[t.name], len(ids), res.RequestId)
-		if err != nil {
+		if errs, err = rowFaults(action, res.TableToRowsResult[t.name], len(keys), res.RequestId); err != nil {
 			return err
 		}
 		for i, row := range res.TableToRowsResult[t.name] {
-			if out[i].err = errs[i]; errs[i] == nil {
-				out[i].row, err = readRow(jobKey(ids[i]), row.Columns)
-				out[i].err = classify(action, err, res.RequestId)
+			if errs[i] == nil {
+				errs[i] = classify(action, take(i, row.Columns), res.RequestId)
 			}
 		}
 		return nil
 	})
+	return errs, err
+}
+
+// read is get for the rows of jobs. What does not exist is nil.
+func (t *table) read(ctx context.Context, ids, columns []string) ([]outcome, error) {
+	out := make([]outcome, len(ids))
+	keys := make([]key, 0, len(ids))
+	for _, id := range ids {
+		keys = append(keys, jobKey(id))
+	}
+	errs, err := t.get(ctx, keys, columns, func(i int, row []*sdk.AttributeColumn) (err error) {
+		out[i].row, err = readRow(keys[i], row)
+		return err
+	})
+	for i, err := range errs {
+		out[i].err = err
+	}
 	return out, err
 }
 
@@ -79,6 +94,15 @@ func (t *table) write(ctx context.Context, changes []sdk.RowChange) (errs []erro
 	return errs, err
 }
 
+// writeOne is write for one row.
+func (t *table) writeOne(ctx context.Context, change sdk.RowChange) error {
+	errs, err := t.write(ctx, []sdk.RowChange{change})
+	if err != nil {
+		return err
+	}
+	return errs[0]
+}
+
 // rowFaults are the faults of a batch's rows, nil for those that did not fail.
 func rowFaults(action string, results []sdk.RowResult, want int, requestID string) ([]error, error) {
 	if len(results) != want {
@@ -96,15 +120,21 @@ func rowFaults(action string, results []sdk.RowResult, want int, requestID strin
 
 // rowChange writes the whole row as it is next, on condition that it is as it was.
 func (t *table) rowChange(was, next *Row) sdk.RowChange {
-	change := &sdk.PutRowChange{TableName: t.name, PrimaryKey: jobKey(next.ID).primary()}
-	if was.seq == 0 {
+	change := t.put(jobKey(next.ID), was.seq)
+	for name, value := range next.columns() {
+		change.AddColumn(name, value)
+	}
+	return change
+}
+
+// put is the put of a row on condition that it has had so many writes; of 0, that it does not exist.
+func (t *table) put(k key, seq int64) *sdk.PutRowChange {
+	change := &sdk.PutRowChange{TableName: t.name, PrimaryKey: k.primary()}
+	if seq == 0 {
 		change.SetCondition(sdk.RowExistenceExpectation_EXPECT_NOT_EXIST)
 	} else {
 		change.SetCondition(sdk.RowExistenceExpectation_EXPECT_EXIST)
-		change.SetColumnCondition(equals(columnSeq, was.seq))
-	}
-	for name, value := range next.columns() {
-		change.AddColumn(name, value)
+		change.SetColumnCondition(equals(columnSeq, seq))
 	}
 	return change
 }
@@ -136,6 +166,20 @@ func (t *table) indexDelete(e entry) sdk.RowChange {
 		change.SetColumnCondition(equals(columnWrite, e.write))
 	}
 	return change
+}
+
+// deleteEntries deletes index rows that do not count. It is no failure if some stay, since lists pass over them, and no reason to stop if the
+// caller goes away. An index row whose condition fails was put again and may count.
+func (t *table) deleteEntries(ctx context.Context, entries []entry) {
+	for chunk := range slices.Chunk(entries, maxWrites) {
+		deletes := make([]sdk.RowChange, 0, len(chunk))
+		for _, e := range chunk {
+			deletes = append(deletes, t.indexDelete(e))
+		}
+		if _, err := t.write(context.WithoutCancel(ctx), deletes); err != nil {
+			return
+		}
+	}
 }
 
 // span is a part of a partition, in the order in which it is read: from is the first key, included, to the last, excluded. An empty text is
@@ -174,8 +218,17 @@ func (s span) isEmpty() bool {
 
 // scan reads index rows, at most limit. next is where to go on, empty at the end.
 func (t *table) scan(ctx context.Context, s span, limit int) (entries []entry, next string, err error) {
+	next, err = t.walk(ctx, s, limit, func(rows []*sdk.Row) (err error) {
+		entries, err = readEntries(s.partition, rows)
+		return err
+	})
+	return entries, next, err
+}
+
+// walk hands the rows of a span to take, at most limit. next is where to go on, empty at the end.
+func (t *table) walk(ctx context.Context, s span, limit int, take func([]*sdk.Row) error) (next string, err error) {
 	if s.isEmpty() {
-		return nil, "", nil
+		return "", nil
 	}
 	criteria := &sdk.RangeRowQueryCriteria{
 		TableName: t.name, Direction: sdk.BACKWARD, MaxVersion: 1, Limit: int32(limit),
@@ -189,13 +242,13 @@ func (t *table) scan(ctx context.Context, s span, limit int) (entries []entry, n
 		if err != nil {
 			return err
 		}
-		if entries, err = readEntries(s.partition, res.Rows); err != nil || res.NextStartPrimaryKey == nil {
+		if err = take(res.Rows); err != nil || res.NextStartPrimaryKey == nil {
 			return err
 		}
 		next, err = second(res.NextStartPrimaryKey)
 		return err
 	})
-	return entries, next, err
+	return next, err
 }
 
 func readEntries(p string, rows []*sdk.Row) ([]entry, error) {

@@ -15,19 +15,19 @@ import (
 	"routinely/deploy/local/localtest"
 )
 
-// partly is the answer to one BatchWriteRow of so many rows of which one fails with a code, executed or not.
-func partly(t testing.TB, rows, failed int, code string, execute bool) faults.Rule {
+// partly is the answer to one BatchWriteRow of so many rows of a table of which one fails with a code, executed or not.
+func partly(t testing.TB, table string, rows, failed int, code string, execute bool) faults.Rule {
 	t.Helper()
-	table := &otsprotocol.TableInBatchWriteRowResponse{TableName: proto.String("jobs")}
+	answer := &otsprotocol.TableInBatchWriteRowResponse{TableName: proto.String(table)}
 	for i := range rows {
 		row := &otsprotocol.RowInBatchWriteRowResponse{IsOk: proto.Bool(i != failed)}
 		row.Consumed = &otsprotocol.ConsumedCapacity{CapacityUnit: &otsprotocol.CapacityUnit{Read: proto.Int32(1), Write: proto.Int32(1)}}
 		if i == failed {
 			row.Error = &otsprotocol.Error{Code: proto.String(code), Message: proto.String("refused")}
 		}
-		table.Rows = append(table.Rows, row)
+		answer.Rows = append(answer.Rows, row)
 	}
-	body, err := proto.Marshal(&otsprotocol.BatchWriteRowResponse{Tables: []*otsprotocol.TableInBatchWriteRowResponse{table}})
+	body, err := proto.Marshal(&otsprotocol.BatchWriteRowResponse{Tables: []*otsprotocol.TableInBatchWriteRowResponse{answer}})
 	must(t, err)
 	sum := md5.Sum(body)
 	return faults.Rule{Action: "BatchWriteRow", Fault: faults.Fault{
@@ -44,11 +44,11 @@ func (b *book) sdkClient() *sdk.TableStoreClient {
 // rowsOfQueued is how many rows a queued job of newRow has: its own, four lists of all jobs, and that of its state.
 const rowsOfQueued = 1 + 4 + 1
 
-// rows are the table of the jobs as it is.
-func (b *book) rows(t testing.TB) []*sdk.Row {
+// rows are a table as it is.
+func (b *book) rows(t testing.TB, table string) []*sdk.Row {
 	t.Helper()
 	criteria := &sdk.RangeRowQueryCriteria{
-		TableName: "jobs", MaxVersion: 1, StartPrimaryKey: new(sdk.PrimaryKey), EndPrimaryKey: new(sdk.PrimaryKey),
+		TableName: table, MaxVersion: 1, StartPrimaryKey: new(sdk.PrimaryKey), EndPrimaryKey: new(sdk.PrimaryKey),
 	}
 	for _, column := range []string{"p", "s"} {
 		criteria.StartPrimaryKey.AddPrimaryKeyColumnWithMinValue(column)
@@ -65,7 +65,7 @@ func isJob(row *sdk.Row) bool { return row.PrimaryKey.PrimaryKeys[1].Value == "j
 func (b *book) wantRows(t testing.TB, want int) {
 	t.Helper()
 	var keys []string
-	for _, row := range b.rows(t) {
+	for _, row := range b.rows(t, "jobs") {
 		keys = append(keys, fmt.Sprint(row.PrimaryKey.PrimaryKeys[0].Value, " ", row.PrimaryKey.PrimaryKeys[1].Value))
 	}
 	if len(keys) != want {
@@ -76,7 +76,7 @@ func (b *book) wantRows(t testing.TB, want int) {
 // deleteRows deletes the chosen rows of the jobs, as if they had not been written.
 func (b *book) deleteRows(t testing.TB, chosen func(*sdk.Row) bool) {
 	t.Helper()
-	for _, row := range b.rows(t) {
+	for _, row := range b.rows(t, "jobs") {
 		if !chosen(row) {
 			continue
 		}

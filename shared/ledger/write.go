@@ -176,9 +176,9 @@ func (w *work) outcome() Changed {
 
 // inDoubt reports whether the row may have been written although the write failed. One whose condition failed is in doubt too: if the transport
 // sent the write twice and the first took effect, the second failed its condition.
-func (w *work) inDoubt() bool {
-	return w.err != nil && (lost(w.err) || fault.From(w.err).OutcomeUnknown)
-}
+func (w *work) inDoubt() bool { return inDoubt(w.err) }
+
+func inDoubt(err error) bool { return err != nil && (lost(err) || fault.From(err).OutcomeUnknown) }
 
 // write writes rows in the order that the package's comment describes: index rows, then the rows themselves; then it deletes the index rows
 // that were left. It returns the fault after which nothing more was tried.
@@ -199,7 +199,7 @@ func (l *Ledger) write(ctx context.Context, works []*work) (down error) {
 	for _, w := range unfailed(works) {
 		over = append(over, left(w.was, w.next)...)
 	}
-	l.deleteEntries(ctx, over)
+	l.jobs.deleteEntries(ctx, over)
 	return nil
 }
 
@@ -279,20 +279,6 @@ func (l *Ledger) putEntries(ctx context.Context, works []*work) (down error) {
 		}
 	}
 	return nil
-}
-
-// deleteEntries deletes index rows that do not count. It is no failure if some stay, since lists pass over them, and no reason to stop if the
-// caller goes away. An index row whose condition fails was put again and may count.
-func (l *Ledger) deleteEntries(ctx context.Context, entries []entry) {
-	for chunk := range slices.Chunk(entries, maxWrites) {
-		deletes := make([]sdk.RowChange, 0, len(chunk))
-		for _, e := range chunk {
-			deletes = append(deletes, l.jobs.indexDelete(e))
-		}
-		if _, err := l.jobs.write(context.WithoutCancel(ctx), deletes); err != nil {
-			return
-		}
-	}
 }
 
 // entries are the index rows to put before the row.

@@ -1,0 +1,261 @@
+package ledger
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strings"
+
+	sdk "github.com/aliyun/aliyun-tablestore-go-sdk/tablestore"
+
+	"routinely/shared/routine"
+)
+
+// ClaimRow is a routine's claim as it was read or written. A routine of which nothing was ever wanted has its name alone.
+type ClaimRow struct {
+	routine.Claim
+	// seq counts the writes of the row; 0 is a row that does not exist yet.
+	seq int64
+}
+
+// Exists reports whether the claim was ever written. One that is gone exists.
+func (r ClaimRow) Exists() bool { return r.seq > 0 }
+
+// RecordRow is the claim of a host name as it was read or written. One of which nothing was ever wanted has its names alone.
+type RecordRow struct {
+	routine.RecordClaim
+	// seq counts the writes of the row; 0 is a row that does not exist yet.
+	seq int64
+}
+
+// Exists reports whether the claim was ever written. One that is gone exists.
+func (r RecordRow) Exists() bool { return r.seq > 0 }
+
+// The rows of one routine are in a partition of their own: its claim, and one row for each host name.
+const (
+	orderClaim   = "claim"
+	prefixRecord = "record/"
+	// behindRecords sorts behind every record name.
+	behindRecords = "record0"
+)
+
+func claimKey(name string) key { return key{spread("routine", name), orderClaim} }
+
+func recordKey(name, recordName string) key {
+	return key{spread("routine", name), prefixRecord + recordName}
+}
+
+// Wanted says what to read of a routine: its claim, and those of some host names.
+type Wanted struct {
+	Name        string
+	RecordNames []string
+}
+
+// Holding is what the ledger holds of a routine: its claim, and those of the host names that were asked for, in the order of the question.
+type Holding struct {
+	Claim   ClaimRow
+	Records []RecordRow
+}
+
+// Holdings reads claims, in few calls, and answers in their order. A routine may be there twice. A name that no row can have is a fault of kind
+// Invalid with code InvalidName, and a row that cannot be read one of kind Internal that names it.
+func (l *Ledger) Holdings(ctx context.Context, wanted []Wanted) ([]Holding, error) {
+	_, holdings, err := l.readHoldings(ctx, wanted, nil)
+	return holdings, err
+}
+
+// AccountAndHoldings is Account and Holdings in the same calls.
+func (l *Ledger) AccountAndHoldings(ctx context.Context, wanted []Wanted) (routine.Account, []Holding, error) {
+	rows, holdings, err := l.readHoldings(ctx, wanted, []key{accountKey()})
+	if err != nil {
+		return routine.Account{}, nil, err
+	}
+	account, err := readAccount(rows[accountKey()])
+	return account, holdings, err
+}
+
+// readHoldings reads what is wanted of routines, and the rows of more keys.
+func (l *Ledger) readHoldings(ctx context.Context, wanted []Wanted, more []key) (rows map[key]stateRow, holdings []Holding, err error) {
+	keys := more
+	for _, w := range wanted {
+		if err := cmp.Or(checkKeys(w.Name), checkKeys(w.RecordNames...)); err != nil {
+			return nil, nil, err
+		}
+		keys = append(keys, claimKey(w.Name))
+		for _, recordName := range w.RecordNames {
+			keys = append(keys, recordKey(w.Name, recordName))
+		}
+	}
+	if rows, err = l.readStates(ctx, keys); err != nil {
+		return nil, nil, err
+	}
+	holdings = make([]Holding, len(wanted))
+	for i, w := range wanted {
+		if holdings[i], err = readHolding(w, rows); err != nil {
+			return nil, nil, err
+		}
+	}
+	return rows, holdings, nil
+}
+
+func readHolding(w Wanted, rows map[key]stateRow) (h Holding, err error) {
+	if h.Claim, err = readClaim(w.Name, rows[claimKey(w.Name)]); err != nil {
+		return Holding{}, err
+	}
+	h.Records = make([]RecordRow, len(w.RecordNames))
+	for i, recordName := range w.RecordNames {
+		if h.Records[i], err = readRecord(w.Name, recordName, rows[recordKey(w.Name, recordName)]); err != nil {
+			return Holding{}, err
+		}
+	}
+	return h, nil
+}
+
+// checkKeys refuses names that no row can have. All names of ESA are shorter.
+func checkKeys(names ...string) error {
+	for _, name := range names {
+		if name == "" || cut(name, maxWord) != name {
+			return invalid("InvalidName", fmt.Sprintf("name %q: want a text of 1 to %d bytes", cut(name, maxWord), maxWord))
+		}
+	}
+	return nil
+}
+
+func readClaim(name string, row stateRow) (ClaimRow, error) {
+	out := ClaimRow{routine.Claim{Name: name}, row.seq}
+	if err := row.decode(&out.Claim); err != nil {
+		return ClaimRow{}, err
+	}
+	if out.Name != name {
+		return ClaimRow{}, row.unreadable(fmt.Errorf("it is the claim of %q", out.Name))
+	}
+	return out, nil
+}
+
+func readRecord(name, recordName string, row stateRow) (RecordRow, error) {
+	out := RecordRow{routine.RecordClaim{Routine: name, RecordName: recordName}, row.seq}
+	if err := row.decode(&out.RecordClaim); err != nil {
+		return RecordRow{}, err
+	}
+	if out.Routine != name || out.RecordName != recordName {
+		return RecordRow{}, row.unreadable(fmt.Errorf("it is the claim of %q for %q", out.Routine, out.RecordName))
+	}
+	return out, nil
+}
+
+// MaxRecordPage is the largest page of RecordClaims. The service reads it in one call.
+const MaxRecordPage = 1000
+
+// RecordClaims lists the claims of a routine's host names in the order of their names, those that are gone included. limit is 1 to MaxRecordPage.
+// from is empty, or the next of the call before; next is empty at the end.
+func (l *Ledger) RecordClaims(ctx context.Context, name, from string, limit int) (rows []RecordRow, next string, err error) {
+	if err := cmp.Or(checkKeys(name), checkKeys(cmp.Or(from, name))); err != nil {
+		return nil, "", err
+	}
+	if limit < 1 || limit > MaxRecordPage {
+		return nil, "", invalid("InvalidLimit", fmt.Sprintf("limit %d: want 1 to %d", limit, MaxRecordPage))
+	}
+	s := span{partition: claimKey(name).p, from: prefixRecord + from, to: behindRecords, forward: true}
+	next, err = l.state.walk(ctx, s, limit, func(found []*sdk.Row) error {
+		for _, one := range found {
+			order, err := second(one.PrimaryKey)
+			if err != nil {
+				return err
+			}
+			row, err := readRecord(name, strings.TrimPrefix(order, prefixRecord), newStateRow(key{s.partition, order}, one.Columns))
+			if err != nil {
+				return err
+			}
+			rows = append(rows, row)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	return rows, strings.TrimPrefix(next, prefixRecord), nil
+}
+
+// ChangeClaim lets change alter a claim as it was read, and writes it, on condition that nobody else wrote it meanwhile; otherwise it reads the
+// claim and begins again. An error of change ends it, with nothing written. It returns the claim as it is now, as far as that is known.
+//
+// If the answer to the write is lost, the row is read: the write is found out by its token. Only if another writer has come after it by then,
+// change is called for a claim that it has altered before. ChangedAt and MadeAt are set here. ChangeClaim may be repeated with the same row
+// after a fault.
+func (l *Ledger) ChangeClaim(ctx context.Context, row ClaimRow, change func(*routine.Claim) error) (ClaimRow, error) {
+	name := row.Name
+	if err := checkKeys(name); err != nil {
+		return row, err
+	}
+	was := stateRow{key: claimKey(name), found: row.Exists(), mark: encode(row.Claim), seq: row.seq}
+	now, err := l.changeState(ctx, was, func(was stateRow) (stateChange, error) {
+		row, err := readClaim(name, was)
+		if err != nil {
+			return stateChange{}, err
+		}
+		next := row.Claim
+		if err := change(&next); err != nil {
+			return stateChange{}, err
+		}
+		next.Name, next.MadeAt, next.ChangedAt = name, row.MadeAt, stored(l.cfg.Now())
+		if !row.Exists() {
+			next.MadeAt = next.ChangedAt
+		}
+		what := stateChange{mark: encode(bounded(next))}
+		if next.State != routine.Gone && (!row.Exists() || row.State == routine.Gone) {
+			what.index = &entry{key: key{partitionRoutines, name}, id: name}
+		}
+		return what, nil
+	})
+	changed, readErr := readClaim(name, now)
+	return changed, cmp.Or(err, readErr)
+}
+
+// ChangeRecord is ChangeClaim for the claim of a host name.
+func (l *Ledger) ChangeRecord(ctx context.Context, row RecordRow, change func(*routine.RecordClaim) error) (RecordRow, error) {
+	name, recordName := row.Routine, row.RecordName
+	if err := checkKeys(name, recordName); err != nil {
+		return row, err
+	}
+	was := stateRow{key: recordKey(name, recordName), found: row.Exists(), mark: encode(row.RecordClaim), seq: row.seq}
+	now, err := l.changeState(ctx, was, func(was stateRow) (stateChange, error) {
+		row, err := readRecord(name, recordName, was)
+		if err != nil {
+			return stateChange{}, err
+		}
+		next := row.RecordClaim
+		if err := change(&next); err != nil {
+			return stateChange{}, err
+		}
+		next.Routine, next.RecordName, next.MadeAt, next.ChangedAt = name, recordName, row.MadeAt, stored(l.cfg.Now())
+		if !row.Exists() {
+			next.MadeAt = next.ChangedAt
+		}
+		next.Caller, next.JobID = cut(next.Caller, maxWord), cut(next.JobID, maxID)
+		return stateChange{mark: encode(next)}, nil
+	})
+	changed, readErr := readRecord(name, recordName, now)
+	return changed, cmp.Or(err, readErr)
+}
+
+// maxDescription bounds what a claim keeps of ESA's description, in bytes.
+const maxDescription = 1000
+
+// bounded is the claim as it is stored: in less than 20 KiB, so that maxReads of them fit into one answer, its times in UTC. Of what the deletion
+// overtook it keeps the newest.
+func bounded(c routine.Claim) routine.Claim {
+	c.Caller, c.Description, c.Reason = cut(c.Caller, maxWord), cut(c.Description, maxDescription), cut(c.Reason, maxText)
+	c.CreateJob, c.DeleteJob = cut(c.CreateJob, maxID), cut(c.DeleteJob, maxID)
+	c.CreateTime, c.ExpiresAt, c.SeenAt = stored(c.CreateTime), stored(c.ExpiresAt), stored(c.SeenAt)
+	overtook := c.Overtook[max(0, len(c.Overtook)-routine.MaxOvertook):]
+	c.Overtook = make([]string, 0, len(overtook))
+	for _, id := range overtook {
+		c.Overtook = append(c.Overtook, cut(id, maxID))
+	}
+	if c.Expiry != nil {
+		e := *c.Expiry
+		e.JobID, e.SightedAt, e.UnboundAt, e.TriedAt = cut(e.JobID, maxID), stored(e.SightedAt), stored(e.UnboundAt), stored(e.TriedAt)
+		c.Expiry = &e
+	}
+	return c
+}
