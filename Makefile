@@ -11,7 +11,7 @@ GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # A reader of openapi.yaml that is not ours; it runs where there is npx (Node.js 18.18 or later).
 SPECTRAL := @stoplight/spectral-cli@6.16.3
 
-.PHONY: help run demo test soak bench fuzz lint dist build clean
+.PHONY: help run demo test sim soak bench fuzz lint dist build clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,8 +30,8 @@ build: ## build the functions, the local servers and the command line tool into 
 	@$(GO) build -o $(BIN)/local ./deploy/local
 	@$(GO) build -o $(BIN)/routinely ./cmd/routinely
 
-run: build ## run everything on this machine until Ctrl-C
-	@$(BIN)/local run $(ARGS)
+run: build ## run everything on this machine until Ctrl-C; SHORT=1 lets routines expire within minutes
+	@$(BIN)/local run $(if $(SHORT),-short) $(ARGS)
 
 demo: build ## submit a file of requests with faults injected, and check what became of each
 	@$(BIN)/local demo $(ARGS)
@@ -40,6 +40,9 @@ demo: build ## submit a file of requests with faults injected, and check what be
 # second at the end of each.
 test: ## run all tests, of the long ones a choice
 	GORACE=atexit_sleep_ms=50 $(GO) test $(RACE) -short -shuffle=on -p 3 ./...
+
+sim: ## try to break the pipeline from SEEDS=500 seeds; SEED=n replays one and prints its trace
+	$(GO) test -count=1 -timeout 5h $(if $(SEED),-v) ./deploy/sim/seeds
 
 soak: ## run the long tests whole: every cell of the matrices, and SOAK_JOBS=10000 jobs with faults and kills
 	$(GO) test -v -count=1 -p 1 -timeout 60m -run 'Matrix|Soak' ./functions/... ./deploy/local/fcemu ./deploy/local

@@ -89,7 +89,7 @@ func checkFunctions(f functions, longestWait time.Duration) []string {
 	waiting := sender.Queue.Timeout + longestWait
 	out.want(seconds(f.accept) >= waiting, "accept: timeout %s, an MNS call and the longest wait take %s", seconds(f.accept), waiting)
 	// A job that begins must be able to take both steps and still be handed over.
-	needed := worker.Reserve + 2*worker.ESATimeout
+	needed := worker.Reserve + 2*worker.ESA.Timeout
 	out.want(seconds(f.provision) > needed, "provision: timeout %s, two steps and the reserve take %s", seconds(f.provision), needed)
 	// The reserve is for the end of a job: its record, its dead letter and its callback.
 	ending := worker.Ledger.Timeout + 2*worker.Queue.Timeout
@@ -97,11 +97,11 @@ func checkFunctions(f functions, longestWait time.Duration) []string {
 	out = append(out, checkLedger(f.provision, worker.Ledger)...)
 	out = append(out, checkTrigger("provision", f.provision, worker.Prefix.JobQueue(), worker.Function)...)
 	out = append(out, checkCallbacks(f, sender)...)
-	return append(out, checkJanitor(f.janitor, sender)...)
+	return append(out, checkJanitor(f.janitor, sender, worker)...)
 }
 
 // checkJanitor returns where s.yaml and the code disagree about the janitor, and what would let its runs pile up.
-func checkJanitor(props map[string]any, sender config.Accept) []string {
+func checkJanitor(props map[string]any, sender config.Accept, worker config.Provision) []string {
 	var out report
 	for _, line := range checkVariables(props, config.Variables(&config.Janitor{})) {
 		out = append(out, "janitor: "+line)
@@ -111,6 +111,10 @@ func checkJanitor(props map[string]any, sender config.Accept) []string {
 	out.want(cfg.Prefix == sender.Prefix && cfg.Queue == sender.Queue && cfg.Ledger == sender.Ledger, "janitor: works on %s, %+v and %+v, accept on %s, %+v and %+v",
 		cfg.Prefix, cfg.Queue, cfg.Ledger, sender.Prefix, sender.Queue, sender.Ledger)
 	out.want(cfg.Retention == sender.Retention, "janitor: counts on a retention of %s, accept on %s", cfg.Retention, sender.Retention)
+	out.want(cfg.ESA.Endpoint == worker.ESA.Endpoint, "janitor: reads ESA at %s, provision works at %s", cfg.ESA.Endpoint, worker.ESA.Endpoint)
+	out.want(cfg.Deletion == sender.Deletion && cfg.Deletion == worker.Deletion, "what is deleted: accept is configured with %s, provision with %s, janitor with %s",
+		sender.Deletion, worker.Deletion, cfg.Deletion)
+	out.want(cfg.ExpiryGrace == sender.ExpiryGrace, "janitor: deletes %s after host names were unbound, accept says %s", cfg.ExpiryGrace, sender.ExpiryGrace)
 	triggers := list(props["triggers"])
 	out.want(len(triggers) == 1 && at(triggers[0], "triggerType") == "timer", "janitor: want one trigger, a timer")
 	for _, trigger := range triggers {
@@ -216,7 +220,7 @@ func TestServiceFileFitsTheCode(t *testing.T) {
 		{"with its defaults", nil},
 		{"with other values from the environment", map[string]string{
 			"ROUTINELY_REGION": "ap-southeast-1", "ROUTINELY_PREFIX": "other-2", "ROUTINELY_ESA_ENDPOINT": "esa.ap-southeast-1.aliyuncs.com",
-			"ROUTINELY_TABLESTORE_INSTANCE": "another-1", "ROUTINELY_RETENTION": "0",
+			"ROUTINELY_TABLESTORE_INSTANCE": "another-1", "ROUTINELY_RETENTION": "0", "ROUTINELY_DELETE": "expired-too", "ROUTINELY_EXPIRY_GRACE": "1h",
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -241,8 +245,13 @@ func TestServiceFileFitsTheCode(t *testing.T) {
 	t.Run("says nothing that is a default anyway", func(t *testing.T) {
 		deployed := properties(t, read(t, "s.yaml"), account)
 		// These follow a value that s.yaml uses elsewhere too, or one of whoever deploys, so they are spelt out.
-		shared := []string{"ROUTINELY_PREFIX", "ROUTINELY_ESA_ENDPOINT", "ROUTINELY_RETENTION", "ROUTINELY_QUEUE_LIMITS"}
-		for _, variable := range slices.Concat(config.Variables(&config.Accept{}), config.Variables(&config.Provision{}), config.Variables(&config.Notify{})) {
+		shared := []string{
+			"ROUTINELY_PREFIX", "ROUTINELY_ESA_ENDPOINT", "ROUTINELY_RETENTION", "ROUTINELY_QUEUE_LIMITS", "ROUTINELY_EXPIRY_MIN", "ROUTINELY_EXPIRY_MAX",
+			"ROUTINELY_EXPIRY_SETTLE", "ROUTINELY_EXPIRY_GRACE", "ROUTINELY_EXPIRY_PER_HOUR",
+		}
+		for _, variable := range slices.Concat(
+			config.Variables(&config.Accept{}), config.Variables(&config.Provision{}), config.Variables(&config.Notify{}), config.Variables(&config.Janitor{}),
+		) {
 			for _, props := range deployed.all() {
 				value, given := object(props["environmentVariables"])[variable.Name]
 				if given && !slices.Contains(shared, variable.Name) && value == variable.Default {
@@ -287,6 +296,9 @@ func checkAccepted(t *testing.T, deployed functions) {
 func TestServiceFileCodeChecksFail(t *testing.T) {
 	for _, test := range []struct{ name, from, to, want string }{
 		{"on a variable nobody reads", "ROUTINELY_ESA_ENDPOINT: $", "ROUTINELY_ESA_HOST: $", "provision: ROUTINELY_ESA_HOST: the function does not read it"},
+		{"on functions that differ in what is deleted", "ROUTINELY_DELETE: ${vars.deletion}\n      triggers", "ROUTINELY_DELETE: never\n      triggers", "what is deleted: accept is configured with requested, provision with never, janitor with requested"},
+		{"on another grace", "ROUTINELY_EXPIRY_GRACE: ${vars.expiryGrace}\n        ROUTINELY_EXPIRY_PER_HOUR", "ROUTINELY_EXPIRY_GRACE: 1h\n        ROUTINELY_EXPIRY_PER_HOUR", "janitor: deletes 1h0m0s after host names were unbound, accept says 24h0m0s"},
+		{"on a janitor at another ESA", "ROUTINELY_ESA_ENDPOINT: ${vars.esaEndpoint}\n        ROUTINELY_DELETE", "ROUTINELY_ESA_ENDPOINT: esa.ap-southeast-1.aliyuncs.com\n        ROUTINELY_DELETE", "janitor: reads ESA at esa.ap-southeast-1.aliyuncs.com, provision works at esa.cn-hangzhou.aliyuncs.com"},
 		{"on a variable of the other function", "      triggers:\n        - triggerName: http", "        ROUTINELY_ESA_TIMEOUT: 30s\n      triggers:\n        - triggerName: http", "accept: ROUTINELY_ESA_TIMEOUT: the function does not read it"},
 		{"on a secret that stands in the file", "ROUTINELY_AUTH: \"${env('ROUTINELY_AUTH')}\"", "ROUTINELY_AUTH: open", "accept: ROUTINELY_AUTH: a secret does not belong into the file, but into the environment of whoever deploys"},
 		{"on a secret", "ROUTINELY_ESA_ENDPOINT: $", "ALIBABA_CLOUD_SECURITY_TOKEN: $", "provision: ALIBABA_CLOUD_SECURITY_TOKEN: the platform sets it, and a secret does not belong into the file"},
@@ -303,7 +315,7 @@ func TestServiceFileCodeChecksFail(t *testing.T) {
 		{"on a timer that is off", "            enable: true", "            enable: false", "janitor: the timer is off"},
 		{"on runs that are repeated", "maxAsyncRetryAttempts: 0", "maxAsyncRetryAttempts: 3", "janitor: maxAsyncRetryAttempts: want 0, the next run is the repetition"},
 		{"on runs that pile up", "        maxAsyncEventAgeInSeconds: 60\n", "", "janitor: maxAsyncEventAgeInSeconds: want 1 to 60, or runs pile up while none can begin"},
-		{"on a janitor that counts on another retention", "        ROUTINELY_RETENTION: ${vars.retention}\n      triggers:\n        - triggerName: every", "        ROUTINELY_RETENTION: 720h\n      triggers:\n        - triggerName: every", "janitor: counts on a retention of 720h0m0s, accept on 2160h0m0s"},
+		{"on a janitor that counts on another retention", "        ROUTINELY_RETENTION: ${vars.retention}\n        ROUTINELY_ESA", "        ROUTINELY_RETENTION: 720h\n        ROUTINELY_ESA", "janitor: counts on a retention of 720h0m0s, accept on 2160h0m0s"},
 		{"on another region", "RegionId: ${vars.region}", "RegionId: cn-beijing", "provision: the queue's region is cn-beijing, the function's cn-hangzhou"},
 		{"on an endpoint of another region", "mns.${vars.region}.", "mns.cn-beijing.", "provision: the MNS endpoint https://1234567890123456.mns.cn-beijing.aliyuncs.com is not of 1234567890123456.mns.cn-hangzhou"},
 		{"on a notify without a secret", "ROUTINELY_CALLBACK_SECRETS: \"${env('ROUTINELY_CALLBACK_SECRETS')}\"", "ROUTINELY_LOG_LEVEL: debug", "notify: ROUTINELY_CALLBACK_SECRETS: missing"},

@@ -68,7 +68,7 @@ func deploy(t *testing.T) *deployment {
 		"ROUTINELY_PREFIX": prefix, "ROUTINELY_ACCOUNT_ID": localtest.AccountID,
 		"ROUTINELY_TABLESTORE_MANAGEMENT_ENDPOINT": localtest.Listen(t, d.account, nil), "ROUTINELY_CALLBACK_SECRETS": "whsec_e57Dom2p9KYclb2uQBHEPjThzIAuPliyQ97RIhlFI80=",
 		"ROUTINELY_CALLBACK_HTTP": "true", "ROUTINELY_CALLBACK_NETWORKS": "127.0.0.0/8",
-		"ROUTINELY_MNS_ENDPOINT": mnsURL, "ROUTINELY_ESA_ENDPOINT": esaURL, "ROUTINELY_AUTH": "none", "ROUTINELY_MESSAGE_KEYS": sim.KeysText(sim.Key),
+		"ROUTINELY_MNS_ENDPOINT": mnsURL, "ROUTINELY_ESA_ENDPOINT": esaURL, "ROUTINELY_AUTH": "none", "ROUTINELY_DELETE": "expired-too", "ROUTINELY_MESSAGE_KEYS": sim.KeysText(sim.Key),
 		"ROUTINELY_TABLESTORE_ENDPOINT": otsURL, "ROUTINELY_TABLESTORE_INSTANCE": localtest.Instance,
 	}
 	d.answers = make(chan int, 3)

@@ -33,9 +33,12 @@ type statement struct {
 // principals are those that have a policy.
 var principals = []string{"accept", "provision", "notify", "janitor", "deployer", "operator"}
 
-func loadPolicy(t *testing.T, principal string) policy {
+// policyNames are the policies of the principals, and the one that some deployments add.
+func policyNames() []string { return append(slices.Clone(principals), ram.Deletion) }
+
+func loadPolicy(t *testing.T, name string) policy {
 	t.Helper()
-	p, err := parsePolicy(read(t, "deploy", "ram", principal+".json"))
+	p, err := parsePolicy(read(t, "deploy", "ram", name+".json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +136,8 @@ func (p policy) of(services ...string) []grant {
 // withoutResource are the actions for which RAM knows no resource but *: those on routines (ESA's RAM page lists them so), and looking
 // for and making a role that a service owns; the condition limits which.
 var withoutResource = []string{
-	"esa:CreateRoutine", "esa:GetRoutine", "esa:ListRoutineRelatedRecords", "esa:ListSites", "esa:ListUserRoutines", "esa:GetErService", "ram:CreateServiceLinkedRole",
+	"esa:CreateRoutine", "esa:UpdateRoutineConfigDescription", "esa:DeleteRoutine", "esa:GetRoutine", "esa:ListRoutineRelatedRecords",
+	"esa:ListRoutineRoutes", "esa:ListSites", "esa:ListUserRoutines", "esa:GetErService", "ram:CreateServiceLinkedRole",
 	"resourcemanager:CreateServiceLinkedRole", "ram:CheckServiceLinkedRoleExistence", "resourcemanager:CheckServiceLinkedRoleExistence",
 }
 
@@ -165,9 +169,9 @@ func checkPolicy(p policy) []string {
 }
 
 func TestPolicies(t *testing.T) {
-	for _, principal := range principals {
-		t.Run(principal+" is allowed single actions on this account's resources", func(t *testing.T) {
-			if diff := cmp.Diff([]string(nil), checkPolicy(loadPolicy(t, principal))); diff != "" {
+	for _, name := range policyNames() {
+		t.Run(name+" is allowed single actions on this account's resources", func(t *testing.T) {
+			if diff := cmp.Diff([]string(nil), checkPolicy(loadPolicy(t, name))); diff != "" {
 				t.Errorf("violations (-want +got):\n%s", diff)
 			}
 		})
@@ -194,13 +198,24 @@ func TestPolicies(t *testing.T) {
 			}
 		}
 	})
-	for _, principal := range []string{"operator", "deployer"} {
-		t.Run(principal+" has no right on ESA", func(t *testing.T) {
-			if got := loadPolicy(t, principal).actions("esa"); len(got) > 0 {
-				t.Errorf("allowed: %v", got)
+	for principal, want := range map[string][]string{
+		"accept": nil, "notify": nil, "deployer": nil, "janitor": {"esa:ListUserRoutines"}, "operator": {"esa:ListUserRoutines"},
+	} {
+		t.Run(principal+" changes nothing in ESA, and reads at most the list of routines", func(t *testing.T) {
+			if diff := cmp.Diff(want, loadPolicy(t, principal).actions("esa")); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
 	}
+	t.Run("only the policy of its own allows deletions in ESA, and nothing else", func(t *testing.T) {
+		for _, name := range policyNames() {
+			for _, g := range loadPolicy(t, name).of("esa", "mns", "ots", "fc", "ram") {
+				if strings.HasPrefix(g.action, "esa:Delete") != (name == ram.Deletion) {
+					t.Errorf("%s: %s", name, g.action)
+				}
+			}
+		}
+	})
 	t.Run("nobody but the triggers takes jobs and callbacks from their queues", func(t *testing.T) {
 		for _, principal := range principals {
 			for _, g := range loadPolicy(t, principal).grants() {
@@ -240,7 +255,7 @@ func TestPolicyChecksFail(t *testing.T) {
 }
 
 func TestPolicyFiles(t *testing.T) {
-	t.Run("are those of the principals, and the trust of the functions' roles", func(t *testing.T) {
+	t.Run("are those of the principals, that of deletions, and the trust of the functions' roles", func(t *testing.T) {
 		found, err := fs.Glob(os.DirFS(filepath.Join(root, "deploy", "ram")), "*.json")
 		if err != nil {
 			t.Fatal(err)
@@ -249,8 +264,8 @@ func TestPolicyFiles(t *testing.T) {
 		if diff := cmp.Diff(principals, append(ram.Functions(), ram.People()...)); diff != "" {
 			t.Errorf("principals (-want +embedded):\n%s", diff)
 		}
-		for _, principal := range principals {
-			want = append(want, principal+".json")
+		for _, name := range policyNames() {
+			want = append(want, name+".json")
 		}
 		if diff := cmp.Diff(distinct(want), distinct(found)); diff != "" {
 			t.Errorf("files (-want +got):\n%s", diff)
@@ -261,10 +276,10 @@ func TestPolicyFiles(t *testing.T) {
 			Prefix: strings.Repeat("p", 20), TablePrefix: strings.Repeat("p", 20), Region: "cn-heyuan-acdr-1", AccountID: "1234567890123456",
 			Instance: strings.Repeat("i", 16),
 		}
-		for _, principal := range principals {
-			document, err := d.Policy(principal)
+		for _, name := range policyNames() {
+			document, err := d.Policy(name)
 			if err != nil || len(document) > 6144 {
-				t.Errorf("%s: %d bytes, %v", principal, len(document), err)
+				t.Errorf("%s: %d bytes, %v", name, len(document), err)
 			}
 		}
 	})

@@ -7,8 +7,8 @@ import (
 	"go/parser"
 	"go/token"
 	"go/types"
+	"maps"
 	"path/filepath"
-	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
 
 	"routinely/queue"
@@ -137,19 +138,26 @@ func numberOf(t *testing.T, folder, name string) int64 {
 	return out
 }
 
-// fields returns the names of a request's fields in JSON.
-func fields() []string {
-	var out []string
-	for _, field := range reflect.VisibleFields(reflect.TypeFor[routine.Request]()) {
-		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		out = append(out, name)
+// fields returns the names of a request's fields in the contract, which the tests of accept compare with the code.
+func fields(t *testing.T) []string {
+	t.Helper()
+	var contract struct {
+		Components struct {
+			Schemas map[string]struct {
+				Properties map[string]any `yaml:"properties"`
+			} `yaml:"schemas"`
+		} `yaml:"components"`
 	}
-	return out
+	if err := yaml.Unmarshal(read(t, "functions/accept/openapi.yaml"), &contract); err != nil {
+		t.Fatal(err)
+	}
+	return slices.Collect(maps.Keys(contract.Components.Schemas["RoutineRequest"].Properties))
 }
 
 func TestWordsOfTheAPI(t *testing.T) {
 	words := map[string][]string{
-		"fields":   fields(),
+		"fields":   fields(t),
+		"claims":   wordsOf(t, "shared/routine", "ClaimState"),
 		"states":   wordsOf(t, "shared/routine", "State"),
 		"waiting":  wordsOf(t, "shared/routine", "WaitingFor"),
 		"outcomes": wordsOf(t, "functions/provision", "outcome"),

@@ -17,7 +17,7 @@ import (
 
 // account is a complete environment for s.yaml.
 var account = map[string]string{
-	"ROUTINELY_ACCOUNT_ID": "1234567890123456", "ROUTINELY_TABLESTORE_INSTANCE": "routinely-test", "ROUTINELY_AUTH": "none",
+	"ROUTINELY_ACCOUNT_ID": "1234567890123456", "ROUTINELY_TABLESTORE_INSTANCE": "routinely-test", "ROUTINELY_AUTH": "none", "ROUTINELY_DELETE": "requested",
 	"ROUTINELY_MESSAGE_KEYS":     sim.KeysText(sim.Key),
 	"ROUTINELY_CALLBACK_SECRETS": "whsec_vNj4QRWG7GUVU6MiqGTG+kUl4SLE/LJ4RzxDVgBTWy4=",
 }

@@ -14,7 +14,7 @@ const maxCallbackID = 128
 type Callback struct {
 	// ID is the id that the receiver knows the event by: the same in every attempt and copy.
 	ID string `json:"id"`
-	// JobID and Caller are those of the job, Round is that of its end.
+	// JobID is that of the job, Caller is whose receiver is told, Round is that of the job's end.
 	JobID  string `json:"jobId"`
 	Caller string `json:"caller,omitempty"`
 	Round  int    `json:"round"`

@@ -22,7 +22,7 @@ var now = time.Date(2026, 1, 15, 6, 28, 17, 0, time.UTC)
 
 const bare = `{"name":"pr-1","siteId":7,"recordName":"pr-1.example.com"}`
 
-var wish = routine.Request{Name: "pr-1", SiteID: 7, RecordName: "pr-1.example.com"}
+var wish = routine.Request{Name: "pr-1", Records: []routine.Record{{SiteID: 7, RecordName: "pr-1.example.com"}}}
 
 // event is a CloudEvent as the MNS trigger sends it, with the body given as JSON.
 func event(messageID, body string) string {
@@ -186,7 +186,7 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 	t.Run("says what is wrong with a bare request", func(t *testing.T) {
 		var invalid *routine.Invalid
-		if err := first(t, event("M1", `"{\"name\":\"ab\"}"`)).Err; !errors.As(err, &invalid) || len(invalid.Problems) != 2 {
+		if err := first(t, event("M1", `"{\"name\":\"ab\"}"`)).Err; !errors.As(err, &invalid) || len(invalid.Problems) != 1 {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -240,6 +240,26 @@ func TestJobIDs(t *testing.T) {
 			ids[queue.KeyedJobID(pair[0], pair[1])] = true
 		}
 		same(t, "ids", len(ids), 3)
+	})
+	t.Run("of tries to end an expired routine are their own", func(t *testing.T) {
+		ids := map[string]bool{}
+		for _, one := range []struct {
+			name   string
+			number int64
+			action routine.Action
+			try    int
+		}{
+			{"pr-1", 7, routine.Expire, 1},
+			{"pr-1", 7, routine.Expire, 1},
+			{"pr-2", 7, routine.Expire, 1},
+			{"pr-1", 8, routine.Expire, 1},
+			{"pr-1", 7, routine.Remove, 1},
+			{"pr-1", 7, routine.Expire, 2},
+			{"pr-17", 7, routine.Expire, 1},
+		} {
+			ids[queue.ExpiryJobID(one.name, one.number, one.action, one.try)] = true
+		}
+		same(t, "ids", len(ids), 6)
 	})
 	t.Run("of unreadable messages are those of message id and bytes", func(t *testing.T) {
 		ids := map[string]bool{}

@@ -276,7 +276,7 @@ func (d *Delivery) readBare(identity string, request []byte, accepted time.Time)
 	d.Envelope = Envelope{
 		JobID: uuid.NewSHA1(jobSpace, []byte("message\x00"+identity)).String(), Caller: routine.QueueCaller, AcceptedAt: accepted, Number: 1,
 	}
-	req, err := routine.Decode(request)
+	req, err := routine.DecodeBare(request)
 	d.Envelope.Request = req
 	return err
 }
@@ -298,7 +298,7 @@ func (d *Delivery) readEnvelope(data []byte) error {
 		return fmt.Errorf("not a job of %s: round, number and acceptedAt are required", TypeJob)
 	}
 	d.Envelope = e
-	req, err := routine.Decode(parts.Request)
+	req, err := routine.DecodeJob(parts.Request)
 	d.Envelope.Request = req
 	return err
 }
@@ -364,4 +364,9 @@ func writable(t time.Time) bool { return t.UTC().Year() >= 0 && t.UTC().Year() <
 // KeyedJobID is the id of the job a caller's idempotency key stands for.
 func KeyedJobID(caller, key string) string {
 	return uuid.NewSHA1(jobSpace, []byte("key\x00"+caller+"\x00"+key)).String()
+}
+
+// ExpiryJobID is the id of the janitor's try to end an expired routine: number tells for which time that is over, action is what the job is to do.
+func ExpiryJobID(name string, number int64, action routine.Action, try int) string {
+	return uuid.NewSHA1(jobSpace, fmt.Appendf(nil, "expiry\x00%s\x00%d\x00%s\x00%d", name, number, action, try)).String()
 }

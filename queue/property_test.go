@@ -25,8 +25,10 @@ func anyText(t *rapid.T, name string) string {
 // anyRequest draws a request that keeps the rules.
 func anyRequest(t *rapid.T) routine.Request {
 	return routine.Request{
-		Name: rapid.StringMatching(`[a-z][a-z0-9]{1,8}`).Draw(t, "name"), SiteID: rapid.Int64Min(1).Draw(t, "siteId"),
-		RecordName:  rapid.StringMatching(`[a-z0-9]{1,8}\.example\.com`).Draw(t, "record"),
+		Name: rapid.StringMatching(`[a-z][a-z0-9]{1,8}`).Draw(t, "name"),
+		Records: []routine.Record{{
+			SiteID: rapid.Int64Min(1).Draw(t, "siteId"), RecordName: rapid.StringMatching(`[a-z0-9]{1,8}\.example\.com`).Draw(t, "record"),
+		}},
 		Description: rapid.Ptr(rapid.Custom(func(t *rapid.T) string { return anyText(t, "description") }), true).Draw(t, "description"),
 		HasAssets:   rapid.Ptr(rapid.Bool(), true).Draw(t, "hasAssets"),
 		IfExists:    rapid.SampledFrom([]routine.IfExists{"", routine.Fail}).Draw(t, "ifExists"),

@@ -12,6 +12,7 @@ import (
 	"routinely/functions/janitor"
 	"routinely/queue"
 	"routinely/shared/config"
+	"routinely/shared/esa"
 	"routinely/shared/ledger"
 	"routinely/shared/logging"
 )
@@ -20,8 +21,8 @@ import (
 func runJanitor(a *cli.App) *cobra.Command {
 	return &cobra.Command{
 		Use: "janitor", Short: "Do once, from here, what the janitor does every minute", Args: cobra.NoArgs,
-		Long: `Send what is due, work off the dead-letter queue, send again what had no news, and report jobs that will be forgotten: what the
-function janitor does every minute. It does no harm while that one runs. What it did is shown as numbers, and each thing in a line of the log
+		Long: `Send what is due, work off the dead-letter queue, send again what had no news, list the routines in ESA and make the jobs that end expired
+ones, and report jobs that will be forgotten: what the function janitor does every minute. It does no harm while that one runs. What it did is shown as numbers, and each thing in a line of the log
 on standard error; if more is left to do, run it again. The settings and the access key are read from the environment, as the function has
 them.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return janitorOnce(cmd.Context(), a) },
@@ -47,7 +48,15 @@ func janitorOnce(ctx context.Context, a *cli.App) error {
 		return cli.Usage("%s", err)
 	}
 	defer jobs.Close()
-	j, err := janitor.New(janitor.Config{Queue: queues, Ledger: jobs, Retention: cfg.Retention, Now: time.Now})
+	account, err := esa.New(esa.Config{Endpoint: cfg.ESA.Endpoint, Credentials: key, Timeout: cfg.ESA.Timeout})
+	if err != nil {
+		return cli.Usage("%s", err)
+	}
+	defer account.Close()
+	j, err := janitor.New(janitor.Config{
+		Queue: queues, Ledger: jobs, ESA: account, Retention: cfg.Retention, MayExpire: cfg.Deletion.MayExpire(),
+		ExpirySettle: cfg.ExpirySettle, ExpiryGrace: cfg.ExpiryGrace, ExpiryPerHour: cfg.ExpiryPerHour, Now: time.Now,
+	})
 	if err != nil {
 		return cli.Usage("%s", err)
 	}
@@ -76,6 +85,7 @@ func reportFields(r janitor.Report) cli.Fields {
 		{"callbacks", failedCallbacks(r.CallbacksFailed)},
 		{"passed", cli.Number(r.Passed)},
 		{"left", cli.Number(r.Left)},
+		{"expired", cli.Number(r.Expired)},
 		{"told", cli.Number(r.Told)},
 	}
 	if r.More {

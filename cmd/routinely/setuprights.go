@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -28,7 +29,8 @@ func setupRights(a *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "rights", Short: "Create or correct the roles and policies", Args: cobra.NoArgs,
 		Long: `Create the role of each function with its policy, the policies of the people who deploy and operate, and the roles that Function
-Compute and EventBridge have in an account, or correct them. This is for a RAM administrator, once for each deployment, and again when a
+Compute and EventBridge have in an account, or correct them. The function provision gets the rights to delete in ESA if ROUTINELY_DELETE says that
+the deployment deletes, and loses them otherwise. This is for a RAM administrator, once for each deployment, and again when a
 policy has changed; everybody else needs less. --print shows all of it for review, calls nothing and needs no access key.
 The access key is read from ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET and ALIBABA_CLOUD_SECURITY_TOKEN.`,
 	}
@@ -60,11 +62,13 @@ The access key is read from ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KE
 	return cmd
 }
 
-// holder is somebody with a policy: a function, which has a role, or people.
+// holder is somebody with policies: a function, which has a role, or people.
 type holder struct {
-	name   string
-	role   *cloud.Role
-	policy cloud.Policy
+	name     string
+	role     *cloud.Role
+	policies []cloud.Policy
+	// withheld are policies that the deployment gives to nobody.
+	withheld []cloud.Policy
 }
 
 // rightsOf returns all roles and policies of a deployment.
@@ -77,34 +81,44 @@ func rightsOf(cfg config.Rights) ([]holder, error) {
 	if err != nil {
 		return nil, err
 	}
+	policy := func(of string) cloud.Policy {
+		document, failed := d.Policy(of)
+		err = errors.Join(err, failed)
+		return cloud.Policy{Name: cfg.Prefix.Function(of), Description: "Routinely: what " + of + " may do", Document: document}
+	}
 	var out []holder
 	for _, of := range append(ram.Functions(), ram.People()...) {
-		document, err := d.Policy(of)
-		if err != nil {
-			return nil, err
+		h := holder{name: of, policies: []cloud.Policy{policy(of)}}
+		if name := cfg.Prefix.Function(of); len(out) < len(ram.Functions()) {
+			h.role = &cloud.Role{Name: name, Description: "Routinely: the function " + name, Trust: trust}
 		}
-		name := cfg.Prefix.Function(of)
-		out = append(out, holder{name: of, policy: cloud.Policy{Name: name, Description: "Routinely: what " + of + " may do", Document: document}})
-		if len(out) <= len(ram.Functions()) {
-			out[len(out)-1].role = &cloud.Role{Name: name, Description: "Routinely: the function " + name, Trust: trust}
+		if of == ram.Deleter {
+			if deletion := policy(ram.Deletion); cfg.Deletion.MayDelete() {
+				h.policies = append(h.policies, deletion)
+			} else {
+				h.withheld = append(h.withheld, deletion)
+			}
 		}
+		out = append(out, h)
 	}
-	return out, nil
+	return out, err
 }
 
 // show writes the roles and policies for somebody who reviews them.
 func show(a *cli.App, all []holder) error {
 	for _, h := range all {
-		object := map[string]any{"policy": h.policy.Name, "document": json.RawMessage(h.policy.Document)}
-		title := "policy " + h.policy.Name + ", for the user of the " + h.name
-		text := indented(h.policy.Document)
-		if h.role != nil {
-			object["role"], object["trust"] = h.role.Name, json.RawMessage(h.role.Trust)
-			title = fmt.Sprintf("role %s with the policy %s", h.role.Name, h.policy.Name)
-			text = "may be taken by " + indented(h.role.Trust) + "\nmay do " + text
-		}
-		if err := a.WriteLine(title+"\n"+text+"\n", object); err != nil {
-			return err
+		for _, policy := range h.policies {
+			object := map[string]any{"policy": policy.Name, "document": json.RawMessage(policy.Document)}
+			title := "policy " + policy.Name + ", for the user of the " + h.name
+			text := indented(policy.Document)
+			if h.role != nil {
+				object["role"], object["trust"] = h.role.Name, json.RawMessage(h.role.Trust)
+				title = fmt.Sprintf("role %s with the policy %s", h.role.Name, policy.Name)
+				text = "may be taken by " + indented(h.role.Trust) + "\nmay do " + text
+			}
+			if err := a.WriteLine(title+"\n"+text+"\n", object); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -156,35 +170,43 @@ func makeRights(ctx context.Context, a *cli.App, cfg config.Rights, all []holder
 	return change(ctx, a, given.dryRun, parts...)
 }
 
-// partsOf are the role, the policy, and who gets it.
+// partsOf are the role, the policies, and who gets them.
 func partsOf(r *cloud.Rights, h holder, given rightsFlags) []part {
-	policy := func(ctx context.Context, dryRun bool) ([]string, error) { return r.SetUpPolicy(ctx, h.policy, dryRun) }
+	var parts []part
 	if h.role != nil {
-		return []part{
-			func(ctx context.Context, dryRun bool) ([]string, error) { return r.SetUpRole(ctx, *h.role, dryRun) },
-			policy,
-			func(ctx context.Context, dryRun bool) ([]string, error) {
-				return r.AttachToRole(ctx, h.policy.Name, h.role.Name, dryRun)
-			},
+		parts = append(parts, func(ctx context.Context, dryRun bool) ([]string, error) { return r.SetUpRole(ctx, *h.role, dryRun) })
+	}
+	for _, policy := range h.policies {
+		parts = append(parts, func(ctx context.Context, dryRun bool) ([]string, error) { return r.SetUpPolicy(ctx, policy, dryRun) })
+		if h.role != nil {
+			parts = append(parts, func(ctx context.Context, dryRun bool) ([]string, error) {
+				return r.AttachToRole(ctx, policy.Name, h.role.Name, dryRun)
+			})
+		} else if user := *given.users[h.name]; user != "" {
+			parts = append(parts, func(ctx context.Context, dryRun bool) ([]string, error) {
+				return r.AttachToUser(ctx, policy.Name, user, dryRun)
+			})
 		}
 	}
-	user := *given.users[h.name]
-	if user == "" {
-		return []part{policy}
-	}
-	return []part{policy, func(ctx context.Context, dryRun bool) ([]string, error) {
-		return r.AttachToUser(ctx, h.policy.Name, user, dryRun)
-	}}
+	return append(parts, removingPolicies(r, h.withheld)...)
 }
 
-// removing are the parts that take away a policy and the role that had it.
+// removing are the parts that take away policies and the role that had them.
 func removing(r *cloud.Rights, h holder) []part {
-	parts := []part{func(ctx context.Context, dryRun bool) ([]string, error) {
-		return r.RemovePolicy(ctx, h.policy.Name, dryRun)
-	}}
+	parts := removingPolicies(r, append(h.policies, h.withheld...))
 	if h.role != nil {
 		parts = append(parts, func(ctx context.Context, dryRun bool) ([]string, error) {
 			return r.RemoveRole(ctx, h.role.Name, dryRun)
+		})
+	}
+	return parts
+}
+
+func removingPolicies(r *cloud.Rights, policies []cloud.Policy) []part {
+	var parts []part
+	for _, policy := range policies {
+		parts = append(parts, func(ctx context.Context, dryRun bool) ([]string, error) {
+			return r.RemovePolicy(ctx, policy.Name, dryRun)
 		})
 	}
 	return parts

@@ -21,13 +21,21 @@ const (
 	deadLettered = "dead-lettered"
 	cancelled    = "cancelled"
 	dropped      = "dropped"
+	superseded   = "superseded"
 )
 
-// order is a request for a routine, and how its job must end.
+// order is a request for a routine, or about one, and how its job must end.
 type order struct {
 	name string
 	site int64
 	zone string
+	// pair says that it asks for two host names, and expiresIn how long the routine is to live, if that is not for ever.
+	pair      bool
+	expiresIn string
+	// other is the call of an order for something else than that a routine is there.
+	other *call
+	// deleted says that a later order is for the routine's deletion, which may overtake the job.
+	deleted bool
 	// want is the state in which the job must end.
 	want string
 	// callback says that the receiver gets a callback at the end.
@@ -36,15 +44,33 @@ type order struct {
 	id string
 }
 
+// call is a call of accept.
+type call struct{ method, path, body string }
+
 func (o *order) record() string { return o.name + "." + o.zone }
+
+// records are the host names that it asks for, in ESA's order.
+func (o *order) records() []string {
+	if o.pair {
+		return []string{o.record(), "www." + o.record()}
+	}
+	return []string{o.record()}
+}
 
 // body is the request.
 func (d *deployment) body(o *order) string {
-	hook := ""
-	if o.callback {
-		hook = fmt.Sprintf(`,"callbackUrl":%q`, d.url[theReceiver]+"/hook")
+	more := ""
+	if o.expiresIn != "" {
+		more += fmt.Sprintf(`,"expiresIn":%q`, o.expiresIn)
 	}
-	return fmt.Sprintf(`{"name":%q,"siteId":%d,"recordName":%q%s}`, o.name, o.site, o.record(), hook)
+	if o.callback {
+		more += fmt.Sprintf(`,"callbackUrl":%q`, d.url[theReceiver]+"/hook")
+	}
+	if o.pair {
+		names := o.records()
+		return fmt.Sprintf(`{"name":%q,"records":[{"recordName":%q},{"recordName":%q}]%s}`, o.name, names[0], names[1], more)
+	}
+	return fmt.Sprintf(`{"name":%q,"siteId":%d,"recordName":%q%s}`, o.name, o.site, o.record(), more)
 }
 
 // order makes an order with a name of its own that must succeed.
@@ -151,6 +177,49 @@ func (d *deployment) submit(orders ...*order) {
 	})
 }
 
+// ask asks for something about a routine, again until that is accepted.
+func (d *deployment) ask(want, method, path, body string) *order {
+	d.t.Helper()
+	o := d.question(want, method, path, body)
+	d.askAgain(o)
+	return o
+}
+
+// question makes an order for something about a routine.
+func (d *deployment) question(want, method, path, body string) *order {
+	o := &order{name: fmt.Sprintf("%s %s %d", method, path, len(d.orders)), other: &call{method, path, body}, want: want}
+	d.orders = append(d.orders, o)
+	return o
+}
+
+// askAgain asks for what such an order wants. The call's idempotency key is the order's name.
+func (d *deployment) askAgain(o *order) {
+	d.t.Helper()
+	var result struct{ ID string }
+	decode(d.t, d.insist(o.other.method, o.other.path, o.other.body, "Idempotency-Key", o.name), &result)
+	o.accepted(d.t, result.ID)
+}
+
+// deletion makes an order for the deletion of an order's routine. If the order wants a callback, the deletion does.
+func (d *deployment) deletion(o *order) *order {
+	body := ""
+	if o.callback {
+		body = fmt.Sprintf(`{"callbackUrl":%q}`, d.url[theReceiver]+"/hook")
+	}
+	o.deleted = true
+	deletion := d.question(succeeded, http.MethodDelete, "/v1/routines/"+o.name, body)
+	deletion.callback = o.callback
+	return deletion
+}
+
+// delete asks for the deletion of an order's routine.
+func (d *deployment) delete(o *order) *order {
+	d.t.Helper()
+	deletion := d.deletion(o)
+	d.askAgain(deletion)
+	return deletion
+}
+
 // accepted notes the job that stands for the order, always the same.
 func (o *order) accepted(t *testing.T, id string) {
 	t.Helper()
@@ -199,7 +268,7 @@ const wrongSite = "SiteParameterNotMatch"
 type job struct {
 	ID, State string
 	// ClaimsJob is set of what was a message under an unknown key.
-	ClaimsJob                     string
+	ClaimsJob, Hint               string
 	Attempt, HandedBack, Redriven int
 	Attempts                      []struct{ Kind string }
 	Waiting                       struct{ For string }
@@ -257,87 +326,4 @@ func list[T any](d *deployment, path string) (all []T) {
 func (d *deployment) sweep() {
 	event := fmt.Sprintf(`{"triggerTime":%q,"triggerName":"sweep","payload":""}`, time.Now().UTC().Format(time.RFC3339))
 	request(d.t.Context(), http.MethodPost, d.url[functionCompute]+"/2023-03-30/functions/"+stack.FunctionJanitor+"/invocations", event)
-}
-
-// settled reports whether nothing is left to be done: the queues are empty, no job is unfinished, and every callback has arrived.
-func (d *deployment) settled() bool {
-	d.t.Helper()
-	return d.depth(stack.Queue, stack.DeadLetterQueue, stack.CallbackQueue) == 0 && len(d.jobs(queued)) == 0 && d.receiver.knows(d.orders)
-}
-
-// settle waits until nothing is left to be done, with the janitor's help, and checks what must hold then.
-func (d *deployment) settle() {
-	d.t.Helper()
-	until(d.t, "nothing is left to be done", func() bool {
-		if d.settled() {
-			return true
-		}
-		d.sweep()
-		return false
-	})
-	d.check()
-}
-
-// check is what must hold once nothing is left to be done: each job is listed once, in the state in which it must end, and is a dead letter if
-// it is dead; ESA holds what it must and nothing else; all callbacks of a job are about the same end.
-func (d *deployment) check() {
-	d.t.Helper()
-	listed, dead, withoutJob := map[string][]string{}, map[string]bool{}, 0
-	for _, state := range []string{queued, succeeded, deadLettered, cancelled, dropped} {
-		for _, j := range d.jobs(state) {
-			if j.ClaimsJob == "" {
-				listed[j.ID] = append(listed[j.ID], state)
-			}
-		}
-	}
-	for _, l := range d.letters() {
-		if dead[l.JobID] = true; l.Code == unreadable {
-			withoutJob++
-			delete(listed, l.ID)
-		}
-	}
-	if withoutJob != d.unreadable {
-		d.t.Errorf("%d dead letters hold no job, want %d", withoutJob, d.unreadable)
-	}
-	for _, o := range d.orders {
-		if states := listed[o.id]; o.id == "" || len(states) != 1 || states[0] != o.want || dead[o.id] != (o.want == deadLettered) {
-			d.t.Errorf("%s: job %q is listed as %v, want once as %s; a dead letter: %t", o.name, o.id, states, o.want, dead[o.id])
-		}
-		delete(listed, o.id)
-	}
-	if len(listed) > 0 {
-		d.t.Errorf("jobs without an order: %v", listed)
-	}
-	d.checkRoutines()
-	d.receiver.check(d.orders)
-}
-
-// checkRoutines checks that ESA has the routine and the record of each order that succeeded, and nothing else. A cancelled order may leave its
-// routine, and so may one for a wrong site if ESA did not list the sites when it was asked; it leaves no record.
-func (d *deployment) checkRoutines() {
-	d.t.Helper()
-	type record struct{ RecordName string }
-	var state struct {
-		Routines []struct {
-			Name    string
-			Records []record
-		}
-	}
-	d.read(d.url[edgeService]+"/_local/state", &state)
-	found := map[string][]record{}
-	for _, r := range state.Routines {
-		found[r.Name] = r.Records
-	}
-	for _, o := range d.orders {
-		records := found[o.name]
-		if o.want == succeeded && !slices.Equal(records, []record{{o.record()}}) {
-			d.t.Errorf("%s: ESA has the records %v, want %s alone", o.name, records, o.record())
-		}
-		if o.want != deadLettered || len(records) == 0 {
-			delete(found, o.name)
-		}
-	}
-	if len(found) > 0 {
-		d.t.Errorf("routines without an order: %v", found)
-	}
 }

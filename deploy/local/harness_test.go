@@ -74,6 +74,8 @@ type deployment struct {
 	receiver *receiver
 	// orders are what was asked for.
 	orders []*order
+	// planted is what others have in ESA, as a text.
+	planted string
 	// unreadable counts the messages without a job that were put on the dead-letter queue.
 	unreadable int
 }
@@ -145,7 +147,7 @@ func (d *deployment) platform() []string {
 		"TABLESTORE_INSTANCE="+stack.Instance, "PREFIX="+stack.Prefix, "AUTH=none", "CALLBACK_SECRETS=whsec_"+callbackSecret,
 		"MESSAGE_KEYS="+messageKey, "CALLBACK_HTTP=true", "CALLBACK_NETWORKS=127.0.0.0/8",
 		"TABLESTORE_TIMEOUT=60s", "MNS_TIMEOUT=60s", "RETRY_BASE=100ms", "LOCK_POLL_MIN=5ms", "LOCK_POLL_MAX=50ms",
-		"PARK_WAIT=1s", "PARK_DELAY_MIN=1s", "PARK_DELAY_MAX=2s",
+		"PARK_WAIT=1s", "PARK_DELAY_MIN=1s", "PARK_DELAY_MAX=2s", "DELETE=expired-too",
 	)...)
 }
 

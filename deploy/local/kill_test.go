@@ -28,6 +28,7 @@ func lives() []life {
 	return []life{
 		{"three jobs in one invocation, of which one succeeds, one fails once and one is for a wrong site", false, threeJobs},
 		{"a job whose last answer is lost and whose receiver wants no callback", false, lostAnswer},
+		{"a routine is made with two host names and deleted, beside what somebody else has", false, madeAndDeleted},
 		{"a batch is accepted", true, batchOfJobs},
 		{"dead letters are redriven", true, redrive},
 		{"a job is cancelled", true, cancellation},
@@ -52,6 +53,18 @@ func lostAnswer(d *deployment) func() {
 		d.unwanted()
 		d.faultOf(o, "CreateRoutineRelatedRecord", `{"answer":"reset","execute":true}`)
 		d.submit(o)
+	}
+}
+
+func madeAndDeleted(d *deployment) func() {
+	d.foreign()
+	o := d.several(1)[0]
+	o.pair = true
+	deletion := d.deletion(o)
+	return func() {
+		d.submit(o)
+		until(d.t, "the routine is made", d.atRest)
+		d.askAgain(deletion)
 	}
 }
 
@@ -183,10 +196,11 @@ func (l life) cells(t *testing.T) (all []cell) {
 	return all
 }
 
-// atRest reports whether the functions have done what was on their queues.
+// atRest reports whether the functions have done what was on their queues. While a server is down it reports that they have not.
 func (d *deployment) atRest() bool {
 	d.t.Helper()
-	return d.depth(stack.Queue, stack.CallbackQueue) == 0 && len(d.atWork()) == 0
+	status, _ := request(d.t.Context(), http.MethodGet, d.url[functionCompute]+"/_local/instances", "")
+	return status == http.StatusOK && d.depth(stack.Queue, stack.CallbackQueue) == 0 && len(d.atWork()) == 0
 }
 
 // hold makes the server hold its answer to the cell's call back, and returns whether it does so now.
@@ -249,7 +263,8 @@ func (l life) play(t *testing.T, c cell) {
 
 // TestKillMatrix kills processes with SIGKILL at each call that Routinely makes, before and after it takes effect. Callers whose call was cut off
 // make it again. Afterwards what settle waits for and checks holds: every accepted job has ended as it must, ESA has each routine and record
-// once, all callbacks of a job are about the same end, and the queues are empty. The short form takes every shortChoice-th cell.
+// once, nothing of a routine that was deleted, and all that is somebody else's; all callbacks of a job are about the same end, and the queues are
+// empty. The short form takes every shortChoice-th cell.
 func TestKillMatrix(t *testing.T) {
 	t.Parallel()
 	for i, l := range lives() {

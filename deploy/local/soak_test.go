@@ -22,9 +22,9 @@ const (
 	soakLimit = 25 * time.Minute
 	// callers is how many ask at a time, maxItems how long their batches are at most.
 	callers, maxItems = 8, 100
-	// Of so many calls one is a batch, of so many one is made twice; of so many jobs one is for a site that the account does not have, and of
-	// so many one wants a callback.
-	batchEvery, repeatEvery, hopelessEvery, callbackEvery = 3, 20, 30, 4
+	// Of so many calls one is a batch, of so many one is made twice; of so many jobs one is for a site that the account does not have, of so many one
+	// wants a callback, and of so many routines one is deleted as soon as it is asked for.
+	batchEvery, repeatEvery, hopelessEvery, callbackEvery, deleteEvery = 3, 20, 30, 4, 20
 	// Of so many calls ESA refuses one for its lock, of so many it fails one, and of so many all servers lose the answer to one.
 	lockEvery, failEvery, loseEvery = 20, 100, 50
 	// corrected is how many dead letters are corrected one by one; the others are redriven together.
@@ -43,15 +43,16 @@ type soak struct {
 	// random decides what is asked for and the order of troubles; what meets what depends on the machine.
 	random *rand.Rand
 	began  time.Time
-	// requests are the orders of each call of accept.
+	// requests are the orders of each call of accept, and ends the deletions of those whose routines are deleted.
 	requests [][]*order
+	ends     map[*order]*order
 	// happened counts what the deployment went through.
 	happened map[string]int
 }
 
 // TestSoak brings many jobs through a deployment whose processes are killed again and again, whose servers are down for a while, lose
-// answers and refuse calls, with requests and messages that come twice, while its dead-letter queue is full of messages that hold no job.
-// Every accepted job must come to one end. Then the dead letters are corrected and redriven.
+// answers and refuse calls, with requests and messages that come twice, while its dead-letter queue is full of messages that hold no job. Some routines are
+// deleted again, before they are made or after. Every accepted job must come to one end. Then the dead letters are corrected and redriven.
 func TestSoak(t *testing.T) {
 	t.Parallel()
 	jobs := soakJobs
@@ -90,7 +91,7 @@ func newSoak(t *testing.T, jobs int) *soak {
 	t.Helper()
 	s := &soak{
 		deployment: deploy(t, everywhere("MNS_TIMEOUT=5s", "TABLESTORE_TIMEOUT=2s", "LOG_LEVEL=warn")...),
-		random:     rand.New(rand.NewPCG(1, 0)), began: time.Now(), happened: map[string]int{},
+		random:     rand.New(rand.NewPCG(1, 0)), began: time.Now(), happened: map[string]int{}, ends: map[*order]*order{},
 	}
 	s.account(`{"latencyMillis":1}`)
 	s.plan(jobs)
@@ -119,6 +120,10 @@ func (s *soak) plan(jobs int) {
 			o := order()
 			o.callback = s.random.IntN(callbackEvery) == 0
 			orders = append(orders, o)
+			if o.want == succeeded && s.random.IntN(deleteEvery) == 0 {
+				s.ends[o] = s.deletion(o)
+				s.happened["deletions"]++
+			}
 		}
 		s.requests = append(s.requests, orders)
 	}
@@ -140,6 +145,7 @@ func (s *soak) drive() {
 				if made%repeatEvery == 0 {
 					s.submit(orders...)
 				}
+				s.end(orders)
 			}
 		})
 	}
@@ -158,6 +164,16 @@ func (s *soak) drive() {
 	}
 	close(next)
 	running.Wait()
+}
+
+// end asks for the deletion of those routines that are deleted.
+func (s *soak) end(orders []*order) {
+	s.t.Helper()
+	for _, o := range orders {
+		if deletion := s.ends[o]; deletion != nil {
+			s.askAgain(deletion)
+		}
+	}
 }
 
 // troubles are what happens to the deployment, in a random order.
@@ -210,7 +226,7 @@ func (s *soak) breakAnswers() {
 	for _, server := range servers() {
 		s.fault(server, fmt.Sprintf(`{"skip":%d,"every":%d,"times":-1,"fault":{"answer":"reset","execute":true}}`, s.random.IntN(loseEvery), loseEvery))
 	}
-	for _, action := range []string{"CreateRoutine", "CreateRoutineRelatedRecord"} {
+	for _, action := range []string{"CreateRoutine", "CreateRoutineRelatedRecord", "DeleteRoutineRelatedRecord", "DeleteRoutine"} {
 		s.fault(edgeService, fmt.Sprintf(`{"action":%q,"every":%d,"times":-1,"fault":{"answer":"error","code":%q}}`, action, lockEvery, locked))
 		s.fault(edgeService, fmt.Sprintf(`{"action":%q,"every":%d,"times":-1,"fault":{"answer":"error","status":503,"code":"ServiceUnavailable"}}`,
 			action, failEvery))

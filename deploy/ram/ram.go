@@ -20,13 +20,20 @@ func Functions() []string { return []string{"accept", "provision", "notify", "ja
 // People are those who have a policy without a role: it is attached to their users.
 func People() []string { return []string{"deployer", "operator"} }
 
+// Deleter is the function that deletes in ESA.
+const Deleter = "provision"
+
+// Deletion is the policy that the role of Deleter gets beside its own, in a deployment that may delete routines and records:
+// where ROUTINELY_DELETE is requested or expired-too. No other policy allows a deletion in ESA.
+const Deletion = "provision-delete"
+
 // Deployment is what the templates are filled with. TablePrefix begins the names of the tables. Instance is in lower case, as Tablestore's
 // page on RAM policies wants it.
 type Deployment struct {
 	Prefix, TablePrefix, Region, AccountID, Instance string
 }
 
-// Policy returns the policy of a function or of people, a JSON document without spaces.
+// Policy returns the policy of a function or of people, or Deletion, a JSON document without spaces.
 func (d Deployment) Policy(of string) (string, error) { return d.fill(of + ".json") }
 
 // Trust returns the trust policy of the functions' roles: Function Compute may take them, nobody else.

@@ -9,6 +9,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -22,7 +23,7 @@ import (
 	"routinely/shared/ledger"
 )
 
-// Config is what a Service needs. Every field but Receivers and Retention is required.
+// Config is what a Service needs. Guard, Queue, Ledger, Now, Sleep and NewID are required.
 type Config struct {
 	// Guard knows the callers.
 	Guard *auth.Guard
@@ -32,6 +33,11 @@ type Config struct {
 	Ledger    *ledger.Ledger
 	// Retention is how long the ledger remembers a job after its last change; 0 means for ever.
 	Retention time.Duration
+	// ExpiryMin and ExpiryMax bound how long a request may say that a routine is to live; with an ExpiryMax of 0 none may say it. ExpiryGrace is how
+	// long after its host names were unbound an expired routine is deleted.
+	ExpiryMin, ExpiryMax, ExpiryGrace time.Duration
+	// MayDelete says that the deployment deletes what it is asked to delete.
+	MayDelete bool
 	Now       func() time.Time
 	// Sleep waits, at most until the context is done.
 	Sleep func(context.Context, time.Duration)
@@ -45,6 +51,7 @@ type Service struct {
 	dispatch dispatch.Dispatcher
 	refusals refusals
 	waits    *waits
+	memory   *memory
 	// routes are made for the first event: to make them takes a twentieth of a cold start.
 	routes func() http.Handler
 }
@@ -54,10 +61,17 @@ func New(cfg Config) (*Service, error) {
 	if cfg.Guard == nil || cfg.Queue == nil || cfg.Ledger == nil || cfg.Now == nil || cfg.Sleep == nil || cfg.NewID == nil {
 		return nil, errors.New("accept: guard, queue, ledger, clock, sleep and ids are required")
 	}
+	if cfg.ExpiryMin < 0 || cfg.ExpiryMax < cfg.ExpiryMin || cfg.ExpiryGrace < 0 {
+		return nil, fmt.Errorf("accept: a routine lives %s to %s, and %s longer: want times of 0 or more, and the first not above the second",
+			cfg.ExpiryMin, cfg.ExpiryMax, cfg.ExpiryGrace)
+	}
 	if err := cfg.Receivers.Check(); err != nil {
 		return nil, err
 	}
-	s := &Service{Config: cfg, dispatch: dispatch.Dispatcher{Queue: cfg.Queue, Ledger: cfg.Ledger, Now: cfg.Now}, waits: &waits{now: map[string]int{}}}
+	s := &Service{
+		Config: cfg, dispatch: dispatch.Dispatcher{Queue: cfg.Queue, Ledger: cfg.Ledger, Now: cfg.Now}, waits: &waits{now: map[string]int{}},
+		memory: &memory{},
+	}
 	s.routes = sync.OnceValue(s.newRoutes)
 	return s, nil
 }

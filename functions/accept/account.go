@@ -22,13 +22,18 @@ func (s *Service) account(r *http.Request) (reply, error) {
 	if err != nil {
 		return reply{}, ledgerFailed(err)
 	}
-	return answerAccount(account, oldest), nil
+	answer := answerAccount(account, oldest)
+	if known := s.capacity(r.Context(), account.Quota); known != nil {
+		left := max(0, known.free)
+		answer.RoutinesLeft = &left
+	}
+	return reply{status: http.StatusOK, body: answer}, nil
 }
 
-func answerAccount(account routine.Account, oldest *api.WaitingJob) reply {
+func answerAccount(account routine.Account, oldest *api.WaitingJob) api.Account {
 	body := api.NewAccount(account)
 	body.OldestWaiting = oldest
-	return reply{status: http.StatusOK, body: body}
+	return body
 }
 
 // clockSkew is more than the clocks of two instances differ.
@@ -121,5 +126,5 @@ func (s *Service) changeLane(r *http.Request, done, reason string, change func(a
 	if err != nil { // the change is made: an error would say that it is not
 		logging.From(ctx).WithField(logging.Error, err.Error()).Warn("the oldest waiting job is not known")
 	}
-	return answerAccount(account, oldest), nil
+	return reply{status: http.StatusOK, body: answerAccount(account, oldest)}, nil
 }

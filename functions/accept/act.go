@@ -29,7 +29,8 @@ func (s *Service) cancelJob(r *http.Request) (reply, error) {
 	if err := caller.MayCancel(caller.Name); err != nil {
 		return reply{}, notAllowed(problemDenied, err) // before anything is looked up
 	}
-	row, err := s.Ledger.Change(context.WithoutCancel(r.Context()), r.PathValue("id"), func(row *ledger.Row) error {
+	ctx := context.WithoutCancel(r.Context())
+	row, err := s.Ledger.Change(ctx, r.PathValue("id"), func(row *ledger.Row) error {
 		if err := mayCancel(caller, row); err != nil {
 			return err
 		}
@@ -41,7 +42,25 @@ func (s *Service) cancelJob(r *http.Request) (reply, error) {
 	if err != nil && !errors.Is(err, errAsWished) {
 		return reply{}, notCancelled(err)
 	}
+	if row, err = s.takeBack(ctx, row); err != nil {
+		return reply{}, ledgerFailed(err) // to cancel again takes it back
+	}
 	return reply{status: http.StatusOK, body: visible(r, row.Shown())}, nil
+}
+
+// takeBack takes the intent of a cancelled deletion back from the claim, and writes down which jobs it has overtaken.
+func (s *Service) takeBack(ctx context.Context, row ledger.Row) (ledger.Row, error) {
+	if !row.Request.Action.Deletes() {
+		return row, nil
+	}
+	overtook, err := s.Ledger.TakeBack(ctx, row.ID, row.Request, "cancelled")
+	if err != nil || len(overtook) == 0 {
+		return row, err
+	}
+	return s.Ledger.Change(ctx, row.ID, func(row *ledger.Row) error {
+		row.Overtook = overtook
+		return nil
+	})
 }
 
 // mayCancel refuses a job of another caller. To a caller who may not see it, there is no such job.
@@ -81,5 +100,9 @@ func (s *Service) notifyJob(r *http.Request) (reply, error) {
 	}
 	done := s.dispatch.Send(ctx, []ledger.Row{row})[0]
 	logging.From(ctx).WithField(logging.Job, row.ID).WithField("sent", done.Err == nil).Info("callback sent again")
-	return reply{status: http.StatusOK, body: visible(r, done.Row.Shown())}, nil
+	shown := []routine.Job{done.Row.Shown()}
+	if err := s.ready(ctx, shown); err != nil {
+		return reply{}, err
+	}
+	return reply{status: http.StatusOK, body: visible(r, shown[0])}, nil
 }

@@ -3,7 +3,10 @@ package accept
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -22,30 +25,48 @@ type admission struct {
 	// row is the job that stands for the request: a new one, or that of its idempotency key.
 	row      ledger.Row
 	replayed bool
-	err      error
+	// holding are the claims that the request is about.
+	holding ledger.Holding
+	err     error
+}
+
+// condition refuses a request because of what the claims are when its number is read; nil refuses none.
+type condition func(routine.Request, ledger.Holding) error
+
+// terms are what holds for all jobs that are admitted together.
+type terms struct {
+	// bulk says that their messages give way to those of others.
+	bulk bool
+	more condition
+	// number is that of the intent, if something else than the acceptance tells its place in the order; zero otherwise.
+	number int64
 }
 
 // admit records new jobs and sends them. A job is accepted once the ledger has confirmed it, and either MNS has confirmed its message or the
-// ledger that a send is due. Messages of bulk jobs give way to others.
-func (s *Service) admit(ctx context.Context, jobs []routine.Job, bulk bool) []admission {
+// ledger that a send is due.
+func (s *Service) admit(ctx context.Context, jobs []routine.Job, on terms) []admission {
 	admissions := make([]admission, len(jobs))
 	pending := make([]*admission, 0, len(jobs))
 	for i, job := range jobs {
 		a := &admissions[i]
 		a.row = ledger.NewRow(job)
-		a.row.Limits, a.row.SealedUnder, a.row.Bulk = callerOf(ctx).Limits, s.Queue.Keys().Sealing(), bulk
+		a.row.Limits, a.row.SealedUnder, a.row.Bulk = callerOf(ctx).Limits, s.Queue.Keys().Sealing(), on.bulk
 		if a.err = checkSize(a.row); a.err == nil {
 			pending = append(pending, a)
 		}
 	}
 	// Nothing but its own time limit ends a call: once it is under way, giving it up would leave the outcome open.
 	ctx = context.WithoutCancel(ctx)
+	s.intend(ctx, pending, on)
+	pending = slices.DeleteFunc(pending, func(a *admission) bool { return a.err != nil })
 	s.create(ctx, pending)
+	s.intended(ctx, pending)
 	s.send(ctx, pending)
 	for _, a := range pending {
 		if a.err == nil {
 			logging.From(ctx).WithFields(logging.Fields{
-				logging.Job: a.row.ID, "name": a.row.Request.Name, "recordName": a.row.Request.RecordName, "replayed": a.replayed,
+				logging.Job: a.row.ID, "action": a.row.Request.Action, "name": a.row.Request.Name, "recordNames": a.row.Request.RecordNames(),
+				"replayed": a.replayed,
 			}).Info("job accepted")
 		}
 	}
@@ -139,7 +160,7 @@ func (s *Service) newJob(caller auth.Caller, req routine.Request, key string) (r
 	if outside := caller.Limits.Outside(req, s.Now()); len(outside) > 0 {
 		return job, outsideLimits(outside)
 	}
-	if err := callback.CheckRequest(req, s.Receivers); err != nil {
+	if err := s.checkRequest(req); err != nil {
 		return job, err
 	}
 	if detail := checkKey(key); detail != "" {
@@ -152,6 +173,34 @@ func (s *Service) newJob(caller auth.Caller, req routine.Request, key string) (r
 	id, err := s.NewID()
 	job.ID = id.String()
 	return job, err
+}
+
+// checkRequest holds a valid request to the rules of the deployment, and tells all that is wrong at once.
+func (s *Service) checkRequest(req routine.Request) error {
+	var problems []routine.Problem
+	for _, err := range []error{callback.CheckRequest(req, s.Receivers), s.checkSpan(req.ExpiresIn)} {
+		var invalid *routine.Invalid
+		if errors.As(err, &invalid) {
+			problems = append(problems, invalid.Problems...)
+		}
+	}
+	if len(problems) > 0 {
+		return &routine.Invalid{Problems: problems}
+	}
+	return nil
+}
+
+// checkSpan holds how long a routine is to live to the deployment's bounds.
+func (s *Service) checkSpan(span routine.Span) error {
+	least, most := routine.Span(s.ExpiryMin), routine.Span(s.ExpiryMax)
+	if span == 0 || span >= least && span <= most {
+		return nil
+	}
+	detail := fmt.Sprintf("%s is not possible in this deployment: want %s to %s", span, least, most)
+	if most == 0 {
+		detail = "in this deployment no routine has an end: leave it out"
+	}
+	return &routine.Invalid{Problems: []routine.Problem{{Pointer: "/expiresIn", Code: "value", Detail: detail}}}
 }
 
 // maxKey is the longest idempotency key, in bytes.

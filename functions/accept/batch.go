@@ -56,7 +56,7 @@ func (s *Service) createRoutines(r *http.Request) (reply, error) {
 		}
 		jobs, places = append(jobs, job), append(places, i)
 	}
-	for n, a := range s.admit(r.Context(), jobs, true) {
+	for n, a := range s.admit(r.Context(), jobs, terms{bulk: true}) {
 		admissions[places[n]] = a
 	}
 	return s.answerBatch(r.Context(), admissions), nil
@@ -140,29 +140,42 @@ func (s *Service) answerBatch(ctx context.Context, admissions []admission) reply
 	out := api.BatchResult{Items: make([]api.Verdict, len(admissions))}
 	var failed problem
 	for i, a := range admissions {
-		v := &out.Items[i]
+		v := verdictOf(a)
 		v.Index = i
-		switch {
-		case a.err != nil:
-			p := problemOf(a.err)
-			v.Problem, v.Status, v.JobID = &p.Problem, api.Rejected, p.JobID
-			if p.Status >= http.StatusInternalServerError {
-				v.Status, failed = api.Failed, p
-			}
-		case a.replayed:
-			v.Status, v.JobID, v.State = api.Duplicate, a.row.ID, a.row.State
-		default:
-			v.Status, v.JobID = api.Accepted, a.row.ID
+		out.Items[i] = v
+		if out.Count(v.Status); v.Status == api.Failed {
+			failed = problemOf(a.err)
 		}
-		out.Count(v.Status)
 	}
-	logCause(ctx, failed) // one for all: they have failed together
-	r := reply{status: http.StatusUnprocessableEntity, body: out}
+	return answerVerdicts(ctx, out, out.Accepted+out.Duplicate, failed, http.StatusUnprocessableEntity)
+}
+
+// verdictOf is what became of one request of several.
+func verdictOf(a admission) api.Verdict {
 	switch {
-	case out.Accepted+out.Duplicate > 0:
-		r.status = http.StatusAccepted
-	case out.Failed > 0:
-		r.status, r.header = http.StatusServiceUnavailable, map[string]string{"Retry-After": retry.Seconds(max(retryAfter, failed.retryAfter))}
+	case a.err == nil && a.replayed:
+		return api.Verdict{Status: api.Duplicate, JobID: a.row.ID, State: a.row.State}
+	case a.err == nil:
+		return api.Verdict{Status: api.Accepted, JobID: a.row.ID}
 	}
-	return r
+	p := problemOf(a.err)
+	v := api.Verdict{Status: api.Rejected, JobID: p.JobID, Problem: &p.Problem}
+	if p.Status >= http.StatusInternalServerError {
+		v.Status = api.Failed
+	}
+	return v
+}
+
+// answerVerdicts answers with the verdicts on several requests, of which so many were taken. failed is the problem of those that may be sent again,
+// and otherwise the status if each was rejected.
+func answerVerdicts(ctx context.Context, body any, taken int, failed problem, otherwise int) reply {
+	logCause(ctx, failed) // one for all: they have failed together
+	switch {
+	case taken > 0:
+		return reply{status: http.StatusAccepted, body: body}
+	case failed.Code != "":
+		wait := retry.Seconds(max(retryAfter, failed.retryAfter))
+		return reply{status: http.StatusServiceUnavailable, body: body, header: map[string]string{"Retry-After": wait}}
+	}
+	return reply{status: otherwise, body: body}
 }

@@ -111,12 +111,19 @@ func readMember(text json.RawMessage, into reflect.Value) (code, detail string) 
 			return p.Code, p.Detail
 		}
 		into.SetInt(id)
-	case json.Unmarshal(text, into.Addr().Interface()) != nil || !rightTime(text, into):
+	case unmarshal(text, into.Addr().Interface()) != nil || !rightTime(text, into):
 		return "type", "must be " + wanted(into)
 	case isEmpty(into):
 		return "value", "is given without a value: leave it out"
 	}
 	return "", ""
+}
+
+// unmarshal reads a value. A member of an object in a list is refused if it is unknown.
+func unmarshal(text json.RawMessage, into any) error {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	return decoder.Decode(into)
 }
 
 // rightTime reports whether a value is a time as parseTime takes it, if it is to be a time.
@@ -137,6 +144,8 @@ func wanted(member reflect.Value) string {
 		return "true or false"
 	case member.Kind() == reflect.Int:
 		return "an integer"
+	case member.Kind() == reflect.Slice && member.Type().Elem().Kind() == reflect.Struct:
+		return "a list of objects as GET /openapi.yaml describes them"
 	case member.Kind() == reflect.Slice:
 		return "a list of strings"
 	}

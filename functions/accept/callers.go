@@ -111,14 +111,21 @@ func mayKnowKey(caller auth.Caller, owner string) bool {
 
 // outsideLimits is the problem of a request that its caller may not make.
 func outsideLimits(outside []routine.Problem) problem {
-	p := problemOutside.about(outside...)
+	return challenged(problemOutside.about(outside...))
+}
+
+// notOwner is the problem of a request about what belongs to another caller.
+func notOwner(detail string) problem { return challenged(problemNotOwner.with(detail)) }
+
+// challenged is a problem with the header that every 401 and 403 has.
+func challenged(p problem) problem {
 	p.header = http.Header{"Www-Authenticate": {auth.Challenge(p)}}
 	return p
 }
 
 // mayRedrive refuses a dead letter whose request the caller may not make itself.
 func mayRedrive(by auth.Caller, row *ledger.Row, now time.Time) error {
-	if row.State != routine.DeadLettered || row.Request.Name == "" {
+	if !isRedrivable(*row) || row.Request.Name == "" {
 		return nil // the redrive says what it is
 	}
 	if outside := by.Limits.Outside(row.Request, now); len(outside) > 0 {

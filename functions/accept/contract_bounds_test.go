@@ -91,6 +91,24 @@ func TestContractBoundsAreTheCodes(t *testing.T) {
 		"a callback URL":               {schema("CallbackURL"), text(routine.MaxCallbackURL)},
 		"what to do with what exists":  {schema("IfExists"), "default " + string(routine.Adopt)},
 		"a site":                       {schema("SiteID"), "minimum 1"},
+		"host names":                   {schema("RequestedRecords"), items(routine.MaxRecords)},
+		"host names of a request":      {member("Request", "records"), fmt.Sprintf("minItems 2, maxItems %d", routine.MaxRecords)},
+		"host names of a result":       {member("Result", "records"), fmt.Sprintf("maxItems %d", routine.MaxRecords)},
+		"host names of progress":       {member("Progress", "records"), fmt.Sprintf("maxItems %d", routine.MaxRecords)},
+		"shown host names":             {member("Routine", "records"), fmt.Sprintf("maxItems %d", api.MaxShownRecords)},
+		"shown jobs":                   {member("Routine", "jobs"), fmt.Sprintf("maxItems %d", api.MaxShownJobs)},
+		"host names of a shown job":    {member("RoutineJob", "recordNames"), fmt.Sprintf("maxItems %d", routine.MaxRecords)},
+		"overtaken jobs":               {member("Job", "overtook"), fmt.Sprintf("maxItems %d", routine.MaxOvertook)},
+		"listed routines":              {member("RoutineList", "routines"), fmt.Sprintf("maxItems %d", ledger.MaxPage)},
+		"names of a filter":            {member("RoutineFilter", "names"), items(api.MaxIDs)},
+		"an owner":                     {parameter("FilterOwner"), text(maxWord)},
+		"an owner in a body":           {member("RoutineFilter", "caller"), text(maxWord)},
+		"a label to filter by":         {schema("LabelFilter"), text(routine.MaxLabelKey + 1 + routine.MaxLabelValue)},
+		"a label's value":              {schema("Labels").AdditionalProperties.Schema.Value, text(routine.MaxLabelValue)},
+		"a plan":                       {member("Plan", "items"), fmt.Sprintf("maxItems %d", api.MaxIDs)},
+		"a plan to carry out":          {member("ApplyRequest", "items"), items(api.MaxIDs)},
+		"what became of a plan":        {member("Applied", "items"), fmt.Sprintf("maxItems %d", api.MaxIDs)},
+		"differences":                  {member("Drift", "findings"), fmt.Sprintf("maxItems %d", api.MaxFindings)},
 		"what is wrong, and that more": {member("Problem", "errors"), items(maxQueryProblems + 1)},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -98,6 +116,9 @@ func TestContractBoundsAreTheCodes(t *testing.T) {
 				t.Errorf("documented: %s; in the code: %s", got, test.want)
 			}
 		})
+	}
+	if most := schema("Labels").MaxProps; most == nil || *most != routine.MaxLabels {
+		t.Errorf("labels: documented %v", most)
 	}
 	for _, words := range []string{
 		fmt.Sprintf("at most %d KiB", queue.MaxMessageBytes>>10), fmt.Sprintf("at most %d MiB", api.MaxBatchBytes>>20),
@@ -125,6 +146,19 @@ func TestContractPatternsAreTheCodes(t *testing.T) {
 		normal, detail := routine.NormalizeRecordName(text)
 		if detail == "" && !fits(schemas["HostName"].Value, normal) {
 			t.Fatalf("%q is taken and is not documented", normal)
+		}
+	}))
+	t.Run("of a span", rapid.MakeCheck(func(t *rapid.T) {
+		text := rapid.StringMatching(`[0-9]{0,4}[dhmsx]?([0-9]{0,2}[dhms]?){0,2}`).Draw(t, "span")
+		span, detail := routine.ParseSpan(text)
+		if detail == "" && (!fits(schemas["ExpiresIn"].Value, text) || !fits(schemas["ExpiresIn"].Value, span.String())) {
+			t.Fatalf("%q is taken and is not documented", text)
+		}
+	}))
+	t.Run("of a label to filter by", rapid.MakeCheck(func(t *rapid.T) {
+		text := rapid.StringMatching(`[A-Za-z0-9._/-]{0,3}[a-z ü]{0,39}(={0,2}[a-z=]{0,82})?`).Draw(t, "label")
+		if want := text != "" && checkLabelFilter(text) == ""; fits(schemas["LabelFilter"].Value, text) != want && len(text) <= routine.MaxLabelValue {
+			t.Fatalf("%q: in the code %t", text, want)
 		}
 	}))
 	t.Run("of an id", rapid.MakeCheck(func(t *rapid.T) {

@@ -1,6 +1,7 @@
 package accept
 
 import (
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"routinely/queue"
 	"routinely/shared/api"
 	"routinely/shared/ledger"
+	"routinely/shared/routine"
 )
 
 // operation is how to ask for one, about a job of that id.
@@ -25,17 +27,42 @@ type operation struct {
 	// others are requests that end otherwise, by their status: about another job, or with another body or key.
 	others map[int]operation
 	key    string
-	// first is what is asked for before, so that there is something to do.
+	// who asks, if it is not the caller with all scopes.
+	who string
+	// never is set to ask a deployment that does not delete.
+	never bool
+	// first is what is asked for before, so that there is something to do. If ends is set, its job succeeds.
 	first *operation
+	ends  bool
+	// plan makes the body of a request to carry out a plan about the job's id.
+	plan bool
 }
 
 func operations() map[string]operation {
 	const submit, read, operate, letter, paused = "submitter", "reader", "operator", "/v1/dead-letters/ID", `{"reason":"moving"}`
-	nobody := map[int]operation{404: {about: "nobody"}}
+	const badURL = `{"callbackUrl":"https://a b"}`
+	nobody, adopted := map[int]operation{404: {about: "nobody"}}, map[int]operation{409: {about: "adopted"}}
 	return map[string]operation{
 		"createRoutine": {method: "POST", path: "/v1/routines", body: wishFor(9), may: submit, others: map[int]operation{
-			200: {body: wishFor(2), key: "ended"}, 422: {body: "{}"},
+			200: {body: wishFor(2), key: "ended"}, 409: {who: submit, body: `{"name":"own","recordName":"own.example.com","protected":true}`}, 422: {body: "{}"},
 		}},
+		"listRoutines":  {method: "GET", path: "/v1/routines", may: read},
+		"deleteRoutine": changes(operation{method: "DELETE", path: "/v1/routines/ID", may: submit, others: adopted}, badURL),
+		"deleteRecord": changes(operation{
+			method: "DELETE", path: "/v1/routines/ID/records/own.example.com", may: submit, others: map[int]operation{409: {about: "own", never: true}},
+		}, badURL),
+		"renewRoutine": changes(operation{
+			method: "POST", path: "/v1/routines/ID:renew", body: `{"expiresIn":"72h"}`, may: submit, others: adopted,
+		}, `{"expiresIn":"1s"}`),
+		"claimRoutine": changes(operation{method: "POST", path: "/v1/routines/ID:claim", may: operate}, badURL),
+		"planDeletion": {method: "POST", path: "/v1/routines:plan-delete", body: `{"all":true}`, may: submit, others: map[int]operation{422: {body: "{}"}}},
+		"applyDeletion": {method: "POST", path: "/v1/routines:apply-delete", about: "own", plan: true, may: submit, others: map[int]operation{
+			409: {about: "adopted"}, 422: {body: "{}"},
+		}},
+		"receiveGitHub": {method: "POST", path: "/v1/github", body: closed(7), may: submit, others: map[int]operation{
+			200: {body: `{"action":"opened","number":7,"pull_request":{}}`}, 409: {never: true},
+		}},
+		"checkDrift": {method: "GET", path: "/v1/routines:check", may: read},
 		"createRoutineBatch": {method: "POST", path: "/v1/routines:batch", body: "[" + wishFor(9) + "]", may: submit, others: map[int]operation{
 			422: {body: "[{}]"},
 		}},
@@ -66,11 +93,22 @@ func operations() map[string]operation {
 	}
 }
 
+// changes makes an operation whose jobs change a routine one that can be asked for again. bad is a body with a value that is not possible.
+func changes(op operation, bad string) operation {
+	op.about = "own"
+	first := op
+	first.key = "done"
+	others := map[int]operation{200: {about: "own", key: "done", first: &first, ends: true}, 422: {about: "own", body: bad}}
+	maps.Copy(others, op.others)
+	op.others = others
+	return op
+}
+
 // as is a request for it with what another one has of its own.
 func (op operation) as(other operation) operation {
-	op.about, op.key, op.first = other.about, other.key, nil
+	op.about, op.key, op.first, op.ends, op.who, op.never = other.about, other.key, other.first, other.ends, other.who, other.never
 	if other.body != "" {
-		op.body = other.body
+		op.body, op.plan = other.body, false
 	}
 	return op
 }
@@ -86,10 +124,13 @@ func newCrew(t *testing.T) *crew {
 	t.Helper()
 	f := start(t)
 	tokens := f.knows(t, map[string]string{
-		"all": `"scopes":["submit","read","operate"]`, "slow": `"scopes":["submit","read","operate"],"requestsPerMinute":1`,
+		"all": fmt.Sprintf(`"scopes":["submit","read","operate"],"githubSecrets":[%q],"deleteOnClose":"pr-{number}"`, githubSecret), "slow": `"scopes":["submit","read","operate"],"requestsPerMinute":1`,
 		"submitter": `"scopes":["submit"]`, "reader": `"scopes":["read"]`, "operator": `"scopes":["operate"]`,
 	})
-	c := &crew{f, tokens, map[string]string{"pr-1": "pr-1", "nobody": "nobody"}, map[string]bool{}}
+	c := &crew{f, tokens, map[string]string{"pr-1": "pr-1", "nobody": "nobody", "own": "own", "adopted": "adopted"}, map[string]bool{}}
+	c.owns(t, "all", "own", "own.example.com")
+	c.owns(t, "all", "adopted")
+	c.claims(t, "adopted", func(claim *routine.Claim) { claim.Ownership = routine.AdoptedThing })
 	for state, body := range map[string]string{"queued": wishFor(1), "ended": wishFor(2), "dead": wishFor(3), "told": withCallback(hook)} {
 		res := c.call(t, as(event("POST", "/v1/routines", body, "Idempotency-Key", state), c.tokens["all"]))
 		c.jobs[state] = strings.TrimPrefix(res.Headers["Location"], "/v1/jobs/")
@@ -108,11 +149,20 @@ func newCrew(t *testing.T) *crew {
 // ask makes a request; change, if it is not nil, makes it a bad one.
 func (c *crew) ask(t *testing.T, who string, op operation, change func(map[string]any)) int {
 	t.Helper()
+	if c.MayDelete = !op.never; op.who != "" {
+		who = op.who
+	}
 	if op.first != nil {
 		c.ask(t, "all", *op.first, nil)
 	}
+	if op.ends {
+		c.succeeds(t, queue.KeyedJobID("all", op.key))
+	}
 	path, query, _ := strings.Cut(strings.Replace(op.path, "ID", c.jobs[op.about], 1), "?")
 	e := event(op.method, path, op.body)
+	if op.plan {
+		e["body"] = planOf(t, api.PlanItem{Name: c.jobs[op.about], CreateTime: made, Number: made.UnixMilli(), Delete: true, Why: "the filter chooses it"})
+	}
 	if op.key != "" {
 		e["headers"].(map[string]string)["Idempotency-Key"] = op.key
 	}
@@ -186,8 +236,11 @@ func (c *crew) provoke(t *testing.T, op operation) {
 		}
 	}
 	longest := queue.MaxMessageBytes
-	if op.path == "/v1/routines:batch" {
+	switch op.path {
+	case "/v1/routines:batch", "/v1/routines:apply-delete":
 		longest = api.MaxBatchBytes
+	case "/v1/github":
+		longest = maxGitHubEvent
 	}
 	expect(413, "all", op, func(e map[string]any) { e["body"] = strings.Repeat(" ", longest+1) })
 	expect(415, "all", op, func(e map[string]any) {

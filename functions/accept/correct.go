@@ -1,6 +1,7 @@
 package accept
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -9,7 +10,6 @@ import (
 
 	"routinely/shared/api"
 	"routinely/shared/auth"
-	"routinely/shared/callback"
 	"routinely/shared/fault"
 	"routinely/shared/ledger"
 	"routinely/shared/logging"
@@ -40,9 +40,13 @@ func (s *Service) redriveDeadLetter(r *http.Request) (reply, error) {
 		}
 		return reply{status: http.StatusOK, body: api.WorkedOff{Count: 1, DryRun: given.DryRun, IDs: []string{id}}}, nil
 	}
+	newest, err := s.newestOf(ctx, row, given.Request)
+	if err != nil {
+		return reply{}, ledgerFailed(err)
+	}
 	return s.workOffOne(r, given.DryRun, "redriven", func(row *ledger.Row) error {
 		var corrected *routine.Request
-		if given.Request != nil && row.State == routine.DeadLettered {
+		if given.Request != nil && isRedrivable(*row) {
 			request, err := s.correct(by, *row, given.Request)
 			if err != nil {
 				return err
@@ -52,17 +56,51 @@ func (s *Service) redriveDeadLetter(r *http.Request) (reply, error) {
 			return err
 		}
 		row.Limits = s.Guard.Limits(row.Caller)
-		now := s.Now()
+		was, now := row.Intent, s.Now()
 		asOf := slices.MaxFunc([]time.Time{now, row.DiedAt}, time.Time.Compare) // the worker's clock may be ahead of this one
-		return row.Redrive(by.Name, given.Reason, corrected, asOf, now, now.Add(sendWithin))
+		if err := row.Redrive(by.Name, given.Reason, corrected, asOf, now, now.Add(sendWithin)); err != nil {
+			return err
+		}
+		if row.Intent != was { // it is a new intent
+			row.Intent = max(row.Intent, newest+1)
+		}
+		return nil
 	})
+}
+
+// isRedrivable reports whether a job is one that can be redriven: a dead letter, or one that a newer job has overtaken.
+func isRedrivable(row ledger.Row) bool {
+	return row.State == routine.DeadLettered || row.State == routine.Superseded
+}
+
+// newestOf is the newest number of the things that a job is about, with the changes that correct it: the redrive of a superseded job, and one that
+// corrects, is a new intent. What is wrong with the changes the redrive says.
+func (s *Service) newestOf(ctx context.Context, row ledger.Row, changes []byte) (int64, error) {
+	request := row.Request
+	if changes != nil {
+		if corrected, err := routine.Correct(request, changes); err == nil {
+			request = corrected
+		}
+	}
+	if !isRedrivable(row) || request.Name == "" {
+		return 0, nil
+	}
+	holdings, err := s.Ledger.Holdings(ctx, []ledger.Wanted{{Name: request.Name, RecordNames: request.RecordNames()}})
+	if err != nil {
+		return 0, err
+	}
+	newest := holdings[0].Claim.Newest()
+	for _, record := range holdings[0].Records {
+		newest = max(newest, record.Number)
+	}
+	return newest, nil
 }
 
 // correct is the request of a dead letter with some members replaced, held to the rules of a new request.
 func (s *Service) correct(by auth.Caller, row ledger.Row, changes []byte) (routine.Request, error) {
 	request, err := routine.Correct(row.Request, changes)
 	if err == nil {
-		err = callback.CheckRequest(request, s.Receivers)
+		err = s.checkRequest(request)
 	}
 	if err != nil {
 		return request, routine.Below("request", err)
@@ -114,12 +152,33 @@ func (s *Service) workOffOne(r *http.Request, dryRun bool, verb string, change f
 	return reply{status: http.StatusOK, body: out}, nil
 }
 
-// finish sends a job that was redriven. What MNS does not confirm stays due.
+// finish sends a job that was redriven.
 func (s *Service) finish(ctx context.Context, row ledger.Row, verb string) {
 	if row.State == routine.Queued {
-		s.dispatch.Send(ctx, []ledger.Row{row})
+		s.sendAgain(ctx, []ledger.Row{row})
 	}
 	logging.From(ctx).WithField(logging.Job, row.ID).Info("dead letter " + verb)
+}
+
+// sendAgain sends jobs that were redriven, after the numbers of deletions were written to the claims. If that fails the worker does it; what MNS
+// does not confirm stays due.
+func (s *Service) sendAgain(ctx context.Context, rows []ledger.Row) {
+	var wanted []ledger.Wanted
+	var deletions []ledger.Row
+	for _, row := range rows {
+		if row.Request.Action.Deletes() {
+			wanted = append(wanted, ledger.Wanted{Name: row.Request.Name, RecordNames: row.Request.RecordNames()})
+			deletions = append(deletions, row)
+		}
+	}
+	holdings, err := s.Ledger.Holdings(ctx, wanted)
+	for i, h := range holdings {
+		err = cmp.Or(err, s.Ledger.Intend(ctx, deletions[i], h))
+	}
+	if err != nil {
+		logFailure(ctx, err, "the number of a deletion is written later, by the worker")
+	}
+	s.dispatch.Send(ctx, rows)
 }
 
 // oneFailed is the problem of a dead letter that the path names and that stays what it is.

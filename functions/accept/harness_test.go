@@ -58,6 +58,7 @@ func start(t testing.TB) *function {
 	}
 	f.Service, err = New(Config{
 		Guard: guard, Queue: sim.Queue(t, queue.Config{Endpoint: f.mnsURL}), Ledger: jobs, Retention: retention, Now: f.clock.Now,
+		ExpiryMin: time.Hour, ExpiryMax: 720 * time.Hour, ExpiryGrace: 24 * time.Hour, MayDelete: true,
 		Sleep: func(_ context.Context, d time.Duration) { f.clock.Advance(d) }, NewID: uuid.NewV7,
 	})
 	if err != nil {
@@ -131,7 +132,7 @@ const good = `{"name":"pr-1","siteId":"7","recordName":"PR-1.example.com","descr
 
 func ptr[T any](v T) *T { return &v }
 
-var wish = routine.Request{Name: "pr-1", SiteID: 7, RecordName: "pr-1.example.com", Description: ptr("<b>&")}
+var wish = routine.Request{Name: "pr-1", Records: []routine.Record{{SiteID: 7, RecordName: "pr-1.example.com"}}, Description: ptr("<b>&")}
 
 // read decodes the body of an answer that must have the status.
 func read[T any](t *testing.T, res Response, status int) T {

@@ -5,9 +5,7 @@ import (
 	"net/http"
 
 	"routinely/shared/api"
-	"routinely/shared/fault"
 	"routinely/shared/ledger"
-	"routinely/shared/plain"
 	"routinely/shared/routine"
 )
 
@@ -32,16 +30,7 @@ func (s *Service) createRoutine(r *http.Request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	a := s.admit(r.Context(), []routine.Job{job}, false)[0]
-	if a.err != nil {
-		return reply{}, a.err
-	}
-	out := s.answerJob(r, a.row.Shown(), http.StatusAccepted)
-	out.header["Location"] = "/v1/jobs/" + a.row.ID
-	if a.replayed {
-		out.header["Idempotency-Replayed"] = "true"
-	}
-	return out, nil
+	return s.acceptJob(r, job, terms{})
 }
 
 // job answers with one job.
@@ -50,7 +39,11 @@ func (s *Service) job(r *http.Request) (reply, error) {
 	if err != nil {
 		return reply{}, ledgerFailed(err)
 	}
-	return s.answerJob(r, job, http.StatusOK), nil
+	shown := []routine.Job{job}
+	if err := s.ready(r.Context(), shown); err != nil {
+		return reply{}, err
+	}
+	return s.answerJob(r, shown[0], http.StatusOK), nil
 }
 
 // visible is a job as the caller may see it.
@@ -95,37 +88,11 @@ func (s *Service) listJobs(r *http.Request) (reply, error) {
 	if err != nil {
 		return reply{}, ledgerFailed(err)
 	}
+	if err := s.ready(r.Context(), jobs); err != nil {
+		return reply{}, err
+	}
 	for i := range jobs {
 		jobs[i] = visible(r, jobs[i])
 	}
 	return reply{status: http.StatusOK, body: api.JobList{Jobs: jobs, Next: next}}, nil
-}
-
-// routine tells what the ledger knows of a routine: the latest job of each of its host names.
-func (s *Service) routine(r *http.Request) (reply, error) {
-	name := r.PathValue("id")
-	jobs, next, err := s.Ledger.Jobs(r.Context(), ledger.Filter{Name: name}, ledger.MaxPage, "")
-	if err != nil && !fault.HasKind(err, fault.Invalid) { // no routine has a name that the ledger does not take
-		return reply{}, ledgerFailed(err)
-	}
-	if len(jobs) == 0 {
-		return reply{}, problemUnknownRoutine.with(fmt.Sprintf("no job for a routine %q is recorded", plain.Clip(name, maxShown)))
-	}
-	out := api.Routine{Name: name, More: next != ""}
-	seen := map[string]bool{}
-	for _, job := range jobs {
-		out.Ready = out.Ready || job.State == routine.Succeeded
-		if seen[job.Request.RecordName] {
-			continue
-		}
-		seen[job.Request.RecordName] = true
-		record := api.Record{
-			RecordName: job.Request.RecordName, SiteID: job.Request.SiteID, JobID: job.ID, State: job.State, UpdatedAt: job.UpdatedAt,
-		}
-		if job.Result != nil {
-			record.RecordID = job.Result.RecordID
-		}
-		out.Records = append(out.Records, record)
-	}
-	return reply{status: http.StatusOK, body: out}, nil
 }

@@ -75,22 +75,6 @@ func TestJobs(t *testing.T) {
 			t.Errorf("pages: %v", paged)
 		}
 	})
-	t.Run("report a routine by its latest job for each host name", func(t *testing.T) {
-		f := start(t)
-		old := f.post(t, `{"name":"app","siteId":7,"recordName":"a.example.com"}`)
-		f.dies(t, old.ID)
-		ok := f.post(t, `{"name":"app","siteId":7,"recordName":"a.example.com"}`)
-		f.succeeds(t, ok.ID)
-		other := f.post(t, `{"name":"app","siteId":8,"recordName":"b.example.com"}`)
-		got := read[api.Routine](t, f.call(t, event("GET", "/v1/routines/app", "")), 200)
-		want := api.Routine{Name: "app", Ready: true, Records: []api.Record{
-			{RecordName: "b.example.com", SiteID: 8, JobID: other.ID, State: routine.Queued, UpdatedAt: other.AcceptedAt},
-			{RecordName: "a.example.com", SiteID: 7, RecordID: 9, JobID: ok.ID, State: routine.Succeeded, UpdatedAt: other.AcceptedAt},
-		}}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("-want +got:\n%s", diff)
-		}
-	})
 }
 
 func TestCancel(t *testing.T) {

@@ -63,7 +63,7 @@ func TestDeadLetters(t *testing.T) {
 		if diff := cmp.Diff(wanted, got); diff != "" || len(one.Attempts) != 1 || !one.DeadAt.Equal(f.clock.Now()) {
 			t.Errorf("got %+v, -want +got:\n%s", one, diff)
 		}
-		if l := all.DeadLetters[0]; l.Attempts != nil || l.Progress != (routine.Progress{}) || l.Request == nil {
+		if l := all.DeadLetters[0]; l.Attempts != nil || !cmp.Equal(l.Progress, routine.Progress{}) || l.Request == nil {
 			t.Errorf("listed %+v", l)
 		}
 	})
@@ -269,7 +269,7 @@ func (f *function) deadOnes(t testing.TB, count int) []string {
 		out[n] = fmt.Sprintf("job-%05d", n)
 		row := ledger.NewRow(routine.Job{
 			ID: out[n], Caller: "anonymous", AcceptedAt: f.clock.Now(),
-			Request: routine.Request{Name: fmt.Sprintf("pr-%d", n), SiteID: 7, RecordName: fmt.Sprintf("pr-%d.example.com", n)},
+			Request: routine.Request{Name: fmt.Sprintf("pr-%d", n), Records: []routine.Record{{SiteID: 7, RecordName: fmt.Sprintf("pr-%d.example.com", n)}}},
 		})
 		f.die(&row, "SiteParameterNotMatch")
 		rows = append(rows, row)

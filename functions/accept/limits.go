@@ -14,17 +14,22 @@ import (
 func bodyLimits() map[string]int {
 	const message = queue.MaxMessageBytes
 	return map[string]int{
-		"/v1/routines":             message,
-		"/v1/routines:batch":       api.MaxBatchBytes,
-		"/v1/routines/{id}":        message,
-		"/v1/jobs":                 message,
-		"/v1/jobs/{id}":            message,
-		"/v1/dead-letters":         message,
-		"/v1/dead-letters:redrive": message,
-		"/v1/dead-letters/{id}":    message,
-		"/v1/account":              message,
-		"/v1/account:pause":        message,
-		"/v1/account:resume":       message,
+		"/v1/routines":                       message,
+		"/v1/routines:batch":                 api.MaxBatchBytes,
+		"/v1/routines:plan-delete":           message,
+		"/v1/routines:apply-delete":          api.MaxBatchBytes,
+		"/v1/routines:check":                 message,
+		"/v1/routines/{id}":                  message,
+		"/v1/routines/{id}/records/{record}": message,
+		"/v1/github":                         maxGitHubEvent,
+		"/v1/jobs":                           message,
+		"/v1/jobs/{id}":                      message,
+		"/v1/dead-letters":                   message,
+		"/v1/dead-letters:redrive":           message,
+		"/v1/dead-letters/{id}":              message,
+		"/v1/account":                        message,
+		"/v1/account:pause":                  message,
+		"/v1/account:resume":                 message,
 	}
 }
 

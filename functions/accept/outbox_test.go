@@ -106,7 +106,7 @@ func TestLedgerTrouble(t *testing.T) {
 	t.Run("says that a request may still be carried out if an answer was lost", func(t *testing.T) {
 		f := start(t)
 		breaks(t, f.ots,
-			faults.Rule{Action: "BatchWriteRow", Fault: lostAfter}, faults.Rule{Action: "BatchGetRow", Fault: refusedByOTS},
+			faults.Rule{Action: "BatchWriteRow", Fault: lostAfter}, faults.Rule{Action: "BatchGetRow", Skip: 1, Fault: refusedByOTS},
 		)
 		p := read[api.Problem](t, f.call(t, event("POST", "/v1/routines", good, "Idempotency-Key", "k")), 503)
 		if !strings.Contains(p.Detail, "may still be carried out") {
@@ -176,14 +176,16 @@ func TestCallsFail(t *testing.T) {
 		calls       []call
 		status      int
 	}{
+		{"the claims cannot be read", "submit", []call{{"ots", "BatchGetRow", 1, refusedByOTS}}, 503},
 		{"the row is refused", "submit", []call{{"ots", "BatchWriteRow", 1, refusedByOTS}}, 503},
-		{"the row is lost on its way", "submit", []call{{"ots", "BatchWriteRow", 1, lostBefore}}, 503},
+		{"the row is lost on its way, and sent again", "submit", []call{{"ots", "BatchWriteRow", 1, lostBefore}}, 202},
+		{"the row is lost on its way twice", "submit", []call{{"ots", "BatchWriteRow", 1, lostBefore}, {"ots", "BatchWriteRow", 1, lostBefore}}, 503},
 		{"the answer about the row is lost", "submit", []call{{"ots", "BatchWriteRow", 1, lostAfter}}, 202},
-		{"its index rows are not confirmed", "submit", []call{{"ots", "BatchWriteRow", 1, lostAfter}, {"ots", "BatchWriteRow", 1, refusedByOTS}}, 503},
+		{"its index rows are not confirmed", "submit", []call{{"ots", "BatchWriteRow", 1, lostAfter}, {"ots", "BatchWriteRow", 2, refusedByOTS}}, 503},
 		{"the message is refused", "submit", []call{{"mns", "SendMessage", 1, refusedByMNS}}, 202},
 		{"the message is lost on its way", "submit", []call{{"mns", "SendMessage", 1, lostBefore}}, 202},
 		{"the answer about the message is lost", "submit", []call{{"mns", "SendMessage", 1, lostAfter}}, 202},
-		{"message and mark are refused", "submit", []call{{"mns", "SendMessage", 1, refusedByMNS}, {"ots", "BatchGetRow", 1, refusedByOTS}}, 503},
+		{"message and mark are refused", "submit", []call{{"mns", "SendMessage", 1, refusedByMNS}, {"ots", "BatchGetRow", 2, refusedByOTS}}, 503},
 		{"message and the mark's index row are refused", "submit", []call{{"mns", "SendMessage", 1, refusedByMNS}, {"ots", "BatchWriteRow", 2, refusedByOTS}}, 503},
 		{"message and the marked row are refused", "submit", []call{{"mns", "SendMessage", 1, refusedByMNS}, {"ots", "BatchWriteRow", 3, refusedByOTS}}, 503},
 		{"the message is refused, the answer about the mark lost", "submit", []call{{"mns", "SendMessage", 1, refusedByMNS}, {"ots", "BatchWriteRow", 3, lostAfter}}, 202},
@@ -192,7 +194,13 @@ func TestCallsFail(t *testing.T) {
 		{"the answer about the rows is lost", "batch", []call{{"ots", "BatchWriteRow", 1, lostAfter}}, 202},
 		{"the messages are refused", "batch", []call{{"mns", "BatchSendMessage", 1, refusedByMNS}}, 202},
 		{"the answer about the messages is lost", "batch", []call{{"mns", "BatchSendMessage", 1, lostAfter}}, 202},
-		{"messages and marks are refused", "batch", []call{{"mns", "BatchSendMessage", 1, refusedByMNS}, {"ots", "BatchGetRow", 1, refusedByOTS}}, 503},
+		{"messages and marks are refused", "batch", []call{{"mns", "BatchSendMessage", 1, refusedByMNS}, {"ots", "BatchGetRow", 2, refusedByOTS}}, 503},
+
+		{"the claim cannot be read", "delete", []call{{"ots", "BatchGetRow", 1, refusedByOTS}}, 503},
+		{"the row is refused", "delete", []call{{"ots", "BatchWriteRow", 1, refusedByOTS}}, 503},
+		{"its number is refused", "delete", []call{{"ots", "BatchWriteRow", 2, refusedByOTS}}, 202},
+		{"the answer about its number is lost", "delete", []call{{"ots", "BatchWriteRow", 2, lostAfter}}, 202},
+		{"the message is refused", "delete", []call{{"mns", "SendMessage", 1, refusedByMNS}}, 202},
 
 		{"the job cannot be read", "cancel", []call{{"ots", "BatchGetRow", 1, refusedByOTS}}, 503},
 		{"the index rows are refused", "cancel", []call{{"ots", "BatchWriteRow", 1, refusedByOTS}}, 503},
@@ -201,6 +209,9 @@ func TestCallsFail(t *testing.T) {
 		{"old index rows stay", "cancel", []call{{"ots", "BatchWriteRow", 3, refusedByOTS}}, 200},
 
 		{"the list is refused", "redrive", []call{{"ots", "GetRange", 1, refusedByOTS}}, 503},
+		{"the intent is not taken back", "cancel deletion", []call{{"ots", "BatchWriteRow", 4, refusedByOTS}}, 503},
+		{"the claim cannot be read", "cancel deletion", []call{{"ots", "BatchGetRow", 2, refusedByOTS}}, 503},
+
 		{"the rows of the list are refused", "redrive", []call{{"ots", "BatchGetRow", 1, refusedByOTS}}, 503},
 		{"the dead letters cannot be read", "redrive", []call{{"ots", "BatchGetRow", 2, refusedByOTS}}, 503},
 		{"the index rows are refused", "redrive", []call{{"ots", "BatchWriteRow", 1, refusedByOTS}}, 503},
@@ -267,6 +278,17 @@ func outcomes(t *testing.T, f *function, route string) (e map[string]any, reache
 		return event("POST", "/v1/routines", wishFor(0), "Idempotency-Key", "k"), func(t *testing.T) { f.dispatched(t, 1, 0) }
 	case "batch":
 		return batch("["+wishFor(0)+","+wishFor(1)+",{}]", "Idempotency-Key", "k"), func(t *testing.T) { f.dispatched(t, 2, 0) }
+	case "delete":
+		f.owns(t, anonymous, "pr-0")
+		return event("DELETE", "/v1/routines/pr-0", "", "Idempotency-Key", "k"), func(t *testing.T) { f.dispatched(t, 1, 0) }
+	case "cancel deletion":
+		f.owns(t, anonymous, "pr-0")
+		job := read[routine.Job](t, f.call(t, event("DELETE", "/v1/routines/pr-0", "")), 202)
+		return event("POST", "/v1/jobs/"+job.ID+":cancel", ""), func(t *testing.T) {
+			if f.ended(t, job.ID, routine.Cancelled); f.holding(t, "pr-0").Claim.DeleteNumber != 0 {
+				t.Error("the claim is to be deleted still")
+			}
+		}
 	case "cancel":
 		job := f.post(t, good)
 		return event("POST", "/v1/jobs/"+job.ID+":cancel", ""), func(t *testing.T) { f.ended(t, job.ID, routine.Cancelled) }
@@ -276,7 +298,7 @@ func outcomes(t *testing.T, f *function, route string) (e map[string]any, reache
 	case "correct":
 		id := f.deadOnes(t, 1)[0]
 		return event("POST", "/v1/dead-letters/"+id+":redrive", `{"request":{"siteId":8}}`), func(t *testing.T) {
-			if f.dispatched(t, 1, 1); f.row(t, id).Request.SiteID != 8 {
+			if f.dispatched(t, 1, 1); f.row(t, id).Request.Records[0].SiteID != 8 {
 				t.Error("not corrected")
 			}
 		}

@@ -83,13 +83,20 @@ var (
 	problemUnknownJob     = newProblem(http.StatusNotFound, "unknown-job", "There is no record of this job", "")
 	problemNotCancellable = newProblem(http.StatusConflict, "not-cancellable", "The job can no longer be cancelled", "")
 	problemUnknownRoutine = newProblem(http.StatusNotFound, "unknown-routine", "There is no record of this routine", "")
-	problemUnknownLetter  = newProblem(http.StatusNotFound, "unknown-dead-letter", "There is no such dead letter", "")
-	problemRedrive        = newProblem(http.StatusUnprocessableEntity, "invalid-redrive", "The redrive breaks its rules", "")
-	problemNotRedrivable  = newProblem(http.StatusUnprocessableEntity, "not-redrivable", "There is nothing to redrive in the dead letter", "")
-	problemNoCallback     = newProblem(http.StatusConflict, "no-callback", "The job has no callback to send", "")
-	problemNotPaused      = newProblem(http.StatusConflict, "not-paused", "Nobody has paused the lane", "")
-	problemQueue          = newProblem(http.StatusServiceUnavailable, "queue-unavailable", "The queue does not answer", "")
-	problemInternal       = newProblem(http.StatusInternalServerError, "internal", "The function failed",
+	problemNotOwner       = newProblem(http.StatusForbidden, "not-owner", "The routine belongs to another caller", "")
+	problemOwned          = newProblem(http.StatusConflict, "owned-by-another", "Only the routine's owner may ask for this", "")
+	problemNotOwned       = newProblem(http.StatusConflict, "not-owned", "The routine is not proven to be made by Routinely", "")
+	problemNoDeletion     = newProblem(http.StatusConflict, "deletion-off", "This deployment does not delete",
+		"ROUTINELY_DELETE is never: with requested it deletes what it is asked to delete")
+	problemQuota         = newProblem(http.StatusConflict, "quota-reached", "The account has no room for another routine", "")
+	problemPlanChanged   = newProblem(http.StatusConflict, "plan-changed", "This is not the plan as it was given", "")
+	problemUnknownLetter = newProblem(http.StatusNotFound, "unknown-dead-letter", "There is no such dead letter", "")
+	problemRedrive       = newProblem(http.StatusUnprocessableEntity, "invalid-redrive", "The redrive breaks its rules", "")
+	problemNotRedrivable = newProblem(http.StatusUnprocessableEntity, "not-redrivable", "There is nothing to redrive in the dead letter", "")
+	problemNoCallback    = newProblem(http.StatusConflict, "no-callback", "The job has no callback to send", "")
+	problemNotPaused     = newProblem(http.StatusConflict, "not-paused", "Nobody has paused the lane", "")
+	problemQueue         = newProblem(http.StatusServiceUnavailable, "queue-unavailable", "The queue does not answer", "")
+	problemInternal      = newProblem(http.StatusInternalServerError, "internal", "The function failed",
 		"nothing was promised: send the request again, and report the request id if it persists")
 	problemRepeated = newProblem(http.StatusBadRequest, "repeated-header", "A header is there more than once", "")
 	problemNotHTTP  = newProblem(http.StatusBadRequest, "not-an-http-event", "The function was not called by an HTTP trigger",
@@ -157,6 +164,11 @@ func wrongParameter(failure *fault.Error) problem {
 		p.Pointer = "/cursor"
 	}
 	return problemParameter.about(p)
+}
+
+// logFailure logs a failure that does not change the answer.
+func logFailure(ctx context.Context, err error, what string) {
+	logging.From(ctx).WithField(logging.Error, err.Error()).Warn(what)
 }
 
 // problemOf turns a handler's error into the problem to answer.

@@ -84,8 +84,8 @@ func (s *Service) dropDeadLetters(r *http.Request) (reply, error) {
 }
 
 // whichOnes says what is wrong with a choice: nothing wide is done because a variable was empty.
-func whichOnes(f api.DeadLetterFilter, all bool, word string) (detail string) {
-	filtered := !reflect.ValueOf(f).IsZero()
+func whichOnes(filter any, all bool, word string) (detail string) {
+	filtered := !reflect.ValueOf(filter).IsZero()
 	switch {
 	case !filtered && !all:
 		return "give a filter, or " + word
@@ -231,7 +231,7 @@ func (w *work) do(rows []ledger.Row) error {
 		w.count(ids[i], done.Err)
 	}
 	if w.sends {
-		w.dispatch.Send(w.ctx, changed) // what is not confirmed stays due
+		w.sendAgain(w.ctx, changed)
 	}
 	return down
 }

@@ -279,9 +279,9 @@ func TestCorrect(t *testing.T) {
 		f := start(t)
 		job := f.dead(t, 1)
 		want := job.Request
-		want.SiteID = 8
+		want.Records = []routine.Record{{SiteID: 8, RecordName: want.Records[0].RecordName}}
 		dry := correct(t, f, job.ID, `{"request":{"SiteId":"8"},"dryRun":true}`)
-		if diff := cmp.Diff(&want, dry.Request); diff != "" || len(f.queued(t)) != 0 || f.row(t, job.ID).Request.SiteID != 7 {
+		if diff := cmp.Diff(&want, dry.Request); diff != "" || len(f.queued(t)) != 0 || f.row(t, job.ID).Request.Records[0].SiteID != 7 {
 			t.Errorf("a dry run: -want +got:\n%s", diff)
 		}
 		done := correct(t, f, job.ID, `{"request":{"SiteId":"8"},"reason":"wrong site"}`)
@@ -312,7 +312,7 @@ func TestCorrect(t *testing.T) {
 		f.dies(t, job.ID)
 		correct(t, f, job.ID, `{"request":{"siteId":8}}`)
 		for _, body := range []string{wishFor(1), strings.Replace(wishFor(1), "7", "8", 1)} {
-			if again := f.post(t, body, "Idempotency-Key", "k"); again.ID != job.ID || again.Request.SiteID != 8 {
+			if again := f.post(t, body, "Idempotency-Key", "k"); again.ID != job.ID || again.Request.Records[0].SiteID != 8 {
 				t.Errorf("%s: got %+v", body, again)
 			}
 		}

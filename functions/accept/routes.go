@@ -23,9 +23,21 @@ var contractPage []byte
 // newRoutes returns the function's HTTP interface; openapi.yaml describes it.
 func (s *Service) newRoutes() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/v1/routines", resource{http.MethodPost: s.allow(auth.Submit, bare(keyed(s.createRoutine)))})
+	mux.Handle("/v1/routines", resource{
+		http.MethodGet: s.allow(auth.Read, s.listRoutines), http.MethodPost: s.allow(auth.Submit, bare(keyed(s.createRoutine))),
+	})
 	mux.Handle("/v1/routines:batch", resource{http.MethodPost: s.allow(auth.Submit, bare(keyed(s.createRoutines)))})
-	mux.Handle("/v1/routines/{id}", resource{http.MethodGet: s.allow(auth.Read, bare(s.routine))})
+	mux.Handle("/v1/routines:plan-delete", resource{http.MethodPost: s.allow(auth.Submit, bare(byToken(s.planDeletion)))})
+	mux.Handle("/v1/routines:apply-delete", resource{http.MethodPost: s.allow(auth.Submit, bare(byToken(keyed(s.applyDeletion))))})
+	mux.Handle("/v1/routines:check", resource{http.MethodGet: s.allow(auth.Read, bare(s.checkDrift))})
+	mux.Handle("/v1/github", resource{http.MethodPost: s.allow(auth.Submit, bare(s.receiveGitHub))})
+	mux.Handle("/v1/routines/{id}", thing{
+		resource{http.MethodGet: s.allow(auth.Read, bare(s.routine)), http.MethodDelete: s.allow(auth.Submit, bare(byToken(keyed(s.deleteRoutine))))},
+		map[string]handler{
+			"renew": s.allow(auth.Submit, bare(byToken(keyed(s.renewRoutine)))), "claim": s.allow(auth.Operate, bare(keyed(s.claimRoutine))),
+		},
+	})
+	mux.Handle("/v1/routines/{id}/records/{record}", resource{http.MethodDelete: s.allow(auth.Submit, bare(byToken(keyed(s.deleteRecord))))})
 	mux.Handle("/v1/jobs", resource{http.MethodGet: s.allow(auth.Read, s.listJobs)})
 	mux.Handle("/v1/jobs/{id}", thing{
 		resource{http.MethodGet: s.allow(auth.Read, bare(s.job))},
@@ -111,6 +123,16 @@ func bodiless(h handler) handler {
 	return func(r *http.Request) (reply, error) {
 		if err := readOptional(r, &struct{}{}); err != nil {
 			return reply{}, err
+		}
+		return h(r)
+	}
+}
+
+// byToken makes a handler of one for callers with a token. A signature shows who wrote the body, and not at which path it was meant to go.
+func byToken(h handler) handler {
+	return func(r *http.Request) (reply, error) {
+		if callerOf(r.Context()).Signed() {
+			return reply{}, challenged(problemDenied.with("a signature shows who wrote the body, and not which routine the path names: send a bearer token"))
 		}
 		return h(r)
 	}

@@ -50,6 +50,13 @@ func TestRefusals(t *testing.T) {
 	correct := func(body string) map[string]any { return event("POST", letter+":redrive", body) }
 	drop := func(name, value string) map[string]any { return asking("DELETE", "/v1/dead-letters", name, value) }
 	jobs := func(name, value string) map[string]any { return asking("GET", "/v1/jobs", name, value) }
+	routines := func(name, value string) map[string]any { return asking("GET", "/v1/routines", name, value) }
+	renew := func(body string) map[string]any { return event("POST", "/v1/routines/pr-1:renew", body) }
+	plan := func(body string) map[string]any { return event("POST", "/v1/routines:plan-delete", body) }
+	apply := func(body string) map[string]any { return event("POST", "/v1/routines:apply-delete", body) }
+	lives := func(span string) string {
+		return `{"name":"pr-1","recordName":"pr-1.example.com","expiresIn":"` + span + `"}`
+	}
 	const csv = "text/csv"
 	for _, group := range []struct {
 		status int
@@ -60,7 +67,7 @@ func TestRefusals(t *testing.T) {
 			"the root": get("/"), "a path that is unclean": event("POST", "/v1//routines", good), "a path below": event("POST", "/v1/routines/x/y", good),
 		}},
 		{405, "method-not-allowed", map[string]map[string]any{
-			"another method": get("/v1/routines"), "an action nobody knows": event("POST", "/v1/jobs/1:stop", ""),
+			"another method": event("PUT", "/v1/routines", ""), "an action nobody knows": event("POST", "/v1/jobs/1:stop", ""),
 			"an action on nothing": event("POST", "/v1/jobs/:cancel", ""), "a job without action": event("POST", "/v1/jobs/1", ""),
 			"a method nobody knows": event("BREW", "/healthz", ""), "to drop with a method": event("POST", "/v1/dead-letters", ""),
 			"to read a pause": get("/v1/account:pause"),
@@ -92,6 +99,10 @@ func TestRefusals(t *testing.T) {
 			"a redrive in capitals": redriveAll(`{"ALL":true}`), "a redrive in escapes, twice": redriveAll(`{"all":true,"\u0061ll":false}`),
 			"a correction by null": correct(`{"request":null}`), "a correction, twice": correct(`{"request":{"siteId":8,"SiteId":9}}`),
 			"a correction, dry and not": correct(`{"dryRun":true,"dryRun":false}`), "two corrections": correct(`{} {}`),
+			"a plan without saying": plan(""), "a plan of no names": plan(`{"names":[]}`), "a plan of a misspelt name": plan(`{"name":"pr-1"}`),
+			"a plan with more in it": apply(`{"hash":"x","items":[{"name":"pr-1","force":true}]}`), "a plan of no items": apply(`{"hash":"x","items":[]}`),
+			"a renewal without a body": renew(""), "a renewal with more": renew(`{"expiresIn":"72h","force":true}`), "a renewal of no time": renew(`{"expiresIn":""}`),
+			"a deletion with more": event("DELETE", "/v1/routines/pr-1", `{"force":true}`), "a claim with more": event("POST", "/v1/routines/pr-1:claim", `{"reason":"x"}`),
 		}},
 		{400, "invalid-parameter", map[string]map[string]any{
 			"a state there is not": jobs("state", "lost"), "an empty state": jobs("state", ""), "a callback that is none": jobs("callback", "handed-over"),
@@ -102,7 +113,12 @@ func TestRefusals(t *testing.T) {
 			"a name that is none": listLetters("name", "PR 1"), "an empty name": listLetters("name", ""), "a host name that is none": listLetters("record", "x"),
 			"a site that is no number": listLetters("siteId", "x"), "no site": listLetters("siteId", "0"), "an empty id among ids": listLetters("id", "a,,b"),
 			"a day that is no time": listLetters("since", "2026-01-15"), "counts without a value": listLetters("counts", ""), "a misspelt filter": listLetters("recordname", "x"),
-			"a cursor of nobody": listLetters("cursor", "x"), "to drop an empty name": drop("name", ""), "to drop, a dry run or not": drop("dryRun", ""),
+			"a cursor of nobody":    listLetters("cursor", "x"),
+			"a state of no routine": routines("state", "gone"), "an ownership there is not": routines("ownership", "mine"), "a label without a key": routines("label", "=x"),
+			"a label's empty value": routines("label", "team="), "a label that is none": routines("label", "te am"), "a routine's end that is no time": routines("expiringBefore", "soon"),
+			"an owner with a bell": routines("caller", "\a"), "no routines at all": routines("limit", "0"), "a cursor of no routine": routines("cursor", "x"),
+			"to delete what cannot be a routine": event("DELETE", "/v1/routines/PR_1", ""), "to unbind what is no host name": event("DELETE", "/v1/routines/pr-1/records/x", ""),
+			"to renew what cannot be a routine": event("POST", "/v1/routines/-:renew", `{"expiresIn":"72h"}`), "to drop an empty name": drop("name", ""), "to drop, a dry run or not": drop("dryRun", ""),
 			"to drop and something": asking("DELETE", letter, "force", "yes"),
 		}},
 		{422, "invalid-redrive", map[string]map[string]any{
@@ -113,6 +129,15 @@ func TestRefusals(t *testing.T) {
 		}},
 		{422, "invalid-request", map[string]map[string]any{
 			"a correction of nothing": correct(`{"request":{}}`), "a correction of what is not": correct(`{"request":{"site":8}}`),
+			"a life that is too short": submit(lives("59m")), "a life that is too long": submit(lives("721h")), "a life of nothing": submit(lives("0h")),
+			"a corrected life that is too long": correct(`{"request":{"expiresIn":"721h"}}`),
+			"a renewal for too long":            renew(`{"expiresIn":"721h"}`), "a renewal for a word": renew(`{"expiresIn":"long"}`), "a renewal without saying": renew(`{}`),
+			"a renewal told to nobody":      renew(`{"expiresIn":"72h","callbackUrl":"https://localhost/"}`),
+			"a deletion told to half a URL": event("DELETE", "/v1/routines/pr-1", `{"callbackUrl":"https://hooks.example.com/?***"}`),
+			"a plan of nothing":             plan(`{}`), "a plan of all and some": plan(`{"all":true,"caller":"x"}`), "a plan of not all": plan(`{"all":false}`),
+			"a plan of a strange state": plan(`{"state":"gone"}`), "a plan of a strange name": plan(`{"names":["pr-1","PR 1"]}`), "a plan of half a label": plan(`{"label":"team="}`),
+			"a plan of strangers": plan(`{"ownership":"mine"}`), "half a plan": apply(`{"hash":"x"}`), "a plan without a hash": apply(`{"items":[{"name":"pr-1"}]}`),
+			"a plan of no name": apply(`{"hash":"x","items":[{"name":""}]}`), "a plan for a long story": apply(`{"hash":"x","items":[{"name":"pr-1"}],"reason":"` + strings.Repeat("x", 201) + `"}`),
 		}},
 		{404, "unknown-job", map[string]map[string]any{
 			"a job nobody knows": get("/v1/jobs/1"), "to cancel it": event("POST", "/v1/jobs/1:cancel", ""), "to notify of it": event("POST", "/v1/jobs/1:notify", ""),

@@ -101,7 +101,7 @@ func TestFiling(t *testing.T) {
 	t.Run("an envelope without a row is an unknown job under its own id, which can be redriven", func(t *testing.T) {
 		h := start(t)
 		body := message(t, ledger.NewRow(routine.Job{
-			ID: "job-7", Caller: "ci", AcceptedAt: noon, Request: routine.Request{Name: "pr-1", SiteID: 7, RecordName: "pr-1.example.com"},
+			ID: "job-7", Caller: "ci", AcceptedAt: noon, Request: routine.Request{Name: "pr-1", Records: []routine.Record{{SiteID: 7, RecordName: "pr-1.example.com"}}},
 		}))
 		h.put(t, body)
 		h.gone(t, janitor.Report{Filed: 1})

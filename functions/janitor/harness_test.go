@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"routinely/deploy/local/clock"
+	"routinely/deploy/local/esaemu"
 	"routinely/deploy/local/faults"
 	"routinely/deploy/local/localtest"
 	"routinely/deploy/local/mnsclient"
@@ -20,6 +22,7 @@ import (
 	"routinely/functions/janitor"
 	"routinely/queue"
 	"routinely/shared/dispatch"
+	"routinely/shared/esa"
 	"routinely/shared/fault"
 	"routinely/shared/ledger"
 	"routinely/shared/routine"
@@ -41,12 +44,14 @@ const lease = 30 * time.Second
 // noon is the time at which every test begins.
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// house is a janitor with its queues and its ledger, all on one clock that only the test moves.
+// house is a janitor with its queues, its ledger and its ESA account, all on one clock that only the test moves.
 type house struct {
 	*janitor.Janitor
 	clock    *clock.Manual
 	mns      *mnsemu.Server
 	ots      *otsemu.Server
+	esa      *esaemu.Server
+	esaURL   string
 	messages *mnsclient.Client
 }
 
@@ -56,12 +61,47 @@ func start(t *testing.T) *house {
 	mns, url := localtest.MNS(t, h.clock, sim.JobQueue, sim.DeadLetterQueue, sim.CallbackQueue)
 	ots, book := sim.NewLedger(t, h.clock)
 	h.mns, h.ots, h.messages = mns, ots, localtest.MNSClient(t, url)
-	var err error
-	h.Janitor, err = janitor.New(janitor.Config{
-		Queue: sim.Queue(t, queue.Config{Endpoint: url}), Ledger: book, Retention: ledger.MinRetention, Now: h.clock.Now,
+	h.esa, h.esaURL = localtest.ESA(t, h.clock, 0)
+	h.remake(t, janitor.Config{
+		Queue: sim.Queue(t, queue.Config{Endpoint: url}), Ledger: book, ESA: h.account(t), Retention: ledger.MinRetention, MayExpire: true,
+		ExpirySettle: settle, ExpiryGrace: grace, ExpiryPerHour: perHour, Now: h.clock.Now,
 	})
-	must(t, err)
 	return h
+}
+
+// account returns a client of the ESA account, which makes one call at a time.
+func (h *house) account(t *testing.T) *esa.Client {
+	t.Helper()
+	client, err := esa.New(esa.Config{Endpoint: h.esaURL, Credentials: localtest.Credentials, Timeout: 10 * time.Second})
+	must(t, err)
+	t.Cleanup(client.Close)
+	return client
+}
+
+// atOnce makes so many runs at the same time, each by a janitor of its own, as instances of the function are.
+func (h *house) atOnce(t *testing.T, runs int) {
+	t.Helper()
+	var all sync.WaitGroup
+	for range runs {
+		cfg := h.Config
+		cfg.ESA = h.account(t)
+		j, err := janitor.New(cfg)
+		must(t, err)
+		all.Go(func() {
+			if out, err := j.Run(t.Context()); err != nil {
+				t.Errorf("%+v, %v", out, err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// remake makes the janitor again, as another configuration has it.
+func (h *house) remake(t *testing.T, cfg janitor.Config) {
+	t.Helper()
+	var err error
+	h.Janitor, err = janitor.New(cfg)
+	must(t, err)
 }
 
 // run makes one run that must not fail, and returns its report.
@@ -119,7 +159,7 @@ func (h *house) job(t *testing.T, id string) ledger.Row {
 	t.Helper()
 	return h.record(t, ledger.NewRow(routine.Job{
 		ID: id, Caller: "ci", AcceptedAt: h.clock.Now(),
-		Request: routine.Request{Name: "pr-1", SiteID: localtest.SiteID, RecordName: "pr-1.example.com", CallbackURL: hook},
+		Request: routine.Request{Name: "pr-1", Records: []routine.Record{{SiteID: localtest.SiteID, RecordName: "pr-1.example.com"}}, CallbackURL: hook},
 	}))
 }
 

@@ -1,8 +1,8 @@
 // Package janitor is the function that a timer starts every minute. It repeats what others could not finish: it sends what is due, files what
-// the triggers could not deliver, sends again what had no news for a day, and reports jobs that will be forgotten.
+// the triggers could not deliver, sends again what had no news for a day, ends routines whose time is over, and reports jobs that will be forgotten.
 //
 // Each run is bounded, by time and by counts, and the next one goes on where it stopped; two at once do no harm. What has to be known for that
-// is in the ledger. The janitor never writes to ESA.
+// is in the ledger. The janitor never writes to ESA: it lists the account's routines, and what is to be changed there is a job for the worker.
 package janitor
 
 import (
@@ -14,14 +14,25 @@ import (
 
 	"routinely/queue"
 	"routinely/shared/dispatch"
+	"routinely/shared/esa"
 	"routinely/shared/fault"
 	"routinely/shared/ledger"
+	"routinely/shared/routine"
 )
 
-// Config is what a Janitor needs. All but Retention is required.
+// Config is what a Janitor needs. All but Retention and MayExpire is required.
 type Config struct {
 	Queue  *queue.Client
 	Ledger *ledger.Ledger
+	// ESA is the account, whose routines are listed and never changed.
+	ESA *esa.Client
+	// MayExpire says that routines may be deleted because their time is over.
+	MayExpire bool
+	// ExpirySettle is how long such a routine is left alone after it was first seen, and ExpiryGrace how long it stays after its host names were
+	// unbound.
+	ExpirySettle, ExpiryGrace time.Duration
+	// ExpiryPerHour is how many jobs are made about such routines in an hour; a tenth of the live routines if that is more.
+	ExpiryPerHour int
 	// Retention is how long the ledger keeps a job after its last change; 0 means for ever.
 	Retention time.Duration
 	Now       func() time.Time
@@ -35,8 +46,12 @@ type Janitor struct {
 
 // New checks the configuration and returns a janitor. It makes no call.
 func New(cfg Config) (*Janitor, error) {
-	if cfg.Queue == nil || cfg.Ledger == nil || cfg.Now == nil {
-		return nil, errors.New("janitor: a queue, a ledger and a clock are required")
+	if cfg.Queue == nil || cfg.Ledger == nil || cfg.ESA == nil || cfg.Now == nil {
+		return nil, errors.New("janitor: a queue, a ledger, an ESA client and a clock are required")
+	}
+	if cfg.ExpirySettle <= 0 || cfg.ExpiryGrace <= 0 || cfg.ExpiryPerHour < 1 {
+		return nil, fmt.Errorf("janitor: expired routines: want times above 0, not %s and %s, and at least one job an hour, not %d",
+			cfg.ExpirySettle, cfg.ExpiryGrace, cfg.ExpiryPerHour)
 	}
 	if cfg.Retention != 0 && cfg.Retention < ledger.MinRetention {
 		return nil, fmt.Errorf("janitor: retention %s: want 0 for ever, or at least %s", cfg.Retention, ledger.MinRetention)
@@ -93,10 +108,18 @@ type run struct {
 	out Report
 	// until is when the task at work begins nothing more; zero if its time has no end.
 	until time.Time
+	// seen is what ESA showed to this run; nil if it has not asked, or had no whole answer.
+	seen *routine.Listing
 }
 
 func (r *run) tasks() []task {
-	tasks := []task{{"send what is due", r.sendDue}, {"empty the dead-letter queue", r.takeDead}, {"send again", r.sendAgain}}
+	tasks := []task{
+		{"send what is due", r.sendDue},
+		{"empty the dead-letter queue", r.takeDead},
+		{"send again", r.sendAgain},
+		{"list the routines in ESA", r.list},
+		{"end expired routines", r.endExpired},
+	}
 	if r.Retention > 0 {
 		tasks = append(tasks, task{"report dead letters", r.tellDead}, task{"report unfinished jobs", r.tellUnfinished})
 	}

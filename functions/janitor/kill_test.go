@@ -3,7 +3,6 @@ package janitor_test
 import (
 	"fmt"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -14,7 +13,7 @@ import (
 )
 
 // fill makes work for every task: a job without news, one that is due, a callback that is due, and a dead-letter queue with an event of a job
-// and garbage, a bare request, and a callback that was given up.
+// and garbage, a bare request, a callback that was given up, and a routine whose time is over.
 func (h *house) fill(t *testing.T) {
 	t.Helper()
 	h.job(t, "silent")
@@ -26,6 +25,7 @@ func (h *house) fill(t *testing.T) {
 	h.callbackOf(t, h.told(t, "told"), 10, 503)
 	h.put(t, string(sim.Event(t, message(t, h.job(t, "undelivered")), "garbage")))
 	h.put(t, bare)
+	h.overdue(t, "over")
 	h.mns.Faults().Reset()
 }
 
@@ -52,16 +52,19 @@ func (h *house) settled(t *testing.T, most int) {
 	same(t, "callback of told", h.row(t, "told").Callback, &routine.CallbackStatus{State: routine.CallbackFailed, Attempts: 10, LastStatus: 503})
 	same(t, "callback of ended", h.row(t, "ended").Callback, &routine.CallbackStatus{State: routine.HandedOver})
 	same(t, "how often it counts as undelivered", len(h.row(t, "undelivered").Undelivered), 1)
+	same(t, "jobs about expired routines", h.made(t), []string{"expire over queued"})
+	expiry := h.claim(t, "over").Expiry
+	same(t, "tries", expiry.Try, 1)
 	times := map[string]int{"callback": len(h.take(t, sim.CallbackQueue))}
 	for _, id := range h.sent(t) {
 		times[id]++
 	}
-	for _, id := range []string{"callback", "due/0.1", "silent/0.1", "undelivered/0.1"} {
+	for _, id := range []string{"callback", "due/0.1", "silent/0.1", "undelivered/0.1", expiry.JobID + "/0.1"} {
 		if n := times[id]; n < 1 || n > most {
 			t.Errorf("%s was sent %d times", id, n)
 		}
 	}
-	if n := len(h.take(t, sim.DeadLetterQueue)); len(times) != 4 || n != 0 {
+	if n := len(h.take(t, sim.DeadLetterQueue)); len(times) != 5 || n != 0 {
 		t.Errorf("sent %v; %d messages on the dead-letter queue", times, n)
 	}
 	if rows, _, err := h.Ledger.Due(t.Context(), h.clock.Now(), ledger.MaxPage); err != nil || len(rows) != 0 {
@@ -121,15 +124,7 @@ func loseEachCall(t *testing.T, server string, executed bool, times int) {
 func TestTwoRunsAtOnce(t *testing.T) {
 	h := start(t)
 	h.fill(t)
-	var both sync.WaitGroup
-	for range 2 {
-		both.Go(func() {
-			if out, err := h.Run(t.Context()); err != nil {
-				t.Errorf("%+v, %v", out, err)
-			}
-		})
-	}
-	both.Wait()
+	h.atOnce(t, 2)
 	h.finish(t)
 	h.settled(t, 2)
 }

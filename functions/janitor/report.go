@@ -22,6 +22,8 @@ type Report struct {
 	CallbacksFailed int `json:"callbacksFailed"`
 	Passed          int `json:"passed"`
 	Left            int `json:"left"`
+	// Expired counts the jobs that were made about routines whose time is over.
+	Expired int `json:"expired"`
 	// Told counts the jobs that will be forgotten soon and were told of.
 	Told int `json:"told"`
 	// More means that the run was over before its work.
@@ -50,7 +52,7 @@ func (r *run) fail(ctx context.Context, task string, err error) {
 
 // idle reports whether the run did nothing.
 func (r Report) idle() bool {
-	return r.Sent+r.SentAgain+r.Redelivered+r.GivenUp+r.Filed+r.CallbacksFailed+r.Passed+r.Left+r.Told == 0
+	return r.Sent+r.SentAgain+r.Redelivered+r.GivenUp+r.Filed+r.CallbacksFailed+r.Passed+r.Left+r.Expired+r.Told == 0
 }
 
 // log writes the one line of a run that did something.
@@ -60,6 +62,6 @@ func (r Report) log(ctx context.Context) {
 	}
 	logging.From(ctx).WithFields(logging.Fields{
 		"sent": r.Sent, "sentAgain": r.SentAgain, "redelivered": r.Redelivered, "givenUp": r.GivenUp, "filed": r.Filed,
-		"callbacksFailed": r.CallbacksFailed, "passed": r.Passed, "left": r.Left, "told": r.Told, "more": r.More,
+		"callbacksFailed": r.CallbacksFailed, "passed": r.Passed, "left": r.Left, "expired": r.Expired, "told": r.Told, "more": r.More,
 	}).Info("the janitor is done")
 }

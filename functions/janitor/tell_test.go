@@ -82,9 +82,9 @@ func TestTelling(t *testing.T) {
 	})
 	t.Run("of nothing if jobs are kept for ever", func(t *testing.T) {
 		h := start(t)
-		var err error
-		h.Janitor, err = janitor.New(janitor.Config{Queue: h.Queue, Ledger: h.Ledger, Now: h.clock.Now})
-		must(t, err)
+		cfg := h.Config
+		cfg.Retention = 0
+		h.remake(t, cfg)
 		h.job(t, "job-1")
 		h.change(t, "job-1", h.die)
 		h.clock.Advance(1000 * day)
@@ -127,6 +127,8 @@ func TestNew(t *testing.T) {
 	h := start(t)
 	for name, change := range map[string]func(*janitor.Config){
 		"no queue": func(c *janitor.Config) { c.Queue = nil }, "no ledger": func(c *janitor.Config) { c.Ledger = nil },
+		"no ESA": func(c *janitor.Config) { c.ESA = nil }, "no time to settle": func(c *janitor.Config) { c.ExpirySettle = 0 },
+		"no grace": func(c *janitor.Config) { c.ExpiryGrace = 0 }, "no job an hour": func(c *janitor.Config) { c.ExpiryPerHour = 0 },
 		"no clock": func(c *janitor.Config) { c.Now = nil }, "a short retention": func(c *janitor.Config) { c.Retention = day },
 	} {
 		t.Run("refuses "+name, func(t *testing.T) {

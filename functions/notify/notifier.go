@@ -104,6 +104,7 @@ func (n *Notifier) post(ctx context.Context, c queue.Callback) error {
 			Hint: "Something other than Routinely has put this message on the queue of the callbacks.",
 		}
 	}
+	event.Receiver = c.Caller
 	return n.Sender.Post(ctx, c.URL, event)
 }
 

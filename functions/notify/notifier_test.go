@@ -91,7 +91,7 @@ func (b *bell) news(t *testing.T) queue.Callback {
 	ended := b.clock.Now().UTC()
 	event, err := callback.NewEvent(routine.Job{
 		ID: "job-1", State: routine.Succeeded, Ready: true, Caller: "shop", AcceptedAt: ended, UpdatedAt: ended, Attempt: 1,
-		Request: routine.Request{Name: "pr-1", SiteID: 7, RecordName: "pr-1.example.com", CallbackURL: b.url},
+		Request: routine.Request{Name: "pr-1", Records: []routine.Record{{SiteID: 7, RecordName: "pr-1.example.com"}}, CallbackURL: b.url},
 	})
 	must(t, err)
 	text, err := json.Marshal(event)
@@ -188,6 +188,17 @@ func TestNotify(t *testing.T) {
 		if err := reader.Verify(b.bodies[0], b.got[0]); err != nil || !bytes.Equal(b.bodies[0], b.news(t).Event) {
 			t.Errorf("%v, sent %s", err, b.bodies[0])
 		}
+	})
+	t.Run("signs for whom the callback is, whoever the job's caller is", func(t *testing.T) {
+		b := start(t)
+		news := b.news(t)
+		news.Caller = "owner"
+		b.rings(t, news, delivered, "")
+		its, err := callback.SecretOf(secret, "owner")
+		must(t, err)
+		reader, err := standardwebhooks.NewWebhook(its)
+		must(t, err)
+		must(t, reader.Verify(b.bodies[0], b.got[0]))
 	})
 	t.Run("tries again by the schedule, under the same id, and keeps the latest status", func(t *testing.T) {
 		b := start(t, 500, 503)

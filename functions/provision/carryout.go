@@ -3,10 +3,12 @@ package provision
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"routinely/queue"
 	"routinely/shared/dispatch"
+	"routinely/shared/esa"
 	"routinely/shared/fault"
 	"routinely/shared/ledger"
 	"routinely/shared/logging"
@@ -41,15 +43,62 @@ func (t *task) succeed(result routine.Result) conclusion {
 
 func (t *task) callbackDue() time.Time { return t.Now().Add(callbackGrace) }
 
-// giveUp makes a dead letter of the job.
+// supersede ends a job with nothing left to do. A deletion by the janitor then overtakes nothing: it gives way to older intents too.
+func (t *task) supersede(by string) conclusion {
+	t.line.Outcome = superseded
+	progress := t.row.Progress
+	return func() (entry, error) {
+		if t.row.Request.Action == routine.Remove {
+			if _, err := t.takeBack(""); err != nil {
+				return t.line, err
+			}
+		}
+		return t.end(anybodys, func(r *ledger.Row) { r.Supersede(by, progress, t.Now(), t.callbackDue()) })
+	}
+}
+
+// giveUp makes a dead letter of the job. A deletion that is given up overtakes nothing any more, and says what it has overtaken.
 func (t *task) giveUp(failure *fault.Error, reason string) conclusion {
 	last := ledger.NewAttempt(t.row.Attempt, t.Now(), failure)
 	t.line.blame(last)
 	t.line.Outcome = deadLettered
 	progress := t.row.Progress
 	return func() (entry, error) {
-		return t.end(mine, func(r *ledger.Row) { r.Die(last, reason, ledger.Worker, progress, t.callbackDue()) })
+		overtook, err := t.takeBack(failure.Code)
+		if err != nil {
+			return t.line, err
+		}
+		if failure.Code == esa.CodeRoutineQuota {
+			last.Hint = t.whatToFree(last.Hint)
+		}
+		return t.end(mine, func(r *ledger.Row) {
+			r.Overtook = overtook
+			r.Die(last, reason, ledger.Worker, progress, t.callbackDue())
+		})
 	}
+}
+
+// whatToFree adds the routines that could go to the hint about a full account.
+func (t *task) whatToFree(hint string) string {
+	names, err := t.Ledger.ToFree(t.reserve, t.Now())
+	if err != nil || len(names) == 0 {
+		return hint
+	}
+	return "These could go: " + strings.Join(names, "; ") + ": routinely routines delete NAME. " + hint
+}
+
+// takeBack takes a deletion that is given up back from the claims, and returns what it has overtaken. It reads the claims again: it runs beside the
+// lane.
+func (t *task) takeBack(code string) (overtook []string, err error) {
+	req := t.row.Request
+	if !req.Action.Deletes() {
+		return nil, nil
+	}
+	err = t.patiently(t.reserve, func() error {
+		overtook, err = t.Ledger.TakeBack(t.reserve, t.row.ID, req, code)
+		return err
+	})
+	return overtook, err
 }
 
 // end writes the job's end and tells whoever wants to know.

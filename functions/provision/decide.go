@@ -84,6 +84,9 @@ func decide(policy retry.Policy, a attempt, draw float64) decision {
 		d.waiting, d.hint = routine.ForThrottle, hintThrottle
 	default: // nothing special is waited for
 	}
+	if code := a.failure.Code; code == provision.CodeCallOpen || code == provision.CodeForeign { // what the workflow found out itself
+		d.waiting, d.hint = routine.ForBackoff, a.failure.Hint
+	}
 	return d
 }
 

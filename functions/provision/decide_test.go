@@ -58,6 +58,14 @@ func TestDecide(t *testing.T) {
 			t.Errorf("%+v", d)
 		}
 	})
+	for code, kind := range map[string]fault.Kind{provision.CodeCallOpen: fault.Locked, provision.CodeForeign: fault.Throttled} {
+		t.Run("a job with "+code+" waits neither for the account lock nor because ESA asked for it, and says what for", func(t *testing.T) {
+			d := decide(policy, attempt{failure: &fault.Error{Kind: kind, Code: code, Hint: "wait a little"}, number: 1, lane: routine.Running}, 0)
+			if d.waiting != routine.ForBackoff || d.hint != "wait a little" {
+				t.Errorf("%+v", d)
+			}
+		})
+	}
 	for name, row := range map[string]struct {
 		kind   fault.Kind
 		number int

@@ -1,6 +1,8 @@
 package provision
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"time"
 
@@ -9,6 +11,7 @@ import (
 	"routinely/shared/dispatch"
 	"routinely/shared/fault"
 	"routinely/shared/ledger"
+	"routinely/shared/provision"
 	"routinely/shared/routine"
 )
 
@@ -120,6 +123,10 @@ func (t *task) attempt() conclusion {
 	case t.lost != nil:
 		return t.unsettled(t.lost)
 	}
+	var superseded *provision.Superseded
+	if errors.As(err, &superseded) {
+		return t.supersede(superseded.By)
+	}
 	failure := t.judge(fault.From(err))
 	if failure == nil || failure.RequestID != "" { // ESA has answered
 		t.row.Answered(t.Now(), t.account.StoppedFor(t.Now()))
@@ -153,7 +160,17 @@ func (t *task) runOnce(progress *routine.Progress) (result routine.Result, err e
 			err = defect(broken)
 		}
 	}()
-	return t.Workflow.Run(t.work, t.row.Request, progress, &t.known, t.begin)
+	claims, err := t.claims()
+	if err != nil {
+		t.lost = err
+		return result, err
+	}
+	if by, err := t.givesWay(claims.Routine); by != "" || err != nil {
+		return result, cmp.Or[error](err, &provision.Superseded{By: by})
+	}
+	return t.Workflow.Run(t.work, provision.Job{
+		ID: t.row.ID, Request: t.row.Request, Caller: t.row.Caller, Operate: t.row.Operate, Number: t.row.IntentNumber(), Limits: t.row.Limits,
+	}, progress, claims, &t.known, t.begin)
 }
 
 // defect is the fault of a panic.

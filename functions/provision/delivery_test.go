@@ -24,7 +24,7 @@ func TestBatch(t *testing.T) {
 		batch = append(batch, message(t, l.accept(t, n)))
 	}
 	inject(t, l.ots.Faults(), faults.Rule{
-		Action: writeRows, Skip: 20, Times: 3, Fault: faults.Fault{Answer: faults.Error, Code: "OTSParameterInvalid"},
+		Action: writeRows, Match: ofJobs(), Skip: 20, Times: 3, Fault: faults.Fault{Answer: faults.Error, Code: "OTSParameterInvalid"},
 	})
 	report, err := l.handle(t, batch...)
 	if err == nil {
@@ -226,7 +226,7 @@ func TestHandOver(t *testing.T) {
 			l := start(t)
 			l.refuses(t, createRecord, "InternalException", 1)
 			first := message(t, l.accept(t, 1, strict))
-			l.ledgerFails(t, writeRows, 1) // the first is the begin
+			l.ledgerFails(t, 1) // the first is the begin
 			report, err := l.handle(t, first)
 			if !fault.HasKind(err, fault.Unavailable) {
 				t.Fatalf("got %v", err)
@@ -324,7 +324,7 @@ func TestCrash(t *testing.T) {
 		inject(t, l.esa.Faults(), faults.Rule{Action: createRoutine, Fault: faults.Fault{Answer: faults.Reset, Execute: takesEffect}})
 		inject(t, l.esa.Faults(), faults.Rule{Action: createRecord, Times: forever, Fault: faults.Fault{Answer: faults.Reset}})
 		inject(t, l.esa.Faults(), faults.Rule{Action: getRoutine, Skip: 1, Times: forever, Fault: faults.Fault{Answer: faults.Reset}})
-		l.ledgerFails(t, writeRows, 1)
+		l.ledgerFails(t, 1)
 		l.queueFails(t)
 		if _, err := l.handle(t, body); err == nil {
 			t.Fatal("the worker did not crash")
@@ -346,7 +346,7 @@ func TestCrash(t *testing.T) {
 		l := start(t)
 		body := message(t, l.accept(t, 1, strict))
 		crash(t, l, body, false)
-		must(t, l.esa.PlantRoutine(esaemu.Routine{Name: "pr-1", CreateTime: time.Now().Add(time.Hour)}))
+		must(t, l.esa.PlantRoutine(esaemu.Routine{Name: "pr-1", CreateTime: l.clock.Now().Add(time.Hour)}))
 		l.expect(t, "dead-lettered", body)
 		same(t, "code", l.row(t, "job-1").Code, "RoutineAlreadyExist")
 		l.holds(t, 1, 0)
@@ -356,7 +356,7 @@ func TestCrash(t *testing.T) {
 func TestOrderOfWrites(t *testing.T) {
 	l := start(t)
 	body := message(t, l.accept(t, 1))
-	l.ledgerFails(t, writeRows, 0)
+	l.ledgerFails(t, 0)
 	if _, err := l.handle(t, body); err == nil {
 		t.Error("the platform gets no error")
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"routinely/deploy/local/localtest"
 	"routinely/deploy/sim"
 	"routinely/queue"
 	"routinely/shared/callback"
@@ -42,7 +43,7 @@ func TestBareRequest(t *testing.T) {
 		l := start(t)
 		same(t, "outcomes", l.invoke(t, bare, base64.StdEncoding.EncodeToString([]byte(bare))), times(2, "succeeded"))
 		jobs, _, err := l.ledger.Jobs(t.Context(), ledger.Filter{State: routine.Succeeded}, 10, "")
-		if err != nil || len(jobs) != 2 || jobs[0].Request.RecordName != "pr-1.example.com" {
+		if err != nil || len(jobs) != 2 || jobs[0].Request.Records[0].RecordName != "pr-1.example.com" {
 			t.Errorf("%+v, %v", jobs, err)
 		}
 		l.holds(t, 1, 1)
@@ -157,7 +158,7 @@ func TestFiled(t *testing.T) {
 		l := start(t)
 		first := l.accept(t, 1)
 		other := dispatch.Envelope(first)
-		other.Request.Name, other.Request.RecordName = "pr-2", "pr-2.example.com"
+		other.Request.Name, other.Request.Records = "pr-2", []routine.Record{{SiteID: localtest.SiteID, RecordName: "pr-2.example.com"}}
 		row := l.files(t, encoded(t, other))
 		if row.ID == "job-1" || row.Code != "KeyReused" || row.Request.Name != "pr-2" {
 			t.Errorf("row %+v", row)

@@ -40,7 +40,7 @@ func TestEveryDocumentedError(t *testing.T) {
 		createRecord: {
 			"InternalException":                   given(10, "unavailable"),
 			"InvalidParameter":                    atOnce("invalid"),
-			"RoutineNotExist":                     given(3, "not-found"), // once it is a delay, then it was deleted, then that was meant
+			"RoutineNotExist":                     given(10, "unavailable"), // GetRoutine shows it: a delay
 			"DependedByOthers":                    given(3, "internal"),
 			"SiteParameterNotMatch":               atOnce("not-found"),
 			"InternalOperationError":              given(10, "unavailable"),
@@ -124,7 +124,7 @@ func TestLedgerDown(t *testing.T) {
 				}
 			}
 			same(t, "waited", l.clock.Now().Sub(began), time.Second)
-			same(t, "calls of the ledger", slices.Compact(calls(l.ots.Faults())), []string{readAccount})
+			same(t, "calls of the ledger", slices.Compact(calls(l.ots.Faults())), []string{readRows})
 			same(t, "ESA calls", calls(l.esa.Faults()), nil)
 			same(t, "messages sent", l.mns.Faults().Count(sendMessage), 0)
 			l.heal()
@@ -139,13 +139,13 @@ func TestLedgerDown(t *testing.T) {
 		if _, err := l.handle(t, body); !fault.HasCode(err, "OTSAuthFailed") {
 			t.Errorf("got %v", err)
 		}
-		same(t, "calls of the ledger", calls(l.ots.Faults()), []string{readAccount})
+		same(t, "calls of the ledger", calls(l.ots.Faults()), []string{readRows})
 	})
 	t.Run("going down in a wait for the lock ends the wait: no call is made without its look on record", func(t *testing.T) {
 		l := start(t)
 		l.refuses(t, createRoutine, locked, 1)
 		body := message(t, l.accept(t, 1, strict))
-		l.ledgerFails(t, writeRows, 1)
+		l.ledgerFails(t, 1)
 		if _, err := l.handle(t, body); !fault.HasKind(err, fault.Unavailable) {
 			t.Errorf("got %v", err)
 		}
@@ -170,8 +170,8 @@ func TestLostAnswer(t *testing.T) {
 			}
 			body := message(t, l.accept(t, 1, strict))
 			inject(t, l.ots.Faults(),
-				faults.Rule{Action: writeRows, Skip: test.write, Fault: faults.Fault{Answer: faults.Reset, Execute: true}},
-				faults.Rule{Action: readRows, Skip: 1, Times: 2, Fault: faults.Fault{Answer: faults.Reset}},
+				faults.Rule{Action: writeRows, Match: ofJobs(), Skip: test.write, Fault: faults.Fault{Answer: faults.Reset, Execute: true}},
+				faults.Rule{Action: readRows, Match: ofJobs(), Skip: 1, Times: 2, Fault: faults.Fault{Answer: faults.Reset}},
 			)
 			l.expect(t, test.want, body)
 			same(t, "rules left", len(l.ots.Faults().Rules()), 0)

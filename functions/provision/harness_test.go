@@ -36,8 +36,7 @@ func TestMain(m *testing.M) {
 	)
 }
 
-// lane is a worker between its local servers, on one clock that only the test and the worker's own pauses move. ESA has the system's clock,
-// since it refuses calls whose signature is old.
+// lane is a worker between its local servers, on one clock that only the test and the worker's own pauses move.
 type lane struct {
 	mns      *mnsemu.Server
 	esa      *esaemu.Server
@@ -54,12 +53,14 @@ func start(t *testing.T) *lane {
 	t.Helper()
 	manual := clock.NewManual(time.Now().UTC().Truncate(time.Second))
 	mns, mnsURL := localtest.MNS(t, manual, sim.JobQueue, sim.DeadLetterQueue, sim.CallbackQueue)
-	account, esaURL := localtest.ESA(t, nil, 0)
+	account, esaURL := localtest.ESA(t, manual, 0)
 	ots, jobs := sim.NewLedger(t, manual)
 	client, err := esa.New(esa.Config{Endpoint: esaURL, Credentials: localtest.Credentials, Timeout: 10 * time.Second})
 	must(t, err)
 	t.Cleanup(client.Close)
-	workflow, err := provision.New(provision.Config{ESA: client, StepTime: time.Second, Timeout: 10 * time.Second, Now: manual.Now})
+	workflow, err := provision.New(provision.Config{
+		ESA: client, StepTime: time.Second, Timeout: 10 * time.Second, Now: manual.Now, MayDelete: true, MayExpire: true,
+	})
 	must(t, err)
 	sender := sim.Queue(t, queue.Config{Endpoint: mnsURL})
 	return &lane{
@@ -86,7 +87,7 @@ func (l *lane) accept(t *testing.T, n int, change ...func(*routine.Job)) ledger.
 	name := fmt.Sprintf("pr-%d", n)
 	job := routine.Job{
 		ID: fmt.Sprintf("job-%d", n), Caller: "ci", AcceptedAt: l.clock.Now(),
-		Request: routine.Request{Name: name, SiteID: localtest.SiteID, RecordName: name + ".example.com"},
+		Request: routine.Request{Name: name, Records: []routine.Record{{SiteID: localtest.SiteID, RecordName: name + ".example.com"}}},
 	}
 	for _, alter := range change {
 		alter(&job)
@@ -107,7 +108,7 @@ func hooked(job *routine.Job) {
 }
 
 // elsewhere names a site that is not of the account.
-func elsewhere(job *routine.Job) { job.Request.SiteID = 99 }
+func elsewhere(job *routine.Job) { job.Request.Records[0].SiteID = 99 }
 
 // message is the message of the row's job.
 func message(t *testing.T, row ledger.Row) string {
@@ -254,11 +255,11 @@ func (l *lane) refuses(t *testing.T, action, code string, times int) {
 	inject(t, l.esa.Faults(), faults.Rule{Action: action, Times: times, Fault: faults.Fault{Answer: faults.Error, Code: code}})
 }
 
-// ledgerFails breaks the calls of an action behind the first so many, until it is healed.
-func (l *lane) ledgerFails(t *testing.T, action string, skip int) {
+// ledgerFails breaks the writes of jobs behind the first so many, until it is healed.
+func (l *lane) ledgerFails(t *testing.T, skip int) {
 	t.Helper()
 	inject(t, l.ots.Faults(), faults.Rule{
-		Action: action, Skip: skip, Times: forever, Fault: faults.Fault{Answer: faults.Error, Status: 503, Code: "OTSServerUnavailable"},
+		Action: writeRows, Match: ofJobs(), Skip: skip, Times: forever, Fault: faults.Fault{Answer: faults.Error, Status: 503, Code: "OTSServerUnavailable"},
 	})
 }
 
@@ -278,10 +279,12 @@ const (
 	listRecords   = "ListRoutineRelatedRecords"
 	sendMessage   = "SendMessage"
 	listSites     = "ListSites"
-	readAccount   = "GetRow"
 	readRows      = "BatchGetRow"
 	writeRows     = "BatchWriteRow"
 )
+
+// ofJobs are the parameters of a ledger call about jobs. Others are about claims and the account.
+func ofJobs() map[string]string { return map[string]string{"table": "jobs"} }
 
 const locked = "UserOperationStatusIsLocked"
 

@@ -26,7 +26,9 @@ type lane struct {
 	work, reserve context.Context
 	account       routine.Account
 	// rows are the rows of the invocation's jobs that were read in one call and not used yet.
-	rows  map[string]ledger.Found
+	rows map[string]ledger.Found
+	// held are the claims that were read.
+	held  map[string]*held
 	known provision.Known
 	// waited is how long the invocation has waited in place for the parked lane, and pause how long it waits next.
 	waited, pause time.Duration
@@ -47,11 +49,13 @@ func (l *lane) enter(deliveries []queue.Delivery) error {
 			ids = append(ids, d.Envelope.JobID)
 		}
 	}
-	l.pause = firstParkPause
+	l.pause, l.held = firstParkPause, map[string]*held{}
 	return l.patiently(l.reserve, func() (err error) {
-		if l.account, err = l.Ledger.Account(l.reserve); err != nil || len(ids) == 0 {
+		var holdings []ledger.Holding
+		if l.account, holdings, err = l.Ledger.AccountAndHoldings(l.reserve, wanted(deliveries)); err != nil || len(ids) == 0 {
 			return err
 		}
+		l.hold(holdings)
 		found, err := l.Ledger.Rows(l.reserve, ids)
 		if err != nil {
 			return err
@@ -83,7 +87,7 @@ const quotaFresh = time.Minute
 // readQuota reads the account's quota of routines if it has changed or is used up. It is for people: that it failed is no failure of a job.
 func (l *lane) readQuota() {
 	old := l.account.Quota == nil || l.Now().Sub(l.account.Quota.ReadAt) > quotaFresh
-	if !l.full && !(l.known.Created && old) || !l.fits(0) {
+	if !l.full && !l.known.Deleted && !(l.known.Changed && old) || !l.fits(0) {
 		return
 	}
 	limit, used, err := l.Workflow.ESA.Quota(l.work)

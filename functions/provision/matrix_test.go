@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"routinely/deploy/local/esaemu"
 	"routinely/deploy/local/faults"
 	"routinely/deploy/local/localtest"
 	"routinely/shared/dispatch"
@@ -13,15 +14,16 @@ import (
 )
 
 // life is a way of a job through the worker. Its job wants a callback, and a routine that must not exist yet: if it ran twice, it would take its
-// own work for another's.
+// own work for another's. A life with an action is that of a job about a routine that job 0 has made with a host name.
 type life struct {
-	name string
+	name   string
+	action routine.Action
 	// prepare makes ESA answer so that the job takes this way.
 	prepare func(*testing.T, *lane)
-	// state and code are what the job says in the end; ESA then holds its routine and so many records of it.
-	state   routine.State
-	code    string
-	records int
+	// state and code are what the job says in the end; ESA then holds so many routines, and records of them.
+	state             routine.State
+	code              string
+	routines, records int
 }
 
 func lives() []life {
@@ -33,12 +35,21 @@ func lives() []life {
 			t.Fatal(err)
 		}
 	}
+	foreign := func(t *testing.T, l *lane) {
+		if _, err := l.esa.PlantRoute(esaemu.Route{SiteID: localtest.SiteID, Routine: "pr-1", Name: "checkout"}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return []life{
-		{"a job that succeeds", func(*testing.T, *lane) {}, routine.Succeeded, "", 1},
-		{"a job that fails once at CreateRoutine", refuses(createRoutine, "InternalException"), routine.Succeeded, "", 1},
-		{"a job that fails once at CreateRoutineRelatedRecord", refuses(createRecord, "InternalException"), routine.Succeeded, "", 1},
-		{"a job that waits for the account lock", refuses(createRoutine, locked), routine.Succeeded, "", 1},
-		{"a job whose record name is taken", takenRecord, routine.DeadLettered, "DependedByOthers", 0},
+		{"a job that succeeds", "", func(*testing.T, *lane) {}, routine.Succeeded, "", 1, 1},
+		{"a job that fails once at CreateRoutine", "", refuses(createRoutine, "InternalException"), routine.Succeeded, "", 1, 1},
+		{"a job that fails once at CreateRoutineRelatedRecord", "", refuses(createRecord, "InternalException"), routine.Succeeded, "", 1, 1},
+		{"a job that waits for the account lock", "", refuses(createRoutine, locked), routine.Succeeded, "", 1, 1},
+		{"a job whose record name is taken", "", takenRecord, routine.DeadLettered, "DependedByOthers", 1, 0},
+		{"a deletion", routine.Delete, func(*testing.T, *lane) {}, routine.Succeeded, "", 0, 0},
+		{"a deletion that waits for the account lock", routine.Delete, refuses("DeleteRoutine", locked), routine.Succeeded, "", 0, 0},
+		{"a deletion with which something foreign would go", routine.Delete, foreign, routine.DeadLettered, "BoundByOthers", 1, 1},
+		{"an unbinding", routine.Unbind, func(*testing.T, *lane) {}, routine.Succeeded, "", 1, 0},
 	}
 }
 
@@ -46,7 +57,18 @@ func lives() []life {
 func (f life) prepared(t *testing.T) (*lane, string) {
 	t.Helper()
 	l := start(t)
-	body := message(t, l.accept(t, 1, strict, hooked))
+	var body string
+	switch f.action {
+	case routine.Create:
+		body = message(t, l.accept(t, 1, strict, hooked))
+	case routine.Unbind:
+		l.expect(t, "succeeded", l.wants(t, 0, routine.Create, "a"))
+		body = l.wants(t, 1, routine.Unbind, "a")
+	default:
+		l.expect(t, "succeeded", l.wants(t, 0, routine.Create, "a"))
+		body = l.wants(t, 1, f.action)
+	}
+	l.callbacks(t)
 	for _, set := range l.servers() {
 		set.Reset()
 	}
@@ -66,9 +88,9 @@ func (f life) check(t *testing.T, l *lane) {
 	if row.State != f.state || row.Code != f.code || !row.DueAt.IsZero() || !row.Begun.IsZero() {
 		t.Errorf("row %+v", row)
 	}
-	l.holds(t, 1, f.records)
+	l.holds(t, f.routines, f.records)
 	jobs, _, err := l.ledger.Jobs(t.Context(), ledger.Filter{}, 10, "")
-	if err != nil || len(jobs) != 1 {
+	if want := 1 + min(1, len(f.action)); err != nil || len(jobs) != want {
 		t.Errorf("%d jobs, %v", len(jobs), err)
 	}
 	want, err := dispatch.Callback(row)

@@ -19,6 +19,7 @@ const (
 	deadLettered outcome = "dead-lettered"
 	duplicate    outcome = "duplicate"
 	cancelled    outcome = "cancelled"
+	superseded   outcome = "superseded"
 	notSettled   outcome = "not-settled"
 )
 
@@ -43,6 +44,21 @@ type entry struct {
 	DelaySeconds float64         `json:"delaySeconds,omitempty"`
 }
 
+// logResult adds what was achieved to the fields of a line. Of several host names it says how many.
+func logResult(r routine.Result, fields logging.Fields) {
+	for name, outcome := range map[string]routine.Outcome{"routine": r.Routine, "record": r.Record} {
+		if outcome != "" {
+			fields[name] = outcome
+		}
+	}
+	if r.RecordID != 0 {
+		fields["recordId"] = r.RecordID
+	}
+	if n := len(r.Records) + r.More; n > 1 {
+		fields["records"] = n
+	}
+}
+
 // newEntry is that of a delivery of which nothing has become yet.
 func newEntry(d queue.Delivery) entry { return entry{JobID: d.Envelope.JobID, MessageID: d.MessageID} }
 
@@ -63,7 +79,7 @@ func (l *entry) unsettled(failure *fault.Error) {
 func (l *entry) log(ctx context.Context) {
 	fields := logging.Fields{logging.Outcome: l.Outcome, logging.Job: l.JobID, logging.MessageID: l.MessageID, logging.Attempt: l.Attempt}
 	if l.Result != nil {
-		fields["routine"], fields["record"], fields["recordId"] = l.Result.Routine, l.Result.Record, l.Result.RecordID
+		logResult(*l.Result, fields)
 	}
 	if l.Error != "" {
 		fields[logging.Error], fields[logging.Kind], fields[logging.Code] = l.Error, l.Kind, l.Code
@@ -74,7 +90,7 @@ func (l *entry) log(ctx context.Context) {
 	}
 	log := logging.From(ctx).WithFields(fields)
 	switch l.Outcome {
-	case succeeded, duplicate, cancelled:
+	case succeeded, duplicate, cancelled, superseded:
 		log.Info("job " + string(l.Outcome))
 	case again, handedBack:
 		log.Warn("job " + string(l.Outcome))

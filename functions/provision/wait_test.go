@@ -127,7 +127,7 @@ func TestRetry(t *testing.T) {
 			t.Errorf("row %+v", row)
 		}
 		want := []routine.Left{{
-			Routine: row.Request.Name, SiteID: row.Request.SiteID, RecordName: row.Request.RecordName, Outcome: routine.Unknown,
+			Routine: row.Request.Name, SiteID: row.Request.Records[0].SiteID, RecordName: row.Request.Records[0].RecordName, Outcome: routine.Unknown,
 		}}
 		same(t, "what may be left", row.Left, want)
 	})

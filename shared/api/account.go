@@ -19,6 +19,9 @@ type Account struct {
 	OldestWaiting *WaitingJob `json:"oldestWaiting,omitempty"`
 	// RoutineQuota is the account's quota of routines when it was last read; nil if it never was.
 	RoutineQuota *routine.Quota `json:"routineQuota,omitempty"`
+	// RoutinesLeft is how many more routines may be asked for: what unfinished jobs make and delete is counted. It is nil if that is not known, and after a
+	// pause or a resumption.
+	RoutinesLeft *int64 `json:"routinesLeft,omitempty"`
 }
 
 // NewAccount shows an account, without the job that waits longest.

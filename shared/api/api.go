@@ -50,28 +50,6 @@ type JobList struct {
 	Next string `json:"next,omitempty"`
 }
 
-// Routine is what the ledger knows of one routine.
-type Routine struct {
-	Name string `json:"name"`
-	// Ready means that a job succeeded: the routine and at least one of its records exist, unless somebody else removed them.
-	Ready bool `json:"ready"`
-	// Records are the host names that were asked for, those of the latest jobs first.
-	Records []Record `json:"records"`
-	// More means that the routine has more jobs than were looked at, the latest.
-	More bool `json:"more,omitempty"`
-}
-
-// Record is the latest job of a routine about one host name.
-type Record struct {
-	RecordName string `json:"recordName"`
-	SiteID     int64  `json:"siteId"`
-	// RecordID is ESA's, of a record that is there.
-	RecordID  int64         `json:"recordId,omitempty"`
-	JobID     string        `json:"jobId"`
-	State     routine.State `json:"state"`
-	UpdatedAt time.Time     `json:"updatedAt"`
-}
-
 // Status is the verdict about one item of a batch.
 type Status string
 

@@ -24,13 +24,16 @@ type Scope string
 
 // The scopes.
 const (
-	// Submit: ask for routines, one or many, and cancel one's own jobs.
+	// Submit: ask for routines, one or many, change and delete one's own, and cancel one's own jobs.
 	Submit Scope = "submit"
 	// Read: see jobs, routines and dead letters.
 	Read Scope = "read"
-	// Operate: redrive, correct and drop dead letters, send callbacks again, and cancel anybody's jobs.
+	// Operate: claim routines, change and delete anybody's, redrive, correct and drop dead letters, send callbacks again, and cancel anybody's jobs.
 	Operate Scope = "operate"
 )
+
+// NumberPlace stands for the number of a pull request in Caller.DeleteOnClose.
+const NumberPlace = "{number}"
 
 // Anonymous is the name of the caller that everybody is if the configuration says none.
 const Anonymous = "anonymous"
@@ -70,6 +73,8 @@ type Caller struct {
 	Delivery string
 	// Limits are what the caller may name and bind.
 	Limits routine.Limits
+	// DeleteOnClose is the name of the routine that a closed pull request deletes, with NumberPlace for the request's number; empty if none does.
+	DeleteOnClose string
 
 	scopes []Scope
 	signed bool
@@ -109,6 +114,8 @@ type account struct {
 	scopes []Scope
 	limit  *bucket // nil if there is no limit
 	may    routine.Limits
+	// onClose is Caller.DeleteOnClose.
+	onClose string
 }
 
 // Guard knows the callers. It is safe for concurrent use. The zero Guard knows nobody and refuses every request.
@@ -189,7 +196,7 @@ func (g *Guard) agreed(shown []*proof) (Caller, error) {
 			"Send the header Authorization: Bearer with a token, or sign the request as a webhook.")
 	}
 	owner := &g.accounts[shown[0].account]
-	caller := Caller{Name: owner.name, Limits: owner.may, scopes: owner.scopes, signed: true}
+	caller := Caller{Name: owner.name, Limits: owner.may, DeleteOnClose: owner.onClose, scopes: owner.scopes, signed: true}
 	for _, p := range shown {
 		if p.account != shown[0].account {
 			return Caller{}, refusal(CodeConflictingCredentials, "the credentials are those of different callers",

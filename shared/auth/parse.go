@@ -102,7 +102,7 @@ func (p *parser) callers(text json.RawMessage) {
 }
 
 func (p *parser) caller(place string, text json.RawMessage) {
-	known := append([]string{"name", "scopes", "tokens", "webhookSecrets", "githubSecrets", "requestsPerMinute"}, routine.LimitMembers()...)
+	known := append([]string{"name", "scopes", "tokens", "webhookSecrets", "githubSecrets", "requestsPerMinute", "deleteOnClose"}, routine.LimitMembers()...)
 	members := p.object(place, text, known...)
 	if members == nil {
 		return
@@ -114,6 +114,7 @@ func (p *parser) caller(place string, text json.RawMessage) {
 	scopes := p.scopes(place, members["scopes"])
 	p.guard.accounts = append(p.guard.accounts, account{
 		name: name, scopes: scopes, limit: p.limit(place, members["requestsPerMinute"]), may: p.limits(place, members),
+		onClose: p.onClose(place, members["deleteOnClose"], members["githubSecrets"] != nil),
 	})
 	tokens, webhooks, github := members["tokens"], members["webhookSecrets"], members["githubSecrets"]
 	if name == routine.QueueCaller {
@@ -163,6 +164,8 @@ func (p *parser) name(place string, value json.RawMessage) string {
 		return ""
 	case strings.EqualFold(name, Anonymous):
 		p.add(place+" name", "%s is reserved", Anonymous)
+	case strings.EqualFold(name, routine.JanitorCaller):
+		p.add(place+" name", "%s is reserved", routine.JanitorCaller)
 	case strings.EqualFold(name, routine.QueueCaller) && name != routine.QueueCaller:
 		p.add(place+" name", "would be taken for %s, which stands for requests that are put on the queue", routine.QueueCaller)
 	case slices.ContainsFunc(p.guard.accounts, func(a account) bool { return a.name == name }):
@@ -199,6 +202,26 @@ func (p *parser) limit(place string, value json.RawMessage) *bucket {
 		return nil
 	}
 	return newBucket(perMinute)
+}
+
+// onClose reads the name of the routine that a closed pull request deletes.
+func (p *parser) onClose(place string, value json.RawMessage, github bool) string {
+	if value == nil {
+		return ""
+	}
+	const longest = "999999999" // more digits than the number of any pull request has
+	var name string
+	_ = json.Unmarshal(value, &name) // what is not a text stays empty
+	switch {
+	case !github:
+		p.add(place+" deleteOnClose", "needs githubSecrets: only GitHub's signed webhook reports closed pull requests")
+	case strings.Count(name, NumberPlace) != 1 || routine.CheckName(strings.ReplaceAll(name, NumberPlace, longest)) != "":
+		p.add(place+" deleteOnClose", "must be a routine's name of at most %d characters with %s once, such as pr-%s",
+			routine.MaxName-len(longest)+len(NumberPlace), NumberPlace, NumberPlace)
+	default:
+		return name
+	}
+	return ""
 }
 
 // texts reads a list that, if it is there, has at least one text.

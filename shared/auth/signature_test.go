@@ -152,6 +152,38 @@ func TestWebhookAcceptsWhatTheReferenceLibraryAccepts(t *testing.T) {
 	})
 }
 
+func TestDeleteOnClose(t *testing.T) {
+	of := func(template any) holder {
+		h := newHolder("ci")
+		h.config["deleteOnClose"] = template
+		return h
+	}
+	t.Run("is the caller's template", func(t *testing.T) {
+		ci := of("pr-{number}")
+		if got := known(t, parse(t, configure(ci.config)), ci.github("d-1", body), body, "ci", keyOf(body)).DeleteOnClose; got != "pr-{number}" {
+			t.Errorf("got %q", got)
+		}
+	})
+	for name, template := range map[string]any{
+		"no number": "pr", "the number twice": "pr-{number}-{number}", "no name of a routine": "PR-{number}", "a name that is too long": "pull-request-of-a-long-name-here-{number}",
+		"a number": 7, "nothing": "",
+	} {
+		t.Run("refuses "+name, func(t *testing.T) {
+			_, err := auth.Parse(configure(of(template).config))
+			if err == nil || !strings.Contains(err.Error(), `caller "ci" deleteOnClose: must be`) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	t.Run("needs GitHub's signatures", func(t *testing.T) {
+		ci := of("pr-{number}")
+		delete(ci.config, "githubSecrets")
+		if _, err := auth.Parse(configure(ci.config)); err == nil || !strings.Contains(err.Error(), "needs githubSecrets") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
 func TestGitHub(t *testing.T) {
 	ci, shop := newHolder("ci"), newHolder("shop")
 	guard := parse(t, configure(ci.config, shop.config))

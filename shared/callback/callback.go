@@ -10,6 +10,7 @@ package callback
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -165,7 +166,7 @@ func (s *Sender) request(ctx context.Context, to target, event Event, body []byt
 		Method: http.MethodPost, URL: &to.url, Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
 		Header: http.Header{
 			"Content-Type": {"application/json"}, "User-Agent": {"Routinely"},
-			headerID: {event.ID()}, headerTimestamp: {strconv.FormatInt(at.Unix(), 10)}, headerSignature: {s.sign(event.Data.Caller, event.ID(), at, body)},
+			headerID: {event.ID()}, headerTimestamp: {strconv.FormatInt(at.Unix(), 10)}, headerSignature: {s.sign(cmp.Or(event.Receiver, event.Data.Caller), event.ID(), at, body)},
 		},
 	}
 	return req.WithContext(ctx)

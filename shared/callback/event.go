@@ -1,6 +1,7 @@
 package callback
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -18,13 +19,17 @@ const (
 	MaxEventBytes = 20_000
 	// typePrefix comes before the state in which the job has ended.
 	typePrefix = "routinely.job."
+	// maxLeft is how many things left in ESA, and how many overtaken jobs, an event that is too long shows, and maxHosts how many host names of the
+	// result.
+	maxLeft  = 8
+	maxHosts = 5
 	// maxText is how much is left of each free text of an event that is too long, in bytes.
 	maxText = 400
 )
 
 // Event is the body of a callback.
 type Event struct {
-	// Type is routinely.job. followed by the job's state: succeeded, dead-lettered or cancelled.
+	// Type is routinely.job. followed by the job's state: succeeded, dead-lettered or superseded.
 	Type string `json:"type"`
 	// Timestamp is when the job ended, whenever this is sent.
 	Timestamp time.Time `json:"timestamp"`
@@ -32,6 +37,8 @@ type Event struct {
 	Data routine.Job `json:"data"`
 	// Note says what was left out of the job to keep the event short; empty if nothing was.
 	Note string `json:"note,omitempty"`
+	// Receiver is the caller who is told and checks the signature; empty for the job's caller. It is not part of the body.
+	Receiver string `json:"-"`
 }
 
 // NewEvent returns the event of a job that has ended, when it was last updated. If it is longer than MaxEventBytes, texts are cut
@@ -47,7 +54,7 @@ func NewEvent(job routine.Job) (Event, error) {
 	}
 	job.Request = job.Request.Shown()
 	e := Event{Type: typePrefix + string(job.State), Timestamp: job.UpdatedAt.UTC(), Data: job}
-	text, err := json.Marshal(e)
+	text, err := marshal(e)
 	if err != nil {
 		return Event{}, badEvent("it cannot be written as JSON: %v", err)
 	}
@@ -70,7 +77,7 @@ func (e Event) encode() ([]byte, error) {
 	if e.Data.ID == "" || !e.Data.State.Final() || e.Type != typePrefix+string(e.Data.State) || e.Timestamp.IsZero() {
 		return nil, badEvent("it is not the event of a job that has ended")
 	}
-	text, err := json.Marshal(e)
+	text, err := marshal(e)
 	if err != nil {
 		return nil, badEvent("it cannot be written as JSON: %v", err)
 	}
@@ -94,7 +101,8 @@ func (e Event) short() Event {
 		cut(&description)
 		e.Data.Request.Description = &description
 	}
-	e.Data.Attempts, e.Note = nil, note(len(attempts), len(attempts)) // no note becomes longer than this one
+	dropped := e.shortLists()
+	e.Data.Attempts, e.Note = nil, note(true, len(attempts), len(attempts)) // no note becomes longer than this one
 	room := MaxEventBytes - size(e) - len(`,"attempts":[]`)
 	first := len(attempts)
 	for first > 0 {
@@ -104,16 +112,48 @@ func (e Event) short() Event {
 		}
 		first--
 	}
-	e.Data.Attempts, e.Note = attempts[first:], note(first, len(attempts))
+	e.Data.Attempts, e.Note = attempts[first:], note(dropped, first, len(attempts))
 	return e
 }
 
-func note(left, all int) string {
+// shortLists leaves the lists of the job but the latest of their items, and redrives without the requests that they replaced. The host names of the
+// request all stay. It reports whether something was left out.
+func (e *Event) shortLists() (dropped bool) {
+	job := &e.Data
+	if r := job.Result; r != nil && len(r.Records) > maxHosts {
+		short := *r
+		short.Records, short.More = r.Records[len(r.Records)-maxHosts:], r.More+len(r.Records)-maxHosts
+		job.Result, dropped = &short, true
+	}
+	if n := len(job.Redrives); n > 0 {
+		latest := job.Redrives[n-1]
+		dropped = dropped || n > 1 || latest.Was != nil
+		latest.Was = nil
+		job.Redrives = []routine.Redrive{latest}
+	}
+	dropped = dropped || len(job.Left) > maxLeft || len(job.Overtook) > maxLeft
+	job.Left, job.Overtook = job.Left[max(0, len(job.Left)-maxLeft):], job.Overtook[max(0, len(job.Overtook)-maxLeft):]
+	return dropped
+}
+
+func note(dropped bool, left, all int) string {
 	text := fmt.Sprintf("texts of more than %d bytes are cut", maxText)
+	if dropped {
+		text += "; of lists only the latest items are there"
+	}
 	if left > 0 {
 		text += fmt.Sprintf("; the first %d of %d attempts are left out", left, all)
 	}
 	return text
+}
+
+// marshal writes JSON with <, > and & as they are: as escapes each would take six bytes.
+func marshal(v any) ([]byte, error) {
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(v)
+	return bytes.TrimRight(out.Bytes(), "\n"), err
 }
 
 // cut shortens texts in place.
@@ -125,7 +165,7 @@ func cut(texts ...*string) {
 
 // size is the length of a value as JSON. Events reach it only after they could be written.
 func size(value any) int {
-	text, err := json.Marshal(value)
+	text, err := marshal(value)
 	if err != nil {
 		return MaxEventBytes
 	}

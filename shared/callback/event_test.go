@@ -3,6 +3,7 @@ package callback_test
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -56,6 +57,39 @@ func TestNewEvent(t *testing.T) {
 	})
 }
 
+// largest is a job with as much in it as its row in the ledger can hold.
+func largest(state routine.State) routine.Job {
+	text, word := strings.Repeat(`"`, 400), strings.Repeat(`"`, 255)
+	out := job()
+	out.State, out.Ready, out.Caller, out.Kind, out.Code, out.Hint, out.Reason, out.By = state, false, word, "not-found", word, text, text, word
+	out.Request = routine.Request{Name: strings.Repeat("n", routine.MaxName), Description: &text, CallbackURL: "https://example.com/" + strings.Repeat("&", 2_000)}
+	out.Request.Labels = map[string]string{}
+	for i := range routine.MaxLabels {
+		out.Request.Labels[fmt.Sprintf("%040d", i)] = strings.Repeat(`"`, routine.MaxLabelValue)
+	}
+	out.Result = &routine.Result{Note: strings.Repeat("x", 900)}
+	for i := range routine.MaxRecords {
+		name := fmt.Sprintf("%0253d", i)
+		out.Request.Records = append(out.Request.Records, routine.Record{SiteID: math.MaxInt64, RecordName: name})
+		out.Result.Records = append(out.Result.Records, routine.RecordResult{
+			SiteID: math.MaxInt64, RecordName: name, RecordID: math.MaxInt64, Outcome: routine.Passed, NeedsCNAME: true, SupersededBy: out.ID,
+		})
+		out.Left = append(out.Left, routine.Left{Routine: out.Request.Name, SiteID: math.MaxInt64, RecordName: name, Outcome: routine.Adopted})
+		out.Overtook = append(out.Overtook, out.ID)
+		out.Attempts = append(out.Attempts, routine.Attempt{Number: i + 1, At: now, Kind: "internal", Code: word, RequestID: word, Message: text, Hint: text})
+	}
+	for i := range 5 {
+		was := out.Request
+		out.Redrives = append(out.Redrives, routine.Redrive{Number: i + 1, At: now, By: word, Reason: text, Was: &was})
+	}
+	if state == routine.Succeeded {
+		out.Kind, out.Code, out.Hint, out.Reason, out.By = "", "", "", "", ""
+	} else {
+		out.Result = nil
+	}
+	return out
+}
+
 func TestLongEvent(t *testing.T) {
 	// manyAttempts is a job with so many attempts, each with texts of so many bytes.
 	manyAttempts := func(n int, text string) routine.Job {
@@ -92,8 +126,24 @@ func TestLongEvent(t *testing.T) {
 		for _, text := range []string{strings.Repeat("\x00", 1_000), strings.Repeat("\xff", 1_000), strings.Repeat("<", 1_000), strings.Repeat("\xffx", 1_000)} {
 			given := manyAttempts(20, text)
 			given.Caller, given.Kind, given.Code, given.Reason, given.Request.Description = text, text, text, text, &text
-			given.ID, given.Request.Name, given.Request.RecordName = strings.Repeat("\x00", 128), strings.Repeat("n", 63), strings.Repeat("r", 253)
+			given.ID, given.Request.Name = strings.Repeat("\x00", 128), strings.Repeat("n", 63)
+			given.Request.Records = []routine.Record{{SiteID: 1, RecordName: strings.Repeat("r", 253)}}
 			newEvent(t, given)
+		}
+	})
+	t.Run("has all host names of the request, whatever a job can hold besides", func(t *testing.T) {
+		for _, state := range []routine.State{routine.Succeeded, routine.DeadLettered, routine.Superseded} {
+			given := largest(state)
+			got := newEvent(t, given)
+			if !strings.Contains(got.Note, "of lists only the latest items are there") || !cmp.Equal(got.Data.Request.RecordNames(), given.Request.RecordNames()) {
+				t.Errorf("%s: the note is %q, the request %+v", state, got.Note, got.Data.Request)
+			}
+			if result := got.Data.Result; result != nil && result.More+len(result.Records) != routine.MaxRecords {
+				t.Errorf("%s: %d and %d more host names", state, len(result.Records), result.More)
+			}
+			if !cmp.Equal(given, largest(state)) {
+				t.Errorf("%s: the job itself was changed", state)
+			}
 		}
 	})
 	t.Run("leaves a job alone that is short, and never changes the job it is made of", func(t *testing.T) {

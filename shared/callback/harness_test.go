@@ -79,7 +79,7 @@ func job() routine.Job {
 	return routine.Job{
 		ID: "01a1ff34-5180-7e86-8ecb-eb5dec3b375b", State: routine.Succeeded, Ready: true, AcceptedAt: now.Add(-time.Minute),
 		UpdatedAt: now.Add(-time.Second), Attempt: 1,
-		Request: routine.Request{Name: "hello", SiteID: 54362329990032, RecordName: "hello.example.com"},
+		Request: routine.Request{Name: "hello", Records: []routine.Record{{SiteID: 54362329990032, RecordName: "hello.example.com"}}},
 		Result:  &routine.Result{Routine: routine.Created, Record: routine.Created, RecordID: 3227405728754049},
 	}
 }

@@ -1,6 +1,7 @@
 package callback_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -48,6 +49,19 @@ func TestPost(t *testing.T) {
 					t.Error("the secret of somebody else signs too")
 				}
 			}
+		}
+	})
+	t.Run("signs for the receiver if that is not the job's caller", func(t *testing.T) {
+		r, j := newReceiver(t, nil), job()
+		j.Caller = "janitor"
+		event := newEvent(t, j)
+		event.Receiver = "shop"
+		s := newSender(t, callback.Config{Secrets: []string{secret}, Policy: thisMachine(), RootCAs: r.roots(), Now: time.Now})
+		must(t, s.Post(t.Context(), r.URL, event))
+		got := r.requests()[0]
+		must(t, reader(t, secretOf(t, secret, "shop")).Verify(got.body, got.header))
+		if bytes.Contains(got.body, []byte("shop")) {
+			t.Errorf("%s", got.body)
 		}
 	})
 	t.Run("sends the event with these headers and no others, and signs each attempt again under the same id", func(t *testing.T) {

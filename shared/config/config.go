@@ -3,6 +3,7 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -128,6 +129,11 @@ type Accept struct {
 	Receivers Receivers
 	Auth      Secret
 	Retention time.Duration
+	Deletion  Deletion
+	// ExpiryMin and ExpiryMax bound how long a request may say that a routine is to live.
+	ExpiryMin, ExpiryMax time.Duration
+	// ExpiryGrace is how long an expired routine stays after its host names were unbound.
+	ExpiryGrace time.Duration
 }
 
 func (a *Accept) declare(s *settings) {
@@ -135,17 +141,44 @@ func (a *Accept) declare(s *settings) {
 	a.Receivers.declare(s)
 	s.secret(&a.Auth, Variable{Name: "ROUTINELY_AUTH", Required: true, Doc: "Who may call: a JSON document of callers, which routinely callers edits, see SECURITY.md; or the word none, which lets everybody in"})
 	s.retention(&a.Retention)
+	a.Deletion.declare(s)
+	s.span(&a.ExpiryMin, Variable{Name: "ROUTINELY_EXPIRY_MIN", Default: "1h", Doc: "Shortest time that a request may ask a routine to live"})
+	s.span(&a.ExpiryMax, Variable{Name: "ROUTINELY_EXPIRY_MAX", Default: "720h", Doc: "Longest time that a request may ask a routine to live"})
+	s.expiryGrace(&a.ExpiryGrace)
+}
+
+// ESA is how ESA is reached.
+type ESA struct {
+	Endpoint string
+	Timeout  time.Duration
+}
+
+func (e *ESA) declare(s *settings) {
+	s.text(&e.Endpoint, Variable{Name: "ROUTINELY_ESA_ENDPOINT", Default: "esa.cn-hangzhou.aliyuncs.com", Doc: "ESA endpoint; esa.ap-southeast-1.aliyuncs.com for accounts of the international site"})
+	s.duration(&e.Timeout, Variable{Name: "ROUTINELY_ESA_TIMEOUT", Default: "30s", Doc: "Longest time for one ESA call"})
 }
 
 // Janitor is the configuration of the function janitor.
 type Janitor struct {
 	LedgerFunction
 	Retention time.Duration
+	Deletion  Deletion
+	ESA       ESA
+	// ExpirySettle is how long an expired routine is left alone after the janitor first saw it, and ExpiryGrace how long it stays after its host
+	// names were unbound.
+	ExpirySettle, ExpiryGrace time.Duration
+	// ExpiryPerHour is how many jobs about expired routines the janitor makes in an hour, a tenth of the routines if that is more.
+	ExpiryPerHour int
 }
 
 func (j *Janitor) declare(s *settings) {
 	j.LedgerFunction.declare(s)
 	s.retention(&j.Retention)
+	j.Deletion.declare(s)
+	j.ESA.declare(s)
+	s.span(&j.ExpirySettle, Variable{Name: "ROUTINELY_EXPIRY_SETTLE", Default: "10m", Doc: "How long the janitor leaves an expired routine alone after it first saw that its time is over"})
+	s.expiryGrace(&j.ExpiryGrace)
+	s.positive(&j.ExpiryPerHour, Variable{Name: "ROUTINELY_EXPIRY_PER_HOUR", Default: "3", Doc: "Most jobs that the janitor makes in an hour about expired routines; a tenth of all routines if that is more"})
 }
 
 // Place is where a deployment is.
@@ -189,6 +222,7 @@ type Rights struct {
 	Key
 	Prefix Prefix
 	Place
+	Deletion        Deletion
 	Instance        string
 	RAM             string
 	ResourceManager string
@@ -198,6 +232,7 @@ func (r *Rights) declare(s *settings) {
 	r.Key.declare(s)
 	r.Prefix.declare(s)
 	r.Place.declare(s)
+	r.Deletion.declare(s)
 	s.text(&r.Instance, Variable{Name: "ROUTINELY_TABLESTORE_INSTANCE", Required: true, Doc: "Tablestore instance; default: the first part of the endpoint's host name"})
 	s.text(&r.RAM, Variable{Name: "ROUTINELY_RAM_ENDPOINT", Default: "ram.aliyuncs.com", Doc: "RAM endpoint; only routinely setup rights reads it"})
 	s.text(&r.ResourceManager, Variable{Name: "ROUTINELY_RESOURCE_MANAGER_ENDPOINT", Default: "resourcemanager.aliyuncs.com", Doc: "Resource Management endpoint; only routinely setup rights reads it"})
@@ -213,9 +248,9 @@ type Provision struct {
 	Receivers Receivers
 	// QueueLimits are what requests may name and bind that other programs put on the queue: NoLimits, or what package routine reads.
 	QueueLimits string
+	Deletion    Deletion
 
-	ESAEndpoint string
-	ESATimeout  time.Duration
+	ESA ESA
 
 	RetryBase             time.Duration
 	RetryCap              time.Duration
@@ -237,8 +272,8 @@ func (p *Provision) declare(s *settings) {
 	p.LedgerFunction.declare(s)
 	p.Receivers.declare(s)
 	s.text(&p.QueueLimits, Variable{Name: "ROUTINELY_QUEUE_LIMITS", Default: NoLimits, Doc: "What requests may name and bind that other programs put on the queue: a JSON object with names, recordSuffixes, sites and expiresAt, of which each may be left out; or the word none, for no limits"})
-	s.text(&p.ESAEndpoint, Variable{Name: "ROUTINELY_ESA_ENDPOINT", Default: "esa.cn-hangzhou.aliyuncs.com", Doc: "ESA endpoint; esa.ap-southeast-1.aliyuncs.com for accounts of the international site"})
-	s.duration(&p.ESATimeout, Variable{Name: "ROUTINELY_ESA_TIMEOUT", Default: "30s", Doc: "Longest time for one ESA call"})
+	p.Deletion.declare(s)
+	p.ESA.declare(s)
 	s.duration(&p.RetryBase, Variable{Name: "ROUTINELY_RETRY_BASE", Default: "2s", Doc: "Upper end of the first backoff; it doubles with each attempt"})
 	s.duration(&p.RetryCap, Variable{Name: "ROUTINELY_RETRY_CAP", Default: "15m", Doc: "Longest backoff, and the longest throttle hint that is followed"})
 	s.integer(&p.RetryAttempts, Variable{Name: "ROUTINELY_RETRY_ATTEMPTS", Default: "10", Doc: "Attempts before a job is dead-lettered"})
@@ -257,6 +292,9 @@ func (p *Provision) declare(s *settings) {
 func LoadAccept(environ []string) (Accept, error) {
 	var cfg Accept
 	err := load(environ, &cfg)
+	if err == nil && cfg.ExpiryMax < cfg.ExpiryMin {
+		err = fmt.Errorf("configuration: ROUTINELY_EXPIRY_MAX (%s) is less than ROUTINELY_EXPIRY_MIN (%s)", cfg.ExpiryMax, cfg.ExpiryMin)
+	}
 	cfg.Ledger.complete()
 	return cfg, err
 }

@@ -15,11 +15,12 @@ import (
 )
 
 func TestLoad(t *testing.T) {
-	least := []string{"ROUTINELY_MNS_ENDPOINT=http://localhost", "ROUTINELY_TABLESTORE_ENDPOINT=https://one.cn-hangzhou.ots-internal.aliyuncs.com", "ROUTINELY_MESSAGE_KEYS=k1:hush"}
+	least := []string{"ROUTINELY_MNS_ENDPOINT=http://localhost", "ROUTINELY_TABLESTORE_ENDPOINT=https://one.cn-hangzhou.ots-internal.aliyuncs.com", "ROUTINELY_MESSAGE_KEYS=k1:hush", "ROUTINELY_DELETE=requested"}
 	common := config.Function{
 		Prefix: "routinely", Queue: config.Queue{Endpoint: "http://localhost", Timeout: 5 * time.Second}, MessageKeys: "k1:hush", LogLevel: "info",
 	}
 	table := config.Ledger{Endpoint: "https://one.cn-hangzhou.ots-internal.aliyuncs.com", Instance: "one", Timeout: 2 * time.Second}
+	account := config.ESA{Endpoint: "esa.cn-hangzhou.aliyuncs.com", Timeout: 30 * time.Second}
 	t.Run("fills in the defaults", func(t *testing.T) {
 		got, err := config.LoadProvision(least)
 		if err != nil {
@@ -27,7 +28,7 @@ func TestLoad(t *testing.T) {
 		}
 		want := config.Provision{
 			LedgerFunction: config.LedgerFunction{Function: common, Ledger: table}, QueueLimits: config.NoLimits,
-			ESAEndpoint: "esa.cn-hangzhou.aliyuncs.com", ESATimeout: 30 * time.Second,
+			Deletion: config.DeleteRequested, ESA: account,
 			RetryBase: 2 * time.Second, RetryCap: 15 * time.Minute, RetryAttempts: 10, RetryInternalAttempts: 3, RetryMaxAge: 24 * time.Hour,
 			LockPollMin: 200 * time.Millisecond, LockPollMax: 3 * time.Second, ParkWait: time.Minute, ParkDelayMin: time.Minute, ParkDelayMax: 5 * time.Minute,
 			Reserve: 20 * time.Second,
@@ -39,8 +40,16 @@ func TestLoad(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(config.Janitor{LedgerFunction: config.LedgerFunction{Function: common, Ledger: table}, Retention: 90 * 24 * time.Hour}, janitor); diff != "" {
+		wantJanitor := config.Janitor{
+			LedgerFunction: config.LedgerFunction{Function: common, Ledger: table}, Retention: 90 * 24 * time.Hour, Deletion: config.DeleteRequested, ESA: account,
+			ExpirySettle: 10 * time.Minute, ExpiryGrace: 24 * time.Hour, ExpiryPerHour: 3,
+		}
+		if diff := cmp.Diff(wantJanitor, janitor); diff != "" {
 			t.Errorf("janitor: -want +got:\n%s", diff)
+		}
+		sender, err := config.LoadAccept(append(least, "ROUTINELY_AUTH=none"))
+		if diff := cmp.Diff([]time.Duration{time.Hour, 720 * time.Hour, 24 * time.Hour}, []time.Duration{sender.ExpiryMin, sender.ExpiryMax, sender.ExpiryGrace}); diff != "" || err != nil {
+			t.Errorf("accept: %v, -want +got:\n%s", err, diff)
 		}
 	})
 	t.Run("takes Tablestore's instance from the endpoint unless told otherwise", func(t *testing.T) {
@@ -55,7 +64,7 @@ func TestLoad(t *testing.T) {
 		}
 	})
 	t.Run("makes the endpoints of the setup and the janitor of region, account and instance, unless told otherwise", func(t *testing.T) {
-		given := []string{"ROUTINELY_REGION=cn-beijing", "ROUTINELY_ACCOUNT_ID=7", "ROUTINELY_TABLESTORE_INSTANCE=one", "ROUTINELY_MNS_ENDPOINT=", "ROUTINELY_MESSAGE_KEYS=k1:hush"}
+		given := []string{"ROUTINELY_REGION=cn-beijing", "ROUTINELY_ACCOUNT_ID=7", "ROUTINELY_TABLESTORE_INSTANCE=one", "ROUTINELY_MNS_ENDPOINT=", "ROUTINELY_MESSAGE_KEYS=k1:hush", "ROUTINELY_DELETE=never"}
 		got, err := config.LoadSetup(given)
 		if err != nil {
 			t.Fatal(err)
@@ -87,6 +96,45 @@ func TestLoad(t *testing.T) {
 		for _, given := range []string{"719h59m59s", "-720h", "long"} {
 			if _, err := config.LoadAccept(append(least, "ROUTINELY_AUTH=none", "ROUTINELY_RETENTION="+given)); err == nil {
 				t.Errorf("%q is accepted", given)
+			}
+		}
+	})
+	t.Run("wants to be told what is deleted, and says what each choice means", func(t *testing.T) {
+		loads := map[string]func([]string) error{
+			"accept": func(environ []string) error {
+				_, err := config.LoadAccept(append(environ, "ROUTINELY_AUTH=none"))
+				return err
+			},
+			"provision": func(environ []string) error { _, err := config.LoadProvision(environ); return err },
+			"janitor":   func(environ []string) error { _, err := config.LoadJanitor(environ); return err },
+			"rights": func(environ []string) error {
+				_, err := config.LoadRights(append(environ, "ROUTINELY_ACCOUNT_ID=7", "ROUTINELY_TABLESTORE_INSTANCE=one"))
+				return err
+			},
+		}
+		for name, load := range loads {
+			for _, given := range []string{"", "sometimes"} {
+				err := load(append(least, "ROUTINELY_DELETE="+given))
+				for _, part := range []string{"ROUTINELY_DELETE", "never (nothing)", "requested (what somebody asks", "expired-too (that, and routines whose time is over)"} {
+					if err == nil || !strings.Contains(err.Error(), part) {
+						t.Errorf("%s, %q: %v lacks %q", name, given, err, part)
+					}
+				}
+			}
+			if err := load(least); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	})
+	t.Run("refuses times of expiry that cannot be", func(t *testing.T) {
+		for _, given := range []string{"ROUTINELY_EXPIRY_MIN=0s", "ROUTINELY_EXPIRY_MAX=-1h", "ROUTINELY_EXPIRY_GRACE=0", "ROUTINELY_EXPIRY_MAX=59m"} {
+			if _, err := config.LoadAccept(append(least, "ROUTINELY_AUTH=none", given)); err == nil || !strings.Contains(err.Error(), given[:20]) {
+				t.Errorf("%s: %v", given, err)
+			}
+		}
+		for _, given := range []string{"ROUTINELY_EXPIRY_SETTLE=0s", "ROUTINELY_EXPIRY_PER_HOUR=0", "ROUTINELY_EXPIRY_PER_HOUR=some"} {
+			if _, err := config.LoadJanitor(append(least, given)); err == nil || !strings.Contains(err.Error(), given[:20]) {
+				t.Errorf("%s: %v", given, err)
 			}
 		}
 	})
@@ -139,6 +187,16 @@ func TestSecret(t *testing.T) {
 	}
 	if key.Secret.Reveal() != "hush" {
 		t.Error("the secret is lost")
+	}
+}
+
+func TestDeletion(t *testing.T) {
+	for choice, want := range map[config.Deletion][2]bool{
+		config.DeleteNever: {false, false}, config.DeleteRequested: {true, false}, config.DeleteExpiredToo: {true, true}, "": {false, false},
+	} {
+		if got := [2]bool{choice.MayDelete(), choice.MayExpire()}; got != want {
+			t.Errorf("%q deletes what is requested and what is expired: %t, want %t", choice, got, want)
+		}
 	}
 }
 

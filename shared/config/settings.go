@@ -103,6 +103,22 @@ func (s *settings) retention(to *time.Duration) {
 	})
 }
 
+// span is a duration above 0.
+func (s *settings) span(to *time.Duration, v Variable) {
+	s.add("duration", v, func(value string) error {
+		d, err := time.ParseDuration(value)
+		if err == nil && d <= 0 {
+			err = fmt.Errorf("%s is not above 0", d)
+		}
+		*to = d
+		return err
+	})
+}
+
+func (s *settings) expiryGrace(to *time.Duration) {
+	s.span(to, Variable{Name: "ROUTINELY_EXPIRY_GRACE", Default: "24h", Doc: "How long an expired routine stays after its host names were unbound; then it is deleted"})
+}
+
 func (s *settings) duration(to *time.Duration, v Variable) {
 	s.add("duration", v, func(value string) (err error) {
 		*to, err = time.ParseDuration(value)
@@ -113,6 +129,18 @@ func (s *settings) duration(to *time.Duration, v Variable) {
 func (s *settings) integer(to *int, v Variable) {
 	s.add("integer", v, func(value string) (err error) {
 		*to, err = strconv.Atoi(value)
+		return err
+	})
+}
+
+// positive is an integer above 0.
+func (s *settings) positive(to *int, v Variable) {
+	s.add("integer", v, func(value string) error {
+		n, err := strconv.Atoi(value)
+		if err == nil && n < 1 {
+			err = fmt.Errorf("%d is less than 1", n)
+		}
+		*to = n
 		return err
 	})
 }
@@ -143,7 +171,7 @@ func load(environ []string, cfg Configuration) error {
 	for _, one := range s.all {
 		value := cmp.Or(given[one.Name], one.Default)
 		if value == "" && one.Required {
-			wrong = append(wrong, fmt.Sprintf("required environment variable %q is not set", one.Name))
+			wrong = append(wrong, fmt.Sprintf("required environment variable %q is not set. %s", one.Name, one.Doc))
 		}
 		if value == "" {
 			continue

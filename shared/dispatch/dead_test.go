@@ -15,7 +15,7 @@ func TestDeadLetter(t *testing.T) {
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	d := queue.Delivery{Envelope: queue.Envelope{
 		JobID: "job-1", AcceptedAt: at.Add(-time.Hour), Round: 2, Number: 3,
-		Request: routine.Request{Name: "pr-1", SiteID: 5, RecordName: "pr-1.example.com"},
+		Request: routine.Request{Name: "pr-1", Records: []routine.Record{{SiteID: 5, RecordName: "pr-1.example.com"}}},
 	}}
 	file := func(id string, d queue.Delivery) ledger.Row {
 		return dispatch.DeadLetter(id, d, &fault.Error{Kind: fault.NotFound, Code: "UnknownJob"}, "unknown", ledger.Worker, at)

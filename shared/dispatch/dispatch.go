@@ -3,6 +3,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -41,7 +42,7 @@ func Callback(r ledger.Row) (queue.Callback, error) {
 		return queue.Callback{}, err
 	}
 	return queue.Callback{
-		ID: event.ID(), JobID: r.ID, Caller: r.Caller, Round: r.Redriven, URL: r.Request.CallbackURL, Event: text, CreatedAt: event.Timestamp,
+		ID: event.ID(), JobID: r.ID, Caller: cmp.Or(r.Owner, r.Caller), Round: r.Redriven, URL: r.Request.CallbackURL, Event: text, CreatedAt: event.Timestamp,
 		Attempt: 1,
 	}, nil
 }

@@ -44,7 +44,7 @@ func (p *post) due(t *testing.T, n int, ended bool) ledger.Row {
 	t.Helper()
 	row := p.Ledger.Create(t.Context(), ledger.NewRow(routine.Job{
 		ID: fmt.Sprint("job-", n), AcceptedAt: noon, Caller: "ci",
-		Request: routine.Request{Name: "pr-1", SiteID: 7, RecordName: "pr-1.example.com", CallbackURL: "https://ci.example/hook"},
+		Request: routine.Request{Name: "pr-1", Records: []routine.Record{{SiteID: 7, RecordName: "pr-1.example.com"}}, CallbackURL: "https://ci.example/hook"},
 	}))[0].Row
 	row, err := p.Ledger.Update(t.Context(), row, func(r *ledger.Row) {
 		if ended {
@@ -191,7 +191,7 @@ func TestDeadLetterOfEachDelivery(t *testing.T) {
 		}
 		return []byte(text)
 	}
-	request := routine.Request{Name: "pr-1", SiteID: 7, RecordName: "pr-1.example.com"}
+	request := routine.Request{Name: "pr-1", Records: []routine.Record{{SiteID: 7, RecordName: "pr-1.example.com"}}}
 	for name, test := range map[string]struct {
 		body     []byte
 		name     string
@@ -199,7 +199,7 @@ func TestDeadLetterOfEachDelivery(t *testing.T) {
 	}{
 		"an envelope":        {body(queue.Envelope{JobID: "job-1", AcceptedAt: noon, Number: 1, Request: request}), "pr-1", 0},
 		"a bare request":     {[]byte(`{"name":"pr-1","siteId":7,"recordName":"pr-1.example.com"}`), "pr-1", 0},
-		"an invalid wish":    {[]byte(`{"name":"ab"}`), "", 2},
+		"an invalid wish":    {[]byte(`{"name":"a"}`), "", 2},
 		"rubbish":            {[]byte("rubbish"), "", 0},
 		"bytes":              {[]byte("\xff\x00"), "", 0},
 		"another CloudEvent": {[]byte(`{"specversion":"1.0","id":"1","source":"/x","type":"x","data":7}`), "", 0},

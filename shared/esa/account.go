@@ -22,6 +22,9 @@ type Site struct {
 	AccessType string
 }
 
+// AccessCNAME is the access type of a site whose owner leads single names to ESA.
+const AccessCNAME = "CNAME"
+
 // SiteActive is the status of a site whose plan is bought and whose onboarding is complete: only such a one takes records.
 const SiteActive = "active"
 

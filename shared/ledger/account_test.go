@@ -65,3 +65,19 @@ func TestAccountIsChangedByTwoAtOnce(t *testing.T) {
 		t.Errorf("%+v (%v, %v): want both changes", account, err, readErr)
 	}
 }
+
+func TestLostAnswerToTheAccount(t *testing.T) {
+	for times := 1; times <= 2; times++ {
+		b := newBook(t)
+		count := func(a *routine.Account) error {
+			a.Stopped++
+			return nil
+		}
+		_, err := b.ChangeAccount(t.Context(), count)
+		must(t, err)
+		b.breaks(t, lost("BatchWriteRow", 0, times))
+		account, err := b.ChangeAccount(t.Context(), count)
+		must(t, err)
+		same(t, account.Stopped, 2)
+	}
+}

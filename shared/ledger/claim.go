@@ -33,10 +33,9 @@ func (r RecordRow) Exists() bool { return r.seq > 0 }
 
 // The rows of one routine are in a partition of their own: its claim, and one row for each host name.
 const (
-	orderClaim   = "claim"
+	orderClaim = "claim"
+	// prefixRecord sorts behind it, to the end of the partition.
 	prefixRecord = "record/"
-	// behindRecords sorts behind every record name.
-	behindRecords = "record0"
 )
 
 func claimKey(name string) key { return key{spread("routine", name), orderClaim} }
@@ -155,7 +154,7 @@ func (l *Ledger) RecordClaims(ctx context.Context, name, from string, limit int)
 	if limit < 1 || limit > MaxRecordPage {
 		return nil, "", invalid("InvalidLimit", fmt.Sprintf("limit %d: want 1 to %d", limit, MaxRecordPage))
 	}
-	s := span{partition: claimKey(name).p, from: prefixRecord + from, to: behindRecords, forward: true}
+	s := span{partition: claimKey(name).p, from: prefixRecord + from, forward: true}
 	next, err = l.state.walk(ctx, s, limit, func(found []*sdk.Row) error {
 		for _, one := range found {
 			order, err := second(one.PrimaryKey)
@@ -247,6 +246,9 @@ func bounded(c routine.Claim) routine.Claim {
 	c.Caller, c.Description, c.Reason = cut(c.Caller, maxWord), cut(c.Description, maxDescription), cut(c.Reason, maxText)
 	c.CreateJob, c.DeleteJob = cut(c.CreateJob, maxID), cut(c.DeleteJob, maxID)
 	c.CreateTime, c.ExpiresAt, c.SeenAt = stored(c.CreateTime), stored(c.ExpiresAt), stored(c.SeenAt)
+	if c.State == routine.Gone { // what stays for ever holds no secret
+		c.CallbackURL = ""
+	}
 	overtook := c.Overtook[max(0, len(c.Overtook)-routine.MaxOvertook):]
 	c.Overtook = make([]string, 0, len(overtook))
 	for _, id := range overtook {
@@ -254,7 +256,7 @@ func bounded(c routine.Claim) routine.Claim {
 	}
 	if c.Expiry != nil {
 		e := *c.Expiry
-		e.JobID, e.SightedAt, e.UnboundAt, e.TriedAt = cut(e.JobID, maxID), stored(e.SightedAt), stored(e.UnboundAt), stored(e.TriedAt)
+		e.JobID, e.SeenAt, e.UnboundAt, e.TriedAt = cut(e.JobID, maxID), stored(e.SeenAt), stored(e.UnboundAt), stored(e.TriedAt)
 		c.Expiry = &e
 	}
 	return c

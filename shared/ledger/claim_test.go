@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -72,7 +73,7 @@ func fullClaim(c *routine.Claim) error {
 	*c = routine.Claim{
 		Name: "another", State: routine.Live, Ownership: routine.Owned, Caller: text, CreateTime: after(1), Call: &routine.Look{At: after(2), Until: after(3)},
 		CreateNumber: 1, DeleteNumber: 2, DescriptionNumber: 3, ExpiryNumber: 4, CreateJob: text, DeleteJob: text, Description: text, HasAssets: true,
-		ExpiresAt: after(4), Expiry: &routine.Expiry{SightedAt: after(5), UnboundAt: after(6), Try: 7, JobID: text, TriedAt: after(8)}, Protected: true,
+		ExpiresAt: after(4), Expiry: &routine.Expiry{SeenAt: after(5), UnboundAt: after(6), Try: 7, JobID: text, TriedAt: after(8)}, Protected: true,
 		Labels: map[string]string{}, SeenAt: after(9), Reason: text, MadeAt: made.MadeAt, ChangedAt: made.ChangedAt,
 	}
 	for n := range 100 {
@@ -114,6 +115,16 @@ func TestHoldings(t *testing.T) {
 		must(t, err)
 		b.wantCalls(t, "BatchGetRow", "BatchGetRow")
 		check(t, got[1], got[1].Claim.Exists() && got[1].Records[0].Exists())
+	})
+	t.Run("asked for twice are read once", func(t *testing.T) {
+		twice := make([]ledger.Wanted, 60)
+		for n := range twice {
+			twice[n] = wanted[2]
+		}
+		got, err := b.Holdings(t.Context(), twice)
+		must(t, err)
+		b.wantCalls(t, "BatchGetRow")
+		same(t, got[59].Claim.Claim, got[0].Claim.Claim)
 	})
 	t.Run("of names that no row can have are refused", func(t *testing.T) {
 		for _, w := range []ledger.Wanted{{}, {Name: strings.Repeat("x", 256)}, {Name: "\xff"}, {Name: "pr-1", RecordNames: []string{""}}} {
@@ -159,6 +170,17 @@ func TestChangeClaim(t *testing.T) {
 		same(t, holding(t, b.Ledger, "pr-1").Claim.Claim, changed.Claim)
 		check(t, made, made.CreateNumber == 1)
 	})
+	t.Run("keeps times in UTC", func(t *testing.T) {
+		b := newBook(t)
+		got := b.claim(t, "pr-1", func(c *routine.Claim) error {
+			local := after(1).In(time.FixedZone("CST", 8*60*60))
+			c.CreateTime, c.ExpiresAt, c.SeenAt, c.Expiry = local, local, local, &routine.Expiry{SeenAt: local, UnboundAt: local, TriedAt: local}
+			return nil
+		})
+		for _, at := range []time.Time{got.CreateTime, got.ExpiresAt, got.SeenAt, got.Expiry.SeenAt, got.Expiry.UnboundAt, got.Expiry.TriedAt} {
+			same(t, at.String(), after(1).String())
+		}
+	})
 	t.Run("leaves what hangs from the given claim as it is", func(t *testing.T) {
 		b := newBook(t)
 		made := b.claim(t, "pr-1", func(c *routine.Claim) error { c.Labels = map[string]string{"team": "web"}; return nil })
@@ -172,6 +194,25 @@ func TestChangeClaim(t *testing.T) {
 		got, err := slow.ChangeClaim(t.Context(), none, counts)
 		must(t, err)
 		same(t, got.CreateNumber, 2)
+	})
+	t.Run("begins again when another writer puts the same index row", func(t *testing.T) {
+		b := newBook(t)
+		b.breaks(t, partly(t, "state", 1, 0, "OTSRowOperationConflict", false))
+		got, err := b.ChangeClaim(t.Context(), none, counts)
+		must(t, err)
+		same(t, got.CreateNumber, 1)
+	})
+	t.Run("is made once by each of many writers at once", func(t *testing.T) {
+		b := newBook(t)
+		var writers sync.WaitGroup
+		for range 8 {
+			writers.Go(func() {
+				_, err := b.ChangeClaim(t.Context(), none, counts)
+				wantCode(t, err, "")
+			})
+		}
+		writers.Wait()
+		same(t, holding(t, b.Ledger, "pr-1").Claim.CreateNumber, 8)
 	})
 	t.Run("asks again what another writer has made of it, and may refuse", func(t *testing.T) {
 		b := newBook(t)
@@ -310,8 +351,10 @@ func TestRecordClaims(t *testing.T) {
 			_, _, err := b.RecordClaims(t.Context(), "pr-1", "", limit)
 			wantCode(t, err, "invalid InvalidLimit")
 		}
-		_, _, err := b.RecordClaims(t.Context(), "", "", 10)
-		wantCode(t, err, "invalid InvalidName")
+		for _, names := range [][2]string{{"", ""}, {"pr-1", "\xff"}} {
+			_, _, err := b.RecordClaims(t.Context(), names[0], names[1], 10)
+			wantCode(t, err, "invalid InvalidName")
+		}
 	})
 }
 

@@ -37,10 +37,9 @@ func (f ClaimFilter) check() *fault.Error {
 	return checkWords(map[string]string{"caller": f.Caller, "label": f.LabelKey, "label's value": f.LabelValue})
 }
 
-// fits reports whether the claim belongs to the list. Nothing that is gone does.
 func (f ClaimFilter) fits(c routine.Claim) bool {
 	value, labelled := c.Labels[f.LabelKey]
-	return c.State != routine.Gone && same(f.Caller, c.Caller) && same(f.State, c.State) && same(f.Ownership, c.Ownership) &&
+	return same(f.Caller, c.Caller) && same(f.State, c.State) && same(f.Ownership, c.Ownership) &&
 		(f.LabelKey == "" || labelled && same(f.LabelValue, value)) &&
 		(f.ExpiringBefore.IsZero() || !c.ExpiresAt.IsZero() && c.ExpiresAt.Before(f.ExpiringBefore))
 }

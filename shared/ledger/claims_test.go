@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -179,4 +180,73 @@ func TestIndexRowsOfRoutines(t *testing.T) {
 		same(t, claimed(t, b.Ledger, ledger.ClaimFilter{}, 10), []string{})
 		same(t, b.listedRoutines(t), 1)
 	})
+}
+
+func TestClaimsWithARareFilter(t *testing.T) {
+	b := newBook(t)
+	for n := range 250 {
+		b.claim(t, fmt.Sprintf("pr-%03d", n), counts)
+	}
+	b.claim(t, "pr-240", becomes(routine.Deleting))
+	b.calls()
+	names, next, err := claimsPage(b.Ledger, ledger.ClaimFilter{State: routine.Deleting}, 10, "")
+	must(t, err)
+	b.wantCalls(t, "GetRange", "BatchGetRow", "GetRange", "BatchGetRow")
+	check(t, names, len(names) == 0 && next != "")
+	same(t, claimed(t, b.Ledger, ledger.ClaimFilter{State: routine.Deleting}, 10), []string{"pr-240"})
+}
+
+// runClaim lets a process change the claim of one of few routines to a state, and kills it before one of its calls, loses an answer, or lets
+// another process in before a call.
+func (b *book) runClaim(t testing.TB, rt *rapid.T, names []string) {
+	name := rapid.SampledFrom(names).Draw(rt, "name")
+	state := rapid.SampledFrom([]routine.ClaimState{routine.Creating, routine.Live, routine.Gone, routine.Gone}).Draw(rt, "state")
+	process, end := b.Ledger, rapid.SampledFrom([]string{"", "", "killed", "lost", "another", "listed"}).Draw(rt, "end")
+	row, call := holding(t, b.Ledger, name).Claim, rapid.IntRange(1, 2).Draw(rt, "call")
+	switch end {
+	case "killed":
+		process = b.killed(t, call)
+	case "lost":
+		b.breaks(t, lost("BatchWriteRow", call-1, 2))
+	case "another":
+		process = b.before(t, call, func() { b.claim(t, name, becomes(routine.Gone)) })
+	case "listed":
+		process = b.before(t, call, func() { claimed(rt, b.Ledger, ledger.ClaimFilter{}, 100) })
+	}
+	_, err := process.ChangeClaim(context.Background(), row, becomes(state))
+	b.server.Faults().Clear()
+	rt.Logf("%s becomes %s (%s): %v", name, state, end, err)
+}
+
+func TestListOfClaims(t *testing.T) {
+	b := newBook(t)
+	next := 0
+	t.Run("holds each claim that is not gone exactly once, whatever they go through and whoever is killed", rapid.MakeCheck(func(rt *rapid.T) {
+		if testing.Short() && rapid.IntRange(0, 4).Draw(rt, "a few are enough") > 0 { // a server takes milliseconds
+			return
+		}
+		if next++; next%50 == 0 { // the list is read whole
+			b = newBook(t)
+		}
+		names := []string{fmt.Sprintf("pr-%d-1", next), fmt.Sprintf("pr-%d-2", next)}
+		for range rapid.IntRange(1, 20).Draw(rt, "steps") {
+			switch rapid.IntRange(0, 5).Draw(rt, "what") {
+			case 0:
+				b.clock.Advance(2 * time.Minute)
+			case 1:
+				slow := b.before(t, rapid.IntRange(1, 3).Draw(rt, "before"), func() { b.runClaim(t, rt, names) })
+				claimed(rt, slow, ledger.ClaimFilter{}, 100)
+			default:
+				b.runClaim(t, rt, names)
+			}
+		}
+		want := slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+			claim := holding(t, b.Ledger, name).Claim
+			return !claim.Exists() || claim.State == routine.Gone
+		})
+		got := slices.DeleteFunc(claimed(rt, b.Ledger, ledger.ClaimFilter{}, 100), func(name string) bool { return !slices.Contains(names, name) })
+		if !slices.Equal(got, want) {
+			rt.Fatalf("listed are %q, want %q", got, want)
+		}
+	}))
 }

@@ -38,16 +38,21 @@ type traits struct {
 	Step   routine.Step `json:"step,omitempty"`
 	Origin Origin       `json:"origin,omitempty"`
 	Name   string       `json:"name,omitempty"`
-	Record string       `json:"record,omitempty"`
-	Site   int64        `json:"site,omitempty"`
-	Caller string       `json:"caller,omitempty"`
-	Key    string       `json:"key,omitempty"`
+	// Record and Site are those of a request with one host name, and Records those of one with several.
+	Record  string           `json:"record,omitempty"`
+	Site    int64            `json:"site,omitempty"`
+	Records []routine.Record `json:"records,omitempty"`
+	Caller  string           `json:"caller,omitempty"`
+	Key     string           `json:"key,omitempty"`
 }
 
 func (r *Row) traits() traits {
 	t := traits{
-		Kind: r.Kind, Code: r.Code, Origin: r.Origin, Name: cut(r.Request.Name, maxWord), Record: cut(r.Request.RecordName, maxWord),
-		Site: r.Request.SiteID, Caller: r.Caller, Key: r.Key,
+		Kind: r.Kind, Code: r.Code, Origin: r.Origin, Name: cut(r.Request.Name, maxWord), Caller: r.Caller, Key: r.Key,
+		Records: r.Request.Records,
+	}
+	if len(t.Records) == 1 {
+		t.Record, t.Site, t.Records = t.Records[0].RecordName, t.Records[0].SiteID, nil
 	}
 	if r.Last != nil {
 		t.Step = r.Last.Step
@@ -90,8 +95,13 @@ func (f DeadFilter) holds(e entry) bool {
 
 func (f DeadFilter) matches(id string, t traits) bool {
 	return (len(f.IDs) == 0 || slices.Contains(f.IDs, id)) && same(f.Kind, t.Kind) && same(f.Code, t.Code) && same(f.Step, t.Step) &&
-		same(f.Origin, t.Origin) && same(f.Name, t.Name) && same(f.RecordName, t.Record) && same(f.SiteID, t.Site) &&
-		same(f.Caller, t.Caller) && strings.HasPrefix(t.Key, f.KeyPrefix)
+		same(f.Origin, t.Origin) && same(f.Name, t.Name) && f.about(t) && same(f.Caller, t.Caller) && strings.HasPrefix(t.Key, f.KeyPrefix)
+}
+
+// about reports whether one of the host names fits.
+func (f DeadFilter) about(t traits) bool {
+	fits := func(r routine.Record) bool { return same(f.RecordName, r.RecordName) && same(f.SiteID, r.SiteID) }
+	return fits(routine.Record{SiteID: t.Site, RecordName: t.Record}) || slices.ContainsFunc(t.Records, fits)
 }
 
 // same reports whether a filter's value is the given one, or is not set.

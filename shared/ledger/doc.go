@@ -24,13 +24,15 @@
 //
 //	p                                s                                      columns
 //	janitor                          <task>                                 mark
+//	janitor                          expiry                                 mark (JSON), seq, write
 //	account                          account                                mark (JSON), seq, write
+//	account                          routines                               mark (JSON), seq, write
 //	routine/<2 hex>/<name>           claim                                  mark (JSON), seq, write
 //	routine/<2 hex>/<name>           record/<record name>                   mark (JSON), seq, write
 //	routines                         <name>                                 id, write
 //
-// The first says where a task of the janitor left off. The account's row says whether its lane is parked or paused, for how long it was stopped
-// in all, and its quota. Then come the claim of a routine, those of its host names, each in a row of its own so that none grows with their
+// The first says where a task of the janitor left off, the second which jobs it has made about expired routines within an hour. The account's row says
+// whether its lane is parked or paused, for how long it was stopped in all, and its quota; the next one which routines ESA showed last. Then come the claim of a routine, those of its host names, each in a row of its own so that none grows with their
 // number, and the index row of each routine whose claim is not gone. A claim that is gone stays for ever.
 //
 // # Why index rows of our own

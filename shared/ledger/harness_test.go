@@ -120,7 +120,7 @@ func newRow(n int) ledger.Row {
 	return ledger.NewRow(routine.Job{
 		ID: fmt.Sprintf("job-%06d", n), Caller: fmt.Sprintf("caller-%d", n%3), AcceptedAt: noon.Add(time.Duration(n) * time.Second),
 		Request: routine.Request{
-			Name: fmt.Sprintf("pr-%d", n%10), SiteID: localtest.SiteID + int64(n%2), RecordName: fmt.Sprintf("pr-%d.example.com", n),
+			Name: fmt.Sprintf("pr-%d", n%10), Records: []routine.Record{{SiteID: localtest.SiteID + int64(n%2), RecordName: fmt.Sprintf("pr-%d.example.com", n)}},
 		},
 	})
 }
@@ -280,7 +280,7 @@ func (b *book) wantListed(t rapid.TB, id string) {
 		}
 	}
 	for _, state := range append(routine.States(), "") {
-		for _, f := range []ledger.Filter{{}, {Name: row.Request.Name}, {RecordName: row.Request.RecordName}, {Caller: row.Caller}} {
+		for _, f := range []ledger.Filter{{}, {Name: row.Request.Name}, {RecordName: row.Request.Records[0].RecordName}, {Caller: row.Caller}} {
 			f.State = state
 			want(f, listed(t, b.Ledger, f, 100), state == "" || state == row.State)
 		}
@@ -288,7 +288,7 @@ func (b *book) wantListed(t rapid.TB, id string) {
 	failed := ledger.Filter{CallbackFailed: true}
 	want(failed, listed(t, b.Ledger, failed, 100), row.Callback != nil && row.Callback.State == routine.CallbackFailed)
 	for _, f := range []ledger.DeadFilter{
-		{}, {Code: row.Code}, {Name: row.Request.Name}, {RecordName: row.Request.RecordName}, {SiteID: row.Request.SiteID}, {Caller: row.Caller}, {IDs: []string{id}},
+		{}, {Code: row.Code}, {Name: row.Request.Name}, {RecordName: row.Request.Records[0].RecordName}, {SiteID: row.Request.Records[0].SiteID}, {Caller: row.Caller}, {IDs: []string{id}},
 	} {
 		want(f, dead(t, b.Ledger, f, 100), row.State == routine.DeadLettered)
 	}

@@ -75,12 +75,8 @@ func (r *Row) entries() []entry {
 	accepted := sortable(r.AcceptedAt) + "/" + r.ID
 	round, dues := "/"+strconv.Itoa(r.Redriven), "/"+strconv.Itoa(r.Dues)
 	out := []entry{{key: key{partition(familyAll, string(r.State), ""), accepted + round}, id: r.ID}}
-	for _, by := range []struct{ name, value string }{
-		{familyAll, ""}, {familyName, r.Request.Name}, {familyRecord, r.Request.RecordName}, {familyCaller, r.Caller},
-	} {
-		if by.name == familyAll || by.value != "" {
-			out = append(out, entry{key: key{partition(by.name, anyState, by.value), accepted}, id: r.ID, recurs: true})
-		}
+	for _, by := range r.values() {
+		out = append(out, entry{key: key{partition(by.family, anyState, by.value), accepted}, id: r.ID, recurs: true})
 	}
 	if r.State == routine.DeadLettered {
 		out = append(out, r.deadEntries()...)
@@ -97,25 +93,41 @@ func (r *Row) entries() []entry {
 	return out
 }
 
+// value is one value by which jobs are listed.
+type value struct{ family, value string }
+
+// values are those by which the job is listed whatever its state.
+func (r *Row) values() []value {
+	out := []value{{familyAll, ""}}
+	if r.Request.Name != "" {
+		out = append(out, value{familyName, r.Request.Name})
+	}
+	for _, name := range r.Request.RecordNames() {
+		out = append(out, value{familyRecord, name})
+	}
+	if r.Caller != "" {
+		out = append(out, value{familyCaller, r.Caller})
+	}
+	return out
+}
+
+// deadEntries are the index rows of a dead letter. Its sites are listed each once.
 func (r *Row) deadEntries() []entry {
 	within := sortable(r.DiedAt) + "/" + r.ID + "/" + strconv.Itoa(r.Redriven)
 	traits := encode(r.traits())
-	site := ""
-	if r.Request.SiteID != 0 {
-		site = strconv.FormatInt(r.Request.SiteID, 10)
+	by := r.values()
+	if r.Code != "" {
+		by = append(by, value{familyCode, r.Code})
 	}
-	var out []entry
-	for _, by := range []struct{ name, value string }{
-		{familyAll, ""},
-		{familyCode, r.Code},
-		{familyName, r.Request.Name},
-		{familyRecord, r.Request.RecordName},
-		{familySite, site},
-		{familyCaller, r.Caller},
-	} {
-		if by.name == familyAll || by.value != "" {
-			out = append(out, entry{key: key{deadPartition(by.name, by.value), within}, id: r.ID, dead: traits})
+	for _, record := range r.Request.Records {
+		site := value{familySite, strconv.FormatInt(record.SiteID, 10)}
+		if record.SiteID != 0 && !slices.Contains(by, site) {
+			by = append(by, site)
 		}
+	}
+	out := make([]entry, 0, len(by))
+	for _, v := range by {
+		out = append(out, entry{key: key{deadPartition(v.family, v.value), within}, id: r.ID, dead: traits})
 	}
 	return out
 }

@@ -25,7 +25,7 @@ type Config struct {
 	Endpoint string
 	// Instance is the name of the Tablestore instance. Required.
 	Instance string
-	// Table and StateTable are the names of the table of the jobs, and of that of the account's state. Required.
+	// Table and StateTable are the names of the table of the jobs, and of that of the account and of claims. Required.
 	Table, StateTable string
 	// Credentials is where the key of each call comes from. Required.
 	Credentials accesskey.Source
@@ -37,7 +37,7 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Ledger is the home of jobs. It is safe for concurrent use. Errors are *fault.Error.
+// Ledger is the home of jobs and claims. It is safe for concurrent use. Errors are *fault.Error.
 type Ledger struct {
 	cfg         Config
 	jobs, state *table

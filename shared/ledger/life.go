@@ -192,9 +192,27 @@ func (r *Row) Age(now time.Time, stopped time.Duration) time.Duration {
 // Succeed ends the job. If somebody wants to be told, the callback is due at callbackDue.
 func (r *Row) Succeed(result routine.Result, progress routine.Progress, now, callbackDue time.Time) {
 	r.end(routine.Succeeded, now)
-	r.Ready, r.Result, r.Progress, r.Left = true, &result, progress, r.elsewhere()
+	makes := r.Request.Action == routine.Create || r.Request.Action == routine.Renew || r.Request.Action == routine.TakeOwnership
+	passed := slices.ContainsFunc(result.Records, func(one routine.RecordResult) bool { return one.Outcome == routine.Passed })
+	r.Ready, r.Result, r.Progress, r.Left = makes && !passed, &result, progress, r.elsewhere()
 	r.Kind, r.Code, r.Hint, r.Reason, r.By, r.Last = "", "", "", "", "", nil
 	r.tell(callbackDue)
+}
+
+// Supersede ends a job with nothing left to do, because a newer one is about the same things.
+func (r *Row) Supersede(by string, progress routine.Progress, now, callbackDue time.Time) {
+	r.end(routine.Superseded, now)
+	r.SupersededBy, r.Progress, r.Left = by, progress, r.elsewhere()
+	r.Kind, r.Code, r.Hint, r.Reason, r.By, r.Last = "", "", "", "", "", nil
+	r.tell(callbackDue)
+}
+
+// IntentNumber is the number that orders the job among those about the same things.
+func (r *Row) IntentNumber() int64 {
+	if r.Intent != 0 {
+		return r.Intent
+	}
+	return routine.NextNumber(r.AcceptedAt)
 }
 
 // Die gives the job up because of a failure. If somebody wants to be told, the callback is due at callbackDue.
@@ -249,6 +267,9 @@ const CancelAfter = 10 * time.Minute
 func (r *Row) Cancel(by, reason string, now time.Time) error {
 	if r.State.Final() {
 		return r.refuse(CodeEnded, fmt.Sprintf("the job is %s", r.State))
+	}
+	if r.Request.Action.Deletes() && !r.StartedAt.IsZero() { // something may be deleted already
+		return r.refuse(CodeBegun, "a worker has begun with the deletion")
 	}
 	if wait := r.Begun.Add(CancelAfter).Sub(stored(now)); !r.Begun.IsZero() && wait > 0 {
 		refused := r.refuse(CodeBegun, "a worker has begun with the job")
@@ -316,7 +337,7 @@ func (r *Row) CallbackDue(at time.Time) error {
 	switch {
 	case r.Request.CallbackURL == "":
 		return r.refuse(CodeNoCallback, "the request names no callbackUrl")
-	case r.State != routine.Succeeded && r.State != routine.DeadLettered:
+	case r.State != routine.Succeeded && r.State != routine.DeadLettered && r.State != routine.Superseded:
 		return r.refuse(CodeNoCallback, fmt.Sprintf("the job is %s: nobody is told of that", r.State))
 	}
 	r.Callback = nil

@@ -15,7 +15,7 @@ import (
 )
 
 // request asks for a callback.
-var request = routine.Request{Name: "pr-1", SiteID: 7, RecordName: "pr-1.example.com", CallbackURL: "https://ci.example/hook?secret"}
+var request = routine.Request{Name: "pr-1", Records: []routine.Record{{SiteID: 7, RecordName: "pr-1.example.com"}}, CallbackURL: "https://ci.example/hook?secret"}
 
 func queued() ledger.Row {
 	return ledger.NewRow(routine.Job{ID: "job-1", Caller: "ci", Key: "k", AcceptedAt: noon, Request: request})
@@ -111,7 +111,7 @@ func TestBegin(t *testing.T) {
 	t.Run("is followed by looks, which renew it and replace the progress", func(t *testing.T) {
 		r := begun()
 		r.Look(routine.Progress{RoutineRecreated: true}, after(2))
-		check(t, r, r.Begins == 1 && r.Begun.Equal(after(2)) && r.UpdatedAt.Equal(after(2)) && r.Progress == routine.Progress{RoutineRecreated: true})
+		check(t, r, r.Begins == 1 && r.Begun.Equal(after(2)) && r.UpdatedAt.Equal(after(2)) && r.Progress.RoutineRecreated && r.Progress.Look == nil)
 	})
 	t.Run("that was never settled leaves the record in doubt", func(t *testing.T) {
 		r := begun()

@@ -52,7 +52,7 @@ func (f Filter) partition() string {
 
 func (f Filter) fits(r *Row) bool {
 	return (f.State == "" || f.State == r.State) && (f.Name == "" || f.Name == r.Request.Name) &&
-		(f.RecordName == "" || f.RecordName == r.Request.RecordName) && (f.Caller == "" || f.Caller == r.Caller)
+		(f.RecordName == "" || slices.Contains(r.Request.RecordNames(), f.RecordName)) && (f.Caller == "" || f.Caller == r.Caller)
 }
 
 func (f Filter) check() *fault.Error {

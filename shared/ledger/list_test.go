@@ -56,7 +56,7 @@ func TestJobs(t *testing.T) {
 		})
 	}
 	t.Run("come without their history, and without the query of the callback URL", func(t *testing.T) {
-		jobs, _, err := b.Jobs(t.Context(), ledger.Filter{RecordName: long.Request.RecordName}, 10, "")
+		jobs, _, err := b.Jobs(t.Context(), ledger.Filter{RecordName: long.Request.Records[0].RecordName}, 10, "")
 		must(t, err)
 		check(t, jobs, len(jobs) == 1 && jobs[0].Attempts == nil && jobs[0].Request.CallbackURL == "https://ci.example/hook?***")
 	})
@@ -187,10 +187,10 @@ func TestDeadLetters(t *testing.T) {
 		"an origin":             {ledger.DeadFilter{Origin: ledger.Trigger}, newestFirst()},
 		"a name":                {ledger.DeadFilter{Name: "pr-3"}, newestFirst(3)},
 		"a record name":         {ledger.DeadFilter{RecordName: "pr-4.example.com"}, newestFirst(4)},
-		"a site":                {ledger.DeadFilter{SiteID: newRow(1).Request.SiteID}, newestFirst(1, 3, 5, 7)},
+		"a site":                {ledger.DeadFilter{SiteID: newRow(1).Request.Records[0].SiteID}, newestFirst(1, 3, 5, 7)},
 		"a caller":              {ledger.DeadFilter{Caller: "caller-1"}, newestFirst(1, 4, 7)},
 		"a caller and a code":   {ledger.DeadFilter{Caller: "caller-1", Code: "Quota"}, newestFirst(1, 7)},
-		"a code and a site":     {ledger.DeadFilter{SiteID: newRow(0).Request.SiteID, Code: "Quota"}, newestFirst()},
+		"a code and a site":     {ledger.DeadFilter{SiteID: newRow(0).Request.Records[0].SiteID, Code: "Quota"}, newestFirst()},
 		"a prefix of the key":   {ledger.DeadFilter{KeyPrefix: "import-7/"}, newestFirst(5)},
 		"a time on":             {ledger.DeadFilter{Since: at(6)}, newestFirst(6, 7)},
 		"until a time":          {ledger.DeadFilter{Until: at(1)}, newestFirst(0, 1)},
@@ -260,7 +260,7 @@ func TestCallsOfAPage(t *testing.T) {
 		check(t, ids, len(ids) == 50 && next != "" && calls == 2)
 	})
 	t.Run("of a rare combination is five calls at most, and short with a cursor", func(t *testing.T) {
-		rare := ledger.DeadFilter{Caller: newRow(5).Caller, Kind: "conflict", SiteID: newRow(5).Request.SiteID, KeyPrefix: "nothing-has-this"}
+		rare := ledger.DeadFilter{Caller: newRow(5).Caller, Kind: "conflict", SiteID: newRow(5).Request.Records[0].SiteID, KeyPrefix: "nothing-has-this"}
 		for _, f := range []ledger.DeadFilter{rare, {Kind: "nothing-has-this"}, {Origin: ledger.Trigger}} {
 			turns := 1
 			for _, next, _ := page(t, f, 100, ""); next != ""; turns++ {

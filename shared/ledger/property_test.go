@@ -92,7 +92,7 @@ func TestLists(t *testing.T) {
 		id := fmt.Sprintf("job-%d", next)
 		caller := fmt.Sprintf("caller-%d", next)
 		row := ledger.NewRow(routine.Job{ID: id, Caller: caller, AcceptedAt: b.clock.Now(), Request: routine.Request{
-			Name: caller + "-0", SiteID: localtest.SiteID, RecordName: caller + ".example.com", CallbackURL: "https://ci.example/hook",
+			Name: caller + "-0", Records: []routine.Record{{SiteID: localtest.SiteID, RecordName: caller + ".example.com"}}, CallbackURL: "https://ci.example/hook",
 		}})
 		b.create(t, row)
 		for second := range rapid.IntRange(1, 12).Draw(rt, "steps") {

@@ -9,15 +9,19 @@ import (
 )
 
 // Redrive queues a dead letter again, in a new round whose first send is due at due. asOf is when the set of what is redriven was chosen: a
-// job that died, or was redriven, after it is not of that set. corrected, if not nil, takes the place of the request.
+// job that died, or was redriven, after it is not of that set. corrected, if not nil, takes the place of the request. A superseded job can be redriven
+// too. It keeps the number of its intent unless it was superseded or is corrected: then it is a new one.
 func (r *Row) Redrive(by, reason string, corrected *routine.Request, asOf, now, due time.Time) error {
-	if r.State != routine.DeadLettered || r.redrivenSince(asOf) {
+	if r.State != routine.DeadLettered && r.State != routine.Superseded || r.redrivenSince(asOf) {
 		return r.refuse(CodeNotDead, fmt.Sprintf("the job is %s, in round %d", r.State, r.Redriven))
 	}
 	if r.Problems != nil || r.Request.Name == "" && corrected == nil {
 		return r.refuse(CodeNoRequest, "the message holds no valid request: submit it again, corrected, and drop this one")
 	}
 	now = stored(now)
+	if r.State == routine.Superseded || corrected != nil {
+		r.Intent = routine.NextNumber(now, r.IntentNumber())
+	}
 	redrive := routine.Redrive{Number: r.Redriven + 1, At: now, By: cut(by, maxWord), Reason: cut(reason, maxText)}
 	if corrected != nil && Hash(*corrected) != Hash(r.Request) {
 		redrive.Was = r.correct(*corrected)
@@ -31,7 +35,7 @@ func (r *Row) Redrive(by, reason string, corrected *routine.Request, asOf, now, 
 	r.Waiting = &routine.Waiting{For: routine.ForQueue, Since: now}
 	r.due(due)
 	r.Kind, r.Code, r.Hint, r.By, r.Reason, r.Origin, r.Last = "", "", "", redrive.By, redrive.Reason, "", nil
-	r.Undelivered, r.Callback = nil, nil
+	r.Undelivered, r.Callback, r.SupersededBy, r.Overtook = nil, nil, "", nil
 	return nil
 }
 
@@ -53,9 +57,7 @@ func (r *Row) correct(corrected routine.Request) *routine.Request {
 	if !sameRoutine {
 		r.Progress = routine.Progress{}
 	}
-	if was.SiteID != corrected.SiteID || was.RecordName != corrected.RecordName {
-		r.Progress.RecordUnknown = false
-	}
+	r.keepRecords(was.Records, corrected.Records)
 	r.Request = corrected
 	hash := Hash(corrected)
 	r.Hashes = append(slices.DeleteFunc(slices.Clone(r.Hashes), func(h string) bool { return h == hash }), hash)
@@ -69,10 +71,31 @@ func (r *Row) correct(corrected routine.Request) *routine.Request {
 	return &was
 }
 
+// keepRecords forgets what is known of host names that the corrected request does not have.
+func (r *Row) keepRecords(was, corrected []routine.Record) {
+	kept := func(record routine.Record) bool { return slices.Contains(corrected, record) }
+	var open bool
+	var done []routine.RecordResult
+	for _, record := range was {
+		result, ended := r.Progress.Record(record.RecordName)
+		switch {
+		case !kept(record):
+		case ended:
+			done = append(done, result)
+		default:
+			open = true
+		}
+	}
+	r.Progress.Records, r.Progress.RecordUnknown = done, r.Progress.RecordUnknown && open
+}
+
 // left is what earlier rounds and this one have left in ESA.
 func (r *Row) left() []routine.Left {
 	out := slices.Clone(r.Left)
 	p, req := r.Progress, r.Request
+	if req.Action != routine.Create {
+		return out // it makes nothing that was not there
+	}
 	outcome := p.Routine
 	if outcome == "" && p.Look != nil {
 		outcome = routine.Unknown
@@ -80,8 +103,14 @@ func (r *Row) left() []routine.Left {
 	if outcome != "" {
 		out = add(out, routine.Left{Routine: req.Name, Outcome: outcome})
 	}
-	if p.RecordUnknown {
-		out = add(out, routine.Left{Routine: req.Name, SiteID: req.SiteID, RecordName: req.RecordName, Outcome: routine.Unknown})
+	for _, record := range req.Records {
+		switch done, ended := p.Record(record.RecordName); {
+		case ended && done.Outcome == routine.Passed: // it was left alone
+		case ended:
+			out = add(out, routine.Left{Routine: req.Name, SiteID: done.SiteID, RecordName: record.RecordName, Outcome: done.Outcome})
+		case p.RecordUnknown:
+			out = add(out, routine.Left{Routine: req.Name, SiteID: record.SiteID, RecordName: record.RecordName, Outcome: routine.Unknown})
+		}
 	}
 	return out
 }
@@ -90,7 +119,9 @@ func (r *Row) left() []routine.Left {
 func (r *Row) elsewhere() []routine.Left {
 	var out []routine.Left
 	for _, l := range r.Left {
-		sameRecord := l.RecordName == "" || l.RecordName == r.Request.RecordName && l.SiteID == r.Request.SiteID
+		sameRecord := l.RecordName == "" || slices.ContainsFunc(r.Request.Records, func(asked routine.Record) bool {
+			return asked.RecordName == l.RecordName && (asked.SiteID == l.SiteID || asked.SiteID == 0)
+		})
 		if l.Routine != r.Request.Name || !sameRecord {
 			out = append(out, l)
 		}

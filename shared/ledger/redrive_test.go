@@ -67,8 +67,8 @@ func TestCorrection(t *testing.T) {
 	}{
 		"nothing":         {func(*routine.Request) {}, true, true},
 		"the callback":    {func(r *routine.Request) { r.CallbackURL = "https://other.example" }, true, true},
-		"the site":        {func(r *routine.Request) { r.SiteID = 8 }, true, false},
-		"the record name": {func(r *routine.Request) { r.RecordName = "other.example.com" }, true, false},
+		"the site":        {func(r *routine.Request) { r.Records = []routine.Record{{SiteID: 8, RecordName: "pr-1.example.com"}} }, true, false},
+		"the record name": {func(r *routine.Request) { r.Records = []routine.Record{{SiteID: 7, RecordName: "other.example.com"}} }, true, false},
 		"the name":        {func(r *routine.Request) { r.Name = "other" }, false, false},
 		"the description": {func(r *routine.Request) { r.Description = &text }, false, false},
 		"the assets":      {func(r *routine.Request) { r.HasAssets = new(bool) }, false, false},
@@ -77,11 +77,11 @@ func TestCorrection(t *testing.T) {
 		t.Run("of "+name+" keeps progress only of parts whose input is unchanged", func(t *testing.T) {
 			r := corrected(t, test.change) // the routine is made, the record is in doubt
 			check(t, r, (r.Progress.Routine == routine.Created) == test.keepsRoutine && r.Progress.RecordUnknown == test.keepsDoubt)
-			check(t, r, len(r.Left) == 2 && (r.Redrives[0].Was != nil) == (r.Request != request) && r.StandsFor(request) && r.StandsFor(r.Request))
+			check(t, r, len(r.Left) == 2 && (r.Redrives[0].Was != nil) == (ledger.Hash(r.Request) != ledger.Hash(request)) && r.StandsFor(request) && r.StandsFor(r.Request))
 		})
 	}
 	t.Run("that succeeds still tells what the earlier request left", func(t *testing.T) {
-		r := corrected(t, func(r *routine.Request) { r.RecordName = "other.example.com" })
+		r := corrected(t, func(r *routine.Request) { r.Records = []routine.Record{{SiteID: 7, RecordName: "other.example.com"}} })
 		r.Succeed(routine.Result{}, routine.Progress{}, after(12), after(12))
 		check(t, r, slices.Equal(r.Left, []routine.Left{{Routine: "pr-1", SiteID: 7, RecordName: "pr-1.example.com", Outcome: routine.Unknown}}))
 	})
@@ -105,7 +105,7 @@ func TestBounds(t *testing.T) {
 	}
 	check(t, r, len(r.Attempts) == 12 && r.Attempts[0].Number == 0 && r.Attempts[11].Number == 29)
 	check(t, r, len(r.Redrives) == 5 && r.Redrives[4].Number == 30 && len(*r.Redrives[4].Was.Description) <= 400)
-	check(t, r, len(r.Left) == 20 && len(r.Hashes) == 20 && r.StandsFor(r.Request))
+	check(t, r, len(r.Left) == 42 && len(r.Hashes) == 20 && r.StandsFor(r.Request))
 	a := r.Attempts[3]
 	check(t, r, len(a.Message) <= 400 && len(a.Hint) <= 400 && len(a.Code) <= 255 && len(a.RequestID) <= 255 && len(r.Reason) <= 400 && len(r.By) <= 255)
 	t.Run("texts hold no bytes that are none, and no control characters", func(t *testing.T) {

@@ -22,6 +22,12 @@ type Row struct {
 	routine.Job
 	// Limits are what the job's caller may name and bind, by the rules at the acceptance or the latest redrive.
 	Limits routine.Limits `json:"limits,omitzero"`
+	// Intent orders the job among those about the same things, see routine.NextNumber; zero in rows that older versions wrote.
+	Intent int64 `json:"intent,omitempty"`
+	// Operate says that the caller may alter what others own.
+	Operate bool `json:"operate,omitempty"`
+	// Owner is the caller whose receiver is told of the job's end, of a job that the janitor made about somebody's routine; empty for the job's caller.
+	Owner string `json:"owner,omitempty"`
 	// Number is that of the delivery that is on its way or with a worker. It counts from 1 in each round (Job.Redriven).
 	Number int `json:"number"`
 	// Begun is when a worker began with that delivery; zero when none has, and once it is settled.
@@ -197,7 +203,7 @@ const (
 	maxText     = 400
 	maxAttempts = 12
 	maxRedrives = 5
-	maxLeft     = 20
+	maxLeft     = 2 * (1 + routine.MaxRecords)
 	maxHashes   = 20
 	// maxUndelivered is more than the janitor waits for before it gives up.
 	maxUndelivered = 20

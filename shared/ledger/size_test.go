@@ -3,7 +3,9 @@ package ledger_test
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -20,6 +22,14 @@ func largest(t testing.TB) ledger.Row {
 	description := ""
 	e := queue.Envelope{JobID: newRow(0).ID, Caller: strings.Repeat("c", 255), AcceptedAt: noon, Number: 1, Request: newRow(0).Request}
 	e.Request.Description, e.Request.CallbackURL = &description, "https://ci.example/"+strings.Repeat("x", routine.MaxCallbackURL-19)
+	progress := routine.Progress{Routine: routine.Created, RecordUnknown: true}
+	for n := range routine.MaxRecords {
+		record := routine.Record{SiteID: math.MaxInt64, RecordName: strings.Repeat("r", 251) + strconv.Itoa(10+n)}
+		e.Request.Records = append(e.Request.Records[:n:n], record)
+		progress.Records = append(progress.Records, routine.RecordResult{
+			RecordName: record.RecordName, SiteID: record.SiteID, RecordID: math.MaxInt64, Outcome: routine.Created, SupersededBy: strings.Repeat("j", 255),
+		})
+	}
 	empty, err := sim.Keys(t, strings.Repeat("k", 32)).Seal(e)
 	must(t, err)
 	description = strings.Repeat("\u2028", (queue.MaxEnvelopeBytes-len(empty))/6)
@@ -38,7 +48,10 @@ func largest(t testing.TB) ledger.Row {
 		for n := range 500 {
 			row.CountUndelivered(fmt.Sprint(n, strings.Repeat("m", 300)))
 		}
-		row.Die(failure, text, ledger.Worker, routine.Progress{Routine: routine.Created, RecordUnknown: true}, noon)
+		row.Die(failure, text, ledger.Worker, progress, noon)
+	}
+	for range routine.MaxOvertook {
+		row.Overtook = append(row.Overtook, strings.Repeat("j", 255))
 	}
 	return row
 }
@@ -88,7 +101,7 @@ func TestUnreadable(t *testing.T) {
 		same(t, garbage("x", routine.Request{Name: "pr-1", Description: &huge}).Request, routine.Request{Name: "pr-1"})
 	})
 	t.Run("lists names of any length by their beginning, and keeps index rows small", func(t *testing.T) {
-		b := newBook(t, garbage("x", routine.Request{Name: strings.Repeat("n", 30_000), RecordName: "pr.example.com"}))
+		b := newBook(t, garbage("x", routine.Request{Name: strings.Repeat("n", 30_000), Records: []routine.Record{{RecordName: "pr.example.com"}}}))
 		same(t, dead(t, b.Ledger, ledger.DeadFilter{RecordName: "pr.example.com"}, 10), []string{"x"})
 		for _, row := range b.rows(t, "jobs") {
 			text, err := json.Marshal(row.Columns)

@@ -31,22 +31,26 @@ func TestIfExistsFail(t *testing.T) {
 		"refuses it on a routine that was there before this job was": {routine.Progress{Routine: routine.Adopted, RecordUnknown: true}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := start(t)
-			a.run(t, wish(), &routine.Progress{})
-			if test.takes {
-				same(t, "outcome", a.run(t, strict(), &test.progress), outcome{routine.Created, routine.Adopted})
+			a, progress := start(t), &routine.Progress{}
+			a.run(t, wish(), progress)
+			if !test.takes {
+				progress = &routine.Progress{} // another job's
+			}
+			if *progress = test.progress; test.takes {
+				same(t, "outcome", a.run(t, strict(), progress), outcome{routine.Created, routine.Adopted})
 				return
 			}
-			if failure := a.fail(t, strict(), &test.progress); failure.Kind != fault.Conflict || failure.Code != esa.CodeParameterAlreadyExist || failure.Hint == "" {
+			if failure := a.fail(t, strict(), progress); failure.Kind != fault.Conflict || failure.Code != esa.CodeParameterAlreadyExist || failure.Hint == "" {
 				t.Errorf("got %+v", failure)
 			}
 		})
 	}
 	t.Run("takes its own record also when ESA shows it only after refusing its name", func(t *testing.T) {
-		a := start(t)
-		a.run(t, wish(), &routine.Progress{})
+		a, progress := start(t), &routine.Progress{}
+		a.run(t, wish(), progress)
 		a.inject(t, faults.Rule{Action: list, Fault: faults.Fault{Answer: faults.Document, Body: `{"TotalCount":0,"RelatedRecords":[]}`}})
-		got := a.run(t, strict(), &routine.Progress{Routine: routine.Created, RecordUnknown: true})
+		*progress = routine.Progress{Routine: routine.Created, RecordUnknown: true} // of an attempt before
+		got := a.run(t, strict(), progress)
 		same(t, "outcome", got, outcome{routine.Created, routine.Adopted})
 	})
 	t.Run("does not take the record of a lost call on a routine that was there before", func(t *testing.T) {

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func ptr[T any](v T) *T { return &v }
 
 func wish() routine.Request {
-	return routine.Request{Name: "pr-1", SiteID: localtest.SiteID, RecordName: "pr-1.example.com"}
+	return routine.Request{Name: "pr-1", Records: []routine.Record{{SiteID: localtest.SiteID, RecordName: "pr-1.example.com"}}}
 }
 
 // strict is a wish for what must not exist yet.
@@ -36,11 +36,12 @@ func strict() routine.Request {
 // timeout is the time limit of a call to ESA.
 const timeout = 10 * time.Second
 
-// account is an ESA with a workflow on it. Its clock stands still, at a whole second.
+// account is an ESA with a workflow on it, and what is claimed there. Its clock stands still, at a whole second.
 type account struct {
 	*esaemu.Server
 	clock    *clock.Manual
 	workflow *provision.Workflow
+	book     *book
 }
 
 func start(t *testing.T) account {
@@ -50,9 +51,11 @@ func start(t *testing.T) account {
 	client, err := esa.New(esa.Config{Endpoint: url, Credentials: localtest.Credentials, Timeout: timeout})
 	must(t, err)
 	t.Cleanup(client.Close)
-	workflow, err := provision.New(provision.Config{ESA: client, StepTime: time.Millisecond, Timeout: timeout, Now: manual.Now})
+	workflow, err := provision.New(provision.Config{
+		ESA: client, StepTime: time.Millisecond, Timeout: timeout, Now: manual.Now, MayDelete: true, MayExpire: true,
+	})
 	must(t, err)
-	return account{server, manual, workflow}
+	return account{server, manual, workflow, newBook(manual.Now)}
 }
 
 // plant makes a routine of the wish's name as another program would, with its CreateTime so much after now.
@@ -97,11 +100,15 @@ func (a account) holds(t *testing.T) []string {
 }
 
 const (
-	create = "CreateRoutine"
-	record = "CreateRoutineRelatedRecord"
-	get    = "GetRoutine"
-	list   = "ListRoutineRelatedRecords"
-	sites  = "ListSites"
+	create   = "CreateRoutine"
+	record   = "CreateRoutineRelatedRecord"
+	get      = "GetRoutine"
+	describe = "UpdateRoutineConfigDescription"
+	list     = "ListRoutineRelatedRecords"
+	routes   = "ListRoutineRoutes"
+	sites    = "ListSites"
+	unbind   = "DeleteRoutineRelatedRecord"
+	remove   = "DeleteRoutine"
 )
 
 // recorded is a begin that succeeds.
@@ -135,7 +142,7 @@ func (a account) run(t *testing.T, req routine.Request, progress *routine.Progre
 	t.Helper()
 	result, err := a.attempt(t.Context(), req, progress, recorded)
 	must(t, err)
-	id, found, err := a.workflow.ESA.FindRelatedRecord(t.Context(), req.Name, req.SiteID, req.RecordName)
+	id, found, err := a.workflow.ESA.FindRelatedRecord(t.Context(), req.Name, req.Records[0].SiteID, req.Records[0].RecordName)
 	if err != nil || !found || id != result.RecordID {
 		t.Errorf("record id %d, ESA has %d (%t, %v)", result.RecordID, id, found, err)
 	}
@@ -161,6 +168,13 @@ func (a account) fails(t *testing.T, req routine.Request, progress *routine.Prog
 	return failure
 }
 
+// bare is a progress without the host names, whose ids ESA chooses.
+func bare(progress *routine.Progress) routine.Progress {
+	out := *progress
+	out.Records = nil
+	return out
+}
+
 // keeping is a begin that succeeds and keeps the progress it is given.
 func keeping(begun *[]routine.Progress) provision.Begin {
 	return func(_ context.Context, p routine.Progress) error {
@@ -169,9 +183,22 @@ func keeping(begun *[]routine.Progress) provision.Begin {
 	}
 }
 
-// attempt is a run in an invocation of its own.
+// job is the owner's job about a request.
+func job(req routine.Request) provision.Job {
+	return provision.Job{Request: req, Caller: "ci", Number: 1}
+}
+
+// attempt is a run of the owner's job in an invocation of its own.
 func (a account) attempt(ctx context.Context, req routine.Request, progress *routine.Progress, begin provision.Begin) (routine.Result, error) {
-	return a.workflow.Run(ctx, req, progress, &provision.Known{}, begin)
+	return a.runJob(ctx, job(req), progress, &provision.Known{}, begin)
+}
+
+// runJob runs a job with what is claimed.
+func (a account) runJob(ctx context.Context, job provision.Job, progress *routine.Progress, known *provision.Known, begin provision.Begin) (routine.Result, error) {
+	if job.ID == "" {
+		job.ID = a.book.jobOf(progress)
+	}
+	return a.workflow.Run(ctx, job, progress, a.book.claims(job.Request), known, begin)
 }
 
 // must ends the test at an error.

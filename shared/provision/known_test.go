@@ -1,6 +1,7 @@
 package provision_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -25,11 +26,11 @@ func (a account) all() (out []string) {
 func (a account) bind(t *testing.T, known *provision.Known, host string, change ...func(*routine.Request)) (outcome, error) {
 	t.Helper()
 	req := wish()
-	req.RecordName = host + ".example.com"
+	req.Records[0].RecordName = host + ".example.com"
 	for _, alter := range change {
 		alter(&req)
 	}
-	result, err := a.workflow.Run(t.Context(), req, &routine.Progress{}, known, recorded)
+	result, err := a.runJob(t.Context(), job(req), &routine.Progress{}, known, recorded)
 	return outcome{result.Routine, result.Record}, err
 }
 
@@ -51,7 +52,7 @@ func TestKnown(t *testing.T) {
 		binds(t, a, known, "a", created, described("shop"))
 		binds(t, a, known, "b", adopted)
 		binds(t, a, known, "c", adopted, described("shop"))
-		same(t, "calls", a.all(), []string{sites, get, create, record, record, record})
+		same(t, "calls", a.all(), []string{sites, get, create, get, record, record, record})
 	})
 	t.Run("a routine is proven once in an invocation, by a look", func(t *testing.T) {
 		a, known := start(t), new(provision.Known)
@@ -71,7 +72,7 @@ func TestKnown(t *testing.T) {
 		if !fault.HasKind(other, fault.Conflict) || !fault.HasKind(strict, fault.Conflict) || fault.From(strict).RequestID == "" {
 			t.Errorf("got %v and %v, want two conflicts", other, strict)
 		}
-		same(t, "looks: the refusals are judged by what ESA shows", a.Faults().Count(get), 3)
+		same(t, "looks: the refusals are judged by what ESA shows", a.Faults().Count(get), 4)
 	})
 	t.Run("RoutineNotExist forgets it: ESA is asked", func(t *testing.T) {
 		a, known := start(t), new(provision.Known)
@@ -89,15 +90,15 @@ func TestKnown(t *testing.T) {
 		}
 		must(t, a.SetOverdue(false))
 		binds(t, a, known, "a", created)
-		same(t, "written and created", []bool{known.Written, known.Created}, []bool{true, true})
+		same(t, "written and created", []bool{known.Written, known.Changed}, []bool{true, true})
 	})
 }
 
 // TestSites is about what is found out before anything is made.
 func TestSites(t *testing.T) {
-	elsewhere := func(r *routine.Request) { r.SiteID = 99 }
+	elsewhere := func(r *routine.Request) { r.Records[0].SiteID = 99 }
 	named := func(name string) func(*routine.Request) {
-		return func(r *routine.Request) { r.RecordName = name }
+		return func(r *routine.Request) { r.Records[0].RecordName = name }
 	}
 	for name, test := range map[string]struct {
 		change func(*routine.Request)
@@ -105,7 +106,7 @@ func TestSites(t *testing.T) {
 		code   string
 	}{
 		"a site that is not the account's":    {elsewhere, fault.NotFound, esa.CodeSiteParameterNotMatch},
-		"a site that is not active":           {func(r *routine.Request) { r.SiteID, r.RecordName = 7, "a.example.net" }, fault.Conflict, provision.CodeSiteNotActive},
+		"a site that is not active":           {func(r *routine.Request) { r.Records[0] = routine.Record{SiteID: 7, RecordName: "a.example.net"} }, fault.Conflict, provision.CodeSiteNotActive},
 		"a record name outside of its zone":   {named("a.example.org"), fault.NotFound, esa.CodeSiteParameterNotMatch},
 		"a record name that ends like a zone": {named("myexample.com"), fault.NotFound, esa.CodeSiteParameterNotMatch},
 	} {
@@ -153,11 +154,12 @@ func TestSites(t *testing.T) {
 			}
 		})
 	}
-	t.Run("a job that has its routine does not ask", func(t *testing.T) {
-		a := start(t)
-		a.plant(t, -time.Hour)
-		_, err := a.attempt(t.Context(), wish(), &routine.Progress{Routine: routine.Adopted}, recorded)
-		must(t, err)
-		same(t, "reads of the sites", a.Faults().Count(sites), 0)
+	t.Run("a job that has its routine is not told that nothing was created", func(t *testing.T) {
+		a, req := start(t), wish()
+		req.Records[0].SiteID = 99
+		for _, progress := range []routine.Progress{{}, {Routine: routine.Created}} {
+			failure := a.fails(t, req, &progress, fault.NotFound, esa.CodeSiteParameterNotMatch)
+			same(t, "says that nothing was created", strings.Contains(failure.Hint, "Nothing was created"), progress.Routine == "")
+		}
 	})
 }

@@ -53,12 +53,12 @@ func TestProof(t *testing.T) {
 			if test.owned {
 				same(t, "fail", a.run(t, strict(), progress), outcome{routine.Created, routine.Created})
 				same(t, "calls", a.calls()[:2], []string{get, record})
-				same(t, "progress", *progress, routine.Progress{Routine: routine.Created, RoutineCreated: look.Add(test.after)})
+				same(t, "progress", bare(progress), routine.Progress{Routine: routine.Created, RoutineCreated: look.Add(test.after)})
 				return
 			}
 			a.conflicts(t, strict(), progress)
 			same(t, "adopt", a.run(t, wish(), &adopting), outcome{routine.Adopted, routine.Created})
-			same(t, "progress", adopting, routine.Progress{Routine: routine.Adopted, RoutineCreated: look.Add(test.after)})
+			same(t, "progress", bare(&adopting), routine.Progress{Routine: routine.Adopted, RoutineCreated: look.Add(test.after)})
 			same(t, "calls of CreateRoutine", a.Faults().Count(create), 0)
 		})
 	}

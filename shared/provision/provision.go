@@ -1,10 +1,10 @@
-// Package provision is the workflow of the product: look the site up, CreateRoutine, then CreateRoutineRelatedRecord, so that running
-// it again is always safe.
+// Package provision is the workflow of the product: what is done in ESA for each kind of job, so that running it again is always safe.
 //
-// Step 1 looks before it acts, and what was there before is adopted only if the request allows it and it is what was asked for.
-// A routine that is found after an answer was lost is the job's own only if ESA's clock proves it: it was absent when we looked
-// right before the call, and its CreateTime lies within the call. Nothing that exists is altered. The package does not know how a
-// request was delivered and decides nothing about retries.
+// Every step looks before it acts. What was there before is adopted only if the request allows it and it is what was asked for. What is there
+// after an answer was lost is ours only if ESA's clock proves it: it was absent when we looked right before the call, and its CreateTime lies
+// within the call. Nothing is altered or deleted but what is claimed as owned, and only if ESA shows at that moment the routine of the claim's
+// CreateTime. A claim is written before the call that it is about. The package does not know how a job was delivered, where claims are kept,
+// and decides nothing about retries.
 package provision
 
 import (
@@ -27,14 +27,16 @@ type Config struct {
 	ESA *esa.Client
 	// StepTime is how much time must be left before the context's deadline for a step to be started.
 	StepTime time.Duration
-	// Timeout is the ESA client's time limit of one call: a CreateRoutine call has ended at the latest when so much time has passed since the
+	// Timeout is the ESA client's time limit of one call: a call has ended at the latest when so much time has passed since the
 	// look before it, so that a later run knows when it ended even if this one does not live to see it.
 	Timeout time.Duration
-	// Now is the clock by which sites are remembered.
+	// Now is the clock by which sites are remembered and routines expire.
 	Now func() time.Time
+	// MayDelete says that routines and records may be deleted at all, and MayExpire that they may be because their time is over.
+	MayDelete, MayExpire bool
 }
 
-// Workflow runs requests against one ESA account, one after the other. Between runs it remembers which sites are active, for minutes; what a
+// Workflow runs jobs against one ESA account, one after the other. Between runs it remembers which sites are active, for minutes; what a
 // run learns of routines is in Known.
 type Workflow struct {
 	Config
@@ -57,63 +59,142 @@ type Known struct {
 	noSites error
 	// Written is set once ESA has answered a write: it works for the account. Whoever wants to see the next answer takes it back.
 	Written bool
-	// Created is set once a routine was made.
-	Created bool
+	// Changed is set once a routine was made, and Deleted once one was deleted.
+	Changed, Deleted bool
+}
+
+// Job is what Run carries out.
+type Job struct {
+	ID      string
+	Request routine.Request
+	// Caller is who asked, and Operate that the caller may alter what others own.
+	Caller  string
+	Operate bool
+	// Number orders the job among the intents about its things, see routine.NextNumber.
+	Number int64
+	// Limits are what the caller may use.
+	Limits routine.Limits
+}
+
+// Claims is what is known of the job's routine, and the way to change it. An error of a change ends the run and is returned as it is.
+type Claims struct {
+	// Routine is the routine's claim, and Records are those of the host names that the request names.
+	Routine routine.Claim
+	Records map[string]routine.RecordClaim
+	// ChangeRoutine and ChangeRecord write a claim as alter leaves it. If somebody else has changed it meanwhile, alter sees that.
+	ChangeRoutine func(ctx context.Context, alter func(*routine.Claim)) (routine.Claim, error)
+	ChangeRecord  func(ctx context.Context, recordName string, alter func(*routine.RecordClaim)) (routine.RecordClaim, error)
+	// All reads the claims of all host names of the routine.
+	All func(ctx context.Context) ([]routine.RecordClaim, error)
 }
 
 // Begin records the progress of a job before a write to ESA.
 type Begin = func(context.Context, routine.Progress) error
 
-// Run performs the steps that progress does not show as done and keeps progress up to date, so that a later Run with it
+// Superseded says that nothing is left to do for a job, because a newer intent is about the same things.
+type Superseded struct {
+	// By is the job with that intent.
+	By string
+}
+
+// Error names the newer job.
+func (s *Superseded) Error() string { return "superseded by job " + s.By }
+
+// Run performs the steps that are not done and keeps progress up to date, so that a later Run with it
 // resumes. begin is called with the progress as it is to be recorded: before the first write of the run, and right before every
-// CreateRoutine call, whose look is in the progress. If begin fails, Run makes no further call and returns that error as it is;
-// every other error is a *fault.Error.
-func (w *Workflow) Run(ctx context.Context, req routine.Request, progress *routine.Progress, known *Known, begin Begin) (routine.Result, error) {
-	r := run{Workflow: w, req: req, progress: progress, known: known, onBegin: begin}
-	return r.steps(ctx)
+// CreateRoutine call, whose look is in the progress. If begin or a change of a claim fails, Run makes no further call and returns that error as
+// it is. Another error is a *Superseded, or a *fault.Error.
+func (w *Workflow) Run(ctx context.Context, job Job, progress *routine.Progress, claims *Claims, known *Known, begin Begin) (routine.Result, error) {
+	r := &run{Workflow: w, job: job, req: job.Request, progress: progress, claims: claims, known: known, onBegin: begin}
+	if err := r.allowed(ctx); err != nil {
+		return routine.Result{}, err
+	}
+	for _, s := range r.steps() {
+		if s.done() {
+			continue
+		}
+		if err := r.enoughTime(ctx, s.name); err != nil {
+			return routine.Result{}, err
+		}
+		if err := s.act(ctx); err != nil {
+			return routine.Result{}, err
+		}
+	}
+	return r.result(), nil
 }
 
 // run is one Run.
 type run struct {
 	*Workflow
+	job      Job
 	req      routine.Request
 	progress *routine.Progress
+	claims   *Claims
 	known    *Known
 	onBegin  Begin
 	// begun is set once onBegin was called.
 	begun bool
-	// fresh is set once this run ended step 1, and remembered if it did so without asking ESA.
+	// fresh is set once this run ended the step about the routine, and remembered if it did so without asking ESA.
 	fresh, remembered bool
+	// answered is set once ESA has answered a CreateRoutine call of this run with success. earlier is a call before it that may still take effect.
+	answered bool
+	earlier  *routine.Look
 }
 
-func (r *run) steps(ctx context.Context) (routine.Result, error) {
-	if r.progress.Routine == "" {
-		if err := r.checkSite(ctx); err != nil {
-			return routine.Result{}, err
+// step is one part of a job: what it is named after, when it is done already, and what does it and reads back what became of it.
+type step struct {
+	name routine.Step
+	done func() bool
+	act  func(context.Context) error
+}
+
+// steps are what a job does, in this order.
+func (r *run) steps() []step {
+	never := func() bool { return false }
+	switch r.req.Action {
+	case routine.Delete:
+		return []step{{routine.DeleteRoutine, never, r.deleteAll}}
+	case routine.Expire:
+		return []step{{routine.DeleteRoutineRelatedRecord, never, r.expire}}
+	case routine.Remove:
+		return []step{{routine.DeleteRoutine, never, r.remove}}
+	case routine.Unbind:
+		return []step{{routine.DeleteRoutineRelatedRecord, never, r.unbind}}
+	case routine.TakeOwnership:
+		return []step{{routine.GetRoutine, never, r.takeOwnership}}
+	case routine.Renew:
+		return []step{{routine.GetRoutine, never, r.renew}, {routine.CreateRoutineRelatedRecord, never, r.bindAgain}}
+	default:
+		return []step{
+			{routine.ListSites, r.hasRoutine, r.checkSites},
+			{routine.CreateRoutine, r.hasRoutine, r.createRoutine},
+			{routine.UpdateRoutineConfigDescription, r.isDescribed, r.describe},
+			{routine.CreateRoutineRelatedRecord, never, r.bindAll},
+			{routine.GetRoutine, r.isKept, r.keep},
+			{routine.CreateRoutineRelatedRecord, r.isWhole, r.bindAgain},
 		}
-		if err := r.createRoutine(ctx); err != nil {
-			return routine.Result{}, err
+	}
+}
+
+func (r *run) hasRoutine() bool { return r.progress.Routine != "" }
+
+// result is what the job has achieved, once all its steps are done.
+func (r *run) result() routine.Result {
+	out := routine.Result{Routine: r.progress.Routine, Records: r.progress.Records, More: r.progress.More, ExpiresAt: r.claims.Routine.ExpiresAt}
+	var needCNAME []string
+	for _, record := range out.Records {
+		if record.NeedsCNAME {
+			needCNAME = append(needCNAME, record.RecordName)
 		}
 	}
-	result, err := r.createRecord(ctx)
-	if !fault.HasCode(err, esa.CodeRoutineNotExist) {
-		return result, err
+	out.Note = routine.CNAMENote(needCNAME)
+	if len(r.req.Records) == 1 && len(out.Records) == 1 {
+		one := out.Records[0]
+		if out.Record, out.RecordID = one.Outcome, one.RecordID; !one.NeedsCNAME && one.SupersededBy == "" && one.SiteID == r.req.Records[0].SiteID {
+			out.Records = nil
+		}
 	}
-	delete(r.known.routines, r.req.Name)
-	switch {
-	case r.remembered: // it was there a moment ago, for another job: ESA is asked now
-		r.progress.Routine, r.remembered = "", false
-		return r.steps(ctx)
-	case r.fresh:
-		return routine.Result{}, notVisible(err)
-	case r.progress.RoutineRecreated:
-		// It was made a second time already; who deletes it again means it.
-		return routine.Result{}, err
-	}
-	if err := r.recreateRoutine(ctx, err); err != nil {
-		return routine.Result{}, err
-	}
-	return r.steps(ctx)
+	return out
 }
 
 // begin records the progress before a write.
@@ -122,19 +203,37 @@ func (r *run) begin(ctx context.Context) error {
 	return r.onBegin(ctx, *r.progress)
 }
 
+// begunOnce is begin for writes that need no look of their own in the progress.
+func (r *run) begunOnce(ctx context.Context) error {
+	if r.begun {
+		return nil
+	}
+	return r.begin(ctx)
+}
+
+// change alters the routine's claim.
+func (r *run) change(ctx context.Context, alter func(*routine.Claim)) error {
+	claim, err := r.claims.ChangeRoutine(ctx, alter)
+	if err == nil {
+		r.claims.Routine = claim
+	}
+	return err
+}
+
+// changeRecord alters the claim of a host name.
+func (r *run) changeRecord(ctx context.Context, recordName string, alter func(*routine.RecordClaim)) error {
+	claim, err := r.claims.ChangeRecord(ctx, recordName, alter)
+	if err == nil {
+		r.claims.Records[recordName] = claim
+	}
+	return err
+}
+
 // written notes whether ESA answered a write: it did not if the account is at fault or nobody knows.
 func (r *run) written(failure *fault.Error) {
 	if failure == nil || failure.RequestID != "" && failure.Kind != fault.Account && failure.Kind != fault.Unavailable {
 		r.known.Written = true
 	}
-}
-
-// notVisible makes a retryable fault of RoutineNotExist about a routine that is there: ESA promises no read-after-write.
-func notVisible(err error) error {
-	failure := *fault.From(err)
-	failure.Kind = fault.Unavailable
-	failure.Hint = "ESA made the routine and does not show it. Look for it in the console, then redrive."
-	return &failure
 }
 
 func (r *run) enoughTime(ctx context.Context, step routine.Step) error {

@@ -26,14 +26,19 @@ func (r *run) look(ctx context.Context) (reading, error) {
 	return reading{seen, time.Now()}, err
 }
 
+// createRoutine makes the routine unless it is there. A deletion that was begun and not read back is finished first: what it is about is not adopted.
 func (r *run) createRoutine(ctx context.Context) error {
-	if err := r.enoughTime(ctx, routine.CreateRoutine); err != nil {
-		return err
+	if r.claims.Routine.State == routine.Deleting {
+		if err := r.finishDeletion(ctx); err != nil {
+			return err
+		}
 	}
-	if seen, found := r.known.routines[r.req.Name]; found && r.take(esa.Reading{Routine: &seen}) == nil {
-		r.remembered = true
-		return nil
-	} // a refusal is judged by what ESA shows now
+	if seen, found := r.known.routines[r.req.Name]; found {
+		if err := r.take(ctx, esa.Reading{Routine: &seen}); err == nil {
+			r.remembered = true
+			return nil
+		} // a refusal is judged by what ESA shows now
+	}
 	seen, err := r.look(ctx)
 	if err != nil {
 		return err
@@ -41,7 +46,7 @@ func (r *run) createRoutine(ctx context.Context) error {
 	return r.createUnlessThere(ctx, seen)
 }
 
-// recreateRoutine makes the routine of an earlier attempt again, since ESA said to step 2 that it is gone.
+// recreateRoutine makes the routine of an earlier attempt again, since ESA said to the next step that it is gone.
 func (r *run) recreateRoutine(ctx context.Context, gone error) error {
 	if err := r.enoughTime(ctx, routine.CreateRoutine); err != nil {
 		return err
@@ -59,17 +64,44 @@ func (r *run) recreateRoutine(ctx context.Context, gone error) error {
 }
 
 func (r *run) createUnlessThere(ctx context.Context, seen reading) error {
+	if open := r.deletionOpen(seen.At); open != nil { // what is there now could go with it
+		return open
+	}
 	if seen.Routine != nil {
-		return r.take(seen.Reading)
+		return r.take(ctx, seen.Reading)
 	}
 	before := r.progress.Look
-	earlier := stillOpen(before, seen.At)
+	earlier := stillOpen(r.lookBefore(), seen.At)
 	r.progress.Look = &routine.Look{At: seen.At, Until: latest(seen.At.Add(r.Timeout), earlier)}
 	if err := r.begin(ctx); err != nil {
 		r.progress.Look = before // no call was made
 		return err
 	}
+	if err := r.change(ctx, r.creating); err != nil {
+		return err
+	}
 	return r.call(ctx, seen, earlier)
+}
+
+// creating is the claim right before the call.
+func (r *run) creating(c *routine.Claim) {
+	description := c.DescriptionNumber
+	if r.req.Description != nil {
+		description = max(description, r.job.Number)
+	}
+	*c = routine.Claim{
+		Name: c.Name, State: routine.Creating, Caller: r.job.Caller, CallbackURL: r.req.CallbackURL, Call: r.progress.Look,
+		CreateNumber: max(c.CreateNumber, r.job.Number), DeleteNumber: c.DeleteNumber, DescriptionNumber: description, ExpiryNumber: c.ExpiryNumber,
+		CreateJob: r.job.ID, DeleteJob: c.DeleteJob, ExpiryJob: c.ExpiryJob, Overtook: c.Overtook, MadeAt: c.MadeAt,
+	}
+}
+
+// lookBefore is the look before the latest CreateRoutine call of which nobody knows what became: of this job, or of an earlier one.
+func (r *run) lookBefore() *routine.Look {
+	if r.progress.Look == nil && r.claims.Routine.State == routine.Creating {
+		return r.claims.Routine.Call
+	}
+	return r.progress.Look
 }
 
 // call is the CreateRoutine call after a look that showed no routine. earlier is a call of ours that may still take effect.
@@ -81,19 +113,38 @@ func (r *run) call(ctx context.Context, seen reading, earlier *routine.Look) err
 	r.written(failure)
 	switch {
 	case err == nil:
-		r.known.Created = true
-		r.done(routine.Created, r.asked())
-		return nil
+		r.known.Changed, r.answered, r.earlier = true, true, earlier
+		r.progress.Look = &routine.Look{At: seen.At, Until: latest(seen.At.Add(time.Since(seen.answered)), earlier)}
+		return r.readCreated(ctx)
 	case failure.OutcomeUnknown:
 		ended := seen.At.Add(time.Since(seen.answered))
 		r.progress.Look = &routine.Look{At: seen.At, Until: latest(ended, earlier)}
 		return r.readBack(ctx, failure)
 	}
 	r.progress.Look = earlier
+	if changeErr := r.change(ctx, func(c *routine.Claim) { // the call made nothing, whatever ESA shows now
+		if c.Call = earlier; earlier == nil {
+			c.State = routine.Gone
+		}
+	}); changeErr != nil {
+		return changeErr
+	}
 	if failure.Kind == fault.Conflict { // the name is taken, in any of its spellings
 		return r.nameTaken(ctx, failure)
 	}
 	return err
+}
+
+// readCreated reads back the routine that ESA says it has made: its CreateTime tells it from any other of its name.
+func (r *run) readCreated(ctx context.Context) error {
+	seen, err := r.ESA.GetRoutine(ctx, r.req.Name)
+	if err != nil {
+		return err
+	}
+	if seen.Routine == nil {
+		return notVisible(&fault.Error{Step: string(routine.GetRoutine), Code: esa.CodeRoutineNotExist, RequestID: seen.RequestID, Message: "the routine was just created"})
+	}
+	return r.own(ctx, seen, routine.Created)
 }
 
 // stillOpen is an earlier look whose call may still take effect now, with now, at which there was no routine, as its beginning;
@@ -119,7 +170,7 @@ func (r *run) readBack(ctx context.Context, lost *fault.Error) error {
 	if err != nil || seen.Routine == nil {
 		return lost
 	}
-	return r.take(seen)
+	return r.take(ctx, seen)
 }
 
 // nameTaken decides about a routine that ESA showed only by refusing its name.
@@ -138,16 +189,86 @@ func (r *run) nameTaken(ctx context.Context, taken *fault.Error) error {
 		return &failure
 	}
 	seen.RequestID = taken.RequestID // of the call that was refused
-	return r.take(seen)
+	return r.take(ctx, seen)
 }
 
 // take decides about a routine that is there: it is the job's own if a call of ours is proven to have made it; anything else is
 // adopted if the request allows it and it is what was asked for.
-func (r *run) take(seen esa.Reading) error {
-	if proven(r.progress.Look, seen.Routine.CreateTime) {
+func (r *run) take(ctx context.Context, seen esa.Reading) error {
+	claim, created := r.claims.Routine, seen.Routine.CreateTime
+	known := claim.There() && is(claim, created)
+	// A call of another job can have made it within the time of ours, which had no effect: then the claim says so.
+	anothers := known && claim.Ownership == routine.Owned && claim.CreateJob != r.job.ID
+	ours := !anothers && proven(r.lookBefore(), created)
+	switch {
+	case ours && (r.progress.Look != nil || claim.CreateJob == r.job.ID):
+		return r.own(ctx, seen, routine.Created)
+	case known && claim.CreateJob == r.job.ID && claim.Ownership == routine.Owned: // by an earlier attempt
 		r.done(routine.Created, *seen.Routine)
 		return nil
 	}
+	if err := r.fits(seen); err != nil {
+		return err
+	}
+	switch {
+	case known: // nothing new
+		r.done(routine.Adopted, *seen.Routine)
+		return nil
+	case ours: // a job before this one has made it
+		return r.own(ctx, seen, routine.Adopted)
+	}
+	ownership := routine.AdoptedThing
+	if r.lookBefore() != nil { // a call of ours had no answer, and nothing proves that it made this one
+		ownership = routine.Unproven
+	}
+	if err := r.begunOnce(ctx); err != nil {
+		return err
+	}
+	if err := r.change(ctx, func(c *routine.Claim) {
+		if c.CreateNumber < r.job.Number {
+			c.CreateNumber, c.CreateJob = r.job.Number, r.job.ID
+		}
+		c.Caller, c.CallbackURL, c.Expiry, c.ExpiresAt, c.Protected, c.Labels = r.job.Caller, r.req.CallbackURL, nil, time.Time{}, false, nil
+		r.live(c, seen, ownership)
+	}); err != nil {
+		return err
+	}
+	r.done(routine.Adopted, *seen.Routine)
+	return nil
+}
+
+// is reports whether the routine that ESA shows is the one of the claim. A CreateTime that was never read tells nothing.
+func is(claim routine.Claim, created time.Time) bool {
+	return !created.IsZero() && claim.CreateTime.Equal(created)
+}
+
+// own writes down that the routine that ESA shows was made by a call of ours.
+func (r *run) own(ctx context.Context, seen esa.Reading, outcome routine.Outcome) error {
+	ownership := routine.Owned
+	if seen.Routine.CreateTime.IsZero() { // it could not be told from another one later
+		ownership = routine.Unproven
+	}
+	if err := r.change(ctx, func(c *routine.Claim) { r.live(c, seen, ownership) }); err != nil {
+		return err
+	}
+	r.done(outcome, *seen.Routine)
+	return nil
+}
+
+// live is a claim of the routine that ESA shows. It keeps a call that may still take effect: should the routine be deleted soon, that makes it again.
+func (r *run) live(c *routine.Claim, seen esa.Reading, ownership routine.Ownership) {
+	switch {
+	case r.answered:
+		c.Call = r.earlier
+	case stillOpen(c.Call, seen.At) == nil:
+		c.Call = nil
+	}
+	c.State, c.Ownership, c.CreateTime = routine.Live, ownership, seen.Routine.CreateTime
+	c.Description, c.HasAssets, c.SeenAt = seen.Routine.Description, seen.Routine.HasAssets, seen.At
+}
+
+// fits refuses a routine that is there and that the request does not take as it is.
+func (r *run) fits(seen esa.Reading) error {
 	conflict := fault.Error{
 		Kind: fault.Conflict, Step: string(routine.CreateRoutine), Code: esa.CodeRoutineAlreadyExist, RequestID: seen.RequestID,
 	}
@@ -155,12 +276,15 @@ func (r *run) take(seen esa.Reading) error {
 		conflict.Message = fmt.Sprintf("routine %q exists and is not proven to be made by this job", r.req.Name)
 		return mustNotExist(&conflict)
 	}
-	if difference := compare(r.req, *seen.Routine); difference != "" {
+	asked := r.req
+	if asked.IfExists == routine.Update {
+		asked.Description = nil // a later step gives it
+	}
+	if difference := compare(asked, *seen.Routine); difference != "" {
 		conflict.Message = fmt.Sprintf("routine %q exists and is not what was asked for: %s", r.req.Name, difference)
 		conflict.Hint = "Choose another name, or make the existing routine's description and hasAssets equal to the request's, then redrive."
 		return &conflict
 	}
-	r.done(routine.Adopted, *seen.Routine)
 	return nil
 }
 
@@ -170,24 +294,19 @@ func proven(look *routine.Look, created time.Time) bool {
 	return look != nil && !created.Before(look.At.Add(-tolerance)) && !created.After(look.Until.Add(tolerance))
 }
 
-// done ends step 1 with the routine that is there; its CreateTime is zero where it was not read.
+// done ends the step about the routine with the one that is there.
 func (r *run) done(outcome routine.Outcome, there esa.Routine) {
 	r.progress.Routine, r.progress.RoutineCreated, r.progress.Look = outcome, there.CreateTime, nil
 	r.fresh = true
+	r.remember(there)
+}
+
+// remember keeps what ESA shows of the routine for the other jobs of the invocation.
+func (r *run) remember(there esa.Routine) {
 	if r.known.routines == nil {
 		r.known.routines = map[string]esa.Routine{}
 	}
 	r.known.routines[r.req.Name] = there
-}
-
-// asked is the routine that a CreateRoutine call has made: ESA takes over what was asked for.
-func (r *run) asked() esa.Routine {
-	var made esa.Routine
-	if r.req.Description != nil {
-		made.Description = *r.req.Description
-	}
-	made.HasAssets = r.req.HasAssets != nil && *r.req.HasAssets
-	return made
 }
 
 // compare names the first difference between the wish and the routine; what the request leaves open is not compared.
@@ -204,6 +323,14 @@ func compare(req routine.Request, actual esa.Routine) string {
 // sameDescription also takes the Base64 form, which the examples of ESA's Get and List pages show.
 func sameDescription(asked, actual string) bool {
 	return asked == actual || base64.StdEncoding.EncodeToString([]byte(asked)) == actual
+}
+
+// notVisible makes a retryable fault of RoutineNotExist about a routine that is there: ESA promises no read-after-write.
+func notVisible(err error) error {
+	failure := *fault.From(err)
+	failure.Kind = fault.Unavailable
+	failure.Hint = "ESA made the routine and does not show it. Look for it in the console, then redrive."
+	return &failure
 }
 
 // mustNotExist is the answer to a request that says "ifExists": "fail".

@@ -65,10 +65,11 @@ func TestUnknownOutcome(t *testing.T) {
 		same(t, "outcome", a.run(t, strict(), progress), outcome{routine.Created, routine.Created})
 	})
 	t.Run("waits for a record that the list does not show yet", func(t *testing.T) {
-		a := start(t)
-		a.run(t, wish(), &routine.Progress{})
+		a, progress := start(t), &routine.Progress{}
+		a.run(t, wish(), progress)
 		must(t, a.SetAccount(esaemu.AccountChange{ListDelayMillis: ptr(int64(3_600_000))}))
-		failure := a.fail(t, wish(), &routine.Progress{Routine: routine.Created, RecordUnknown: true})
+		*progress = routine.Progress{Routine: routine.Created, RecordUnknown: true} // of an attempt before
+		failure := a.fail(t, wish(), progress)
 		if failure.Kind != fault.Unavailable || failure.Code != "ParameterAlreadyExist" {
 			t.Errorf("got %+v", failure)
 		}
@@ -128,10 +129,10 @@ func TestRoutineThatIsNotThere(t *testing.T) {
 		if err != nil || result.Routine != routine.Created {
 			t.Fatalf("%+v, %v", result, err)
 		}
-		same(t, "calls", a.calls(), []string{record, get, create, record})
+		same(t, "calls", a.calls(), []string{record, get, create, get, record})
 		now := a.clock.Now()
 		same(t, "begun last", begun[len(begun)-1], routine.Progress{RoutineRecreated: true, Look: &routine.Look{At: now, Until: now.Add(timeout)}})
-		same(t, "progress", *progress, routine.Progress{Routine: routine.Created, RoutineRecreated: true})
+		same(t, "progress", bare(progress), routine.Progress{Routine: routine.Created, RoutineCreated: now, RoutineRecreated: true})
 	})
 	t.Run("while ESA shows another one is a conflict for fail, and that one is adopted otherwise", func(t *testing.T) {
 		a := start(t)

@@ -49,17 +49,20 @@ type Claim struct {
 	Caller string `json:"caller,omitempty"`
 	// CreateTime is ESA's, in whole seconds, and tells which of several routines of one name is meant; zero if it was never read.
 	CreateTime time.Time `json:"createTime,omitzero"`
-	// Call is the look right before the latest CreateRoutine call, while the outcome of that call is not known.
-	Call *Look `json:"call,omitempty"`
+	// Call is the look before a CreateRoutine call of which nobody knows what became, and DeleteCall that before such a DeleteRoutine call. Until
+	// their ends such calls may take effect.
+	Call       *Look `json:"call,omitempty"`
+	DeleteCall *Look `json:"deleteCall,omitempty"`
 	// CreateNumber and DeleteNumber are those of the newest intents that want the routine to be there, and to be gone. See NextNumber.
 	CreateNumber int64 `json:"createNumber,omitempty"`
 	DeleteNumber int64 `json:"deleteNumber,omitempty"`
 	// DescriptionNumber and ExpiryNumber are those of the newest intents about these.
 	DescriptionNumber int64 `json:"descriptionNumber,omitempty"`
 	ExpiryNumber      int64 `json:"expiryNumber,omitempty"`
-	// CreateJob and DeleteJob are the jobs of CreateNumber and DeleteNumber.
+	// CreateJob, DeleteJob and ExpiryJob are the jobs of CreateNumber, DeleteNumber and ExpiryNumber.
 	CreateJob string `json:"createJob,omitempty"`
 	DeleteJob string `json:"deleteJob,omitempty"`
+	ExpiryJob string `json:"expiryJob,omitempty"`
 	// Overtook are the jobs that the deletion in force has superseded, at most MaxOvertook.
 	Overtook []string `json:"overtook,omitempty"`
 	// Description and HasAssets are ESA's, as last read or made.
@@ -70,6 +73,9 @@ type Claim struct {
 	Expiry    *Expiry   `json:"expiry,omitempty"`
 	// Protected means that only the owner's host names may be bound to it.
 	Protected bool `json:"protected,omitempty"`
+	// CallbackURL is where the request that made the routine wants to be told; empty if nowhere. The janitor's jobs about the routine tell there too. It may
+	// hold a secret: see ShownURL.
+	CallbackURL string `json:"callbackUrl,omitempty"`
 	// Labels are the owner's, at most MaxLabels.
 	Labels map[string]string `json:"labels,omitempty"`
 	// SeenAt is when ESA last showed the routine, or that it is not there, by ESA's clock.
@@ -83,8 +89,8 @@ type Claim struct {
 
 // Expiry is how far the end of a routine whose time is over has come.
 type Expiry struct {
-	// SightedAt is when the janitor first saw that the time is over. It acts some time later.
-	SightedAt time.Time `json:"sightedAt"`
+	// SeenAt is when the janitor first saw that the time is over. It acts some time later.
+	SeenAt time.Time `json:"seenAt"`
 	// UnboundAt is when the host names were unbound; zero before. The routine is deleted a grace later.
 	UnboundAt time.Time `json:"unboundAt,omitzero"`
 	// Try counts the jobs of the present phase, JobID is the latest of them, and TriedAt is when it was made.
@@ -105,13 +111,16 @@ type RecordClaim struct {
 	Ownership Ownership  `json:"ownership,omitempty"`
 	// Caller is who asked for the host name.
 	Caller string `json:"caller,omitempty"`
-	// Number is that of the newest intent about the host name, and JobID its job.
-	Number int64  `json:"number,omitempty"`
-	JobID  string `json:"jobId,omitempty"`
+	// Number is that of the newest intent about the host name, and JobID its job. Leaving means that the intent wants it unbound.
+	Number  int64  `json:"number,omitempty"`
+	JobID   string `json:"jobId,omitempty"`
+	Leaving bool   `json:"leaving,omitempty"`
 	// Expired means that the host name was unbound because the routine's time was over. A renewal binds it again.
-	Expired   bool      `json:"expired,omitempty"`
-	MadeAt    time.Time `json:"madeAt,omitzero"`
-	ChangedAt time.Time `json:"changedAt,omitzero"`
+	Expired bool `json:"expired,omitempty"`
+	// NeedsCNAME means that the site was accessed by CNAME when the host name was bound: see RecordResult.
+	NeedsCNAME bool      `json:"needsCname,omitempty"`
+	MadeAt     time.Time `json:"madeAt,omitzero"`
+	ChangedAt  time.Time `json:"changedAt,omitzero"`
 }
 
 // Bounds of a claim.
@@ -136,6 +145,14 @@ func NextNumber(accepted time.Time, newest ...int64) int64 {
 // Newest is the highest number of the claim.
 func (c Claim) Newest() int64 {
 	return max(c.CreateNumber, c.DeleteNumber, c.DescriptionNumber, c.ExpiryNumber)
+}
+
+// TakeBack ends a deletion that is not carried out, so that older intents hold again. One of which a call to ESA may have taken effect stays.
+func (c *Claim) TakeBack(jobID, reason string) {
+	if c.DeleteJob == jobID && c.State != Deleting {
+		c.DeleteNumber, c.DeleteJob, c.Overtook = 0, "", nil
+	}
+	c.Reason = reason
 }
 
 // There reports whether ESA has shown the routine and nothing has shown since that it is gone.

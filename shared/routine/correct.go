@@ -15,6 +15,9 @@ func Correct(was Request, changes []byte) (Request, error) {
 	if len(given) == 0 {
 		return Request{}, &Invalid{Problems: []Problem{{"", codeMissing, "names no member that is to be another"}}}
 	}
+	if given["action"] != nil {
+		return Request{}, &Invalid{Problems: []Problem{{"/action", codeValue, "cannot be another: submit another request"}}}
+	}
 	fields := map[string]*field{}
 	if was.Name != "" { // otherwise there was no valid request
 		text, err := json.Marshal(was)
@@ -25,11 +28,18 @@ func Correct(was Request, changes []byte) (Request, error) {
 			return Request{}, err
 		}
 	}
+	switch { // the host names are given in one of two ways
+	case given["records"] != nil:
+		delete(fields, "siteId")
+		delete(fields, "recordName")
+	case given["recordName"] != nil && len(was.Records) > 1:
+		delete(fields, "records")
+	}
 	for name, value := range given {
 		fields[name] = value
 	}
 	d := decoder{fields: fields}
-	return d.request()
+	return d.job()
 }
 
 // Below returns the error with the pointers of an *Invalid moved below a member; any other error as it is.

@@ -22,9 +22,9 @@ const (
 	codeMore      = "more"
 )
 
-// Decode reads one request from JSON and reports all its problems at once as *Invalid. Field names may be in camelCase or in
-// ESA's own spelling (Name, SiteId); SiteId may be a number or a string. Unknown and repeated fields, and anything behind
-// the object, are problems.
+// Decode reads one request to create a routine from JSON and reports all its problems at once as *Invalid. Field names may be in camelCase or in
+// ESA's own spelling (Name, SiteId); SiteId may be a number or a string. The host names are records, or one is siteId and recordName. Unknown
+// and repeated fields, and anything behind the object, are problems.
 func Decode(text []byte) (Request, error) {
 	fields, err := split(text)
 	if err != nil {
@@ -50,17 +50,76 @@ func DecodeItem(text []byte) (req Request, idempotencyKey string, err error) {
 	return req, idempotencyKey, err
 }
 
+// DecodeJob is Decode for the request of a job, whatever its action.
+func DecodeJob(text []byte) (Request, error) {
+	fields, err := split(text)
+	if err != nil {
+		return Request{}, err
+	}
+	d := decoder{fields: fields}
+	return d.job()
+}
+
+// DecodeBare is Decode for a message that another program has put on the queue. Nobody knows whose it is, so it can neither update nor protect.
+func DecodeBare(text []byte) (Request, error) {
+	req, err := Decode(text)
+	if err != nil {
+		return req, err
+	}
+	var problems []Problem
+	if req.IfExists == Update {
+		problems = append(problems, Problem{"/ifExists", codeValue, `"update" needs HTTP: a message on the queue does not show whose it is`})
+	}
+	if req.Protected != nil {
+		problems = append(problems, Problem{"/protected", codeUnknown, "needs HTTP: a message on the queue does not show whose it is"})
+	}
+	if len(problems) > 0 {
+		return Request{}, &Invalid{Problems: problems}
+	}
+	return req, nil
+}
+
+// job reads a request that may have an action.
+func (d *decoder) job() (Request, error) {
+	given := d.text("action")
+	if given == nil || *given == "" {
+		return d.request()
+	}
+	req := Request{Action: Action(*given), Name: d.name(), CallbackURL: d.callbackURL()}
+	switch req.Action {
+	case Unbind:
+		if req.Records = d.allRecords(); len(req.Records) != 1 {
+			d.add("records", codeValue, "must be one host name")
+		}
+	case Renew:
+		req.ExpiresIn = d.expiresIn()
+		if given, value := d.take("expiresIn"); value == nil {
+			d.add(given, codeMissing, "is required")
+		}
+	case Delete, TakeOwnership, Expire, Remove:
+	default:
+		d.add("action", codeValue, fmt.Sprintf("%q is not an action", clip(*given)))
+	}
+	d.unknown("a job's request")
+	if len(d.problems) > 0 {
+		return Request{}, &Invalid{Problems: inOrder(d.problems)}
+	}
+	return req, nil
+}
+
 func (d *decoder) request() (Request, error) {
 	req := Request{
 		Name:        d.name(),
 		Description: d.text("description"),
 		HasAssets:   d.flag("hasAssets"),
-		SiteID:      d.siteID(),
-		RecordName:  d.recordName(),
+		Records:     d.allRecords(),
 		IfExists:    d.ifExists(),
+		ExpiresIn:   d.expiresIn(),
+		Protected:   d.flag("protected"),
+		Labels:      d.labels(),
 		CallbackURL: d.callbackURL(),
 	}
-	d.unknown()
+	d.unknown("a routine request")
 	if len(d.problems) > 0 {
 		return Request{}, &Invalid{Problems: inOrder(d.problems)}
 	}
@@ -150,7 +209,8 @@ func malformed(code, detail string) error { return Malformed(Problem{"", code, d
 // camel maps ESA's spelling to ours; a name that is neither stays as it is.
 func camel(name string) string {
 	switch name {
-	case "Name", "Description", "HasAssets", "SiteId", "RecordName", "IfExists", "CallbackUrl", "IdempotencyKey":
+	case "Name", "Description", "HasAssets", "SiteId", "RecordName", "Records", "IfExists", "ExpiresIn", "Protected", "Labels", "CallbackUrl",
+		"IdempotencyKey":
 		return strings.ToLower(name[:1]) + name[1:]
 	}
 	return name
@@ -166,8 +226,11 @@ type decoder struct {
 	problems []Problem
 }
 
-func (d *decoder) add(at, code, detail string) {
-	d.problems = append(d.problems, Problem{Pointer(at), code, detail})
+func (d *decoder) add(at, code, detail string) { d.addBelow(at, "", code, detail) }
+
+// addBelow adds a problem with a value inside of a member. below is its pointer from there.
+func (d *decoder) addBelow(at, below, code, detail string) {
+	d.problems = append(d.problems, Problem{Pointer(at) + below, code, detail})
 }
 
 // take returns a member's value; nil for an absent one and for null, which mean the same.
@@ -183,10 +246,11 @@ func (d *decoder) take(name string) (given string, value json.RawMessage) {
 	return f.given, f.value
 }
 
-func (d *decoder) unknown() {
+// unknown adds a problem for each member that no rule has looked at. of says what the object is.
+func (d *decoder) unknown(of string) {
 	for _, f := range d.fields {
 		if !f.used {
-			d.add(f.given, codeUnknown, fmt.Sprintf("%q is not a field of a routine request", clip(f.given)))
+			d.add(f.given, codeUnknown, fmt.Sprintf("%q is not a field of %s", clip(f.given), of))
 		}
 	}
 }
@@ -253,10 +317,10 @@ func (d *decoder) flag(name string) *bool {
 	return &b
 }
 
+// siteID is 0 if none is given: then the site is found by the record name.
 func (d *decoder) siteID() int64 {
 	given, value := d.take("siteId")
 	if value == nil {
-		d.add(given, codeMissing, "is required")
 		return 0
 	}
 	id, p := ParseID(value)
@@ -292,16 +356,16 @@ func (d *decoder) ifExists() IfExists {
 	}
 	var text string
 	if json.Unmarshal(value, &text) != nil {
-		d.add(given, codeType, `must be "adopt" or "fail"`)
+		d.add(given, codeType, `must be "adopt", "fail" or "update"`)
 		return ""
 	}
 	switch choice := IfExists(text); choice {
 	case Adopt:
 		return "" // the default: spelled out or not, it is the same request
-	case Fail:
+	case Fail, Update:
 		return choice
 	}
-	d.add(given, codeValue, fmt.Sprintf(`%q is neither "adopt" nor "fail"`, clip(text)))
+	d.add(given, codeValue, fmt.Sprintf(`%q is not "adopt", "fail" or "update"`, clip(text)))
 	return ""
 }
 
@@ -315,7 +379,7 @@ func (d *decoder) callbackURL() string {
 		d.add(given, codeType, "must be a string")
 		return ""
 	}
-	if detail := checkCallbackURL(text); detail != "" {
+	if detail := CheckCallbackURL(text); detail != "" {
 		d.add(given, codeValue, detail)
 	}
 	return text

@@ -14,13 +14,13 @@ func ptr[T any](v T) *T { return &v }
 
 func TestDecode(t *testing.T) {
 	full := routine.Request{
-		Name: "pr-123", Description: ptr("preview"), HasAssets: ptr(false), SiteID: 54362329990032,
-		RecordName: "pr-123.example.com", IfExists: routine.Fail,
+		Name: "pr-123", Description: ptr("preview"), HasAssets: ptr(false), IfExists: routine.Fail,
+		Records: []routine.Record{{SiteID: 54362329990032, RecordName: "pr-123.example.com"}},
 	}
 	const least = `"name":"ab","siteId":1,"recordName":"a.example.com"`
 	// of is the least request, altered.
 	of := func(change func(*routine.Request)) routine.Request {
-		r := routine.Request{Name: "ab", SiteID: 1, RecordName: "a.example.com"}
+		r := routine.Request{Name: "ab", Records: []routine.Record{{SiteID: 1, RecordName: "a.example.com"}}}
 		change(&r)
 		return r
 	}
@@ -29,7 +29,7 @@ func TestDecode(t *testing.T) {
 		return of(func(r *routine.Request) { r.Description = &text })
 	}
 	recorded := func(name string) routine.Request {
-		return of(func(r *routine.Request) { r.RecordName = name })
+		return of(func(r *routine.Request) { r.Records[0].RecordName = name })
 	}
 	for name, test := range map[string]struct {
 		text string
@@ -42,7 +42,7 @@ func TestDecode(t *testing.T) {
 			`{"Name":"pr-123","Description":"preview","HasAssets":false,"SiteId":54362329990032,"RecordName":"pr-123.example.com","IfExists":"fail"}`, full,
 		},
 		"reads 64-bit ids as strings": {
-			`{"name":"ab","siteId":"9223372036854775807","recordName":"a.example.com"}`, of(func(r *routine.Request) { r.SiteID = 9223372036854775807 }),
+			`{"name":"ab","siteId":"9223372036854775807","recordName":"a.example.com"}`, of(func(r *routine.Request) { r.Records[0].SiteID = 9223372036854775807 }),
 		},
 		"takes null for not given":              {`{` + least + `,"description":null,"hasAssets":null,"ifExists":null}`, same},
 		"takes the default for not given":       {`{` + least + `,"ifExists":"adopt"}`, same},
@@ -96,7 +96,7 @@ func TestDecodeRefusesValues(t *testing.T) {
 			"/Name value", "/a~0~1b unknown-field", "/description type", "/hasAssets type", "/ifExists value", "/recordName value", "/siteId value")
 	})
 	t.Run("reports what is missing", func(t *testing.T) {
-		refused(t, `{"name":null}`, false, "/name missing", "/recordName missing", "/siteId missing")
+		refused(t, `{"name":null}`, false, "/name missing", "/recordName missing")
 	})
 	for problem, values := range map[string][]string{
 		"/name value":   {`"a"`, `"-a"`, `"a-"`, `"1a"`, `"Ab"`, `"a_b"`, `"a:b"`, `"a.b"`, `""`, `"` + strings.Repeat("a", 42) + `"`, `"bü"`},
@@ -119,11 +119,11 @@ func TestDecodeRefusesValues(t *testing.T) {
 	}
 	t.Run("lists 50 problems at most, and reads 100 members at most", func(t *testing.T) {
 		var members strings.Builder
-		want := []string{"/recordName missing", "/siteId missing"}
+		want := []string{"/recordName missing"}
 		for i := range 99 {
 			name := fmt.Sprintf("%s%04d", strings.Repeat("x", 100), i)
 			fmt.Fprintf(&members, `"%s":1,`, name)
-			if i < 48 {
+			if i < 49 {
 				want = append(want, routine.Pointer(name)+" unknown-field")
 			}
 		}

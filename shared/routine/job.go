@@ -5,19 +5,26 @@ import "time"
 // Step is a thing that a job does, named by its ESA action.
 type Step string
 
-// The steps at which a job can fail. CreateRoutine and CreateRoutineRelatedRecord do the work; the others look before and after.
+// The steps at which a job can fail. Five of them change something in ESA; the others look before and after.
 const (
-	// ListSites looks the site up before anything is made.
-	ListSites                  Step = "ListSites"
-	GetRoutine                 Step = "GetRoutine"
-	CreateRoutine              Step = "CreateRoutine"
-	CreateRoutineRelatedRecord Step = "CreateRoutineRelatedRecord"
-	ListRoutineRelatedRecords  Step = "ListRoutineRelatedRecords"
+	// ListSites looks the sites up before anything is made.
+	ListSites                      Step = "ListSites"
+	GetRoutine                     Step = "GetRoutine"
+	CreateRoutine                  Step = "CreateRoutine"
+	UpdateRoutineConfigDescription Step = "UpdateRoutineConfigDescription"
+	CreateRoutineRelatedRecord     Step = "CreateRoutineRelatedRecord"
+	ListRoutineRelatedRecords      Step = "ListRoutineRelatedRecords"
+	ListRoutineRoutes              Step = "ListRoutineRoutes"
+	DeleteRoutineRelatedRecord     Step = "DeleteRoutineRelatedRecord"
+	DeleteRoutine                  Step = "DeleteRoutine"
 )
 
 // Steps lists all steps.
 func Steps() []Step {
-	return []Step{ListSites, GetRoutine, CreateRoutine, CreateRoutineRelatedRecord, ListRoutineRelatedRecords}
+	return []Step{
+		ListSites, GetRoutine, CreateRoutine, UpdateRoutineConfigDescription, CreateRoutineRelatedRecord, ListRoutineRelatedRecords,
+		ListRoutineRoutes, DeleteRoutineRelatedRecord, DeleteRoutine,
+	}
 }
 
 // State is where a job is in its life.
@@ -27,7 +34,7 @@ type State string
 const (
 	// Queued jobs wait for the worker or are with it, for the first time or for another attempt.
 	Queued State = "queued"
-	// Succeeded jobs have their routine and their record.
+	// Succeeded jobs have done what was asked for.
 	Succeeded State = "succeeded"
 	// DeadLettered jobs were given up and wait for somebody who corrects, redrives or drops them.
 	DeadLettered State = "dead-lettered"
@@ -35,22 +42,31 @@ const (
 	Cancelled State = "cancelled"
 	// Dropped jobs were dead letters that somebody decided to leave undone.
 	Dropped State = "dropped"
+	// Superseded jobs were overtaken by a newer intent about the same thing before anything was left for them to do.
+	Superseded State = "superseded"
 )
 
 // States lists all states.
-func States() []State { return []State{Queued, Succeeded, DeadLettered, Cancelled, Dropped} }
+func States() []State {
+	return []State{Queued, Succeeded, DeadLettered, Cancelled, Dropped, Superseded}
+}
 
 // Final reports whether the worker has nothing left to do for a job in this state.
 func (s State) Final() bool { return s != Queued }
 
-// QueueCaller is the caller of requests that other programs put on the job queue. It has no credentials.
-const QueueCaller = "queue"
+// Callers that have no credentials.
+const (
+	// QueueCaller is the caller of requests that other programs put on the job queue.
+	QueueCaller = "queue"
+	// JanitorCaller is the caller of the jobs by which the janitor ends routines whose time is over.
+	JanitorCaller = "janitor"
+)
 
 // Job is one accepted request on its way.
 type Job struct {
 	ID    string `json:"id"`
 	State State  `json:"state"`
-	// Ready means that the routine and its record exist: the state is Succeeded.
+	// Ready means that the job succeeded, and that the routine and all host names that it asked for exist as far as is known.
 	Ready bool `json:"ready"`
 	// Request is what was asked for; zero if the job stands for a message that holds no valid request.
 	Request Request `json:"request,omitzero"`
@@ -83,6 +99,9 @@ type Job struct {
 	// Reason says why the job was given up, cancelled, dropped or redriven, and By who cancelled, dropped or redrove it.
 	Reason string `json:"reason,omitempty"`
 	By     string `json:"by,omitempty"`
+	// SupersededBy is the job that overtook a superseded one, and Overtook are the jobs that a deletion has overtaken, at most MaxOvertook.
+	SupersededBy string   `json:"supersededBy,omitempty"`
+	Overtook     []string `json:"overtook,omitempty"`
 	// Attempts are the failed tries, oldest first; of many, the first and the latest. Jobs from a list come without them.
 	Attempts []Attempt `json:"attempts,omitempty"`
 	// Redrives are the latest redrives, oldest first. Jobs from a list come without them.
@@ -193,11 +212,23 @@ const (
 	Adopted Outcome = "adopted"
 	// Unknown: a call may have made the thing, and nobody has looked since.
 	Unknown Outcome = "unknown"
+	// Updated: the routine was there, and the job gave it another description.
+	Updated Outcome = "updated"
+	// Deleted: this job deleted the thing.
+	Deleted Outcome = "deleted"
+	// Absent: the thing that was to be deleted was not there.
+	Absent Outcome = "absent"
+	// Passed: a newer intent is about the thing, and the job left it alone.
+	Passed Outcome = "passed"
+	// Claimed: the thing has become the caller's own.
+	Claimed Outcome = "claimed"
+	// Renewed: the routine has a new end of its time.
+	Renewed Outcome = "renewed"
 )
 
 // Progress is what a job knows of its own steps from one attempt to the next. It is kept in the job's row.
 type Progress struct {
-	// Routine is how step 1 ended: Created is proven to be this job's own; empty while it has not ended.
+	// Routine is how the step about the routine ended: Created is proven to be this job's own; empty while it has not ended.
 	Routine Outcome `json:"routine,omitempty"`
 	// RoutineCreated is ESA's CreateTime of that routine, where it was read.
 	RoutineCreated time.Time `json:"routineCreateTime,omitzero"`
@@ -205,8 +236,24 @@ type Progress struct {
 	RoutineRecreated bool `json:"routineRecreated,omitempty"`
 	// Look is the look right before the latest CreateRoutine call while the outcome of that call is not known.
 	Look *Look `json:"look,omitempty"`
-	// RecordUnknown is set once a call of step 2 may have taken effect without saying so.
+	// RecordUnknown is set once a call to bind one of the host names that are not in Records may have taken effect without saying so.
 	RecordUnknown bool `json:"recordUnknown,omitempty"`
+	// ForeignSince is when a deletion first met a record that nobody claims, by ESA's clock; zero if it met none.
+	ForeignSince time.Time `json:"foreignSince,omitzero"`
+	// Records are the host names with which the job is done, in the order in which it came to their end.
+	Records []RecordResult `json:"records,omitempty"`
+	// More is how many host names the job is done with beside Records, of which there are at most MaxRecords.
+	More int `json:"more,omitempty"`
+}
+
+// Record is what the job has achieved with a host name; false if it is not done with it.
+func (p Progress) Record(recordName string) (RecordResult, bool) {
+	for _, r := range p.Records {
+		if r.RecordName == recordName {
+			return r, true
+		}
+	}
+	return RecordResult{}, false
 }
 
 // Look is a reading of ESA that showed no routine of the name, right before a CreateRoutine call.
@@ -219,9 +266,31 @@ type Look struct {
 
 // Result is what a succeeded job achieved.
 type Result struct {
-	Routine  Outcome `json:"routine"`
-	Record   Outcome `json:"record"`
-	RecordID int64   `json:"recordId"`
+	// Routine is how the step about the routine ended; empty of a job that did nothing to it.
+	Routine Outcome `json:"routine,omitempty"`
+	// Record and RecordID are those of a job about one host name.
+	Record   Outcome `json:"record,omitempty"`
+	RecordID int64   `json:"recordId,omitempty"`
+	// Records are the host names of a job about several, and those that a deletion has unbound.
+	Records []RecordResult `json:"records,omitempty"`
+	// More is how many host names there are beside Records, of which there are at most MaxRecords.
+	More int `json:"more,omitempty"`
+	// ExpiresAt is when the routine's time is over; zero if never.
+	ExpiresAt time.Time `json:"expiresAt,omitzero"`
+	// Note says what is still to do before the host names get traffic; empty if nothing is. See CNAMENote.
+	Note string `json:"note,omitempty"`
+}
+
+// RecordResult is what a job achieved with one host name.
+type RecordResult struct {
+	RecordName string  `json:"recordName"`
+	SiteID     int64   `json:"siteId,omitempty"`
+	RecordID   int64   `json:"recordId,omitempty"`
+	Outcome    Outcome `json:"outcome"`
+	// NeedsCNAME means that the site is accessed by CNAME: the host name gets traffic only once its owner has a CNAME record for it.
+	NeedsCNAME bool `json:"needsCname,omitempty"`
+	// SupersededBy is the job with a newer intent about the host name, of a host name that was left alone because of that.
+	SupersededBy string `json:"supersededBy,omitempty"`
 }
 
 // Received is a message of the job queue as it came, byte for byte. It may hold secrets.

@@ -15,7 +15,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestFinal(t *testing.T) {
 	for state, want := range map[routine.State]bool{
-		routine.Queued: false, routine.Succeeded: true, routine.DeadLettered: true, routine.Cancelled: true,
+		routine.Queued: false, routine.Succeeded: true, routine.DeadLettered: true, routine.Cancelled: true, routine.Dropped: true, routine.Superseded: true,
 	} {
 		same(t, string(state)+" is final", state.Final(), want)
 	}
@@ -24,7 +24,7 @@ func TestFinal(t *testing.T) {
 func TestJobJSON(t *testing.T) {
 	job := routine.Job{
 		ID: "1", State: routine.Queued, AcceptedAt: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
-		Request: routine.Request{Name: "pr-1", SiteID: 5, RecordName: "pr-1.example.com"},
+		Request: routine.Request{Name: "pr-1", Records: []routine.Record{{SiteID: 5, RecordName: "pr-1.example.com"}}},
 	}
 	t.Run("leaves out what has not happened", func(t *testing.T) {
 		want := `{"id":"1","state":"queued","ready":false,"request":{"name":"pr-1","siteId":5,"recordName":"pr-1.example.com"},` +
@@ -66,10 +66,10 @@ func TestShownURL(t *testing.T) {
 
 func TestCorrect(t *testing.T) {
 	text := "preview"
-	was := routine.Request{Name: "pr-1", Description: &text, SiteID: 7, RecordName: "pr-1.example.com", CallbackURL: "https://h.example.com/?t=1"}
+	was := routine.Request{Name: "pr-1", Description: &text, Records: []routine.Record{{SiteID: 7, RecordName: "pr-1.example.com"}}, CallbackURL: "https://h.example.com/?t=1"}
 	t.Run("changes the given members alone, in either spelling, and null takes one away", func(t *testing.T) {
 		want := was
-		want.SiteID, want.RecordName, want.Description = 8, "pr-2.example.com", nil
+		want.Records, want.Description = []routine.Record{{SiteID: 8, RecordName: "pr-2.example.com"}}, nil
 		got, err := routine.Correct(was, []byte(`{"SiteId":"8","recordName":"PR-2.example.com.","description":null}`))
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {
 			t.Errorf("%v, -want +got:\n%s", err, diff)
@@ -100,7 +100,7 @@ func TestCorrect(t *testing.T) {
 			t.Error("accepted")
 		}
 		got, err := routine.Correct(routine.Request{}, []byte(`{"name":"pr-1","siteId":8,"recordName":"a.example.com"}`))
-		if err != nil || got.SiteID != 8 {
+		if err != nil || got.Records[0].SiteID != 8 {
 			t.Errorf("got %+v, %v", got, err)
 		}
 	})

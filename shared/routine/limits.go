@@ -67,18 +67,38 @@ func (l Limits) Outside(r Request, at time.Time) []Problem {
 	if len(l.Names) > 0 && !slices.ContainsFunc(l.Names, func(prefix string) bool { return strings.HasPrefix(r.Name, prefix) }) {
 		add("/name", fmt.Sprintf("%q is not the caller's: a name must begin with %s", clip(r.Name), alternatives(l.Names)))
 	}
-	below := func(suffix string) bool { return r.RecordName == suffix || strings.HasSuffix(r.RecordName, "."+suffix) }
-	if len(l.RecordSuffixes) > 0 && !slices.ContainsFunc(l.RecordSuffixes, below) {
-		add("/recordName", fmt.Sprintf("%q is not the caller's: a record name must be or end in %s", clip(r.RecordName), alternatives(l.RecordSuffixes)))
-	}
-	if len(l.Sites) > 0 && !slices.Contains(l.Sites, r.SiteID) {
-		sites := make([]string, len(l.Sites))
-		for i, id := range l.Sites {
-			sites[i] = strconv.FormatInt(id, 10)
+	for i, record := range r.Records {
+		at := ""
+		if len(r.Records) > 1 {
+			at = "/records/" + strconv.Itoa(i)
 		}
-		add("/siteId", fmt.Sprintf("%d is not the caller's: the site must be %s", r.SiteID, alternatives(sites)))
+		if !l.MayBind(record.RecordName) {
+			add(at+"/recordName", fmt.Sprintf("%q is not the caller's: a record name must be or end in %s", clip(record.RecordName), alternatives(l.RecordSuffixes)))
+		}
+		if record.SiteID != 0 && !l.MayUse(record.SiteID) { // otherwise one of the caller's sites is looked for
+			add(at+"/siteId", fmt.Sprintf("%d is not the caller's: the site must be %s", record.SiteID, alternatives(l.siteTexts())))
+		}
 	}
 	return out
+}
+
+// MayBind reports whether a record name is allowed.
+func (l Limits) MayBind(recordName string) bool {
+	below := func(suffix string) bool { return recordName == suffix || strings.HasSuffix(recordName, "."+suffix) }
+	return len(l.RecordSuffixes) == 0 || slices.ContainsFunc(l.RecordSuffixes, below)
+}
+
+// MayUse reports whether a site is allowed.
+func (l Limits) MayUse(siteID int64) bool {
+	return len(l.Sites) == 0 || slices.Contains(l.Sites, siteID)
+}
+
+func (l Limits) siteTexts() []string {
+	texts := make([]string, len(l.Sites))
+	for i, id := range l.Sites {
+		texts[i] = strconv.FormatInt(id, 10)
+	}
+	return texts
 }
 
 // alternatives names some of what is allowed; an answer about a thousand requests stays short.

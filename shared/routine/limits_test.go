@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,7 +30,7 @@ func parseLimits(t *testing.T, text string) routine.Limits {
 func TestLimits(t *testing.T) {
 	limits := parseLimits(t, shopLimits)
 	before, after := limits.ExpiresAt.Add(-time.Nanosecond), limits.ExpiresAt
-	good := routine.Request{Name: "shop-1", SiteID: 54362329990032, RecordName: "www.example.com"}
+	good := routine.Request{Name: "shop-1", Records: []routine.Record{{SiteID: 54362329990032, RecordName: "www.example.com"}}}
 
 	for name, test := range map[string]struct {
 		change func(*routine.Request)
@@ -37,17 +38,18 @@ func TestLimits(t *testing.T) {
 	}{
 		"a name with a prefix":                 {func(*routine.Request) {}, true},
 		"a name that is a prefix":              {func(r *routine.Request) { r.Name = "kiosk" }, true},
-		"another site":                         {func(r *routine.Request) { r.SiteID = 7 }, true},
-		"the suffix itself":                    {func(r *routine.Request) { r.RecordName = "example.com" }, true},
-		"a name two labels below the suffix":   {func(r *routine.Request) { r.RecordName = "a.b.example.com" }, true},
-		"a name below an international suffix": {func(r *routine.Request) { r.RecordName = "www.xn--mnchen-3ya.example" }, true},
-		"a label that ends like the suffix":    {func(r *routine.Request) { r.RecordName = "badexample.com" }, false},
-		"a name that goes on":                  {func(r *routine.Request) { r.RecordName = "example.com.cn" }, false},
-		"a part of the suffix":                 {func(r *routine.Request) { r.RecordName = "com" }, false},
-		"a cut label of the suffix":            {func(r *routine.Request) { r.RecordName = "xample.com" }, false},
+		"another site":                         {func(r *routine.Request) { r.Records[0].SiteID = 7 }, true},
+		"the suffix itself":                    {func(r *routine.Request) { r.Records[0].RecordName = "example.com" }, true},
+		"a name two labels below the suffix":   {func(r *routine.Request) { r.Records[0].RecordName = "a.b.example.com" }, true},
+		"a name below an international suffix": {func(r *routine.Request) { r.Records[0].RecordName = "www.xn--mnchen-3ya.example" }, true},
+		"a label that ends like the suffix":    {func(r *routine.Request) { r.Records[0].RecordName = "badexample.com" }, false},
+		"a name that goes on":                  {func(r *routine.Request) { r.Records[0].RecordName = "example.com.cn" }, false},
+		"a part of the suffix":                 {func(r *routine.Request) { r.Records[0].RecordName = "com" }, false},
+		"a cut label of the suffix":            {func(r *routine.Request) { r.Records[0].RecordName = "xample.com" }, false},
 	} {
 		t.Run(fmt.Sprintf("%s is allowed: %t", name, test.allows), func(t *testing.T) {
 			r := good
+			r.Records = slices.Clone(good.Records)
 			test.change(&r)
 			if got := limits.Outside(r, before); (got == nil) != test.allows || got != nil && (len(got) != 1 || got[0].Pointer != "/recordName") {
 				t.Errorf("%+v: %v", r, got)
@@ -55,7 +57,7 @@ func TestLimits(t *testing.T) {
 		})
 	}
 	t.Run("name each member that is outside, with what is allowed", func(t *testing.T) {
-		r := routine.Request{Name: "my-shop-1", SiteID: 8, RecordName: "example.com.evil.test"}
+		r := routine.Request{Name: "my-shop-1", Records: []routine.Record{{SiteID: 8, RecordName: "example.com.evil.test"}}}
 		want := []routine.Problem{
 			{Pointer: "/name", Code: "outside-limits", Detail: `"my-shop-1" is not the caller's: a name must begin with shop- or kiosk`},
 			{
@@ -74,7 +76,7 @@ func TestLimits(t *testing.T) {
 		}
 	})
 	t.Run("allow everything if there are none", func(t *testing.T) {
-		if got := (routine.Limits{}).Outside(routine.Request{Name: "x", SiteID: 1, RecordName: "a.b"}, after); got != nil {
+		if got := (routine.Limits{}).Outside(routine.Request{Name: "x", Records: []routine.Record{{SiteID: 1, RecordName: "a.b"}}}, after); got != nil {
 			t.Errorf("got %v", got)
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
@@ -20,14 +21,23 @@ func anyRequest(t *rapid.T) routine.Request {
 		Filter(func(s string) bool { return !strings.HasPrefix(s, "xn--") }) // holds Punycode
 	text, truth := rapid.Ptr(rapid.String(), true), rapid.Ptr(rapid.Bool(), true)
 	labels := append(rapid.SliceOfN(label, 1, 3).Draw(t, "labels"), rapid.StringMatching(`[a-z]{2,6}`).Draw(t, "top label"))
-	return routine.Request{
+	req := routine.Request{
 		Name:        rapid.StringMatching(`[a-z][a-z0-9-]{0,39}[a-z0-9]`).Draw(t, "name"),
 		Description: text.Draw(t, "description"),
 		HasAssets:   truth.Draw(t, "hasAssets"),
-		SiteID:      rapid.Int64Min(1).Draw(t, "siteId"),
-		RecordName:  strings.Join(labels, "."),
-		IfExists:    rapid.SampledFrom([]routine.IfExists{"", routine.Fail}).Draw(t, "ifExists"),
+		IfExists:    rapid.SampledFrom([]routine.IfExists{"", routine.Fail, routine.Update}).Draw(t, "ifExists"),
+		ExpiresIn:   routine.Span(rapid.Int64Range(0, int64(routine.MaxSpan/routine.Span(time.Second))).Draw(t, "expiresIn")) * routine.Span(time.Second),
+		Protected:   truth.Draw(t, "protected"),
 	}
+	for i := range rapid.IntRange(1, 3).Draw(t, "records") {
+		req.Records = append(req.Records, routine.Record{
+			SiteID: rapid.Int64Min(0).Draw(t, "siteId"), RecordName: strings.Repeat("x.", i) + strings.Join(labels, "."),
+		})
+	}
+	if pairs := rapid.MapOfN(rapid.StringMatching(`[a-zA-Z0-9._/-]{1,40}`), rapid.StringMatching(`[ -~é]{1,40}`), 0, routine.MaxLabels).Draw(t, "pairs"); len(pairs) > 0 {
+		req.Labels = pairs
+	}
+	return req
 }
 
 func same[T any](t testing.TB, what string, got, want T) {
@@ -62,7 +72,7 @@ func TestRequestProperties(t *testing.T) {
 		if err := json.Unmarshal(marshal(t, want), &fields); err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range []string{"description", "hasAssets", "ifExists"} {
+		for _, name := range []string{"description", "hasAssets", "ifExists", "expiresIn", "protected", "labels"} {
 			if fields[name] == nil && rapid.Bool().Draw(t, name+" is null") {
 				fields[name] = json.RawMessage("null")
 			}
@@ -92,18 +102,20 @@ func TestRequestProperties(t *testing.T) {
 	t.Run("has the same record name in capitals and with a final dot", rapid.MakeCheck(func(t *rapid.T) {
 		want := anyRequest(t)
 		given := want
-		given.RecordName = strings.Map(func(c rune) rune {
+		given.Records = slices.Clone(want.Records)
+		last := &given.Records[len(given.Records)-1]
+		last.RecordName = strings.Map(func(c rune) rune {
 			if rapid.Bool().Draw(t, "capital") {
 				return []rune(strings.ToUpper(string(c)))[0]
 			}
 			return c
-		}, given.RecordName) + rapid.SampledFrom([]string{"", "."}).Draw(t, "dot")
+		}, last.RecordName) + rapid.SampledFrom([]string{"", "."}).Draw(t, "dot")
 		wantRequest(t, marshal(t, given), want)
 	}))
 	t.Run("keeps a record name that it has normalized", rapid.MakeCheck(func(t *rapid.T) {
 		letters := rapid.StringOfN(rapid.RuneFrom([]rune("aZ0-.。．İıßς\u00ad\u200dü例え٠אⅣ\u0301")), 1, 12, -1)
 		name := letters.Draw(t, "name") + rapid.SampledFrom([]string{"", ".example.com", ".例え.jp", ".COM."}).Draw(t, "end")
-		first, err := routine.Decode(marshal(t, routine.Request{Name: "ab", SiteID: 1, RecordName: name}))
+		first, err := routine.Decode(marshal(t, routine.Request{Name: "ab", Records: []routine.Record{{SiteID: 1, RecordName: name}}}))
 		if err == nil {
 			wantRequest(t, marshal(t, first), first)
 		}
@@ -117,6 +129,8 @@ func FuzzDecodeItem(f *testing.F) {
 	f.Add([]byte(` {"Name":"ab","SiteId":1,"RecordName":"Bücher.例え.jp","Description":null,"IdempotencyKey":"\ud800"} `))
 	f.Add([]byte(`{"name":"a","name":"b","a~/b":[{}],"siteId":1e3}`))
 	f.Add([]byte(` {"name" : "a\"}{\\", "x":[1,{"y":"]"}] ,"z":-1.5e3,"t":true, "n":null, "":{} } `))
+	f.Add([]byte(`{"name":"ab","records":[{"recordName":"a.example.com","site":1},{"SiteId":"7","RecordName":"B.example.com"}],"expiresIn":"7d"}`))
+	f.Add([]byte(`{"Name":"ab","Records":[{"recordName":"a.example.com"}],"Labels":{"a":"b"},"Protected":false,"IfExists":"update"}`))
 	f.Add([]byte(`{}`))
 	f.Add([]byte(`[]`))
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -160,7 +174,8 @@ func wantMembers(t *testing.T, text []byte, err error) {
 	var invalid *routine.Invalid
 	_ = errors.As(err, &invalid)
 	for _, p := range invalid.Problems {
-		name := strings.NewReplacer("~1", "/", "~0", "~").Replace(strings.TrimPrefix(p.Pointer, "/"))
+		top, _, _ := strings.Cut(strings.TrimPrefix(p.Pointer, "/"), "/")
+		name := strings.NewReplacer("~1", "/", "~0", "~").Replace(top)
 		if _, there := members[name]; p.Code == "unknown-field" && !invalid.Malformed && !there && !strings.HasSuffix(name, "…") {
 			t.Fatalf("%q is no member of %s", name, text)
 		}

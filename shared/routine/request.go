@@ -1,10 +1,12 @@
-// Package routine holds the nouns of the product: the Request somebody makes for an edge routine, the rules it must keep,
-// and the Job that carries it out.
+// Package routine holds the nouns of the product: the Request somebody makes about an edge routine, the rules it must keep,
+// the Job that carries it out, and the Claim that remembers whose the routine is.
 //
 // It knows nothing of HTTP, queues or ESA's API and imports only the standard library and idna.
 package routine
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"strings"
@@ -22,24 +24,131 @@ const (
 	Adopt IfExists = "adopt"
 	// Fail refuses what exists, unless an earlier attempt of the same job may have created it.
 	Fail IfExists = "fail"
+	// Update adopts what exists, and gives a routine that the caller owns the description asked for.
+	Update IfExists = "update"
 )
 
-// Request is the wish for one routine bound to one host name. A Request from Decode is valid and normalised.
-type Request struct {
-	// Name is the routine's name, unique in the account: see CheckName.
-	Name string `json:"name"`
-	// Description is free text; nil when not given.
-	Description *string `json:"description,omitempty"`
-	// HasAssets tells ESA that the routine comes with asset files; nil when not given.
-	HasAssets *bool `json:"hasAssets,omitempty"`
-	// SiteID is ESA's id of the site the record belongs to; it needs more than 32 bits.
-	SiteID int64 `json:"siteId"`
-	// RecordName is the full host name that triggers the routine, in lower case and ASCII, without a trailing dot.
+// Action is what a request wants done.
+type Action string
+
+// The actions. All but Create need HTTP.
+const (
+	// Create makes the routine unless it is there, and binds its host names. It is the default.
+	Create Action = ""
+	// Delete unbinds the routine's host names and deletes it.
+	Delete Action = "delete"
+	// Unbind deletes one record of the routine.
+	Unbind Action = "unbind"
+	// Renew sets when the routine's time is over, and binds again what was unbound because it was.
+	Renew Action = "renew"
+	// TakeOwnership makes an unproven or adopted routine, with its records, the caller's own.
+	TakeOwnership Action = "claim"
+	// Expire unbinds the host names of a routine whose time is over, and Remove deletes it a grace later. Only the janitor asks for them.
+	Expire Action = "expire"
+	Remove Action = "remove"
+)
+
+// Deletes reports whether the action wants something to be gone.
+func (a Action) Deletes() bool {
+	return a == Delete || a == Unbind || a == Remove || a == Expire
+}
+
+// Record is one host name that is to trigger a routine.
+type Record struct {
+	// SiteID is ESA's id of the site the record belongs to; it needs more than 32 bits. Zero leaves it to the worker to find the site.
+	SiteID int64 `json:"siteId,omitempty"`
+	// RecordName is the full host name, in lower case and ASCII, without a trailing dot.
 	RecordName string `json:"recordName"`
-	// IfExists is Fail, or empty for Adopt: of a request that spells out the default Decode makes one that does not.
-	IfExists IfExists `json:"ifExists,omitempty"`
+}
+
+// MaxRecords is how many host names one request may bind.
+const MaxRecords = 20
+
+// Request is what somebody wants of one routine: to be there, bound to its host names, unless Action says something else. A Request from Decode is
+// valid and normalised. In JSON a request with one record has siteId and recordName, and one with several has records.
+type Request struct {
+	// Action is what is wanted.
+	Action Action
+	// Name is the routine's name, unique in the account: see CheckName.
+	Name string
+	// Description is free text; nil when not given.
+	Description *string
+	// HasAssets tells ESA that the routine comes with asset files; nil when not given.
+	HasAssets *bool
+	// Records are the host names, 1 to MaxRecords, each once. Only Create and Unbind have any, Unbind one.
+	Records []Record
+	// IfExists is Fail or Update, or empty for Adopt: of a request that spells out the default Decode makes one that does not.
+	IfExists IfExists
+	// ExpiresIn is how long the routine is to live, from the end of the job that makes it; zero if not given.
+	ExpiresIn Span
+	// Protected means that only the owner's host names may be bound to the routine; nil when not given.
+	Protected *bool
+	// Labels are at most MaxLabels pairs by which lists can be filtered.
+	Labels map[string]string
 	// CallbackURL is where to tell that the job has ended; empty if nobody is to be told. It may hold a secret: see Shown.
-	CallbackURL string `json:"callbackUrl,omitempty"`
+	CallbackURL string
+}
+
+// written is a Request as JSON has it. The order of its members is that of their introduction: a hash of a request is made of its JSON.
+type written struct {
+	Action      Action            `json:"action,omitempty"`
+	Name        string            `json:"name"`
+	Description *string           `json:"description,omitempty"`
+	HasAssets   *bool             `json:"hasAssets,omitempty"`
+	SiteID      int64             `json:"siteId,omitempty"`
+	RecordName  string            `json:"recordName,omitempty"`
+	IfExists    IfExists          `json:"ifExists,omitempty"`
+	CallbackURL string            `json:"callbackUrl,omitempty"`
+	Records     []Record          `json:"records,omitempty"`
+	ExpiresIn   Span              `json:"expiresIn,omitzero"`
+	Protected   *bool             `json:"protected,omitempty"`
+	Labels      map[string]string `json:"labels,omitempty"`
+}
+
+// MarshalJSON writes the one record of a request as siteId and recordName, and several as records.
+func (r Request) MarshalJSON() ([]byte, error) {
+	w := written{
+		Action: r.Action, Name: r.Name, Description: r.Description, HasAssets: r.HasAssets, IfExists: r.IfExists, CallbackURL: r.CallbackURL,
+		Records: r.Records, ExpiresIn: r.ExpiresIn, Protected: r.Protected, Labels: r.Labels,
+	}
+	if len(r.Records) == 1 {
+		w.Records, w.SiteID, w.RecordName = nil, r.Records[0].SiteID, r.Records[0].RecordName
+	}
+	return marshal(w)
+}
+
+// UnmarshalJSON reads what MarshalJSON has written. It checks nothing: Decode does.
+func (r *Request) UnmarshalJSON(text []byte) error {
+	var w written
+	if err := json.Unmarshal(text, &w); err != nil {
+		return err
+	}
+	*r = Request{
+		Action: w.Action, Name: w.Name, Description: w.Description, HasAssets: w.HasAssets, Records: w.Records, IfExists: w.IfExists,
+		ExpiresIn: w.ExpiresIn, Protected: w.Protected, Labels: w.Labels, CallbackURL: w.CallbackURL,
+	}
+	if w.RecordName != "" {
+		r.Records = []Record{{SiteID: w.SiteID, RecordName: w.RecordName}}
+	}
+	return nil
+}
+
+// marshal writes JSON with < and & as they are: as escapes each would take six bytes.
+func marshal(v any) ([]byte, error) {
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(v)
+	return bytes.TrimRight(out.Bytes(), "\n"), err
+}
+
+// RecordNames are the host names of the request.
+func (r Request) RecordNames() []string {
+	names := make([]string, 0, len(r.Records))
+	for _, record := range r.Records {
+		names = append(names, record.RecordName)
+	}
+	return names
 }
 
 // Shown is the request as it may be shown to whoever may read the job: see ShownURL.
@@ -187,9 +296,9 @@ func notSingleHost(given string) (hint string) {
 // MaxCallbackURL is the length of the longest callback URL, in bytes.
 const MaxCallbackURL = 2048
 
-// checkCallbackURL holds a callback URL to what every reader of the request must be able to rely on. Where callbacks may go is a
+// CheckCallbackURL says what is wrong with a callback URL that is given; empty if nothing is. Where callbacks may go is a
 // matter of the deployment.
-func checkCallbackURL(text string) (detail string) {
+func CheckCallbackURL(text string) (detail string) {
 	switch {
 	case text == "":
 		return "must not be empty: leave it out"

@@ -131,5 +131,5 @@ func quota(q *routine.Quota) string {
 	if q == nil {
 		return ""
 	}
-	return fmt.Sprintf("%d of %d routines, read %s", q.Used, q.Limit, cli.Clock(q.ReadAt))
+	return fmt.Sprintf("%d of %d routines used, %d left, read %s", q.Used, q.Limit, max(0, q.Limit-q.Used), cli.Clock(q.ReadAt))
 }

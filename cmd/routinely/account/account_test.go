@@ -39,7 +39,7 @@ cause        account RoutineUserServiceStatusHalt CreateRoutine: halted (request
 what to do   Pay what is overdue.
 resumed      2026-02-28 12:00:00
 oldest job   job-1, accepted 2026-03-01 11:59:00, 1h31m0s ago, waits for the lane, which is parked, since 2026-03-01 12:00:00, until 2026-03-01 14:00:00
-quota        41 of 100 routines, read 2026-03-01 12:00:00
+quota        41 of 100 routines used, 59 left, read 2026-03-01 12:00:00
 `
 
 func TestShow(t *testing.T) {

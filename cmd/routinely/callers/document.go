@@ -29,6 +29,7 @@ type caller struct {
 	WebhookSecrets    []string     `json:"webhookSecrets,omitempty"`
 	GitHubSecrets     []string     `json:"githubSecrets,omitempty"`
 	RequestsPerMinute int          `json:"requestsPerMinute,omitempty"`
+	DeleteOnClose     string       `json:"deleteOnClose,omitempty"`
 	routine.Limits
 }
 

@@ -55,6 +55,16 @@ func TestSave(t *testing.T) {
 			t.Errorf("%v, %v", info, err)
 		}
 	})
+	t.Run("keeps what the tool has no flag for", func(t *testing.T) {
+		d := reopen(t, ci(t).path)
+		d.callers[0].GitHubSecrets, d.callers[0].DeleteOnClose = []string{"8f1b6d0c3e927a54d1e0b7c9a2f46835"}, "pr-{number}"
+		if _, err := d.save(); err != nil {
+			t.Fatal(err)
+		}
+		if got := reopen(t, d.path).callers[0]; got.DeleteOnClose != "pr-{number}" || len(got.GitHubSecrets) != 1 {
+			t.Errorf("got %+v", got)
+		}
+	})
 	t.Run("leaves a file alone that somebody else has changed, and nothing behind", func(t *testing.T) {
 		d := ci(t)
 		mine := reopen(t, d.path)

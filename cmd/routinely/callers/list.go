@@ -20,6 +20,7 @@ type seen struct {
 	WebhookSecrets    int      `json:"webhookSecrets,omitempty"`
 	GitHubSecrets     int      `json:"githubSecrets,omitempty"`
 	RequestsPerMinute int      `json:"requestsPerMinute,omitempty"`
+	DeleteOnClose     string   `json:"deleteOnClose,omitempty"`
 	routine.Limits
 }
 
@@ -56,7 +57,7 @@ func (a *verbs) list() *cobra.Command {
 			for _, c := range d.callers {
 				one := seen{
 					Name: c.Name, Scopes: c.Scopes, WebhookSecrets: len(c.WebhookSecrets), GitHubSecrets: len(c.GitHubSecrets),
-					RequestsPerMinute: c.RequestsPerMinute, Limits: c.Limits,
+					RequestsPerMinute: c.RequestsPerMinute, DeleteOnClose: c.DeleteOnClose, Limits: c.Limits,
 				}
 				for _, hash := range c.Tokens {
 					one.Tokens = append(one.Tokens, short(hash))
@@ -106,6 +107,9 @@ func (a *verbs) limitsOf(c seen) string {
 	}
 	if c.RequestsPerMinute > 0 {
 		out = append(out, strconv.Itoa(c.RequestsPerMinute)+" a minute")
+	}
+	if c.DeleteOnClose != "" {
+		out = append(out, "closed pull requests delete "+c.DeleteOnClose)
 	}
 	return strings.Join(out, "; ")
 }

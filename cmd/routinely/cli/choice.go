@@ -32,6 +32,16 @@ func addChoice[T ~string](cmd *cobra.Command, flags *pflag.FlagSet, into *T, nam
 	_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
 }
 
+// AlsoCalled gives a flag of a command another name, which the help does not tell.
+func AlsoCalled(cmd *cobra.Command, other, flag string) {
+	cmd.Flags().SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if name == other {
+			name = flag
+		}
+		return pflag.NormalizedName(name)
+	})
+}
+
 // String is what was given.
 func (c *choice) String() string { return c.given }
 

@@ -17,6 +17,8 @@ import (
 const (
 	ExitInternal    = 1
 	ExitInvalid     = 2
+	ExitConflict    = 4
+	ExitUnavailable = 6
 	ExitJobsFailed  = 7
 	ExitTimeout     = 8
 	ExitPartly      = 9
@@ -33,10 +35,10 @@ var exitCodes = []struct {
 	{ExitInternal, []fault.Kind{fault.Internal}, "unclassified error"},
 	{ExitInvalid, []fault.Kind{fault.Invalid}, "the command line or the input is wrong"},
 	{3, []fault.Kind{fault.NotFound}, "something that was asked for does not exist"},
-	{4, []fault.Kind{fault.Conflict, fault.Account, fault.Quota}, "it conflicts with the state of things, or somebody must put something in order first"},
+	{ExitConflict, []fault.Kind{fault.Conflict, fault.Account, fault.Quota}, "it conflicts with the state of things, or somebody must put something in order first"},
 	{5, []fault.Kind{fault.Unauthenticated, fault.Denied}, "the caller is not known, or may not do this"},
-	{6, []fault.Kind{fault.Unavailable, fault.Throttled, fault.Locked}, "the service could not be reached or had no capacity, also after retries"},
-	{ExitJobsFailed, nil, "all jobs have ended, but not all of them well: one was dead-lettered, cancelled or dropped"},
+	{ExitUnavailable, []fault.Kind{fault.Unavailable, fault.Throttled, fault.Locked}, "the service could not be reached or had no capacity, also after retries"},
+	{ExitJobsFailed, nil, "all jobs have ended, but not all of them well: one was dead-lettered, cancelled, dropped or superseded"},
 	{ExitTimeout, nil, "the time of --timeout is over"},
 	{ExitPartly, nil, "a part of it was done, and a part refused or failed"},
 	{ExitInterrupted, nil, "interrupted by Ctrl-C, or not confirmed"},

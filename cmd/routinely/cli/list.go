@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,6 +17,8 @@ type List[T any] struct {
 	Columns []Column[T]
 	// ID is what -q shows; empty of a thing that has none.
 	ID func(T) string
+	// IDs is what the help calls that; empty means the ids of the jobs.
+	IDs string
 }
 
 // Column is one column of a list.
@@ -38,7 +41,7 @@ const (
 func (l List[T]) Flags(a *App, cmd *cobra.Command) {
 	usage := "only those `columns`, with commas between them, of " + andOr(l.names(true), "and") + leaving(l.inTurn())
 	cmd.Flags().Var(&names{into: &a.columns, known: l.names(true)}, columnsFlag, usage)
-	cmd.Flags().BoolVarP(&a.quiet, quietFlag, "q", false, "only the ids of the jobs, one a line")
+	cmd.Flags().BoolVarP(&a.quiet, quietFlag, "q", false, "only the "+cmp.Or(l.IDs, "ids of the jobs")+", one a line")
 	_ = cmd.RegisterFlagCompletionFunc(columnsFlag, func(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
 		before := typed[:strings.LastIndex(typed, ",")+1]
 		given := strings.Split(before, ",")

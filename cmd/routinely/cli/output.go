@@ -10,7 +10,7 @@ columns are left out in the order that the help of --columns tells. --columns a,
   csv    for spreadsheets, of lists alone: a header, then a row for each, with commas, in UTF-8. A cell that begins with = + - @ or an
 apostrophe gets an apostrophe before it, so that no spreadsheet takes it for a formula: read such values from json.
 
--q shows the ids of the jobs alone, one a line, for a shell:
+-q shows the ids of the jobs alone, or the names of the routines, one a line, for a shell:
 
   routinely dead-letters redrive $(routinely dead-letters list -q --code X)`
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -123,21 +124,6 @@ func Told(p *api.Problem) string {
 	return p.Code + ": " + strings.Join(parts, "; ")
 }
 
-// Outcome says in short what a job has achieved, what it waits for, or why it has not succeeded.
-func Outcome(job routine.Job) string {
-	switch {
-	case job.State == routine.Succeeded && job.Result != nil:
-		return fmt.Sprintf("routine %s, record %s with id %d", job.Result.Routine, job.Result.Record, job.Result.RecordID)
-	case job.State == routine.Cancelled, job.State == routine.Dropped:
-		return strings.Trim(strings.TrimSpace(job.Kind+" "+job.Code)+": "+job.Reason, ": ")
-	case LaneStopped(job.Waiting):
-		return fmt.Sprintf("the lane is %s, see %s", job.Waiting.For, AccountShow)
-	case job.Kind == "" && job.Waiting != nil:
-		return fmt.Sprintf("waits for %s", job.Waiting.For)
-	}
-	return strings.Trim(strings.TrimSpace(job.Kind+" "+job.Code)+": "+job.Hint, ": ")
-}
-
 // AccountShow is the command that tells why the lane does not run.
 const AccountShow = "routinely account show"
 
@@ -174,27 +160,17 @@ func CallbackWord(c *routine.CallbackStatus) string {
 	return fmt.Sprintf("%s after %s, the last answer was %d", c.State, Plural(c.Attempts, "attempt"), c.LastStatus)
 }
 
-// NoteNext tells what to type about a dead letter. Of one that holds no request nothing can be redriven.
-func (a *App) NoteNext(id string, request bool) {
-	if request {
-		a.Note("next: routinely dead-letters redrive %s", id)
-		a.Note("with --set member=value it is corrected first; routinely dead-letters drop leaves it undone")
+// NoteNext tells what to type about a dead letter with what it has left in ESA. Of one that holds no request nothing can be redriven.
+func (a *App) NoteNext(id string, request bool, left []routine.Left) {
+	if !request {
+		a.Note("next: routinely dead-letters drop %s --dry-run", id)
 		return
 	}
-	a.Note("next: routinely dead-letters drop %s --dry-run", id)
-}
-
-// Left tells what a job has left in ESA, a line for each thing.
-func Left(list []routine.Left) Fields {
-	f := make(Fields, len(list))
-	for i, one := range list {
-		what := "routine " + one.Routine
-		if one.RecordName != "" {
-			what = fmt.Sprintf("record %s of site %d", one.RecordName, one.SiteID)
-		}
-		f[i] = [2]string{"left in ESA", fmt.Sprintf("%s (%s)", what, one.Outcome)}
+	a.Note("next: routinely dead-letters redrive %s", id)
+	a.Note("with --set member=value it is corrected first; routinely dead-letters drop leaves it undone")
+	if slices.ContainsFunc(left, func(l routine.Left) bool { return l.Outcome == routine.Created }) {
+		a.Note("and with --undo deletes what it has made in ESA")
 	}
-	return f
 }
 
 // Redrives shows redrives, a line for each.
@@ -203,7 +179,7 @@ func Redrives(list []routine.Redrive) Fields {
 	for i, r := range list {
 		text := fmt.Sprintf("%s  %s  %s", Clock(r.At), r.By, r.Reason)
 		if r.Was != nil {
-			text += fmt.Sprintf("  corrected, before: %s, %s, site %d", r.Was.Name, r.Was.RecordName, r.Was.SiteID)
+			text += fmt.Sprintf("  corrected, before: %s, %s, site %s", r.Was.Name, HostNames(*r.Was), Sites(*r.Was))
 		}
 		f[i] = [2]string{fmt.Sprintf("redrive %d", r.Number), strings.TrimSpace(text)}
 	}

@@ -217,6 +217,15 @@ type Refusal struct {
 // Error is the problem's code and detail.
 func (r *Refusal) Error() string { return r.Code + ": " + r.text() }
 
+// ProblemOf is the problem that a failure is about; false if accept has refused nothing.
+func ProblemOf(err error) (*api.Problem, bool) {
+	var refusal *Refusal
+	if !errors.As(err, &refusal) {
+		return nil, false
+	}
+	return &refusal.Problem, true
+}
+
 func (r *Refusal) text() string {
 	// The list of errors says more than the detail, which sums it up.
 	if r.Detail == "" || len(r.Errors) > 0 {

@@ -129,7 +129,7 @@ func TestCalls(t *testing.T) {
 		if diff := cmp.Diff(want, header); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
 		}
-		if f.bodies[0] != `{"name":"aa","siteId":0,"recordName":""}` {
+		if f.bodies[0] != `{"name":"aa"}` {
 			t.Errorf("body %s", f.bodies[0])
 		}
 	})

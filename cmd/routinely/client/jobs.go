@@ -110,9 +110,3 @@ func (c *Client) Cancel(ctx context.Context, id, reason string) (job routine.Job
 	_, err = c.get(ctx, call{method: http.MethodPost, path: "/v1/jobs/" + url.PathEscape(id) + ":cancel", body: body}, &job)
 	return job, err
 }
-
-// Routine tells what the ledger knows of a routine.
-func (c *Client) Routine(ctx context.Context, name string) (r api.Routine, err error) {
-	_, err = c.get(ctx, call{method: http.MethodGet, path: "/v1/routines/" + url.PathEscape(name)}, &r)
-	return r, err
-}

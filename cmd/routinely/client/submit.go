@@ -18,7 +18,18 @@ import (
 type Keyed struct {
 	routine.Request
 	// Key is the idempotency key.
-	Key string `json:"idempotencyKey,omitempty"`
+	Key string
+}
+
+// MarshalJSON writes the request with one member more, idempotencyKey.
+func (k Keyed) MarshalJSON() ([]byte, error) {
+	text, err := json.Marshal(k.Request)
+	if err != nil || k.Key == "" {
+		return text, err
+	}
+	key, err := json.Marshal(k.Key)
+	text = append(bytes.TrimSuffix(text, []byte("}")), `,"idempotencyKey":`...)
+	return append(append(text, key...), '}'), err
 }
 
 // Submit asks for one routine. A replayed job was there before under the key.
@@ -27,7 +38,7 @@ func (c *Client) Submit(ctx context.Context, k Keyed) (job routine.Job, replayed
 	if err != nil {
 		return routine.Job{}, false, err
 	}
-	do := call{method: http.MethodPost, path: "/v1/routines", body: body, header: map[string]string{"Idempotency-Key": k.Key}}
+	do := call{method: http.MethodPost, path: routinesPath, body: body, header: map[string]string{"Idempotency-Key": k.Key}}
 	got, err := c.get(ctx, do, &job)
 	return job, got.header.Get("Idempotency-Replayed") == "true", err
 }
@@ -114,7 +125,7 @@ func unaccepted(left, all int, after time.Duration) error {
 // batch sends one and checks that the answer is about all its items.
 func (c *Client) batch(ctx context.Context, list []json.RawMessage) (got api.BatchResult, after time.Duration, err error) {
 	do := call{
-		method: http.MethodPost, path: "/v1/routines:batch", body: joined(list),
+		method: http.MethodPost, path: routinesPath + ":batch", body: joined(list),
 		also: []int{http.StatusUnprocessableEntity, http.StatusServiceUnavailable},
 	}
 	a, err := c.once(ctx, do)

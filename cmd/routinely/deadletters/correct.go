@@ -57,14 +57,19 @@ func members(pairs []string) (json.RawMessage, error) {
 		case twice:
 			return nil, cli.Usage("--set %s is given more than once", name)
 		}
-		object[name] = requests.Value(name, value)
+		var err error
+		if object[name], err = requests.Value(name, value); err != nil {
+			return nil, cli.Usage("--set %s: %s", name, err)
+		}
 	}
 	return json.Marshal(object)
 }
 
 // requestFields shows a request as it would be redriven.
 func requestFields(id string, r routine.Request) cli.Fields {
-	f := cli.Fields{{"job", id}, {"name", r.Name}, {"record", r.RecordName}, {"site", cli.Number(r.SiteID)}, {"if exists", string(r.IfExists)}, {"callback", r.CallbackURL}}
+	f := cli.Fields{{"job", id}, {"action", string(r.Action)}, {"name", r.Name}, {"record", cli.HostNames(r)}, {"site", cli.Sites(r)}, {"if exists", string(r.IfExists)}}
+	f = append(f, cli.Wishes(r)...)
+	f = append(f, [2]string{"callback", r.CallbackURL})
 	if r.Description != nil {
 		f = append(f, [2]string{"description", *r.Description})
 	}

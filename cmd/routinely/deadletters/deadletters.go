@@ -94,11 +94,11 @@ func list() cli.List[api.DeadLetter] {
 		Columns: []column{
 			{Name: "job", Text: func(d api.DeadLetter) string { return d.ID }},
 			{Name: "name", Least: 12, Turn: 3, Text: of(func(r routine.Request) string { return r.Name })},
-			{Name: "record", Least: 16, Turn: 1, Text: of(func(r routine.Request) string { return r.RecordName })},
+			{Name: "record", Least: 16, Turn: 1, Text: of(cli.HostNames)},
 			{Name: "died", Turn: 2, Text: func(d api.DeadLetter) string { return cli.Clock(d.DeadAt) }},
 			{Name: "why", Least: 21, Text: why},
 			{Name: "to do", Least: 24, OnWish: true, Text: func(d api.DeadLetter) string { return d.Hint }},
-			{Name: "site", OnWish: true, Text: of(func(r routine.Request) string { return cli.Number(r.SiteID) })},
+			{Name: "site", OnWish: true, Text: of(cli.Sites)},
 			{Name: "caller", Least: 12, OnWish: true, Text: func(d api.DeadLetter) string { return d.Caller }},
 			{Name: "key", Least: 12, OnWish: true, Text: func(d api.DeadLetter) string { return d.Key }},
 			{Name: "step", OnWish: true, Text: func(d api.DeadLetter) string { return string(d.Step) }},
@@ -209,7 +209,7 @@ func (a verbs) showLetter(d api.DeadLetter, received bool) error {
 		f = append(f, [2]string{"wrong", cli.Pointed(p)})
 	}
 	if d.Request != nil {
-		f = append(f, cli.Fields{{"name", d.Request.Name}, {"record", d.Request.RecordName}, {"site", cli.Number(d.Request.SiteID)}}...)
+		f = append(f, cli.Fields{{"name", d.Request.Name}, {"record", cli.HostNames(*d.Request)}, {"site", cli.Sites(*d.Request)}}...)
 	}
 	if d.Callback != nil {
 		f = append(f, [2]string{"callback", cli.CallbackWord(d.Callback)})
@@ -226,7 +226,7 @@ func (a verbs) showLetter(d api.DeadLetter, received bool) error {
 	if err := a.Show(d, f); err != nil {
 		return err
 	}
-	a.NoteNext(d.ID, d.Request != nil && len(d.Problems) == 0)
+	a.NoteNext(d.ID, d.Request != nil && len(d.Problems) == 0, d.Left)
 	return nil
 }
 

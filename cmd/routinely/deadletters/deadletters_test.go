@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"routinely/cmd/routinely/cli"
 	"routinely/cmd/routinely/deadletters"
 	"routinely/shared/api"
+	"routinely/shared/routine"
 )
 
 // run runs a command about dead letters against a server that answers the calls in turn, and returns the calls, with their bodies.
@@ -137,6 +139,83 @@ func TestDrop(t *testing.T) {
 		_, calls, _ := run(t, []string{"drop", "--all", "--yes"}, api.DeadLetterList{Counts: &api.Counts{Complete: true}})
 		if len(calls) != 1 {
 			t.Errorf("got %q", calls)
+		}
+	})
+}
+
+// letterWith is a dead letter of a job that has made something.
+func letterWith(left ...routine.Left) api.DeadLetter {
+	return api.DeadLetter{ID: "a", DeadAt: died, Request: &routine.Request{Name: "hello"}, Left: left}
+}
+
+func TestUndo(t *testing.T) {
+	made := []routine.Left{{Routine: "hello", Outcome: routine.Created}, {Routine: "hello", RecordName: "a.example.com", Outcome: routine.Created}}
+	own := api.RoutineRecord{RecordName: "a.example.com", JobID: "a"}
+	deletion := routine.Job{ID: "d", State: routine.Queued, Request: routine.Request{Action: routine.Delete, Name: "hello"}}
+	look := []string{"GET /v1/dead-letters/a", "GET /v1/routines/hello"}
+	for _, test := range []struct {
+		name    string
+		letter  api.DeadLetter
+		routine api.Routine
+		calls   []string
+		told    string
+	}{
+		{
+			"deletes the routine that the job has made", letterWith(made...),
+			api.Routine{Name: "hello", Records: []api.RoutineRecord{own}},
+			[]string{"DELETE /v1/routines/hello {}"},
+			"undo: delete routine hello with its records\n",
+		},
+		{
+			"leaves a routine to whose host name it is, and unbinds the job's own", letterWith(made...),
+			api.Routine{Name: "hello", Records: []api.RoutineRecord{own, {RecordName: "b.example.com", JobID: "b"}}},
+			[]string{"DELETE /v1/routines/hello/records/a.example.com {}"},
+			"undo: unbind a.example.com from routine hello\nstays: routine hello: other jobs are about it\n",
+		},
+		{
+			"leaves a routine to a job that waits", letterWith(made[:1]...),
+			api.Routine{Name: "hello", Jobs: []api.RoutineJob{{JobID: "b", State: routine.Queued}}},
+			nil, "stays: routine hello: other jobs are about it\n",
+		},
+		{
+			"leaves a host name to the newer job that is about it", letterWith(made[1:]...),
+			api.Routine{Name: "hello", Records: []api.RoutineRecord{{RecordName: "a.example.com", JobID: "b"}}},
+			nil, "",
+		},
+		{
+			"leaves what nobody can prove", letterWith(routine.Left{Routine: "hello", Outcome: routine.Unknown}),
+			api.Routine{Name: "hello"},
+			nil, "stays: routine hello: nothing proves that the job made it\n",
+		},
+		{"has nothing to do once the routine is gone", letterWith(made...), api.Routine{Name: "hello", State: routine.Gone}, nil, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			code, calls, stderr := run(t, []string{"drop", "a", "--undo", "--yes"}, test.letter, test.routine, api.WorkedOff{Count: 1, IDs: []string{"a"}}, deletion)
+			want := append(append(slices.Clone(look), "DELETE /v1/dead-letters?id=a&until=2026-11-30T08%3A00%3A00.000000005Z"), test.calls...)
+			if diff := cmp.Diff(want, calls); diff != "" || code != 0 || !strings.Contains(stderr, test.told) {
+				t.Errorf("exit code %d, %s -want +got:\n%s", code, stderr, diff)
+			}
+		})
+	}
+	t.Run("tells in a dry run what it would delete", func(t *testing.T) {
+		code, calls, stderr := run(t, []string{"drop", "a", "--undo", "--dry-run"}, letterWith(made...), api.Routine{Name: "hello"})
+		if diff := cmp.Diff(look, calls); diff != "" || code != 0 || !strings.Contains(stderr, "undo: delete routine hello with its records\n") ||
+			!strings.HasSuffix(stderr, "next: routinely dead-letters drop a --undo\n") {
+			t.Errorf("exit code %d, %s -want +got:\n%s", code, stderr, diff)
+		}
+	})
+	t.Run("deletes nothing of a dead letter that was not dropped", func(t *testing.T) {
+		failed := []api.DeadLetterFailure{{ID: "a", Problem: &api.Problem{Status: http.StatusConflict, Code: "not-droppable"}}}
+		code, calls, stderr := run(t, []string{"drop", "a", "--undo", "--yes"}, letterWith(made...), api.Routine{Name: "hello"}, api.WorkedOff{Failed: failed})
+		if code != 4 || len(calls) != 3 {
+			t.Errorf("exit code %d, %q, %s", code, calls, stderr)
+		}
+	})
+	t.Run("tells how to delete by hand what was dropped and not deleted", func(t *testing.T) {
+		code, _, stderr := run(t, []string{"drop", "a", "--undo", "--yes"}, letterWith(made...), api.Routine{Name: "hello"},
+			api.WorkedOff{Count: 1, IDs: []string{"a"}}, api.Problem{Status: http.StatusConflict, Code: "deletion-off"})
+		if code != 4 || !strings.Contains(stderr, "next: routinely routines delete hello\n") || !strings.Contains(stderr, "1 dead letter dropped") {
+			t.Errorf("exit code %d, %s", code, stderr)
 		}
 	})
 }

@@ -21,6 +21,9 @@ type handled struct {
 	Letter *api.DeadLetter `json:"deadLetter,omitempty"`
 	// Job is the job as it ended, if it was waited for.
 	Job *routine.Job `json:"job,omitempty"`
+	// Undoes is the dropped job whose work this job deletes, and undo says what that is.
+	Undoes string `json:"undoes,omitempty"`
+	undo   string
 }
 
 // word is what became of it, in a word.
@@ -49,6 +52,8 @@ func (h handled) request() routine.Request {
 
 func (h handled) detail() string {
 	switch {
+	case h.undo != "":
+		return h.undo
 	case h.Job != nil:
 		return cli.Outcome(*h.Job)
 	case h.Letter != nil:
@@ -64,7 +69,7 @@ func outcomes() cli.List[handled] {
 		Columns: []cli.Column[handled]{
 			{Name: "job", Text: func(h handled) string { return h.ID }},
 			{Name: "name", Least: 12, Turn: 2, Text: func(h handled) string { return h.request().Name }},
-			{Name: "record", Least: 16, Turn: 1, Text: func(h handled) string { return h.request().RecordName }},
+			{Name: "record", Least: 16, Turn: 1, Text: func(h handled) string { return cli.HostNames(h.request()) }},
 			{Name: "state", Text: handled.word},
 			{Name: "detail", Least: 21, Text: handled.detail},
 		},
@@ -85,6 +90,8 @@ type tally struct {
 	count   int
 	handled []handled
 	failed  map[string]*api.Problem
+	// undone are the jobs that delete what dropped ones have left.
+	undone []handled
 }
 
 func newTally() *tally { return &tally{failed: map[string]*api.Problem{}} }

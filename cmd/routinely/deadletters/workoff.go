@@ -13,7 +13,6 @@ import (
 
 	"routinely/cmd/routinely/cli"
 	"routinely/cmd/routinely/client"
-	"routinely/cmd/routinely/display"
 	"routinely/shared/api"
 	"routinely/shared/fault"
 )
@@ -38,9 +37,11 @@ corrected request.`,
 var dropping = work{
 	verb: "drop", short: "Leave dead letters undone for good", done: "dropped", question: "Drop",
 	long: `Leave dead letters undone: those with the given ids, those that fit all of the filters, or --all. Their jobs are then dropped and cannot be
-redriven. What dies after the command has begun is not dropped with them. See with --dry-run first which would be.`,
+redriven. What dies after the command has begun is not dropped with them. See with --dry-run first which would be. What a job has made in ESA
+stays, unless --undo asks for its deletion: of its routine, with its records, if no other job is about it, otherwise of its own records.`,
 	examples: `  routinely dead-letters drop 039b9339-ba36-59da-bb27-93ba244291bb --dry-run
-  routinely dead-letters drop 039b9339-ba36-59da-bb27-93ba244291bb --reason "ordered twice"`,
+  routinely dead-letters drop 039b9339-ba36-59da-bb27-93ba244291bb --reason "ordered twice"
+  routinely dead-letters drop 039b9339-ba36-59da-bb27-93ba244291bb --undo`,
 	call: (*client.Client).Drop,
 }
 
@@ -53,6 +54,9 @@ type workingOff struct {
 	set    []string
 	yes    bool
 	wait   bool
+	undo   bool
+	// leftovers are what an undo deletes.
+	leftovers []leftover
 	// correction is what set says, as JSON; nil if nothing is to be corrected.
 	correction json.RawMessage
 	// fixed is set if the time up to which letters died that are worked off was not given, but found by looking.
@@ -75,6 +79,8 @@ func (a verbs) workOff(what work) *cobra.Command {
 		flags.IntVar(&w.wanted.Limit, "limit", 0, "the `number` at most; all if it is left out")
 		flags.StringArrayVar(&w.set, "set", nil, "correct the request of the one dead letter, as `member=value`; may be repeated")
 		flags.BoolVar(&w.wait, "wait", false, "wait until the redriven jobs have ended; the exit code then tells how")
+	} else {
+		flags.BoolVar(&w.undo, "undo", false, "also delete in ESA what the jobs have made; wants ids")
 	}
 	outcomes().Flags(a.App, cmd)
 	return cmd
@@ -100,6 +106,11 @@ func (w *workingOff) run(ctx context.Context, ids []string) error {
 		return nil
 	}
 	w.fix(letters)
+	if w.undo {
+		if err := w.findLeftovers(ctx, c, letters); err != nil {
+			return err
+		}
+	}
 	switch {
 	case w.correction != nil:
 		return w.correct(ctx, c, letters[0])
@@ -137,14 +148,19 @@ func (w *workingOff) choose(ids []string) (err error) {
 		return cli.Usage("ids, filters and --all exclude each other")
 	case !named && !filtered && !w.wanted.All:
 		return cli.Usage("choose dead letters by id or with a filter, or give --all")
+	case w.undo && !named:
+		return cli.Usage("--undo is about the dead letters of certain ids")
 	case flags.Changed("limit") && w.wanted.Limit < 1:
 		return cli.Usage("--limit %d: want at least 1, or leave it out for all", w.wanted.Limit)
 	case cli.CheckReason(w.wanted.Reason) != nil:
 		return cli.CheckReason(w.wanted.Reason)
 	case flags.Changed("set") && len(w.IDs) != 1:
 		return cli.Usage("--set corrects one dead letter: give its id and no other choice")
-	case !w.yes && !w.wanted.DryRun && !display.IsTerminal(w.In):
-		return cli.Usage("nobody can be asked: standard input is no terminal; give --yes, or --dry-run to see what would be %s", w.done)
+	}
+	if !w.yes && !w.wanted.DryRun {
+		if err := w.CanAsk(w.done); err != nil {
+			return err
+		}
 	}
 	w.correction, err = members(w.set)
 	return err
@@ -220,11 +236,7 @@ func (w *workingOff) confirm(ctx context.Context, expected int, complete bool) e
 	if !complete && w.wanted.Limit == 0 {
 		count = "more than " + count
 	}
-	yes, err := display.Ask(ctx, w.In, w.Err, w.question+" "+count+"?")
-	if err == nil && !yes {
-		err = &cli.Ending{Code: cli.ExitInterrupted, Text: "not confirmed, nothing was done"}
-	}
-	return err
+	return w.Confirm(ctx, w.question+" "+count+"?")
 }
 
 // loop goes on while there is more, and shows what it has achieved.
@@ -235,6 +247,8 @@ func (w *workingOff) loop(ctx context.Context, c *client.Client, expected int) e
 	bar.Close()
 	if err != nil {
 		defer w.noteRest(t)
+	} else {
+		err = w.undoAll(ctx, c, t)
 	}
 	return w.end(ctx, c, t, err)
 }
@@ -300,7 +314,7 @@ func (w *workingOff) end(ctx context.Context, c *client.Client, t *tally, broken
 	if w.wait && broken == nil {
 		broken = t.await(ctx, w.App, c)
 	}
-	if err := outcomes().Show(w.App, t.handled); err != nil {
+	if err := outcomes().Show(w.App, append(t.handled, t.undone...)); err != nil {
 		return err
 	}
 	w.Note("%s %s", cli.Plural(t.count, "dead letter"), w.done)
@@ -326,6 +340,10 @@ func (w *workingOff) judge(t *tally) error {
 		return end
 	}
 	switch {
+	case len(t.undone) == 1:
+		w.Note("next: routinely jobs get %s --wait", cli.Word(t.undone[0].ID))
+	case len(t.undone) > 1:
+		w.Note("next: routinely jobs list --state queued")
 	case w.wait || w.verb != redriving.verb || t.count == 0:
 	case len(t.handled) == 1:
 		w.Note("next: routinely jobs get %s --wait", cli.Word(t.handled[0].ID))

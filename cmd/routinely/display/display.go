@@ -47,7 +47,8 @@ func (p Paint) Word(word string) string {
 		"succeeded": text.FgGreen, "accepted": text.FgGreen, "redriven": text.FgGreen, "valid": text.FgGreen,
 		"dead-lettered": text.FgRed, "rejected": text.FgRed, "failed": text.FgRed,
 		"running": text.FgGreen, "parked": text.FgRed, "paused": text.FgYellow,
-		"cancelled": text.FgYellow, "duplicate": text.FgYellow, "unanswered": text.FgYellow, "dropped": text.FgYellow,
+		"cancelled": text.FgYellow, "duplicate": text.FgYellow, "unanswered": text.FgYellow, "dropped": text.FgYellow, "superseded": text.FgYellow,
+		"live": text.FgGreen, "expiring": text.FgYellow, "deleting": text.FgYellow,
 	}[word]
 	if !known || !bool(p) {
 		return word

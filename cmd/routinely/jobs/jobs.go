@@ -1,4 +1,4 @@
-// Package jobs is the commands about jobs and the routines they made.
+// Package jobs is the commands about jobs.
 package jobs
 
 import (
@@ -33,13 +33,14 @@ func list() cli.List[routine.Job] {
 		ID: func(job routine.Job) string { return job.ID },
 		Columns: []column{
 			{Name: "job", Text: func(job routine.Job) string { return job.ID }},
-			{Name: "name", Least: 12, Turn: 5, Text: func(job routine.Job) string { return job.Request.Name }},
-			{Name: "record", Least: 16, Turn: 2, Text: func(job routine.Job) string { return job.Request.RecordName }},
+			{Name: "name", Least: 12, Turn: 6, Text: func(job routine.Job) string { return job.Request.Name }},
+			{Name: "action", Turn: 5, Text: func(job routine.Job) string { return string(job.Request.Action) }}, // none of a request to create
+			{Name: "record", Least: 16, Turn: 2, Text: func(job routine.Job) string { return cli.HostNames(job.Request) }},
 			{Name: "state", Text: func(job routine.Job) string { return string(job.State) }},
 			{Name: "attempt", Turn: 1, Text: func(job routine.Job) string { return cli.Number(job.Attempt) }},
 			{Name: "accepted", Turn: 3, Text: func(job routine.Job) string { return cli.Clock(job.AcceptedAt) }},
 			{Name: "detail", Least: 24, Turn: 4, Text: cli.Outcome},
-			{Name: "site", OnWish: true, Text: func(job routine.Job) string { return cli.Number(job.Request.SiteID) }},
+			{Name: "site", OnWish: true, Text: func(job routine.Job) string { return cli.Sites(job.Request) }},
 			{Name: "caller", Least: 12, OnWish: true, Text: func(job routine.Job) string { return job.Caller }},
 			{Name: "key", Least: 12, OnWish: true, Text: func(job routine.Job) string { return job.Key }},
 			{Name: "updated", OnWish: true, Text: func(job routine.Job) string { return cli.Clock(job.UpdatedAt) }},
@@ -117,9 +118,10 @@ func (a verbs) showJob(job routine.Job) error {
 	f := cli.Fields{
 		{"job", job.ID},
 		{"state", string(job.State)},
+		{"action", cli.Action(job.Request)},
 		{"name", job.Request.Name},
-		{"record", job.Request.RecordName},
-		{"site", cli.Number(job.Request.SiteID)},
+		{"record", cli.HostNames(job.Request)},
+		{"site", cli.Sites(job.Request)},
 		{"caller", job.Caller},
 		{"key", job.Key},
 		{"accepted", cli.Clock(job.AcceptedAt)},
@@ -135,6 +137,11 @@ func (a verbs) showJob(job routine.Job) error {
 		{"by", job.By},
 		{"callback", cli.CallbackWord(job.Callback)},
 	}
+	f = append(f, cli.Wishes(job.Request)...)
+	f = append(f, cli.Result(job.Result)...)
+	for _, id := range job.Overtook {
+		f = append(f, [2]string{"overtook", "job " + id})
+	}
 	f = append(f, cli.Left(job.Left)...)
 	f = append(f, cli.Attempts(job.Attempts)...)
 	f = append(f, cli.Redrives(job.Redrives)...)
@@ -143,11 +150,13 @@ func (a verbs) showJob(job routine.Job) error {
 	}
 	switch {
 	case job.State == routine.DeadLettered:
-		a.NoteNext(job.ID, job.Request.Name != "")
+		a.NoteNext(job.ID, job.Request.Name != "", job.Left)
 	case job.Callback != nil && job.Callback.State == routine.CallbackFailed:
 		a.Note("next: routinely jobs notify %s", job.ID)
 	case cli.LaneStopped(job.Waiting):
 		a.Note("next: %s", cli.AccountShow)
+	case job.State == routine.Superseded:
+		a.Note("next: routinely jobs get %s", job.SupersededBy)
 	case !job.State.Final():
 		a.Note("next: routinely jobs get %s --wait", job.ID)
 	}
@@ -167,7 +176,7 @@ func (a verbs) watch() *cobra.Command {
 				return err
 			}
 			if last.State == routine.DeadLettered {
-				a.NoteNext(last.ID, last.Request.Name != "")
+				a.NoteNext(last.ID, last.Request.Name != "", last.Left)
 			}
 			return judge(last)
 		}),

@@ -14,7 +14,9 @@ import (
 )
 
 // columns are the names a header may have; ESA's spelling is possible too.
-var columns = []string{"name", "siteId", "recordName", "description", "hasAssets", "ifExists", "callbackUrl", "idempotencyKey"}
+var columns = []string{
+	"name", "siteId", "recordName", "records", "description", "hasAssets", "ifExists", "expiresIn", "protected", "labels", "callbackUrl", "idempotencyKey",
+}
 
 // fieldOf returns the field that a column stands for; empty if there is none.
 func fieldOf(column string) string {
@@ -84,11 +86,15 @@ func readCSV(text []byte, encoding string) ([]Item, error) {
 		if err == nil && (len(row) < len(header) || len(whole) > len(header)) {
 			err = fmt.Errorf("the row has %d cells, the header %d, with %s between them", len(row), len(header), called)
 		}
+		var text []byte
+		if err == nil {
+			text, err = object(header, whole)
+		}
 		if err != nil {
 			items = append(items, Item{Place: place, Invalid: malformed(err)})
 			continue
 		}
-		items = append(items, decode(object(header, whole), place))
+		items = append(items, decode(text, place))
 	}
 }
 
@@ -173,18 +179,8 @@ func checkHeader(header []string) error {
 	return nil
 }
 
-// Value is what was written for a member as text, as JSON. The truth value may be in the capitals that spreadsheets write; everything else is
-// a text, which a request may have for a number, too.
-func Value(member, text string) any {
-	text = strings.TrimSpace(text)
-	if lower := strings.ToLower(text); fieldOf(member) == "hasAssets" && (lower == "true" || lower == "false") {
-		return lower == "true"
-	}
-	return text
-}
-
 // object writes a row as JSON, so that the rules and their words are the same for all formats.
-func object(header, row []string) []byte {
+func object(header, row []string) ([]byte, error) {
 	var out bytes.Buffer
 	out.WriteByte('{')
 	for i, text := range row {
@@ -194,10 +190,14 @@ func object(header, row []string) []byte {
 		if out.Len() > 1 {
 			out.WriteByte(',')
 		}
+		value, err := Value(header[i], text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", header[i], err)
+		}
 		name, _ := json.Marshal(header[i])
-		value, _ := json.Marshal(Value(header[i], text))
-		out.Write(append(append(name, ':'), value...))
+		text, _ := json.Marshal(value)
+		out.Write(append(append(name, ':'), text...))
 	}
 	out.WriteByte('}')
-	return out.Bytes()
+	return out.Bytes(), nil
 }

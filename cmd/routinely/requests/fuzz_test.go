@@ -37,7 +37,7 @@ func FuzzRead(f *testing.F) {
 			t.Fatalf("%s", last)
 		}
 		for _, item := range items {
-			if item.Invalid == nil && (item.Request.Name == "" || item.Request.SiteID < 1) || item.Invalid != nil && len(item.Invalid.Problems) == 0 {
+			if item.Invalid == nil && (item.Request.Name == "" || len(item.Request.Records) == 0) || item.Invalid != nil && len(item.Invalid.Problems) == 0 {
 				t.Fatalf("item %+v", item)
 			}
 		}

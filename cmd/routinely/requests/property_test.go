@@ -7,10 +7,12 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"routinely/cmd/routinely/client"
 	"routinely/cmd/routinely/requests"
 	"routinely/shared/routine"
 )
@@ -23,19 +25,34 @@ func anyItem(t *rapid.T) requests.Item {
 	return requests.Item{
 		Key: rapid.OneOf(rapid.Just(""), rapid.StringMatching(`[!-~]{1,12}`)).Draw(t, "key"),
 		Request: routine.Request{
-			Name: rapid.StringMatching(`[a-z][a-z0-9]{1,8}`).Draw(t, "name"), SiteID: rapid.Int64Min(1).Draw(t, "siteId"),
-			RecordName:  rapid.StringMatching(`[a-z0-9]{1,8}\.example\.com`).Draw(t, "record"),
+			Name:        rapid.StringMatching(`[a-z][a-z0-9]{1,8}`).Draw(t, "name"),
+			Records:     rapid.SliceOfNDistinct(rapid.Custom(anyRecord), 1, 3, func(r routine.Record) string { return r.RecordName }).Draw(t, "records"),
 			Description: rapid.Ptr(text, true).Draw(t, "description"), HasAssets: rapid.Ptr(rapid.Bool(), true).Draw(t, "hasAssets"),
-			IfExists: rapid.SampledFrom([]routine.IfExists{"", routine.Fail}).Draw(t, "ifExists"),
+			IfExists:  rapid.SampledFrom([]routine.IfExists{"", routine.Fail, routine.Update}).Draw(t, "ifExists"),
+			ExpiresIn: routine.Span(rapid.IntRange(0, 100).Draw(t, "minutes")) * routine.Span(time.Minute),
+			Protected: rapid.Ptr(rapid.Bool(), true).Draw(t, "protected"), Labels: anyLabels(t),
 		},
 	}
 }
 
+// anyRecord draws a host name, with the id of its site or without.
+func anyRecord(t *rapid.T) routine.Record {
+	return routine.Record{
+		SiteID: rapid.Int64Min(0).Draw(t, "siteId"), RecordName: rapid.StringMatching(`[a-z0-9]{1,8}\.example\.com`).Draw(t, "record"),
+	}
+}
+
+// anyLabels draws labels; nil if there are none.
+func anyLabels(t *rapid.T) map[string]string {
+	labels := rapid.MapOfN(rapid.StringMatching(`[a-z]{1,3}`), rapid.StringMatching(`[a-z=:]{1,3}`), 0, 2).Draw(t, "labels")
+	if len(labels) == 0 {
+		return nil
+	}
+	return labels
+}
+
 func object(t *rapid.T, item requests.Item) string {
-	text, err := json.Marshal(struct {
-		routine.Request
-		Key string `json:"idempotencyKey,omitempty"`
-	}{item.Request, item.Key})
+	text, err := json.Marshal(client.Keyed{Request: item.Request, Key: item.Key})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +104,9 @@ func table(t *rapid.T, items []requests.Item) (text string, places []requests.Pl
 	var out bytes.Buffer
 	w := csv.NewWriter(&out)
 	w.Comma = rapid.SampledFrom([]rune{',', ';', '\t'}).Draw(t, "delimiter")
-	columns := rapid.Permutation([]string{"name", "SiteId", "recordName", "Description", "hasAssets", "IfExists", "idempotencyKey"}).Draw(t, "columns")
+	columns := rapid.Permutation([]string{
+		"name", "SiteId", "recordName", "records", "Description", "hasAssets", "IfExists", "expiresIn", "Protected", "labels", "idempotencyKey",
+	}).Draw(t, "columns")
 	row := func(cells map[string]string) {
 		record := make([]string, 0, len(columns))
 		for _, column := range columns {
@@ -101,15 +120,20 @@ func table(t *rapid.T, items []requests.Item) (text string, places []requests.Pl
 		}
 		w.Flush()
 	}
-	row(map[string]string{
-		"name": "name", "SiteId": "SiteId", "recordName": "recordName", "Description": "Description", "hasAssets": "hasAssets",
-		"IfExists": "IfExists", "idempotencyKey": "idempotencyKey",
-	})
+	header := map[string]string{}
+	for _, column := range columns {
+		header[column] = column
+	}
+	row(header)
 	for _, item := range items {
 		r := item.Request
-		cells := map[string]string{
-			"name": r.Name, "SiteId": strconv.FormatInt(r.SiteID, 10), "recordName": r.RecordName, "IfExists": string(r.IfExists),
-			"idempotencyKey": item.Key,
+		cells := map[string]string{"name": r.Name, "IfExists": string(r.IfExists), "idempotencyKey": item.Key, "labels": cellOf(r.Labels)}
+		writeRecords(t, cells, r.Records)
+		if r.ExpiresIn != 0 {
+			cells["expiresIn"] = r.ExpiresIn.String()
+		}
+		if r.Protected != nil {
+			cells["Protected"] = strconv.FormatBool(*r.Protected)
 		}
 		if r.Description != nil {
 			cells["Description"] = *r.Description
@@ -121,6 +145,35 @@ func table(t *rapid.T, items []requests.Item) (text string, places []requests.Pl
 		row(cells)
 	}
 	return out.String(), places
+}
+
+// cellOf writes labels.
+func cellOf(labels map[string]string) string {
+	var pairs []string
+	for key, value := range labels {
+		pairs = append(pairs, key+"="+value)
+	}
+	return strings.Join(pairs, " ; ")
+}
+
+// writeRecords writes one host name in a cell of its own or as one of several.
+func writeRecords(t *rapid.T, cells map[string]string, records []routine.Record) {
+	if len(records) == 1 && rapid.Bool().Draw(t, "in a cell of its own") {
+		cells["recordName"] = records[0].RecordName
+		if id := records[0].SiteID; id != 0 {
+			cells["SiteId"] = strconv.FormatInt(id, 10)
+		}
+		return
+	}
+	var texts []string
+	for _, r := range records {
+		text := r.RecordName
+		if r.SiteID != 0 {
+			text += "@" + strconv.FormatInt(r.SiteID, 10)
+		}
+		texts = append(texts, text)
+	}
+	cells["records"] = strings.Join(texts, "  ")
 }
 
 func TestReadProperties(t *testing.T) {

@@ -2,6 +2,7 @@ package requests_test
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -169,5 +170,36 @@ func TestCheckKey(t *testing.T) {
 		if got := requests.CheckKey(key) == nil; got != want {
 			t.Errorf("%.10q: %t, want %t", key, got, want)
 		}
+	}
+}
+
+func TestCells(t *testing.T) {
+	for _, test := range []struct {
+		name, header, cell, want string
+	}{
+		{"takes host names with spaces between them, each with a site or without", "records", "a.example.com  b.example.com@7 ", `{"name":"one","records":[{"recordName":"a.example.com"},{"siteId":7,"recordName":"b.example.com"}]}`},
+		{"takes labels with semicolons between them", "labels", "\"team=web; env=a=b;\"", `{"name":"one","siteId":1,"recordName":"c.example.com","labels":{"env":"a=b","team":"web"}}`},
+		{"takes a time to live", "expiresIn", "7d", `{"name":"one","siteId":1,"recordName":"c.example.com","expiresIn":"168h"}`},
+		{"takes protected as spreadsheets write it", "Protected", "TRUE", `{"name":"one","siteId":1,"recordName":"c.example.com","protected":true}`},
+		{"refuses a label without a value", "labels", "team", `labels: "team" is not a label such as team=web`},
+		{"refuses a label that is there twice", "labels", "a=b;a=c", "labels: the label a is given more than once"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			text := "name,siteId,recordName," + test.header + "\none,1,c.example.com," + test.cell + "\n"
+			if test.header == "records" {
+				text = "name,records\none," + test.cell + "\n"
+			}
+			items, err := requests.Read(strings.NewReader(text), requests.CSV)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, _ := json.Marshal(items[0].Request)
+			if items[0].Invalid != nil {
+				got = []byte(items[0].Invalid.Problems[0].Detail)
+			}
+			if diff := cmp.Diff(test.want, string(got)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
 	}
 }

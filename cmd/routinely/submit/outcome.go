@@ -53,7 +53,10 @@ func (s *submission) end(results []submitted, failed error) error {
 // judge makes an error of results that are not all good.
 func (s *submission) judge(results []submitted, counts map[string]int) error {
 	refused := counts[string(api.Rejected)] + counts[string(api.Failed)]
-	bad := counts[string(routine.DeadLettered)] + counts[string(routine.Cancelled)] + counts[string(routine.Dropped)]
+	bad := 0
+	for _, state := range notSucceeded() {
+		bad += counts[string(state)]
+	}
 	next := s.next(results)
 	switch {
 	case s.wait && bad > 0:
@@ -115,10 +118,16 @@ func (s *submission) again() string {
 	return strings.Join(append(words, "--wait --retry-dead   # with the file corrected"), " ")
 }
 
+// notSucceeded are the states of jobs that have ended, and not as was asked for.
+func notSucceeded() []routine.State {
+	return slices.DeleteFunc(routine.States(), func(s routine.State) bool { return !s.Final() || s == routine.Succeeded })
+}
+
 // failed reports whether somebody has to act on a request.
 func (r submitted) failed() bool {
-	bad := []string{
-		string(routine.DeadLettered), string(routine.Cancelled), string(routine.Dropped), string(api.Rejected), string(api.Failed), string(statusUnanswered),
+	bad := []string{string(api.Rejected), string(api.Failed), string(statusUnanswered)}
+	for _, state := range notSucceeded() {
+		bad = append(bad, string(state))
 	}
 	return slices.Contains(bad, r.word()) || r.hasJob() && r.State == routine.DeadLettered
 }
@@ -136,7 +145,7 @@ func list() cli.List[submitted] {
 			{Name: "line", Text: func(r submitted) string { return cli.Number(r.Line) }},
 			{Name: "item", Text: func(r submitted) string { return cli.Number(r.Item) }},
 			{Name: "name", Least: 10, Text: func(r submitted) string { return r.Name }},
-			{Name: "record", Least: 16, Turn: 2, Text: func(r submitted) string { return r.RecordName }},
+			{Name: "record", Least: 16, Turn: 2, Text: func(r submitted) string { return r.hostNames() }},
 			{Name: "state", Text: func(r submitted) string { return r.word() }},
 			{Name: "job", Turn: 1, Text: func(r submitted) string { return r.JobID }},
 			{Name: "detail", Least: 22, Text: func(r submitted) string { return r.detail() }},
@@ -150,7 +159,7 @@ func (s *submission) show(results []submitted) error {
 	if !s.fromFile && !s.AsList() {
 		r := results[0]
 		return s.Show(r, cli.Fields{
-			{"job", r.JobID}, {"state", r.word()}, {"name", r.Name}, {"record", r.RecordName}, {"key", s.key}, {"outcome", r.detail()},
+			{"job", r.JobID}, {"state", r.word()}, {"name", r.Name}, {"record", r.hostNames()}, {"key", s.key}, {"outcome", r.detail()},
 		})
 	}
 	shown := slices.Clone(results)

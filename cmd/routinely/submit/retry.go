@@ -4,10 +4,10 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"slices"
 	"strings"
 
+	"routinely/cmd/routinely/cli"
 	"routinely/cmd/routinely/client"
 	"routinely/shared/api"
 	"routinely/shared/fault"
@@ -83,12 +83,11 @@ func (r *submitted) askAgain(ctx context.Context, c *client.Client) error {
 
 // refused takes over why a request was refused.
 func (r *submitted) refused(err error) {
-	problem := api.Problem{Code: fault.From(err).Code, Detail: fault.From(err).Message}
-	var refusal *client.Refusal
-	if errors.As(err, &refusal) {
-		problem = refusal.Problem
+	problem, refused := client.ProblemOf(err)
+	if !refused {
+		problem = &api.Problem{Code: fault.From(err).Code, Detail: fault.From(err).Message}
 	}
-	r.Status, r.Problem = api.Rejected, &problem
+	r.Status, r.Problem = api.Rejected, problem
 }
 
 // needsScope is a refusal that says which scope would do.
@@ -105,7 +104,9 @@ func wholeRequest(req routine.Request) (json.RawMessage, error) {
 		return nil, err
 	}
 	members := map[string]json.RawMessage{}
-	for _, optional := range []string{"description", "hasAssets", "ifExists", "callbackUrl"} {
+	for _, optional := range []string{
+		"siteId", "recordName", "records", "description", "hasAssets", "ifExists", "expiresIn", "protected", "labels", "callbackUrl",
+	} {
 		members[optional] = json.RawMessage("null")
 	}
 	if err := json.Unmarshal(text, &members); err != nil {
@@ -164,7 +165,7 @@ func (s *submission) noteForgotten() {
 	for _, d := range s.forgotten {
 		what := "no request"
 		if d.Request != nil {
-			what = d.Request.Name + "  " + d.Request.RecordName
+			what = d.Request.Name + "  " + cli.HostNames(*d.Request)
 		}
 		s.Note("  %s  %s", d.ID, what)
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"strings"
 
 	"routinely/cmd/routinely/cli"
 	"routinely/cmd/routinely/client"
@@ -31,16 +32,18 @@ const (
 // submitted is what became of one request.
 type submitted struct {
 	// Index counts the requests from 0. Of a file, Line is where the request begins, or Item its number in a JSON array, both from 1.
-	Index      int           `json:"index"`
-	Line       int           `json:"line,omitempty"`
-	Item       int           `json:"item,omitempty"`
-	Name       string        `json:"name,omitempty"`
-	RecordName string        `json:"recordName,omitempty"`
-	Key        string        `json:"idempotencyKey,omitempty"`
-	Status     api.Status    `json:"status"`
-	JobID      string        `json:"jobId,omitempty"`
-	State      routine.State `json:"state,omitempty"`
-	Problem    *api.Problem  `json:"problem,omitempty"`
+	Index      int    `json:"index"`
+	Line       int    `json:"line,omitempty"`
+	Item       int    `json:"item,omitempty"`
+	Name       string `json:"name,omitempty"`
+	RecordName string `json:"recordName,omitempty"`
+	// RecordNames are those of a request for several.
+	RecordNames []string      `json:"recordNames,omitempty"`
+	Key         string        `json:"idempotencyKey,omitempty"`
+	Status      api.Status    `json:"status"`
+	JobID       string        `json:"jobId,omitempty"`
+	State       routine.State `json:"state,omitempty"`
+	Problem     *api.Problem  `json:"problem,omitempty"`
 	// SameAs is the line or item of an earlier request that is equal, of a request that was therefore not sent.
 	SameAs int `json:"sameAs,omitempty"`
 	// Job is the job as it was seen last, if it was waited for.
@@ -60,7 +63,7 @@ type submitted struct {
 // keyOf is the key of a request under the key of a whole file. It comes from what identifies the request, its routine and its host name, and
 // not from its place: lines can be added, removed and put in another order, and corrected in all other fields.
 func keyOf(fileKey string, req routine.Request) string {
-	sum := sha256.Sum256([]byte(req.Name + "\x00" + req.RecordName))
+	sum := sha256.Sum256([]byte(req.Name + "\x00" + strings.Join(req.RecordNames(), "\x00")))
 	return fileKey + "/" + hex.EncodeToString(sum[:8])
 }
 
@@ -71,7 +74,12 @@ func (s *submission) prepare(items []requests.Item) []submitted {
 	known := earlier{things: map[[2]string]*submitted{}, keys: map[string]*submitted{}}
 	for i, item := range items {
 		r := &results[i]
-		*r = submitted{Index: i, Name: item.Request.Name, RecordName: item.Request.RecordName, Key: item.Key, Status: statusUnanswered, place: item.Place}
+		*r = submitted{Index: i, Name: item.Request.Name, Key: item.Key, Status: statusUnanswered, place: item.Place}
+		if names := item.Request.RecordNames(); len(names) == 1 {
+			r.RecordName = names[0]
+		} else {
+			r.RecordNames = names
+		}
 		if s.fromFile {
 			r.count()
 		}
@@ -140,7 +148,7 @@ type earlier struct {
 
 // compare judges a request by the earlier ones: of two for one thing, or under one key, the second is not sent.
 func (e earlier) compare(r *submitted) {
-	thing := [2]string{r.Name, r.RecordName}
+	thing := [2]string{r.Name, r.hostNames()}
 	first := e.things[thing]
 	switch {
 	case first != nil && reflect.DeepEqual(first.request.Request, r.request.Request):
@@ -245,6 +253,9 @@ func (r *submitted) judged(v api.Verdict) {
 		r.Status = api.Accepted
 	}
 }
+
+// hostNames are those of the request, in one line.
+func (r *submitted) hostNames() string { return cli.HostNames(r.request.Request) }
 
 // hasJob reports whether the request's job is known and is its own: a rejected one may name the job that its key stands for.
 func (r *submitted) hasJob() bool {

@@ -3,7 +3,6 @@ package submit
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"os"
 	"slices"
@@ -20,12 +19,11 @@ import (
 // submission is one run of the command submit.
 type submission struct {
 	*cli.App
-	cmd                                                          *cobra.Command
-	name, siteID, recordName, description, ifExists, callbackURL string
-	hasAssets                                                    bool
-	key                                                          string
-	format                                                       requests.Format
-	wait, dryRun, retryDead, failed                              bool
+	fields
+	cmd                             *cobra.Command
+	key                             string
+	format                          requests.Format
+	wait, dryRun, retryDead, failed bool
 	// fromFile is whether there are lines to speak of, and file is what the command line calls it.
 	fromFile bool
 	file     string
@@ -33,7 +31,8 @@ type submission struct {
 	forgotten []api.DeadLetter
 }
 
-const submitExample = `  routinely submit --name hello --site-id 54362329990032 --record-name hello.example.com --wait
+const submitExample = `  routinely submit --name hello --record hello.example.com --wait
+  routinely submit --name pr-41 --record pr-41.example.com@54362329990032 --expires-in 72h --label team=web
   routinely submit customers.csv --idempotency-key import-7 --wait
   routinely submit customers.csv --idempotency-key import-7 --wait --retry-dead   # after correcting the file
   generate | routinely submit - --format ndjson -o json`
@@ -44,8 +43,11 @@ func Command(a *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "submit [FILE|-]", Short: "Ask for a routine, or for those of a file", Example: submitExample,
 		Long: `Ask for one routine with flags, or for many with a file or standard input: JSON (an object or an array), newline-delimited
-JSON, or CSV with a header of field names (name, siteId, recordName, description, hasAssets, ifExists, callbackUrl,
-idempotencyKey; ESA's spelling is possible too). What is wrong with one request does not stop the others.
+JSON, or CSV with a header of field names (name, siteId, recordName, records, description, hasAssets, ifExists, expiresIn, protected,
+labels, callbackUrl, idempotencyKey; ESA's spelling is possible too). What is wrong with one request does not stop the others.
+
+A host name stands alone or, if its site is to be a certain one, as HOST@SITEID. In the cell records there are spaces between host names, in
+the cell labels semicolons between pairs such as team=web.
 
 Requests without an idempotency key get one, so that this run can send them again safely when an answer is lost. To make a
 whole run repeatable, give --idempotency-key: each request of a file then has a key of its own, made of this one, its name and
@@ -56,14 +58,7 @@ and are redriven, the others stay as they are.`,
 	}
 	s.cmd = cmd
 	flags := cmd.Flags()
-	flags.StringVar(&s.name, "name", "", "`name` of the routine")
-	flags.StringVar(&s.siteID, "site-id", "", "ESA's `id` of the site")
-	flags.StringVar(&s.recordName, "record-name", "", "host `name` that triggers the routine")
-	flags.StringVar(&s.description, "description", "", "free `text`")
-	flags.BoolVar(&s.hasAssets, "has-assets", false, "the routine comes with asset files")
-	flags.StringVar(&s.ifExists, "if-exists", "", "what to do with a routine or record that exists: `adopt`, which is the default, or fail")
-	_ = cmd.RegisterFlagCompletionFunc("if-exists", cobra.FixedCompletions([]string{"adopt", "fail"}, cobra.ShellCompDirectiveNoFileComp))
-	flags.StringVar(&s.callbackURL, "callback-url", "", "`URL` to call when the job has ended")
+	s.add(cmd)
 	flags.StringVar(&s.key, "idempotency-key", "", "`key` under which asking again gives the same jobs")
 	cli.Choice(cmd, &s.format, "format", "`format` of the file, by default as its name says, else found out by looking", requests.Formats()...)
 	flags.BoolVar(&s.retryDead, "retry-dead", false, "redrive the dead jobs of the file's requests, as they stand in the file now; wants --idempotency-key")
@@ -73,9 +68,6 @@ and are redriven, the others stay as they are.`,
 	list().Flags(a, cmd)
 	return cmd
 }
-
-// fieldFlags are the flags that describe one request.
-var fieldFlags = []string{"name", "site-id", "record-name", "description", "has-assets", "if-exists", "callback-url"}
 
 func (s *submission) run(cmd *cobra.Command, args []string) error {
 	items, err := s.read(cmd, args)
@@ -121,10 +113,7 @@ func (s *submission) noteRest(results []submitted, err error) {
 
 // read reads the requests from flags or from a file.
 func (s *submission) read(cmd *cobra.Command, args []string) ([]requests.Item, error) {
-	single := false
-	for _, flag := range fieldFlags {
-		single = single || cmd.Flags().Changed(flag)
-	}
+	single := s.given(cmd)
 	if err := s.checkKey(!single); err != nil {
 		return nil, cli.Usage("%s", err)
 	}
@@ -136,9 +125,13 @@ func (s *submission) read(cmd *cobra.Command, args []string) ([]requests.Item, e
 	case s.retryDead && s.key == "":
 		return nil, cli.Usage("--retry-dead wants the --idempotency-key that the file was submitted with")
 	case single:
-		return requests.Read(strings.NewReader(s.object(cmd)), requests.JSON)
+		text, err := s.object(cmd)
+		if err != nil {
+			return nil, err
+		}
+		return requests.Read(strings.NewReader(text), requests.JSON)
 	case len(args) == 0:
-		return nil, cli.Usage("give a request with --name, --site-id and --record-name, or the name of a file, or - for standard input")
+		return nil, cli.Usage("give a request with --name and --record, or the name of a file, or - for standard input")
 	}
 	s.fromFile, s.file = true, args[0]
 	return s.readFile(s.file)
@@ -153,25 +146,6 @@ func (s *submission) checkKey(ofFile bool) error {
 		return fmt.Errorf("with what is added to it for each request of a file: %w", err)
 	}
 	return nil
-}
-
-// object is the request that the flags describe, as JSON: its rules and their words are those of a file.
-func (s *submission) object(cmd *cobra.Command) string {
-	members := map[string]any{}
-	for flag, member := range map[string]struct {
-		name  string
-		value any
-	}{
-		"name": {"name", s.name}, "site-id": {"siteId", s.siteID}, "record-name": {"recordName", s.recordName},
-		"description": {"description", s.description}, "has-assets": {"hasAssets", s.hasAssets}, "if-exists": {"ifExists", s.ifExists},
-		"callback-url": {"callbackUrl", s.callbackURL},
-	} {
-		if cmd.Flags().Changed(flag) {
-			members[member.name] = member.value
-		}
-	}
-	text, _ := json.Marshal(members) // strings and a truth value
-	return string(text)
 }
 
 func (s *submission) readFile(name string) ([]requests.Item, error) {

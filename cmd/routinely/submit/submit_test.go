@@ -2,6 +2,7 @@ package submit_test
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -147,4 +148,55 @@ func TestKeys(t *testing.T) {
 			t.Errorf("exit code %d, %q, %s", code, calls, stderr)
 		}
 	})
+}
+
+func TestFlags(t *testing.T) {
+	for _, test := range []struct{ name, flags, want string }{
+		{"describe one host name", "--record a.example.com", `{"name":"one","recordName":"a.example.com"}`},
+		{"call it as a request does", "--record-name a.example.com --site-id 7", `{"name":"one","siteId":7,"recordName":"a.example.com"}`},
+		{
+			"describe several, each on a site of its own or on that of all", "--record a.example.com@8 --record b.example.com --site-id 7",
+			`{"name":"one","records":[{"siteId":8,"recordName":"a.example.com"},{"siteId":7,"recordName":"b.example.com"}]}`,
+		},
+		{
+			"describe the life of a routine", "--record a.example.com --expires-in 3d --protected --if-exists update --label team=web --label env=a=b,c",
+			`{"name":"one","recordName":"a.example.com","ifExists":"update","expiresIn":"72h","protected":true,"labels":{"env":"a=b,c","team":"web"}}`,
+		},
+		{"refuse a label without a value", "--record a.example.com --label team", `--label: "team" is not a label such as team=web`},
+		{"refuse a site that is no number", "--record a.example.com@x", `/siteId: "x" is not a 64-bit integer`},
+		{"refuse a site that is empty", "--record a.example.com@", "/recordName: is not a host name"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var out strings.Builder
+			app := &cli.App{Streams: cli.Streams{In: strings.NewReader(""), Out: &out, Err: &out}}
+			args := append([]string{"submit", "--name", "one", "--dry-run", "-o", "json"}, strings.Fields(test.flags)...)
+			if app.Run(t.Context(), args, submit.Command(app)); !strings.Contains(out.String(), test.want) {
+				t.Errorf("not shown: %s in %s", test.want, &out)
+			}
+		})
+	}
+}
+
+func TestRetryDeadTakesBackWhatARowLeavesOpen(t *testing.T) {
+	var body string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		a := reused().body
+		if strings.HasSuffix(r.URL.Path, ":redrive") {
+			text, _ := io.ReadAll(r.Body)
+			body, a = string(text), api.WorkedOff{Count: 1, IDs: []string{"j"}}
+		}
+		_ = json.NewEncoder(w).Encode(a)
+	}))
+	defer server.Close()
+	var out strings.Builder
+	app := &cli.App{
+		Environ: []string{"ROUTINELY_URL=" + server.URL}, Streams: cli.Streams{In: strings.NewReader(`{"name":"one","recordName":"a.example.com"}`), Out: &out, Err: &out},
+	}
+	app.Run(t.Context(), []string{"submit", "-", "--idempotency-key", "import", "--retry-dead"}, submit.Command(app))
+	for _, member := range []string{"siteId", "records", "description", "hasAssets", "ifExists", "expiresIn", "protected", "labels", "callbackUrl"} {
+		if !strings.Contains(body, `"`+member+`":null`) {
+			t.Errorf("%s is not taken back by %s", member, body)
+		}
+	}
 }

@@ -46,9 +46,8 @@ func checkBinaries(cfg stack.Config) error {
 	return nil
 }
 
-// secret is a variable of the environment that holds secrets, empty if it is not set. There is no flag for it, since others can
-// see those.
-func secret(environ []string, name string) string {
+// variable is a variable of the environment, empty if it is not set. Secrets have no flag, since others can see those.
+func variable(environ []string, name string) string {
 	for _, pair := range environ {
 		if value, found := strings.CutPrefix(pair, name+"="); found {
 			return value
@@ -73,10 +72,11 @@ func runStack(ctx context.Context, args, environ []string, stdout, stderr io.Wri
 	flags := flag.NewFlagSet("local run", flag.ContinueOnError)
 	flags.SetOutput(stdout)
 	cfg := stack.Config{Dir: filepath.FromSlash(".local/data"), ESALatency: 200 * time.Millisecond}
-	cfg.Auth, cfg.CallbackSecrets = secret(environ, "ROUTINELY_AUTH"), secret(environ, "ROUTINELY_CALLBACK_SECRETS")
-	cfg.MessageKeys = secret(environ, "ROUTINELY_MESSAGE_KEYS")
+	cfg.Auth, cfg.CallbackSecrets = variable(environ, "ROUTINELY_AUTH"), variable(environ, "ROUTINELY_CALLBACK_SECRETS")
+	cfg.MessageKeys, cfg.Deletion = variable(environ, "ROUTINELY_MESSAGE_KEYS"), variable(environ, "ROUTINELY_DELETE")
 	stackFlags(flags, &cfg, "127.0.0.1:18082", "127.0.0.1:18080", "127.0.0.1:18081", "127.0.0.1:18083", "127.0.0.1:18084")
 	flags.IntVar(&cfg.RoutineQuota, "routine-quota", 1000, "`number` of routines that the ESA account may have")
+	flags.BoolVar(&cfg.Short, "short", false, "let routines live from a minute to an hour, and end a minute after their time")
 	serve.HostFlag(flags, &cfg.Hosts)
 	raw := flags.Bool("json", false, "show the functions' log lines as they are")
 	if err := parse(flags, args); err != nil {

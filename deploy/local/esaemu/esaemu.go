@@ -48,6 +48,8 @@ type Config struct {
 	RoutineQuota, RecordQuota int
 	// Clock is the system's when nil.
 	Clock clock.Clock
+	// SignatureClock is what the dates of requests are compared with; Clock when nil. Clients date requests by the machine's clock.
+	SignatureClock clock.Clock
 }
 
 // Server answers the ESA API and the /_local/ paths.
@@ -74,6 +76,9 @@ func New(c Config) (*Server, error) {
 	if c.Clock == nil {
 		c.Clock = clock.System()
 	}
+	if c.SignatureClock == nil {
+		c.SignatureClock = c.Clock
+	}
 	store, err := openStore(c.Dir, c.NoSync)
 	if err != nil {
 		return nil, err
@@ -84,7 +89,7 @@ func New(c Config) (*Server, error) {
 		clock:     c.Clock,
 		store:     store,
 		lock:      newLock(c.Clock),
-		verifier:  newVerifier(c.AccessKeyID, c.AccessKeySecret, c.Clock),
+		verifier:  newVerifier(c.AccessKeyID, c.AccessKeySecret, c.SignatureClock),
 	}
 	s.local = s.localRoutes()
 	s.latency.Store(int64(c.Latency))
@@ -193,7 +198,7 @@ type operation struct {
 
 // postOnly are the actions that the cloud's own metadata (aliyun-openapi-meta) allows by POST only; others go by GET too.
 func postOnly(action string) bool {
-	return slices.Contains([]string{"CreateRoutineRoute", "DeleteRoutineRoute", "OpenErService"}, action)
+	return slices.Contains([]string{"CreateRoutineRoute", "UpdateRoutineRoute", "DeleteRoutineRoute", "OpenErService"}, action)
 }
 
 // kind is how an operation treats the account.
@@ -216,6 +221,7 @@ func (s *Server) operation(action string) (operation, bool) {
 		"CreateRoutine":                  {s.createRoutine, writes},
 		"GetRoutine":                     {s.getRoutine, reads},
 		"ListUserRoutines":               {s.listUserRoutines, reads},
+		"GetRoutineUserInfo":             {s.getUserInfo, reads},
 		"UpdateRoutineConfigDescription": {s.updateDescription, writes},
 		"DeleteRoutine":                  {s.deleteRoutine, writes},
 		"ListRoutineCodeVersions":        {s.listCodeVersions, reads},
@@ -223,7 +229,9 @@ func (s *Server) operation(action string) (operation, bool) {
 		"ListRoutineRelatedRecords":      {s.listRelatedRecords, reads},
 		"DeleteRoutineRelatedRecord":     {s.deleteRelatedRecord, writes},
 		"CreateRoutineRoute":             {s.createRoute, writes},
+		"UpdateRoutineRoute":             {s.updateRoute, writes},
 		"GetRoutineRoute":                {s.getRoute, reads},
+		"ListSiteRoutes":                 {s.listSiteRoutes, reads},
 		"ListRoutineRoutes":              {s.listRoutes, reads},
 		"DeleteRoutineRoute":             {s.deleteRoute, writes},
 		"GetErService":                   {s.getErService, reads},

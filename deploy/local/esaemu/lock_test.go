@@ -52,7 +52,8 @@ func TestLock(t *testing.T) {
 
 		ended := b.begin(t.Context(), "web")
 		same(t, "locked", b.isLocked(t), true)
-		for _, call := range append(writes(), []string{"DeleteRoutineRoute", "ConfigId", "1", "SiteId", "54362329990032"}) {
+		route := []string{"ConfigId", "1", "SiteId", "54362329990032"}
+		for _, call := range append(writes(), append([]string{"UpdateRoutineRoute"}, route...), append([]string{"DeleteRoutineRoute"}, route...)) {
 			want(t, call[0], b.call(call[0], call[1:]...), locked)
 		}
 		want(t, "a read before the end", b.call("GetRoutine", "Name", "web"), "RoutineNotExist")

@@ -1,6 +1,7 @@
 package esaemu
 
 import (
+	"cmp"
 	"math"
 	"strconv"
 )
@@ -26,7 +27,7 @@ type Route struct {
 // fields are the route's part of an answer.
 func (r Route) fields() answer {
 	return answer{
-		"ConfigId": r.ConfigID, "RoutineName": r.Routine, "RouteName": r.Name, "RouteEnable": r.Enable, "Rule": r.Rule,
+		"ConfigId": r.ConfigID, "ConfigType": "rule", "RoutineName": r.Routine, "RouteName": r.Name, "RouteEnable": r.Enable, "Rule": r.Rule,
 		"Bypass": r.Bypass, "Fallback": r.Fallback, "Sequence": r.Sequence, "Mode": r.Mode,
 	}
 }
@@ -74,6 +75,32 @@ func (t *tx) lastSequence(siteID int64) (last int64) {
 	return last
 }
 
+// updateRoute changes what is given, and keeps the rest. A route keeps its routine: official clients make another route instead.
+func (s *Server) updateRoute(p *params) step {
+	word := func(name string, words ...string) string {
+		if p.values[name] == "" {
+			return ""
+		}
+		return p.oneOf(name, words...)
+	}
+	change := Route{
+		Name: p.values["RouteName"], Rule: p.values["Rule"], Enable: word("RouteEnable", "on", "off"), Bypass: word("Bypass", "on", "off"),
+		Fallback: word("Fallback", "on", "off"), Mode: word("Mode", "custom", "simple"), Sequence: p.number("Sequence", 0, 0, math.MaxInt32),
+	}
+	routine := p.values["RoutineName"]
+	return withRoute(p, func(t *tx, r Route) answer {
+		t.writable()
+		if routine != "" && routine != r.Routine {
+			t.refuse(codeInvalidParameter, "route %d is to routine %q, and keeps it", r.ConfigID, r.Routine)
+		}
+		r.Name, r.Rule, r.Enable = cmp.Or(change.Name, r.Name), cmp.Or(change.Rule, r.Rule), cmp.Or(change.Enable, r.Enable)
+		r.Bypass, r.Fallback = cmp.Or(change.Bypass, r.Bypass), cmp.Or(change.Fallback, r.Fallback)
+		r.Mode, r.Sequence = cmp.Or(change.Mode, r.Mode), cmp.Or(change.Sequence, r.Sequence)
+		t.put(bucketRoutes, idKey(r.ConfigID), r)
+		return answer{}
+	})
+}
+
 func (s *Server) getRoute(p *params) step {
 	return withRoute(p, func(_ *tx, r Route) answer { return r.fields() })
 }
@@ -107,9 +134,11 @@ func (t *tx) routesOf(routine string) []Route {
 	return list(t, bucketRoutes, func(r Route) bool { return r.Routine == routine })
 }
 
+// routePageSize is the largest page of routes, and the default.
+const routePageSize = 500
+
 func (s *Server) listRoutes(p *params) step {
-	const sizeCap = 500
-	page, routine := p.page(math.MaxInt32, sizeCap), p.text("RoutineName")
+	page, routine := p.page(math.MaxInt32, routePageSize), p.text("RoutineName")
 	return func(t *tx) answer {
 		t.routine(routine)
 		found := []answer{}
@@ -118,8 +147,26 @@ func (s *Server) listRoutes(p *params) step {
 			one["SiteId"], one["SiteName"] = r.SiteID, t.site(r.SiteID).Name
 			found = append(found, one)
 		}
-		out := page.answer("Configs", found)
-		out["TotalPage"] = (int64(len(found)) + page.size - 1) / page.size
-		return out
+		return page.routes(found)
 	}
+}
+
+// listSiteRoutes filters by ConfigId. By the page, ConfigType and RouteName work only beside a parameter that there is not.
+func (s *Server) listSiteRoutes(p *params) step {
+	page, siteID, configID := p.page(math.MaxInt32, routePageSize), p.id("SiteId"), p.number("ConfigId", 0, 1, math.MaxInt64)
+	return func(t *tx) answer {
+		t.site(siteID)
+		found := []answer{}
+		for _, r := range list(t, bucketRoutes, func(r Route) bool { return r.SiteID == siteID && (configID == 0 || r.ConfigID == configID) }) {
+			found = append(found, r.fields())
+		}
+		return page.routes(found)
+	}
+}
+
+// routes is a page of routes.
+func (g paging) routes(found []answer) answer {
+	out := g.answer("Configs", found)
+	out["TotalPage"] = (int64(len(found)) + g.size - 1) / g.size
+	return out
 }

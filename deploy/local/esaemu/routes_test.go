@@ -37,9 +37,44 @@ func TestRoutes(t *testing.T) {
 		wantStatus(t, "no number", b.call("DeleteRoutineRoute", "SiteId", "54362329990032", "ConfigId", "first"), "InvalidConfigId", 400)
 	})
 
-	t.Run("are made and deleted by POST only, as the cloud's metadata says", func(t *testing.T) {
+	t.Run("change in what is given, and keep the rest and their routine", func(t *testing.T) {
 		b := start(t)
-		for action, status := range map[string]int{"CreateRoutineRoute": 404, "DeleteRoutineRoute": 404, "OpenErService": 404, "GetRoutineRoute": 400} {
+		do(t, b.PlantRoutine(esaemu.Routine{Name: "web"}))
+		old := esaemu.Route{Routine: "web", SiteID: siteID, Name: "all", Rule: "true", Enable: "on", Bypass: "off", Fallback: "off", Mode: "custom"}
+		old.ConfigID, old.Sequence = must[int64](t)(b.PlantRoute(old)), 1
+		update := &esa.UpdateRoutineRouteRequest{SiteId: tea.Int64(siteID), ConfigId: &old.ConfigID, RouteEnable: tea.String("off"), RoutineName: tea.String("web")}
+		must[*esa.UpdateRoutineRouteResponse](t)(b.sdk.UpdateRoutineRoute(update))
+		old.Enable = "off"
+		same(t, "route", must[esaemu.State](t)(b.State()).Routines[0].Routes, []esaemu.Route{old})
+		update.RoutineName = tea.String("api")
+		_, err := b.sdk.UpdateRoutineRoute(update)
+		want(t, "another routine", err, "InvalidParameter")
+		update.RoutineName, update.Bypass = nil, tea.String("maybe")
+		_, err = b.sdk.UpdateRoutineRoute(update)
+		want(t, "no word", err, "InvalidParameter")
+	})
+
+	t.Run("are listed by site, and found there by their id", func(t *testing.T) {
+		b := start(t)
+		do(t, b.AddSite(site(7, "example.org")))
+		do(t, b.PlantRoutine(esaemu.Routine{Name: "web"}))
+		first := must[int64](t)(b.PlantRoute(esaemu.Route{Routine: "web", SiteID: siteID, Name: "first"}))
+		must[int64](t)(b.PlantRoute(esaemu.Route{Routine: "web", SiteID: siteID, Name: "second"}))
+		must[int64](t)(b.PlantRoute(esaemu.Route{Routine: "web", SiteID: 7, Name: "other"}))
+		names := func(r *esa.ListSiteRoutesRequest) (out []string) {
+			for _, one := range must[*esa.ListSiteRoutesResponse](t)(b.sdk.ListSiteRoutes(r)).Body.Configs {
+				out = append(out, *one.RouteName)
+			}
+			return out
+		}
+		same(t, "the site's", names(&esa.ListSiteRoutesRequest{SiteId: tea.Int64(siteID)}), []string{"first", "second"})
+		same(t, "by id", names(&esa.ListSiteRoutesRequest{SiteId: tea.Int64(siteID), ConfigId: &first}), []string{"first"})
+		want(t, "no site", b.call("ListSiteRoutes", "SiteId", "1"), "SiteParameterNotMatch")
+	})
+
+	t.Run("are made, changed and deleted by POST only, as the cloud's metadata says", func(t *testing.T) {
+		b := start(t)
+		for action, status := range map[string]int{"CreateRoutineRoute": 404, "UpdateRoutineRoute": 404, "DeleteRoutineRoute": 404, "OpenErService": 404, "GetRoutineRoute": 400} {
 			answer := must[*http.Response](t)(b.http.Client().Get(b.http.URL + "/?Action=" + action + "&Version=2024-09-10"))
 			answer.Body.Close()
 			same(t, action, answer.StatusCode, status)

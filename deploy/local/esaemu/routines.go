@@ -2,8 +2,8 @@ package esaemu
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
-	"fmt"
 	"strings"
 	"time"
 )
@@ -74,14 +74,19 @@ func noCode(env string) answer {
 
 // describe names a DefaultRelatedRecord with a part that is the account's own.
 func (s *Server) describe(r Routine) answer {
-	account := sha256.Sum256([]byte(s.accountID))
 	return answer{
 		"RoutineName":          r.Name,
 		"Description":          r.Description,
 		"HasAssets":            r.HasAssets,
 		"CreateTime":           r.CreateTime.Format(time.RFC3339),
-		"DefaultRelatedRecord": fmt.Sprintf("%s.%s.er.aliyun-esa.net", r.Name, hex.EncodeToString(account[:4])),
+		"DefaultRelatedRecord": r.Name + "." + s.subdomain(),
 	}
+}
+
+// subdomain is the zone of the names that the account's routines have by themselves.
+func (s *Server) subdomain() string {
+	account := sha256.Sum256([]byte(s.accountID))
+	return hex.EncodeToString(account[:4]) + ".er.aliyun-esa.net"
 }
 
 func (s *Server) listUserRoutines(p *params) step {
@@ -95,6 +100,21 @@ func (s *Server) listUserRoutines(p *params) step {
 		out := page.answer("Routines", found)
 		out["QuotaRoutineNumber"], out["UsedRoutineNumber"] = t.standing().RoutineQuota, len(t.keys(bucketRoutines, nil))
 		return out
+	}
+}
+
+// getUserInfo lists all routines at once, with their descriptions in Base64. The operation is in the SDKs and not among the public pages;
+// the MCP server of Alibaba Cloud uses it.
+func (s *Server) getUserInfo(*params) step {
+	return func(t *tx) answer {
+		routines := []answer{}
+		for _, r := range list(t, bucketRoutines, every[Routine]) {
+			routines = append(routines, answer{
+				"RoutineName": r.Name, "Description": base64.StdEncoding.EncodeToString([]byte(r.Description)),
+				"CreateTime": r.CreateTime.Format(time.RFC3339),
+			})
+		}
+		return answer{"Routines": routines, "Subdomains": []string{s.subdomain()}}
 	}
 }
 

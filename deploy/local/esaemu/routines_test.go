@@ -110,6 +110,17 @@ func TestRoutines(t *testing.T) {
 		}
 	})
 
+	t.Run("lists all routines at once, with descriptions in Base64, for the MCP server", func(t *testing.T) {
+		b := start(t)
+		made := time.Date(2025, 1, 2, 3, 4, 5, 0, time.UTC)
+		do(t, b.PlantRoutine(esaemu.Routine{Name: "web", Description: "old", CreateTime: made}))
+		body := must[*esa.GetRoutineUserInfoResponse](t)(b.sdk.GetRoutineUserInfo()).Body
+		same(t, "routines", body.Routines, []*esa.GetRoutineUserInfoResponseBodyRoutines{
+			{RoutineName: tea.String("web"), Description: tea.String("b2xk"), CreateTime: tea.String("2025-01-02T03:04:05Z")},
+		})
+		same(t, "subdomains", len(body.Subdomains), 1)
+	})
+
 	t.Run("changes the description and lists no code versions", func(t *testing.T) {
 		b := start(t)
 		want(t, "create", b.createRoutine("web"), "")

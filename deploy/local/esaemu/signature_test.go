@@ -20,6 +20,8 @@ import (
 
 	esa "github.com/alibabacloud-go/esa-20240910/v2/client"
 	"github.com/alibabacloud-go/tea/tea"
+
+	"routinely/deploy/local/clock"
 )
 
 const (
@@ -198,6 +200,14 @@ func TestACS3(t *testing.T) {
 		b.clock.Advance(15 * time.Minute)
 		want(t, "another", call(v3{}, "twice"), "")
 		want(t, "the first nonce is forgotten when its request would be too old", call(v3{}, "once"), "")
+	})
+
+	t.Run("is dated by the clock for signatures, if there is one", func(t *testing.T) {
+		c := config(t.TempDir())
+		c.SignatureClock = clock.System()
+		b := open(t, c)
+		b.clock.Advance(16 * time.Minute)
+		want(t, "the SDK, while the account's clock is 16 minutes off", b.call("GetErService"), "")
 	})
 }
 

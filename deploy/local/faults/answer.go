@@ -13,10 +13,11 @@ import (
 	"time"
 )
 
-// Serve counts the call, lets execute answer it, and breaks the answer if a rule says so. execute must not keep w; now is asked once.
+// Serve counts the call, lets execute answer it, and breaks the answer if the hook or a rule says so. execute must not keep w; now is asked once.
 // The call is in the log before a byte of its answer is on the way: a caller who has an answer finds its call there.
 func (s *Set) Serve(w http.ResponseWriter, r *http.Request, call Call, now func() time.Time, execute func(http.ResponseWriter), refuse Refuse) {
-	arrived, fault, hit := s.arrive(call, now)
+	fault, hit := s.ask(r.Context(), call, execute)
+	arrived, fault, hit := s.arrive(call, now, fault, hit)
 	seen := &watcher{ResponseWriter: w}
 	seen.log = sync.OnceFunc(func() { s.log(arrived, seen.status, seen.code) })
 	defer seen.log()

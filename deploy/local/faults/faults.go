@@ -123,6 +123,7 @@ type Set struct {
 	calls    []*entry
 	late     []late
 	hanging  int
+	hook     Hook
 	stopped  chan struct{}
 	once     sync.Once
 }
@@ -247,15 +248,17 @@ type entry struct {
 	answered bool
 }
 
-// arrive counts the call, gives it its place in the log, and takes the first rule that hits it.
-func (s *Set) arrive(call Call, now func() time.Time) (*entry, Fault, bool) {
+// arrive counts the call, gives it its place in the log, and takes the first rule that hits it, unless it is broken anyway.
+func (s *Set) arrive(call Call, now func() time.Time, fault Fault, hit bool) (*entry, Fault, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.counters == nil {
 		s.counters = map[string]int{}
 	}
 	s.counters[call.Action]++
-	fault, hit := s.pick(call)
+	if !hit {
+		fault, hit = s.pick(call)
+	}
 	if len(s.calls) >= logLimit {
 		s.calls = slices.Delete(s.calls, 0, logLimit/2)
 	}

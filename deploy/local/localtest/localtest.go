@@ -117,12 +117,12 @@ func MNSClient(t testing.TB, url string) *mnsclient.Client {
 	return client
 }
 
-// ESA starts an ESA with the site SiteName; a nil clock is the system's.
+// ESA starts an ESA with the site SiteName; a nil clock is the system's. Whatever the clock, requests are dated by the system's, as clients date them.
 func ESA(t testing.TB, c clock.Clock, latency time.Duration) (*esaemu.Server, string) {
 	t.Helper()
 	server, err := esaemu.New(esaemu.Config{
 		AccountID: AccountID, AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret, Dir: t.TempDir(), NoSync: !measured(t), Clock: c,
-		Latency: latency, Sites: map[int64]string{SiteID: SiteName}, Plan: esaemu.Paid,
+		SignatureClock: clock.System(), Latency: latency, Sites: map[int64]string{SiteID: SiteName}, Plan: esaemu.Paid,
 	})
 	if err != nil {
 		t.Fatal(err)

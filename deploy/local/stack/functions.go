@@ -53,6 +53,7 @@ func (s *Stack) acceptEnv() map[string]string {
 	env := s.commonEnv()
 	env["ROUTINELY_AUTH"] = cmp.Or(s.cfg.Auth, "none")
 	s.addLedger(env)
+	s.addExpiry(env, "ROUTINELY_EXPIRY_MIN", "ROUTINELY_EXPIRY_MAX", "ROUTINELY_EXPIRY_GRACE")
 	addReceivers(env)
 	return env
 }
@@ -60,6 +61,7 @@ func (s *Stack) acceptEnv() map[string]string {
 func (s *Stack) workerEnv() map[string]string {
 	env := s.commonEnv()
 	env["ROUTINELY_ESA_ENDPOINT"] = s.ESAURL()
+	s.addExpiry(env)
 	env["ROUTINELY_PARK_WAIT"], env["ROUTINELY_PARK_DELAY_MIN"], env["ROUTINELY_PARK_DELAY_MAX"] = "5s", "3s", "10s"
 	s.addLedger(env)
 	addReceivers(env)
@@ -76,8 +78,23 @@ func (s *Stack) notifyEnv() map[string]string {
 
 func (s *Stack) janitorEnv() map[string]string {
 	env := s.commonEnv()
+	env["ROUTINELY_ESA_ENDPOINT"] = s.ESAURL()
 	s.addLedger(env)
+	s.addExpiry(env, "ROUTINELY_EXPIRY_SETTLE", "ROUTINELY_EXPIRY_GRACE")
 	return env
+}
+
+// addExpiry says what is deleted, and, if that is to be seen soon, the short ones of the given times.
+func (s *Stack) addExpiry(env map[string]string, times ...string) {
+	env["ROUTINELY_DELETE"] = cmp.Or(s.cfg.Deletion, "expired-too")
+	short := map[string]string{
+		"ROUTINELY_EXPIRY_MIN": "1m", "ROUTINELY_EXPIRY_MAX": "1h", "ROUTINELY_EXPIRY_SETTLE": "10s", "ROUTINELY_EXPIRY_GRACE": "1m",
+	}
+	for _, name := range times {
+		if s.cfg.Short {
+			env[name] = short[name]
+		}
+	}
 }
 
 func (s *Stack) addLedger(env map[string]string) {

@@ -103,6 +103,10 @@ type Config struct {
 	CallbackSecrets string
 	// MessageKeys seal the functions' messages, as ROUTINELY_MESSAGE_KEYS has them; empty means one of the stack's own, which Dir keeps.
 	MessageKeys string
+	// Deletion says what is deleted in ESA, as ROUTINELY_DELETE has it; empty means expired-too.
+	Deletion string
+	// Short lets routines live minutes and end soon after, for somebody who wants to see that.
+	Short bool
 	// ProvisionEnv is added to the environment of provision.
 	ProvisionEnv map[string]string
 	// Output gets what the functions print; nil drops it.

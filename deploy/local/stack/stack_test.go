@@ -3,6 +3,8 @@ package stack_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -105,9 +107,10 @@ func TestForeignPages(t *testing.T) {
 	}
 }
 
-// secretsOf are the secrets that a deployment gives to its function notify.
-func secretsOf(t *testing.T, cfg stack.Config) (messageKeys, callbackSecrets string) {
+// environments are what a deployment gives to functions.
+func environments(t *testing.T, cfg stack.Config, functions ...string) map[string][]string {
 	t.Helper()
+	out := map[string][]string{}
 	s, err := stack.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -115,26 +118,74 @@ func secretsOf(t *testing.T, cfg stack.Config) (messageKeys, callbackSecrets str
 	ctx, stop := context.WithCancel(t.Context())
 	err = s.Run(ctx, func(ctx context.Context) error {
 		defer stop()
-		described, err := s.FC().Invoke(ctx, stack.FunctionNotify, []byte(`{"do":"describe"}`))
-		if err != nil {
-			return err
-		}
-		var is struct{ Env []string }
-		err = json.Unmarshal(described.Result, &is)
-		for _, pair := range is.Env {
-			switch name, value, _ := strings.Cut(pair, "="); name {
-			case "ROUTINELY_MESSAGE_KEYS":
-				messageKeys = value
-			case "ROUTINELY_CALLBACK_SECRETS":
-				callbackSecrets = value
+		for _, function := range functions {
+			described, err := s.FC().Invoke(ctx, function, []byte(`{"do":"describe"}`))
+			if err != nil {
+				return err
 			}
+			var is struct{ Env []string }
+			if err := json.Unmarshal(described.Result, &is); err != nil {
+				return err
+			}
+			out[function] = is.Env
 		}
-		return err
+		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return out
+}
+
+// secretsOf are the secrets that a deployment gives to its function notify.
+func secretsOf(t *testing.T, cfg stack.Config) (messageKeys, callbackSecrets string) {
+	t.Helper()
+	for _, pair := range environments(t, cfg, stack.FunctionNotify)[stack.FunctionNotify] {
+		switch name, value, _ := strings.Cut(pair, "="); name {
+		case "ROUTINELY_MESSAGE_KEYS":
+			messageKeys = value
+		case "ROUTINELY_CALLBACK_SECRETS":
+			callbackSecrets = value
+		}
+	}
 	return messageKeys, callbackSecrets
+}
+
+func TestExpiry(t *testing.T) {
+	built, err := localtest.Build("deploy/local/fcemu/testdata/function")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = os.RemoveAll(built) }()
+	// shown are what is deleted, and how long routines live, are left alone and stay, as the functions read it.
+	shown := func(t *testing.T, deletion string, short bool) string {
+		cfg := settings(t.TempDir(), filepath.Join(built, "function"))
+		cfg.Deletion, cfg.Short = deletion, short
+		given := environments(t, cfg, stack.FunctionAccept, stack.FunctionWorker, stack.FunctionJanitor)
+		sender, err1 := config.LoadAccept(given[stack.FunctionAccept])
+		worker, err2 := config.LoadProvision(given[stack.FunctionWorker])
+		janitor, err3 := config.LoadJanitor(given[stack.FunctionJanitor])
+		if err := errors.Join(err1, err2, err3); err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprintf("%s %s %s %s %s %s %s %s", sender.Deletion, worker.Deletion, janitor.Deletion,
+			sender.ExpiryMin, sender.ExpiryMax, janitor.ExpirySettle, sender.ExpiryGrace, janitor.ExpiryGrace)
+	}
+	for _, test := range []struct {
+		name, deletion string
+		short          bool
+		want           string
+	}{
+		{"is as in s.yaml, and everything may be deleted", "", false, "expired-too expired-too expired-too 1h0m0s 720h0m0s 10m0s 24h0m0s 24h0m0s"},
+		{"follows the choice of what is deleted", "never", false, "never never never 1h0m0s 720h0m0s 10m0s 24h0m0s 24h0m0s"},
+		{"can be seen within minutes", "", true, "expired-too expired-too expired-too 1m0s 1h0m0s 10s 1m0s 1m0s"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if got := shown(t, test.deletion, test.short); got != test.want {
+				t.Errorf("got %s, want %s", got, test.want)
+			}
+		})
+	}
 }
 
 func TestOwnSecrets(t *testing.T) {

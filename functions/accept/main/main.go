@@ -55,7 +55,9 @@ func run(process invocation.Process, environ []string, stdout io.Writer) error {
 	}
 	service, err := accept.New(accept.Config{
 		Guard: guard, Receivers: callback.PolicyOf(cfg.Receivers),
-		Queue: parts.Jobs, Ledger: jobs, Retention: cfg.Retention, Now: time.Now, Sleep: retry.Sleep, NewID: uuid.NewV7,
+		Queue: parts.Jobs, Ledger: jobs, Retention: cfg.Retention,
+		ExpiryMin: cfg.ExpiryMin, ExpiryMax: cfg.ExpiryMax, ExpiryGrace: cfg.ExpiryGrace, MayDelete: cfg.Deletion.MayDelete(),
+		Now: time.Now, Sleep: retry.Sleep, NewID: uuid.NewV7,
 	})
 	if err != nil {
 		return err

@@ -38,7 +38,7 @@ func TestRun(t *testing.T) {
 		})
 		var log strings.Builder
 		err := run(process, []string{
-			"ROUTINELY_AUTH=none", "ROUTINELY_MESSAGE_KEYS=" + sim.KeysText(sim.Key), "ROUTINELY_MNS_ENDPOINT=" + url, "ROUTINELY_TABLESTORE_ENDPOINT=" + otsURL,
+			"ROUTINELY_AUTH=none", "ROUTINELY_DELETE=requested", "ROUTINELY_MESSAGE_KEYS=" + sim.KeysText(sim.Key), "ROUTINELY_MNS_ENDPOINT=" + url, "ROUTINELY_TABLESTORE_ENDPOINT=" + otsURL,
 			"ROUTINELY_TABLESTORE_INSTANCE=" + localtest.Instance, "ALIBABA_CLOUD_ACCESS_KEY_ID=" + localtest.AccessKeyID,
 			"ALIBABA_CLOUD_ACCESS_KEY_SECRET=" + localtest.AccessKeySecret,
 		}, &log)
@@ -50,22 +50,25 @@ func TestRun(t *testing.T) {
 		}
 	})
 	good := map[string]string{
-		"ROUTINELY_AUTH": "none", "ROUTINELY_MESSAGE_KEYS": sim.KeysText(sim.Key), "ROUTINELY_MNS_ENDPOINT": "http://localhost", "ROUTINELY_TABLESTORE_ENDPOINT": "http://inst.localhost",
+		"ROUTINELY_AUTH": "none", "ROUTINELY_DELETE": "never", "ROUTINELY_MESSAGE_KEYS": sim.KeysText(sim.Key), "ROUTINELY_MNS_ENDPOINT": "http://localhost", "ROUTINELY_TABLESTORE_ENDPOINT": "http://inst.localhost",
 	}
 	for name, wrong := range map[string][2]string{
-		"no MNS endpoint":   {"ROUTINELY_MNS_ENDPOINT", ""},
-		"no ledger":         {"ROUTINELY_TABLESTORE_ENDPOINT", ""},
-		"no authentication": {"ROUTINELY_AUTH", ""},
-		"a bad one":         {"ROUTINELY_AUTH", "open"},
-		"a bad endpoint":    {"ROUTINELY_MNS_ENDPOINT", "nowhere"},
-		"no message key":    {"ROUTINELY_MESSAGE_KEYS", ""},
-		"a bad message key": {"ROUTINELY_MESSAGE_KEYS", "k1"},
-		"a bad ledger":      {"ROUTINELY_TABLESTORE_ENDPOINT", "nowhere"},
-		"a bad log level":   {"ROUTINELY_LOG_LEVEL", "loud"},
-		"a bad prefix":      {"ROUTINELY_PREFIX", "A_b"},
-		"a bad time limit":  {"ROUTINELY_MNS_TIMEOUT", "soon"},
-		"a short memory":    {"ROUTINELY_RETENTION", "24h"},
-		"every network":     {"ROUTINELY_CALLBACK_NETWORKS", "0.0.0.0/0"},
+		"no MNS endpoint":         {"ROUTINELY_MNS_ENDPOINT", ""},
+		"no ledger":               {"ROUTINELY_TABLESTORE_ENDPOINT", ""},
+		"no authentication":       {"ROUTINELY_AUTH", ""},
+		"a bad one":               {"ROUTINELY_AUTH", "open"},
+		"a bad endpoint":          {"ROUTINELY_MNS_ENDPOINT", "nowhere"},
+		"no message key":          {"ROUTINELY_MESSAGE_KEYS", ""},
+		"a bad message key":       {"ROUTINELY_MESSAGE_KEYS", "k1"},
+		"a bad ledger":            {"ROUTINELY_TABLESTORE_ENDPOINT", "nowhere"},
+		"a bad log level":         {"ROUTINELY_LOG_LEVEL", "loud"},
+		"a bad prefix":            {"ROUTINELY_PREFIX", "A_b"},
+		"a bad time limit":        {"ROUTINELY_MNS_TIMEOUT", "soon"},
+		"a short memory":          {"ROUTINELY_RETENTION", "24h"},
+		"no word about deletions": {"ROUTINELY_DELETE", ""},
+		"another word":            {"ROUTINELY_DELETE", "always"},
+		"an end before its begin": {"ROUTINELY_EXPIRY_MAX", "1m"},
+		"every network":           {"ROUTINELY_CALLBACK_NETWORKS", "0.0.0.0/0"},
 	} {
 		t.Run("refuses "+name, func(t *testing.T) {
 			environ := []string{wrong[0] + "=" + wrong[1]}

@@ -193,7 +193,7 @@ func startInstance(t testing.TB, binary string) *instance {
 	served := make(chan error, 1)
 	go func() { served <- i.api.Serve(listener) }()
 	i.process.Env = []string{
-		"FC_RUNTIME_API=" + listener.Addr().String(), "ROUTINELY_AUTH=none", "ROUTINELY_MESSAGE_KEYS=" + sim.KeysText(sim.Key),
+		"FC_RUNTIME_API=" + listener.Addr().String(), "ROUTINELY_AUTH=none", "ROUTINELY_DELETE=never", "ROUTINELY_MESSAGE_KEYS=" + sim.KeysText(sim.Key),
 		"ROUTINELY_MNS_ENDPOINT=" + mnsURL, "ROUTINELY_TABLESTORE_ENDPOINT=" + otsURL, "ROUTINELY_TABLESTORE_INSTANCE=" + localtest.Instance,
 		"ALIBABA_CLOUD_ACCESS_KEY_ID=" + localtest.AccessKeyID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET=" + localtest.AccessKeySecret,
 	}

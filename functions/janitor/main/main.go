@@ -9,6 +9,7 @@ import (
 
 	"routinely/functions/janitor"
 	"routinely/shared/config"
+	"routinely/shared/esa"
 	"routinely/shared/invocation"
 	"routinely/shared/ledger"
 )
@@ -33,7 +34,14 @@ func run(process invocation.Process, environ []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	j, err := janitor.New(janitor.Config{Queue: parts.Jobs, Ledger: jobs, Retention: cfg.Retention, Now: time.Now})
+	account, err := esa.New(esa.Config{Endpoint: cfg.ESA.Endpoint, Credentials: parts.Credentials.Get, Timeout: cfg.ESA.Timeout})
+	if err != nil {
+		return err
+	}
+	j, err := janitor.New(janitor.Config{
+		Queue: parts.Jobs, Ledger: jobs, ESA: account, Retention: cfg.Retention, MayExpire: cfg.Deletion.MayExpire(),
+		ExpirySettle: cfg.ExpirySettle, ExpiryGrace: cfg.ExpiryGrace, ExpiryPerHour: cfg.ExpiryPerHour, Now: time.Now,
+	})
 	if err != nil {
 		return err
 	}

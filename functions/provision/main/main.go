@@ -40,7 +40,7 @@ func run(process invocation.Process, environ []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	account, err := esa.New(esa.Config{Endpoint: cfg.ESAEndpoint, Credentials: parts.Credentials.Get, Timeout: cfg.ESATimeout})
+	account, err := esa.New(esa.Config{Endpoint: cfg.ESA.Endpoint, Credentials: parts.Credentials.Get, Timeout: cfg.ESA.Timeout})
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,10 @@ func run(process invocation.Process, environ []string, stdout io.Writer) error {
 			return fmt.Errorf("ROUTINELY_QUEUE_LIMITS: %w", err)
 		}
 	}
-	workflow, err := provision.New(provision.Config{ESA: account, StepTime: cfg.ESATimeout, Timeout: cfg.ESATimeout, Now: time.Now})
+	workflow, err := provision.New(provision.Config{
+		ESA: account, StepTime: cfg.ESA.Timeout, Timeout: cfg.ESA.Timeout, Now: time.Now,
+		MayDelete: cfg.Deletion.MayDelete(), MayExpire: cfg.Deletion.MayExpire(),
+	})
 	if err != nil {
 		return err
 	}

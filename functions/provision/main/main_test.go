@@ -35,7 +35,7 @@ func TestRun(t *testing.T) {
 	settings := []string{
 		"ROUTINELY_PREFIX=staging", "ROUTINELY_MESSAGE_KEYS=" + sim.KeysText(sim.Key), "ROUTINELY_MNS_ENDPOINT=" + mnsURL, "ROUTINELY_ESA_ENDPOINT=" + esaURL,
 		"ROUTINELY_TABLESTORE_ENDPOINT=" + otsURL, "ROUTINELY_TABLESTORE_INSTANCE=" + localtest.Instance,
-		"ALIBABA_CLOUD_ACCESS_KEY_ID=" + localtest.AccessKeyID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET=" + localtest.AccessKeySecret,
+		"ROUTINELY_DELETE=requested", "ALIBABA_CLOUD_ACCESS_KEY_ID=" + localtest.AccessKeyID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET=" + localtest.AccessKeySecret,
 	}
 	t.Run("joins the parts", func(t *testing.T) {
 		var report worker.Report
@@ -68,6 +68,7 @@ func TestRun(t *testing.T) {
 		"ROUTINELY_MNS_ENDPOINT=ftp://example.com/":        "mns",
 		"ROUTINELY_MESSAGE_KEYS=k1":                        "ROUTINELY_MESSAGE_KEYS",
 		"ROUTINELY_LOG_LEVEL=loud":                         "loud",
+		"ROUTINELY_DELETE=":                                "requested (what somebody asks",
 	} {
 		t.Run("refuses "+setting, func(t *testing.T) {
 			process := sim.Process(t, func(any, func(context.Context)) { t.Error("started") })

@@ -1,0 +1,153 @@
+package seeds_test
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"routinely/deploy/local/faults"
+)
+
+// lateCall is a call that takes effect although its caller has no answer, before its time is over.
+type lateCall struct {
+	*call
+	until time.Time
+}
+
+// answer answers a call that is held.
+func (r *run) answer(c *call) {
+	c.by.note(c)
+	switch {
+	case c.server == clockServer:
+		r.move(c.pause)
+		r.log("%s", c)
+		r.gate.release(c, answer{})
+	case r.down == c.server && r.step < r.downTill:
+		r.log("%s: is down", c)
+		r.breaks(c)
+		r.gate.release(c, lost())
+	case r.calm || r.plan.troubles == 0 || r.random.IntN(1000) >= r.plan.trouble:
+		r.log("%s", c)
+		r.gate.release(c, answer{})
+	default:
+		r.plan.troubles--
+		r.breaks(c)
+		r.breakCall(c)
+	}
+	r.gate.settle()
+	r.finish()
+}
+
+// note keeps what an invocation has asked ESA about a routine.
+func (in *invocation) note(c *call) {
+	if c.server != esaServer {
+		return
+	}
+	name := c.params["Name"] + c.params["RoutineName"]
+	if in.looks = ""; c.action == "GetRoutine" || c.action == "CreateRoutine" {
+		in.looks = name
+	}
+	if strings.HasPrefix(c.action, "ListRoutine") {
+		in.lists[name] = true
+	}
+}
+
+// breaks keeps that a call of a worker breaks: from then on it cannot always be told who has made a routine of the name. Which one a call to the ledger
+// is about the driver does not know.
+func (r *run) breaks(c *call) {
+	if !strings.HasPrefix(c.by.process, provisioner) {
+		return
+	}
+	for _, in := range r.plan.intents {
+		if name := c.params["Name"]; name == "" || name == in.name {
+			r.doubts[in.name] = append(r.doubts[in.name], r.clock.Now())
+		}
+	}
+}
+
+// breakCall breaks a call in one of the ways in which calls break.
+func (r *run) breakCall(c *call) {
+	switch way := r.random.IntN(12); {
+	case way < 3 && r.plan.kills > 0:
+		r.plan.kills--
+		r.kill(c)
+	case way == 3:
+		r.down, r.downTill = c.server, r.step+r.random.IntN(30)
+		r.log("%s: from now on the server is down", c)
+		r.gate.release(c, lost())
+	case way == 4 || way == 5:
+		r.log("%s: lost before its effect", c)
+		r.gate.release(c, lost())
+	case way == 6 || way == 7:
+		r.log("%s: lost after its effect", c)
+		r.gate.release(c, answer{faults.Fault{Answer: faults.Reset, Execute: true}, true})
+	case way == 8 && c.server == esaServer:
+		r.log("%s: lost, to take effect later", c)
+		r.takeLate(c)
+		r.gate.release(c, lost())
+	case way >= 9 && c.server == esaServer && strings.HasPrefix(c.action, "List"):
+		r.log("%s: shows less than it counts", c)
+		r.gate.release(c, answer{faults.Fault{
+			Answer: faults.Document, Headers: map[string]string{"Content-Type": "application/json"},
+			Body: `{"RequestId":"R","TotalCount":2,"QuotaRoutineNumber":100,"UsedRoutineNumber":2,"PageNumber":1,"PageSize":20}`,
+		}, true})
+	default:
+		codes := refusals(c.server)
+		f := codes[r.random.IntN(len(codes))]
+		f.Answer, f.Execute = faults.Error, f.Status == 500 && r.chance(2)
+		r.log("%s: refused with %s, took effect: %t", c, f.Code, f.Execute)
+		r.gate.release(c, answer{f, true})
+	}
+}
+
+// refusals are answers of a server that refuses.
+func refusals(server string) []faults.Fault {
+	return map[string][]faults.Fault{
+		esaServer: {
+			{Status: 500, Code: "InternalException"},
+			{Status: 503, Code: "ServiceUnavailable"},
+			{Status: 400, Code: "UserOperationStatusIsLocked"},
+			{Status: 429, Code: "Throttling.User"},
+		},
+		queueServer:    {{Status: 500, Code: "InternalError"}, {Status: 503, Code: "InternalServerError"}},
+		ledgerServer:   {{Status: 503, Code: "OTSServerUnavailable"}, {Status: 503, Code: "OTSServerBusy"}, {Status: 409, Code: "OTSRowOperationConflict"}},
+		receiverServer: {{Status: 503, Code: "busy"}},
+	}[server]
+}
+
+// kill ends the process that makes a call, before the call takes effect, after it, or so that it takes effect later.
+func (r *run) kill(c *call) {
+	switch r.random.IntN(3) {
+	case 0:
+		r.log("%s: killed before its effect", c)
+	case 1:
+		r.log("%s: killed after its effect", c)
+		c.effect()
+	case 2:
+		r.log("%s: killed, to take effect later", c)
+		r.takeLate(c)
+	}
+	r.gate.kill(c.by)
+}
+
+// takeLate lets a call take effect later. ESA works no longer than its client waits.
+func (r *run) takeLate(c *call) {
+	r.late = append(r.late, lateCall{c, r.clock.Now().Add(esaTimeout - time.Second)})
+}
+
+// land lets a late call take effect.
+func (r *run) land() bool {
+	if len(r.late) == 0 {
+		return false
+	}
+	n := r.random.IntN(len(r.late))
+	c := r.late[n]
+	r.late = append(r.late[:n:n], r.late[n+1:]...)
+	r.takeEffect(c)
+	return true
+}
+
+func (r *run) takeEffect(c lateCall) {
+	r.log("late, takes effect: %s", fmt.Sprint(c.call))
+	c.effect()
+}

@@ -1,0 +1,164 @@
+package seeds_test
+
+import (
+	"slices"
+	"time"
+
+	"routinely/deploy/local/esaemu"
+	"routinely/shared/api"
+	"routinely/shared/routine"
+)
+
+// checkClaim: what is claimed as there is there, and what is claimed as gone is not, unless an outsider changed that after the last look. A claim that is
+// on its way at the end has a dead letter that tells why.
+func (e end) checkClaim(name string) {
+	claim, _ := e.claim(name)
+	there := e.routine(name)
+	is := there != nil && there.CreateTime.Truncate(time.Second).Equal(claim.CreateTime)
+	changed := !e.outside.touched[name].Truncate(time.Second).Before(claim.SeenAt) && !e.outside.touched[name].IsZero()
+	failed := slices.ContainsFunc(e.ops[name], func(o op) bool { return o.job.State != routine.Succeeded && o.job.State != routine.Superseded })
+	switch claim.State {
+	case routine.Live, routine.Expiring:
+		if !is && !changed {
+			e.t.Errorf("the claim of %s is %s, of %s, seen at %s, and ESA has %+v", name, claim.State, claim.CreateTime, claim.SeenAt, there)
+		}
+	case routine.Creating, routine.Deleting:
+		if !failed {
+			e.t.Errorf("the claim of %s is %s", name, claim.State)
+		}
+	default: // what is there then is in checkLeft
+	}
+	for _, record := range claim.Records {
+		bound := e.bound(name, record.RecordName)
+		switch {
+		case record.State == routine.Live && (bound == nil || bound.RecordID != record.RecordID) && e.outside.removed[name].Before(record.ChangedAt):
+			e.t.Errorf("the claim of %s for %s is live with record %d, and ESA has %+v", record.RecordName, name, record.RecordID, bound)
+		case (record.State == routine.Creating || record.State == routine.Deleting) && !failed:
+			e.t.Errorf("the claim of %s for %s is %s", record.RecordName, name, record.State)
+		}
+	}
+}
+
+// checkLeft: whatever of ours is in ESA, a claim or a dead letter reports it.
+func (e end) checkLeft() {
+	for _, there := range e.esa.Routines {
+		claim, _ := e.claim(there.Name)
+		if !e.isForeign(there) && (claim.State == "" || claim.State == routine.Gone) && !e.isLeft(there.Name, "") {
+			e.t.Errorf("nothing reports the routine %s of %s", there.Name, there.CreateTime)
+		}
+		for _, record := range there.Records {
+			e.checkRecordLeft(claim, record)
+		}
+	}
+	for _, record := range e.esa.DanglingRecords {
+		claim, _ := e.claim(record.Routine)
+		e.checkRecordLeft(claim, record)
+	}
+}
+
+func (e end) checkRecordLeft(claim api.Routine, record esaemu.Record) {
+	claimed := slices.ContainsFunc(claim.Records, func(r api.RoutineRecord) bool {
+		return r.RecordName == record.RecordName && (r.RecordID == record.RecordID || r.RecordID == 0)
+	})
+	if !claimed && !e.isForeignRecord(record.RecordID) && !e.isLeft(record.Routine, record.RecordName) {
+		e.t.Errorf("nothing reports the record %s of routine %s", record.RecordName, record.Routine)
+	}
+}
+
+// isLeft reports whether a job says that it has left a thing in ESA.
+func (e end) isLeft(name, host string) bool {
+	return slices.ContainsFunc(e.ops[name], func(o op) bool {
+		return slices.ContainsFunc(o.job.Left, func(l routine.Left) bool { return l.Routine == name && l.RecordName == host })
+	})
+}
+
+// checkLetters: a job that is alone with its routine, and was given up or called off, reports everything that it has left.
+func (e end) checkLetters(name string) {
+	_, touched := e.outside.touched[name]
+	if len(e.ops[name]) != 1 || touched {
+		return
+	}
+	o, there := e.ops[name][0], e.routine(name)
+	if there == nil || o.job.State == routine.Succeeded {
+		return
+	}
+	if !e.isLeft(name, "") {
+		e.broken(o, "does not tell that it has left the routine")
+	}
+	for _, record := range there.Records {
+		if !e.isLeft(name, record.RecordName) {
+			e.broken(o, "does not tell that it has left the record %s", record.RecordName)
+		}
+	}
+}
+
+// checkForeign: what outsiders have made is as it was, unless they removed it themselves or an operator claimed it. What cannot be seen is documented.
+func (e end) checkForeign() {
+	for _, p := range e.outside.routines {
+		there := e.routine(p.routine)
+		if p.gone || p.unseen || e.claimedAfter(p) || e.whileCreating(p) {
+			continue
+		}
+		if there == nil || !there.CreateTime.Equal(p.at) || there.Description != foreign {
+			e.t.Errorf("the routine %s of another, made at %s, was changed: ESA has %+v", p.routine, p.at, there)
+		}
+	}
+	for _, p := range e.outside.records {
+		same := func(r esaemu.Record) bool { return r.RecordID == p.id }
+		there := e.routine(p.routine)
+		if !p.gone && !p.unseen && !e.claimedAfter(p) && !slices.ContainsFunc(e.esa.Planted, same) && (there == nil || !slices.ContainsFunc(there.Records, same)) {
+			e.t.Errorf("the record %d of another, for routine %q, was changed", p.id, p.routine)
+		}
+	}
+	for _, p := range e.outside.routes {
+		there := e.routine(p.routine)
+		if !p.gone && !p.unseen && (there == nil || !slices.ContainsFunc(there.Routes, func(r esaemu.Route) bool { return r.ConfigID == p.id })) {
+			e.t.Errorf("the route %d of another, to routine %q, was changed", p.id, p.routine)
+		}
+	}
+}
+
+// claimedAfter reports whether an operator has claimed the routine since.
+func (e end) claimedAfter(p planted) bool {
+	return slices.ContainsFunc(e.ops[p.routine], func(o op) bool { return o.in.what == claims && !o.job.UpdatedAt.Before(p.at.Truncate(time.Second)) })
+}
+
+// whileCreating reports whether a routine was made within the time of a call of ours of which nobody knows what became: nobody can tell whose it is.
+func (e end) whileCreating(p planted) bool {
+	return slices.ContainsFunc(e.doubts[p.routine], func(at time.Time) bool {
+		return p.at.After(at.Add(-2*time.Second)) && p.at.Before(at.Add(esaTimeout+2*time.Second))
+	})
+}
+
+// checkDead: a job is given up only if the plan or the trouble says why.
+func (e end) checkDead() {
+	for name, ops := range e.ops {
+		for _, o := range ops {
+			if o.job.State == routine.DeadLettered && !e.inDoubt(name) && e.givenUp < 3 && !e.conflict(o) {
+				e.broken(o, "is a dead letter without a reason: %s %s", o.job.Code, o.job.Reason)
+			}
+		}
+	}
+}
+
+// conflict reports whether others may keep an intent from its end: they want something else of the same name.
+func (e end) conflict(o op) bool {
+	if o.in.what == renews || o.in.what == claims { // the routine may not be there
+		return true
+	}
+	for _, m := range e.plan.meddlings {
+		if slices.Contains(o.in.hosts, m.host) {
+			return true
+		}
+	}
+	for _, other := range e.plan.intents {
+		sameHost := slices.ContainsFunc(other.hosts, func(h string) bool { return slices.Contains(o.in.hosts, h) })
+		switch {
+		case other.key == o.in.key:
+		case other.name != o.in.name && sameHost, other.name == o.in.name && other.by != o.in.by, other.name == o.in.name && other.ifExists != "",
+			other.name == o.in.name && o.in.ifExists != "", other.name == o.in.name && other.description != o.in.description && o.in.what == creates:
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,154 @@
+package seeds_test
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"routinely/deploy/local/esaemu"
+)
+
+// outside is what outsiders have made, and when they have removed a routine.
+type outside struct {
+	routines []planted
+	records  []planted
+	routes   []planted
+	// touched is when outsiders last changed something about a routine.
+	removed, touched map[string]time.Time
+}
+
+// planted is a thing that an outsider has made.
+type planted struct {
+	routine string
+	id      int64
+	at      time.Time
+	// unseen means that it was made between a worker's last look and its call, which the worker cannot see.
+	unseen bool
+	gone   bool
+}
+
+// meddle does what outsiders do now.
+func (r *run) meddle() {
+	for _, m := range r.plan.meddlings {
+		if m.step != r.step {
+			continue
+		}
+		err := r.does(m)
+		r.log("an outsider %s %s %s: %v", m.what, m.name, m.host, err)
+		if err == nil && m.what != takesLock && m.what != makesRecord {
+			r.outside.touched[m.name] = r.clock.Now()
+		}
+	}
+}
+
+func (r *run) does(m meddling) (err error) {
+	made := planted{routine: m.name, at: r.clock.Now()}
+	switch m.what {
+	case makesRoutine:
+		return r.plantRoutine(m.name, time.Time{})
+	case removesRoutine:
+		return r.removeRoutine(m.name)
+	case replacesRoutine:
+		before := r.shown(m.name)
+		if before == nil {
+			return r.plantRoutine(m.name, time.Time{})
+		}
+		if err = r.removeRoutine(m.name); err == nil {
+			err = r.plantRoutine(m.name, before.CreateTime.Add(time.Second))
+		}
+		return err
+	case makesRecord:
+		if made.id, err = r.esa.PlantRecord(siteID, m.host); err == nil {
+			made.routine = ""
+			r.outside.records = append(r.outside.records, made)
+		}
+	case bindsRecord:
+		made.unseen = r.acting(m.name, func(in *invocation) bool { return in.lists[m.name] })
+		if made.id, err = r.esa.BindRecord(m.name, siteID, m.host); err == nil {
+			r.outside.records = append(r.outside.records, made)
+		}
+	case plantsRoute:
+		made.unseen = r.acting(m.name, func(in *invocation) bool { return in.lists[m.name] })
+		route := esaemu.Route{SiteID: siteID, Routine: m.name, Name: "foreign", Enable: "on", Rule: "true", Bypass: "off", Fallback: "off", Mode: "custom"}
+		if made.id, err = r.esa.PlantRoute(route); err == nil {
+			r.outside.routes = append(r.outside.routes, made)
+		}
+	default:
+		return r.holdLock()
+	}
+	return err
+}
+
+// shown is the routine that ESA has, or nil.
+func (r *run) shown(name string) *esaemu.Routine {
+	state, err := r.esa.State()
+	r.must(err)
+	for i := range state.Routines {
+		if state.Routines[i].Name == name {
+			return &state.Routines[i]
+		}
+	}
+	return nil
+}
+
+// plantRoutine makes a routine as somebody else does, not before a time.
+//
+// Two gaps are documented. Nobody can tell it from one of ours if a call of ours that makes it has no answer at that time. And a worker does not see it
+// between its last look and its deletion.
+func (r *run) plantRoutine(name string, notBefore time.Time) error {
+	made := esaemu.Routine{Name: name, Description: foreign, CreateTime: r.clock.Now()}
+	if made.CreateTime.Before(notBefore) {
+		made.CreateTime = notBefore
+	}
+	err := r.esa.PlantRoutine(made)
+	if err == nil {
+		r.outside.routines = append(r.outside.routines, planted{
+			routine: name, at: made.CreateTime, unseen: r.acting(name, func(in *invocation) bool { return in.looks == name }),
+		})
+	}
+	return err
+}
+
+// removeRoutine removes a routine with all that uses it, whosever it is.
+func (r *run) removeRoutine(name string) error {
+	if r.shown(name) == nil {
+		return nil
+	}
+	for _, list := range [][]planted{r.outside.routines, r.outside.records, r.outside.routes} {
+		for i := range list {
+			list[i].gone = list[i].gone || list[i].routine == name
+		}
+	}
+	r.outside.removed[name] = r.clock.Now()
+	return r.esa.RemoveRoutine(name)
+}
+
+// acting reports whether a worker is between a look at a routine and a call that deletes it, or such a call takes effect later.
+func (r *run) acting(name string, looked func(*invocation) bool) bool {
+	r.gate.mu.Lock()
+	defer r.gate.mu.Unlock()
+	for process, in := range r.gate.running {
+		if strings.HasPrefix(process, provisioner) && looked(in) {
+			return true
+		}
+	}
+	deletes := func(c *call) bool {
+		return c.server == esaServer && c.action == "DeleteRoutine" && c.params["Name"] == name
+	}
+	return slices.ContainsFunc(r.gate.held, deletes) || slices.ContainsFunc(r.late, func(c lateCall) bool { return deletes(c.call) })
+}
+
+// holdLock takes the account lock for some seconds, unless it is taken.
+func (r *run) holdLock() error {
+	d := time.Duration(1+r.random.IntN(10)) * time.Second
+	state, err := r.esa.State()
+	if err != nil || state.Account.Locked {
+		return err
+	}
+	return r.esa.HoldLock(r.t.Context(), d)
+}
+
+// dangle says whether ESA deletes a routine that something uses.
+func (r *run) dangle(dangling bool) {
+	r.must(r.esa.SetAccount(esaemu.AccountChange{Dangling: &dangling}))
+}

@@ -1,0 +1,156 @@
+package seeds_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// plan is what a run is made of, before anything happens: it follows from the seed alone.
+type plan struct {
+	// intents are in the order in which users think of them.
+	intents   []intent
+	meddlings []meddling
+	// orders is how often an operator redrives a job or calls one off.
+	orders int
+	// trouble is how many of a thousand calls break, and troubles how many may in all. kills bounds the processes that are killed.
+	trouble, troubles, kills int
+	// dangling means that ESA deletes a routine that records and routes use, and leaves those behind.
+	dangling bool
+	// steps is how long trouble lasts, in decisions of the driver.
+	steps int
+}
+
+// What users ask for.
+const (
+	creates = "create"
+	deletes = "delete"
+	unbinds = "unbind"
+	renews  = "renew"
+	claims  = "claim"
+)
+
+// The callers. ops has the scope operate.
+const (
+	ann = "ann"
+	bob = "bob"
+	ops = "ops"
+)
+
+// intent is what a user wants of a routine.
+type intent struct {
+	// key is the idempotency key of its request: however often that is sent, it is one job.
+	key, by, what, name string
+	// hosts are the host names to bind, or the one to unbind.
+	hosts []string
+	// description is what ESA shall say of the routine; empty leaves it open.
+	description string
+	// ifExists is fail, update or empty.
+	ifExists  string
+	expiresIn time.Duration
+	// told wants a callback.
+	told bool
+	// batch is the request that a create is sent with, of the same caller; 0 is one of its own.
+	batch int
+	// from is the decision of the driver before which nobody asks for it.
+	from int
+}
+
+// meddling is what an outsider does to the account behind the pipeline's back.
+type meddling struct {
+	// step is the decision of the driver before which it happens.
+	step int
+	what string
+	// name is the routine that it is about, and host the host name.
+	name, host string
+}
+
+// What outsiders do.
+const (
+	makesRoutine    = "makes the routine"
+	removesRoutine  = "removes the routine"
+	replacesRoutine = "removes the routine and makes it again"
+	makesRecord     = "makes the record"
+	bindsRecord     = "binds a record to the routine"
+	plantsRoute     = "leads a route to the routine"
+	takesLock       = "takes the account lock"
+)
+
+// foreign is what an outsider's routine is described as. No intent asks for it.
+const foreign = "not ours"
+
+// newPlan makes the plan of a seed.
+func newPlan(seed uint64) plan {
+	r := rand.New(rand.NewPCG(seed, 1))
+	p := plan{
+		trouble: r.IntN(150), troubles: r.IntN(20), kills: r.IntN(5), dangling: r.IntN(2) == 0, steps: 100 + r.IntN(250), orders: r.IntN(4),
+	}
+	if r.IntN(3) == 0 { // nothing breaks: then all has to go well
+		p.troubles = 0
+	}
+	// Few names make intents meet, many leave each alone. Only some runs have routines whose time is over: they take longer.
+	names, mortal := 1+r.IntN(3), r.IntN(3) == 0
+	for n := range 2 + r.IntN(7) {
+		in := newIntent(r, fmt.Sprintf("pr-%d", r.IntN(names)), mortal, p.intents)
+		in.key, in.from = fmt.Sprintf("k%d", n), n*p.steps/12
+		p.intents = append(p.intents, in)
+	}
+	what := []string{makesRoutine, removesRoutine, replacesRoutine, makesRecord, bindsRecord, plantsRoute, takesLock}
+	for range max(0, r.IntN(6)-2) {
+		in := p.intents[r.IntN(len(p.intents))]
+		m := meddling{step: r.IntN(p.steps), what: what[r.IntN(len(what))], name: in.name, host: "foreign-" + in.name + "." + siteName}
+		if len(in.hosts) > 0 && r.IntN(2) == 0 {
+			m.host = in.hosts[0]
+		}
+		p.meddlings = append(p.meddlings, m)
+	}
+	return p
+}
+
+// newIntent makes an intent about a routine, of which others were thought of before.
+func newIntent(r *rand.Rand, name string, mortal bool, before []intent) intent {
+	in := intent{name: name, by: ann, what: creates, told: r.IntN(2) == 0}
+	if r.IntN(4) == 0 {
+		in.by = bob
+	}
+	known := slices.ContainsFunc(before, func(o intent) bool { return o.name == name && o.what == creates })
+	switch kind := r.IntN(12); {
+	case !known || kind < 6:
+		newCreate(r, &in, mortal)
+	case kind < 9:
+		in.what = deletes
+	case kind < 10 && mortal:
+		in.what, in.expiresIn = renews, time.Duration(1+r.IntN(5))*time.Hour
+	case kind < 11:
+		in.what, in.hosts = unbinds, []string{hostOf(name, r.IntN(3))}
+	default:
+		in.what, in.by = claims, ops
+	}
+	return in
+}
+
+func newCreate(r *rand.Rand, in *intent, mortal bool) {
+	first := r.IntN(3)
+	for n := range 1 + r.IntN(3) {
+		in.hosts = append(in.hosts, hostOf(in.name, (first+n)%3))
+	}
+	if r.IntN(8) == 0 {
+		in.hosts[0] = "shared." + siteName
+	}
+	if r.IntN(4) == 0 {
+		in.description = fmt.Sprintf("text %d", r.IntN(2))
+	}
+	switch r.IntN(8) {
+	case 0:
+		in.ifExists = "fail"
+	case 1:
+		in.ifExists, in.description = "update", "text 2"
+	}
+	if mortal && r.IntN(3) > 0 {
+		in.expiresIn = time.Duration(1+r.IntN(5)) * time.Hour
+	}
+	in.batch = max(0, r.IntN(5)-2)
+}
+
+func hostOf(name string, n int) string { return fmt.Sprintf("%s-%d.%s", name, n, siteName) }
