@@ -28,6 +28,8 @@ type deployment struct {
 	http *http.Client
 	// succeeded gets the moment of each job's first success; it has room for all jobs.
 	succeeded chan time.Time
+	// bound is how many host names bind has bound.
+	bound int
 
 	mu sync.Mutex
 	// done are the ids of the jobs that succeeded, odd the outcomes of the others, with their reasons.
@@ -103,15 +105,20 @@ func (d *deployment) note(i fcemu.Invocation) {
 
 // submit posts the jobs over HTTP, as fast as accept takes them, and returns their ids.
 func (d *deployment) submit(wishes []wish) ([]string, error) {
-	ids := make([]string, len(wishes))
+	return each(len(wishes), func(i int) (string, error) { return d.post(wishes[i]) })
+}
+
+// each does something n times, some at a time, and returns the ids of the jobs that come of it.
+func each(n int, do func(i int) (id string, err error)) ([]string, error) {
+	ids := make([]string, n)
 	failures := make(chan error, submitters)
 	var next atomic.Int64
 	var running sync.WaitGroup
 	for range submitters {
 		running.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(wishes); i = int(next.Add(1)) - 1 {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
 				var err error
-				if ids[i], err = d.post(wishes[i]); err != nil {
+				if ids[i], err = do(i); err != nil {
 					failures <- err
 					return
 				}
@@ -129,8 +136,17 @@ func (d *deployment) submit(wishes []wish) ([]string, error) {
 
 // post asks for a routine and returns the job's id.
 func (d *deployment) post(w wish) (string, error) {
-	body := fmt.Sprintf(`{"name":%q,"siteId":%d,"recordName":%q}`, w.name, stack.SiteID, w.record)
-	res, err := d.http.Post(d.HTTPURL()+"/v1/routines", "application/json", strings.NewReader(body))
+	return d.ask(http.MethodPost, "", fmt.Sprintf(`{"name":%q,"siteId":%d,"recordName":%q}`, w.name, stack.SiteID, w.record))
+}
+
+// ask makes a call about routines that accept accepts, and returns the job's id.
+func (d *deployment) ask(method, path, body string) (string, error) {
+	req, err := http.NewRequest(method, d.HTTPURL()+"/v1/routines"+path, strings.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, err := d.http.Do(req)
 	if err != nil {
 		return "", err
 	}
@@ -141,7 +157,7 @@ func (d *deployment) post(w wish) (string, error) {
 	}
 	var job struct{ ID string }
 	if err := json.Unmarshal(answer, &job); err != nil || res.StatusCode != http.StatusAccepted {
-		return "", fmt.Errorf("%+v: HTTP %d: %s", w, res.StatusCode, answer)
+		return "", fmt.Errorf("%s %s %.100s: HTTP %d: %s", method, path, body, res.StatusCode, answer)
 	}
 	return job.ID, nil
 }
@@ -165,7 +181,7 @@ func (d *deployment) await(b *testing.B, n int) time.Time {
 	return at
 }
 
-// check stops the benchmark if a job was lost on the way: accepted, but not done, or not to be found in ESA.
+// check stops the benchmark if a job was lost on the way: accepted, but not done, or if ESA has anything else than what was wished for.
 func (d *deployment) check(b *testing.B, ids []string, wishes []wish) {
 	b.Helper()
 	d.mu.Lock()

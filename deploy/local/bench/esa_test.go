@@ -55,7 +55,7 @@ const codeLocked = "UserOperationStatusIsLocked"
 // traffic is how many writes ESA got and how many of them it refused because of the account lock.
 func traffic(server *esaemu.Server) (writes, refusals int) {
 	for _, call := range server.Faults().Calls() {
-		if strings.HasPrefix(call.Action, "Create") {
+		if strings.HasPrefix(call.Action, "Create") || strings.HasPrefix(call.Action, "Delete") {
 			writes++
 		}
 		if call.Code == codeLocked {

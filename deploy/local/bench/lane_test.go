@@ -11,6 +11,7 @@ import (
 	esa "github.com/alibabacloud-go/esa-20240910/v2/client"
 	"github.com/alibabacloud-go/tea/tea"
 
+	"routinely/deploy/local/esaemu"
 	"routinely/deploy/local/faults"
 	"routinely/deploy/local/localtest"
 	"routinely/deploy/local/stack"
@@ -74,7 +75,7 @@ func BenchmarkLane(b *testing.B) {
 				var ours effort
 				for range laneRuns {
 					ours = runLane(b, l)
-					ratios = append(ratios, over(ours.makespan, replay(b, l.write, ours.calls)))
+					ratios = append(ratios, over(ours.makespan, replay(b, l.write, nil, ours.calls)))
 				}
 				slices.Sort(ratios)
 				median := number("makespan/bare", ratios[laneRuns/2])
@@ -132,6 +133,7 @@ func over(d, floor time.Duration) float64 { return float64(d) / float64(floor) }
 
 // effort is what it took to bring all jobs through.
 type effort struct {
+	ids              []string
 	makespan         time.Duration
 	writes, refusals int
 	// calls are those that ESA got, in their order.
@@ -141,48 +143,82 @@ type effort struct {
 func runLane(b *testing.B, l lane) effort {
 	b.Helper()
 	d := deploy(b, stack.Config{ESALatency: l.write, BatchWindow: l.window, RoutineQuota: laneJobs + 1, NoSync: true}, laneJobs+1)
-	if l.slow > 0 {
-		late := faults.Rule{Times: -1, Fault: faults.Fault{Answer: faults.Slow, DelayMillis: int(l.slow.Milliseconds())}}
-		for _, set := range []*faults.Set{d.MNS().Faults(), d.OTS().Faults()} {
-			if _, err := set.Add(late); err != nil {
+	d.slowDown(b, l.slow)
+	wishes := l.wishes()
+	if _, err := d.post(warm()); err != nil {
+		b.Fatal(err)
+	}
+	d.await(b, 1)
+	ours := d.measure(b, len(wishes), func(i int) (string, error) { return d.post(wishes[i]) })
+	d.check(b, ours.ids, append(wishes, warm()))
+	return ours
+}
+
+// warm is the wish of the job that comes before those that are measured.
+func warm() wish { return wish{"warm", "warm." + stack.SiteName} }
+
+// slowDown lets MNS and the ledger answer each call so much later.
+func (d *deployment) slowDown(b *testing.B, by time.Duration) {
+	b.Helper()
+	if by == 0 {
+		return
+	}
+	late := faults.Rule{Times: -1, Fault: faults.Fault{Answer: faults.Slow, DelayMillis: int(by.Milliseconds())}}
+	for _, set := range []*faults.Set{d.MNS().Faults(), d.OTS().Faults()} {
+		if _, err := set.Add(late); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// measure asks for n jobs and waits until they have succeeded.
+func (d *deployment) measure(b *testing.B, n int, ask func(i int) (id string, err error)) effort {
+	b.Helper()
+	d.ESA().Faults().Reset()
+	began := time.Now()
+	ids, err := each(n, ask)
+	if err != nil {
+		b.Fatal(err)
+	}
+	ended := d.await(b, n)
+	writes, refusals := traffic(d.ESA())
+	return effort{ids: ids, makespan: ended.Sub(began), writes: writes, refusals: refusals, calls: d.ESA().Faults().Calls()}
+}
+
+// replay makes calls with the official SDK, one after the other, on an ESA of their own, and returns the time that takes. The calls before are made
+// first, and their time does not count.
+func replay(b *testing.B, write time.Duration, before, calls []faults.Record) time.Duration {
+	b.Helper()
+	server, url := localtest.ESA(b, nil, 0)
+	client := newSDK(b, url)
+	change := func(to esaemu.AccountChange) {
+		if err := server.SetAccount(to); err != nil {
+			b.Fatal(err)
+		}
+	}
+	all := func(calls []faults.Record) {
+		for _, call := range calls {
+			if err := replayCall(client, call); err != nil {
 				b.Fatal(err)
 			}
 		}
 	}
-	wishes := l.wishes()
-	if _, err := d.post(wish{"warm", "warm." + stack.SiteName}); err != nil {
-		b.Fatal(err)
-	}
-	d.await(b, 1)
-	d.ESA().Faults().Reset()
+	quota, latency := laneJobs+1, write.Milliseconds()
+	change(esaemu.AccountChange{RoutineQuota: &quota})
+	all(before)
+	change(esaemu.AccountChange{LatencyMillis: &latency})
 	began := time.Now()
-	ids, err := d.submit(wishes)
-	if err != nil {
-		b.Fatal(err)
-	}
-	ended := d.await(b, laneJobs)
-	d.check(b, ids, append(wishes, wish{"warm", "warm." + stack.SiteName}))
-	writes, refusals := traffic(d.ESA())
-	return effort{makespan: ended.Sub(began), writes: writes, refusals: refusals, calls: d.ESA().Faults().Calls()}
-}
-
-// replay makes calls with the official SDK, one after the other, on an ESA of their own, and returns the time that takes.
-func replay(b *testing.B, write time.Duration, calls []faults.Record) time.Duration {
-	b.Helper()
-	_, url := localtest.ESA(b, nil, write)
-	client := newSDK(b, url)
-	began := time.Now()
-	for _, call := range calls {
-		if err := replayCall(client, call); err != nil {
-			b.Fatal(err)
-		}
-	}
+	all(calls)
 	return time.Since(began)
 }
 
 func replayCall(client *esa.Client, call faults.Record) error {
-	name := tea.String(call.Params["Name"])
-	site, _ := strconv.ParseInt(call.Params["SiteId"], 10, 64)
+	name, recordName := tea.String(call.Params["Name"]), tea.String(call.Params["RecordName"])
+	number := func(param string) int64 {
+		n, _ := strconv.ParseInt(call.Params[param], 10, 64)
+		return n
+	}
+	site := tea.Int64(cmp.Or(number("SiteId"), stack.SiteID))
 	var err error
 	switch call.Action {
 	case "ListSites":
@@ -194,9 +230,17 @@ func replayCall(client *esa.Client, call faults.Record) error {
 	case "CreateRoutine":
 		_, err = client.CreateRoutine(&esa.CreateRoutineRequest{Name: name})
 	case "CreateRoutineRelatedRecord":
-		_, err = client.CreateRoutineRelatedRecord(&esa.CreateRoutineRelatedRecordRequest{
-			Name: name, SiteId: tea.Int64(cmp.Or(site, stack.SiteID)), RecordName: tea.String(call.Params["RecordName"]),
+		_, err = client.CreateRoutineRelatedRecord(&esa.CreateRoutineRelatedRecordRequest{Name: name, SiteId: site, RecordName: recordName})
+	case "ListRoutineRoutes":
+		_, err = client.ListRoutineRoutes(&esa.ListRoutineRoutesRequest{RoutineName: tea.String(call.Params["RoutineName"])})
+	case "ListRoutineRelatedRecords":
+		_, err = client.ListRoutineRelatedRecords(&esa.ListRoutineRelatedRecordsRequest{Name: name, PageNumber: tea.Int64(1), PageSize: tea.Int64(20)})
+	case "DeleteRoutineRelatedRecord":
+		_, err = client.DeleteRoutineRelatedRecord(&esa.DeleteRoutineRelatedRecordRequest{
+			Name: name, SiteId: site, RecordId: tea.Int64(number("RecordId")), RecordName: recordName,
 		})
+	case "DeleteRoutine":
+		_, err = client.DeleteRoutine(&esa.DeleteRoutineRequest{Name: name})
 	default:
 		return fmt.Errorf("the bare caller knows no %s", call.Action)
 	}

@@ -102,7 +102,7 @@ func (p *polls) start(b *testing.B, binary string) time.Duration {
 	b.Helper()
 	cmd := exec.Command(binary)
 	cmd.Env = []string{
-		"FC_RUNTIME_API=" + p.address, "ROUTINELY_MNS_ENDPOINT=http://123456.mns.cn-hangzhou.aliyuncs.com", "ROUTINELY_AUTH=none",
+		"FC_RUNTIME_API=" + p.address, "ROUTINELY_MNS_ENDPOINT=http://123456.mns.cn-hangzhou.aliyuncs.com", "ROUTINELY_AUTH=none", "ROUTINELY_DELETE=requested",
 		"ROUTINELY_TABLESTORE_ENDPOINT=http://routinely.cn-hangzhou.ots-internal.aliyuncs.com", "ROUTINELY_CALLBACK_SECRETS=whsec_52Ang2KJ7PeQ4uxVU3Koh3XNq42pqplcm3gQU3HhIDs=",
 		"ROUTINELY_MESSAGE_KEYS=k1:FWO53Vz28vHgPtMv60t0NhOruFJ04yM-b8NXhpp-bdY",
 	}

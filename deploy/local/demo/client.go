@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,10 +10,14 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 )
 
-// deadLettered is the state of a job that was given up.
-const deadLettered = "dead-lettered"
+// The states of a job that was given up, and of one that a newer one has overtaken.
+const (
+	deadLettered = "dead-lettered"
+	superseded   = "superseded"
+)
 
 // client asks accept, as users do.
 type client struct {
@@ -41,22 +46,20 @@ func (s submission) String() string {
 
 // submit hands one line over, under its key.
 func (c client) submit(ctx context.Context, l *line) (submission, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url+"/v1/routines", strings.NewReader(l.text()))
+	method, path := cmp.Or(l.Method, http.MethodPost), cmp.Or(l.Path, routines)
+	req, err := http.NewRequestWithContext(ctx, method, c.url+path, strings.NewReader(l.text()))
 	if err != nil {
 		return submission{}, err
 	}
 	req.Header.Set("Idempotency-Key", l.Key)
-	req.Header.Set("Content-Type", "application/json")
-	if l.ContentType != "" {
-		req.Header.Set("Content-Type", l.ContentType)
-	}
+	req.Header.Set("Content-Type", cmp.Or(l.ContentType, "application/json"))
 	var said struct {
 		ID           string
 		Waiting      struct{ For string }
 		Code, Detail string
 		Errors       []struct{ Pointer, Detail string }
 	}
-	status, err := c.do(req, &said)
+	status, _, err := c.do(req, &said)
 	if err != nil {
 		return submission{}, err
 	}
@@ -73,38 +76,47 @@ func (c client) submit(ctx context.Context, l *line) (submission, error) {
 	return submission{status: status, code: said.Code, detail: strings.Join(details, "; ")}, nil
 }
 
-// do makes a call and reads the answer.
-func (c client) do(req *http.Request, into any) (status int, err error) {
+// do makes a call and reads the answer, which is kept for errors.
+func (c client) do(req *http.Request, into any) (status int, answer []byte, err error) {
 	res, err := c.http.Do(req)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
+	answer, err = io.ReadAll(res.Body)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
-	if err := json.Unmarshal(body, into); err != nil {
-		return 0, fmt.Errorf("answer %d is not JSON: %.100q", res.StatusCode, body)
+	if err := json.Unmarshal(answer, into); err != nil {
+		return 0, nil, fmt.Errorf("answer %d is not JSON: %.100q", res.StatusCode, answer)
 	}
-	return res.StatusCode, nil
+	return res.StatusCode, answer, nil
 }
 
-// get reads something that must be there.
+// get reads something that must be there. It asks again for a while if it is told to: the machine may have other things to do.
 func (c client) get(ctx context.Context, address string, into any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
-	if err != nil {
-		return err
+	for tries := 1; ; tries++ {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
+		if err != nil {
+			return err
+		}
+		status, answer, err := c.do(req, into)
+		switch {
+		case err == nil && status == http.StatusServiceUnavailable && tries < mostTries:
+			time.Sleep(lookEvery)
+			continue
+		case err == nil && status != http.StatusOK:
+			err = fmt.Errorf("status %d: %.300s", status, answer)
+		}
+		if err != nil {
+			return fmt.Errorf("GET %s: %w", address, err)
+		}
+		return nil
 	}
-	status, err := c.do(req, into)
-	if err == nil && status != http.StatusOK {
-		err = fmt.Errorf("status %d", status)
-	}
-	if err != nil {
-		return fmt.Errorf("GET %s: %w", address, err)
-	}
-	return nil
 }
+
+// mostTries bounds how often something is asked for that is told to be unavailable.
+const mostTries = 20
 
 // job is a job or a dead letter as accept shows it.
 type job struct {
@@ -113,10 +125,30 @@ type job struct {
 	Kind, Code, Step, Hint, RequestID string
 	Attempt                           int
 	Attempts                          []struct{ Kind, Code string }
-	Result                            *struct{ Routine, Record string }
+	Result                            *result
 	Request                           struct{ Name string }
 	// Received is the message of a dead letter that holds no job.
 	Received *struct{ Encoding, Body string }
+}
+
+// result is what a job has achieved: Record of one about one host name, Records of others.
+type result struct {
+	Routine, Record string
+	Records         []struct{ Outcome string }
+}
+
+func (r *result) String() string {
+	var done []string
+	if r.Routine != "" {
+		done = append(done, "routine "+r.Routine)
+	}
+	if r.Record != "" {
+		return strings.Join(append(done, "record "+r.Record), ", ")
+	}
+	for _, record := range r.Records {
+		done = append(done, "record "+record.Outcome)
+	}
+	return strings.Join(done, ", ")
 }
 
 // jobs lists all jobs, in short.

@@ -1,5 +1,6 @@
 // Package demo shows in one run what Routinely promises: it starts the whole local deployment, submits a file of requests while the account
-// lock is taken, answers are lost, ESA fails, the ledger is down for a while and so is MNS, and then checks what became of each.
+// lock is taken, answers are lost, ESA fails, the ledger is down for a while and so is MNS, and others meddle with the account, and then checks what
+// became of each.
 //
 // It is a stranger to the product: it submits over HTTP and MNS, asks accept what became of each job, looks into the local servers, and
 // imports none of the product's code.
@@ -15,7 +16,9 @@ import (
 	"slices"
 	"time"
 
+	"routinely/deploy/local/esaemu"
 	"routinely/deploy/local/faults"
+	"routinely/deploy/local/fcemu"
 	"routinely/deploy/local/mnsclient"
 	"routinely/deploy/local/stack"
 )
@@ -59,8 +62,9 @@ type demo struct {
 	accept client
 	mns    *mnsclient.Client
 	lines  []*line
-	// want is what ESA must hold in the end, as texts.
-	want map[string]bool
+	// want are the routines that ESA must hold in the end, by name, and planted the ordinary records.
+	want    map[string]esaemu.Routine
+	planted []esaemu.Record
 	// cost is how many attempts the planned faults cost.
 	cost int
 	// down is the answer without a ledger, and waiting counts the jobs that were accepted without MNS.
@@ -139,17 +143,22 @@ func (d *demo) prepare() (err error) {
 // play is the scenario. It ends with the report and the checks.
 func (d *demo) play(ctx context.Context) ([]check, error) {
 	d.note("accept %s  ESA %s  MNS %s  Function Compute %s", d.stack.HTTPURL(), d.stack.ESAURL(), d.stack.MNSURL(), d.stack.FCURL())
-	// The second part begins one line before the first fault: whatever the worker has done by then, a line without one meets the lock first
+	// The lines of the first part that meet faults begin one line later: whatever the worker has done by then, a line without one meets the lock first
 	// and keeps the faults from striking calls that the lock refuses.
-	second := slices.IndexFunc(d.lines, func(l *line) bool { return len(l.Meets) > 0 }) - 1
-	last := slices.IndexFunc(d.lines, func(l *line) bool { return l.Last })
+	first := d.part(0)
+	second := slices.IndexFunc(first, func(l *line) bool { return len(l.Meets) > 0 }) - 1
 	for _, step := range []func() error{
-		func() error { return d.submit(ctx, d.lines[:second]) },
+		func() error { return d.submit(ctx, first[:second]) },
 		func() error {
-			return d.whileLocked(ctx, func() error { return d.submitInOutages(ctx, d.lines[second:last]) })
+			return d.whileLocked(ctx, func() error { return d.submitInOutages(ctx, first[second:]) })
 		},
 		func() error { return d.drain(ctx) },
-		func() error { return d.whileLocked(ctx, func() error { return d.submit(ctx, d.lines[last:]) }) },
+		d.meddle,
+		func() error { return d.whileLocked(ctx, func() error { return d.submit(ctx, d.part(1)) }) },
+		func() error { return d.drain(ctx) },
+		func() error { return d.submit(ctx, d.part(2)) },
+		func() error { return d.drain(ctx) },
+		func() error { return d.submit(ctx, d.part(3)) },
 		func() error { return d.drain(ctx) },
 	} {
 		if err := step(); err != nil {
@@ -163,6 +172,11 @@ func (d *demo) play(ctx context.Context) ([]check, error) {
 	list := d.checks(o)
 	_, err = io.WriteString(d.cfg.Output, d.report(list))
 	return list, err
+}
+
+// part are the lines of one part.
+func (d *demo) part(n int) []*line {
+	return slices.DeleteFunc(slices.Clone(d.lines), func(l *line) bool { return l.Part != n })
 }
 
 // note shows something that happens. An output that fails does not end the demo.
@@ -181,6 +195,7 @@ func (d *demo) submit(ctx context.Context, lines []*line) (err error) {
 		if err != nil {
 			return fmt.Errorf("submit %q: %w", l.Case, err)
 		}
+		d.expect(l)
 		d.note("submitted %d/%d  %s  %s", l.number, len(d.lines), l.answer, l.Case)
 	}
 	return nil
@@ -246,7 +261,8 @@ func (d *demo) whileLocked(ctx context.Context, do func() error) error {
 	return ctx.Err()
 }
 
-// drain waits until as many jobs have ended as there must be. After too long it returns all the same, and the checks say what is missing.
+// drain waits until as many jobs have ended as there must be, and the functions have written down what they learned. After too long it returns all the
+// same, and the checks say what is missing.
 func (d *demo) drain(ctx context.Context) error {
 	submitted := slices.DeleteFunc(slices.Clone(d.lines), func(l *line) bool { return !l.Queue && l.answer.status == 0 })
 	want, seen := countJobs(submitted), -1
@@ -260,11 +276,16 @@ func (d *demo) drain(ctx context.Context) error {
 			d.note("ended %d/%d", ended, want)
 			seen = ended
 		}
-		if ended == len(jobs) && ended >= want {
+		if ended == len(jobs) && ended >= want && d.idle() {
 			return nil
 		}
 		time.Sleep(lookEvery)
 	}
 	d.note("waited for %s", patience)
 	return nil
+}
+
+// idle reports whether no function is at work.
+func (d *demo) idle() bool {
+	return !slices.ContainsFunc(d.stack.FC().Instances(), func(in fcemu.Instance) bool { return in.State == "busy" })
 }

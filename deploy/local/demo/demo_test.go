@@ -134,7 +134,7 @@ func TestChecks(t *testing.T) {
 			`missing: record throttled-2.example.com of routine throttled-2`,
 			`not asked for: routine intruder (description "was not asked for", hasAssets false)`,
 			`FAILED  the queues are empty`,
-			`13 further attempts for 12 errors that are tried again`,
+			`17 further attempts for 16 errors that are tried again`,
 			`error Throttling.User on CreateRoutineRelatedRecord of throttled-2: 1 did not`,
 		} {
 			if !strings.Contains(output.String(), want) {

@@ -1,8 +1,10 @@
 package demo
 
 import (
-	"cmp"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"routinely/deploy/local/esaemu"
@@ -16,32 +18,47 @@ const (
 	codeLocked = "UserOperationStatusIsLocked"
 	// codeDepended is the answer for a host name that is an ordinary record. It looks like a passing error, so it is tried again.
 	codeDepended = "DependedByOthers"
+	// codeAbsent is the answer to a look for a routine that is not there.
+	codeAbsent = "RoutineNotExist"
 )
 
-// plant puts into ESA what somebody else has in the account, two routines and an ordinary record, and leaves room for as many routines as the
-// lines make, so that the account is full for the last ones.
+// plant puts into ESA what somebody else has in the account: routines, a record of one of them, and an ordinary record.
 func (d *demo) plant(esa *esaemu.Server) error {
 	for _, r := range []esaemu.Routine{
 		{Name: "legacy", Description: "moved from the old edge", CreateTime: time.Date(2024, 9, 10, 8, 0, 0, 0, time.UTC)},
+		{Name: "vendor", CreateTime: time.Date(2024, 12, 1, 8, 0, 0, 0, time.UTC)},
 		{Name: "marketing", Description: "owned by the marketing team", CreateTime: time.Date(2025, 3, 1, 8, 0, 0, 0, time.UTC)},
 	} {
 		if err := esa.PlantRoutine(r); err != nil {
 			return err
 		}
 	}
-	if _, err := esa.PlantRecord(stack.SiteID, "mail."+stack.SiteName); err != nil {
-		return err
-	}
+	_, bound := esa.BindRecord("marketing", stack.SiteID, "news."+stack.SiteName)
+	_, planted := esa.PlantRecord(stack.SiteID, "mail."+stack.SiteName)
 	state, err := esa.State()
-	if err != nil {
-		return err
+	d.want, d.planted = map[string]esaemu.Routine{}, state.Planted
+	for _, r := range state.Routines {
+		d.want[r.Name] = r
 	}
-	quota := d.expect(state)
-	return esa.SetAccount(esaemu.AccountChange{RoutineQuota: &quota})
+	return errors.Join(bound, planted, err)
 }
 
-// planFaults arranges the faults that the lines meet and returns how many attempts they cost: after a fault that executes, the operation took
-// effect, and the worker finds that out in the same attempt.
+// meddle does what somebody else in the account does behind Routinely's back: binds a record to a routine, deletes another one and makes it again.
+// Then the account gets no room for other routines.
+func (d *demo) meddle() error {
+	esa, hall := d.stack.ESA(), d.want["hall"]
+	guest := esaemu.Record{Routine: hall.Name, SiteID: stack.SiteID, RecordName: "guest." + stack.SiteName}
+	rival := esaemu.Routine{Name: "rival", CreateTime: time.Date(2025, 6, 1, 8, 0, 0, 0, time.UTC)}
+	_, bound := esa.BindRecord(guest.Routine, guest.SiteID, guest.RecordName)
+	hall.Records = append(hall.Records, guest)
+	d.want[hall.Name], d.want[rival.Name] = hall, rival
+	quota := len(d.want)
+	d.note("somebody binds %s to %s, makes %s again, and the account has room for %d routines", guest.RecordName, hall.Name, rival.Name, quota)
+	return errors.Join(bound, esa.RemoveRoutine(rival.Name), esa.PlantRoutine(rival), esa.SetAccount(esaemu.AccountChange{RoutineQuota: &quota}))
+}
+
+// planFaults arranges the faults that the lines meet and returns how many attempts they cost. That a create took effect without an answer the worker
+// finds out in the same attempt, and a look that does not show what is there is no failure.
 func planFaults(set *faults.Set, lines []*line) (cost int, err error) {
 	for _, l := range lines {
 		for _, rule := range l.Meets {
@@ -49,7 +66,8 @@ func planFaults(set *faults.Set, lines []*line) (cost int, err error) {
 			if _, err := set.Add(rule); err != nil {
 				return 0, fmt.Errorf("line %q: %w", l.Case, err)
 			}
-			if !rule.Fault.Execute {
+			made := rule.Fault.Execute && strings.HasPrefix(rule.Action, "Create")
+			if !made && rule.Fault.Code != codeAbsent {
 				cost += max(rule.Times, 1)
 			}
 		}
@@ -57,24 +75,26 @@ func planFaults(set *faults.Set, lines []*line) (cost int, err error) {
 	return cost, nil
 }
 
-// expect writes down what ESA must hold in the end (what was planted, untouched, and what the lines ask for) and counts the routines in it.
-func (d *demo) expect(planted esaemu.State) (routines int) {
-	d.want = d.held(planted)
-	names := map[string]bool{}
-	for _, r := range planted.Routines {
-		names[r.Name] = true
+// expect writes down what ESA must hold once all is done that the line asks for.
+func (d *demo) expect(l *line) {
+	r, there := d.want[l.wish.Name]
+	switch {
+	case l.expects("routine deleted"):
+		delete(d.want, r.Name)
+		return
+	case l.expects("record deleted"):
+		r.Records = slices.DeleteFunc(r.Records, func(record esaemu.Record) bool { return record.RecordName == l.wish.RecordName })
+	case l.makesRoutine() && !there:
+		r = esaemu.Routine{Name: l.wish.Name, Description: l.wish.Description, HasAssets: l.wish.HasAssets, CreateTime: time.Now()}
+	case !there:
+		return
 	}
-	for _, l := range d.lines {
-		if l.leavesRoutine() && !names[l.wish.Name] {
-			names[l.wish.Name] = true
-			d.want[d.routineText(esaemu.Routine{Name: l.wish.Name, Description: l.wish.Description, HasAssets: l.wish.HasAssets, CreateTime: time.Now()})] = true
-		}
-		if l.expects("routine") {
-			name := cmp.Or(l.HostName, l.wish.RecordName)
-			d.want[recordText(esaemu.Record{SiteID: stack.SiteID, RecordName: name, Routine: l.wish.Name})] = true
+	if l.bindsRecords() {
+		for _, name := range l.hostNames() {
+			r.Records = append(r.Records, esaemu.Record{Routine: r.Name, SiteID: stack.SiteID, RecordName: name})
 		}
 	}
-	return len(names)
+	d.want[r.Name] = r
 }
 
 // held is what ESA holds, as texts.

@@ -24,8 +24,9 @@ func (d *demo) report(list []check) string {
 			fmt.Fprintf(&b, "     %s\n", todo)
 		}
 	}
-	fmt.Fprintf(&b, "\n%d requests: %d created, %d adopted, %d dead-lettered, %d refused, %d lost; %d jobs in %.1f s\n\nChecks\n", len(d.lines),
-		ends["created"], ends["adopted"], ends[deadLettered], ends["refused"], ends["lost"], countJobs(d.lines), time.Since(d.began).Seconds())
+	fmt.Fprintf(&b, "\n%d requests: %d created, %d adopted, %d renewed, %d deleted, %d superseded, %d dead-lettered, %d refused, %d lost; %d jobs in %.1f s\n\nChecks\n",
+		len(d.lines), ends["created"], ends["adopted"], ends["renewed"], ends["deleted"], ends[superseded], ends[deadLettered], ends["refused"], ends["lost"],
+		countJobs(d.lines), time.Since(d.began).Seconds())
 	for _, c := range list {
 		verdict, note := "ok    ", ""
 		if len(c.problems) > 0 {
@@ -46,10 +47,14 @@ func (d *demo) report(list []check) string {
 func (l *line) end() string {
 	became := l.became()
 	switch first, _, _ := strings.Cut(became, " "); {
-	case first == "refused" || first == deadLettered:
+	case first == "refused" || first == deadLettered || first == superseded:
 		return first
 	case became == "routine adopted, record adopted":
 		return "adopted"
+	case strings.HasSuffix(became, "deleted") || strings.HasSuffix(became, "absent"):
+		return "deleted"
+	case became == "routine renewed":
+		return "renewed"
 	case first == "routine":
 		return "created"
 	}

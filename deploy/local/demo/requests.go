@@ -26,13 +26,17 @@ type line struct {
 	Queue bool `json:"queue"`
 	// Base64 encodes the text, as the MNS clients of many languages do.
 	Base64 bool `json:"base64"`
+	// Method is POST when empty, and Path /v1/routines; another path names a routine, and perhaps one of its host names.
+	Method string `json:"method"`
+	Path   string `json:"path"`
 	// ContentType is application/json when empty.
 	ContentType string `json:"contentType"`
 	// Request is the text to hand over, or Body where it is not JSON or not to be read as such.
 	Request json.RawMessage `json:"request"`
 	Body    string          `json:"body"`
-	// Last lines end the file; they are handed over once all others have ended.
-	Last bool `json:"last"`
+	// Part is the part of the demo in which the line is handed over: the lines of each but the first follow once all before have ended. The file is in
+	// the order of its parts.
+	Part int `json:"part"`
 	// Meets lists the faults that the request meets in ESA.
 	Meets []faults.Rule `json:"meets"`
 	// Expect is what is to become of it, in the words of became.
@@ -47,13 +51,17 @@ type line struct {
 	job    *job
 }
 
-// wish is what a request asks for. encoding/json takes ESA's spelling of the fields as well.
+// wish is what a request asks for, or what its path names. encoding/json takes ESA's spelling of the fields as well.
 type wish struct {
 	Name, Description, RecordName string
+	Records                       []struct{ RecordName string }
 	HasAssets                     bool
 }
 
-// readRequests reads the lines of the file, each with a case and a key and exactly one text.
+// routines is the path of requests that name what they want in their bodies.
+const routines = "/v1/routines"
+
+// readRequests reads the lines of the file, each with a case, a key, and exactly one text or a path.
 func readRequests() ([]*line, error) {
 	var lines []*line
 	for text := range bytes.Lines(requestsFile) {
@@ -72,13 +80,18 @@ func (l *line) read(text []byte) error {
 	if err := decoder.Decode(l); err != nil {
 		return err
 	}
-	if l.Case == "" || l.Key == "" || (l.Request == nil) == (l.Body == "") {
-		return errors.New("want a case, a key, and either a request or a body")
+	if l.Case == "" || l.Key == "" || l.Path == "" && (l.Request == nil) == (l.Body == "") {
+		return errors.New("want a case, a key, and a path or either a request or a body")
 	}
-	if l.expects("refused") || l.Request == nil {
-		return nil
+	switch {
+	case l.Path != "":
+		name, recordName, _ := strings.Cut(strings.TrimPrefix(l.Path, routines+"/"), "/records/")
+		name, _, _ = strings.Cut(name, ":")
+		l.wish = wish{Name: name, RecordName: recordName}
+	case l.Request != nil && !l.expects("refused"):
+		return json.Unmarshal(l.Request, &l.wish)
 	}
-	return json.Unmarshal(l.Request, &l.wish)
+	return nil
 }
 
 // text is what is handed over, byte for byte.
@@ -90,16 +103,34 @@ func (l *line) text() string {
 	return text
 }
 
-// expects reports how the text of what is to become of the line begins: "routine", "dead-lettered" or "refused".
-func (l *line) expects(end string) bool { return strings.HasPrefix(l.Expect, end+" ") }
-
-// leavesRoutine reports whether ESA has the routine in the end: a job that fails in its second step leaves that of the first.
-func (l *line) leavesRoutine() bool {
-	return l.expects("routine") || strings.HasSuffix(l.Expect, " CreateRoutineRelatedRecord")
+// expects reports how the text of what is to become of the line begins, in whole words: "routine deleted", "dead-lettered" or "refused".
+func (l *line) expects(end string) bool {
+	return strings.HasPrefix(strings.ReplaceAll(l.Expect, ",", " ")+" ", end+" ")
 }
 
-// became is what became of the line: what exists now and whether the job made it, the dead letter's kind, code and step (none if ESA was
-// never asked), or accept's refusal.
+// bindsRecords reports whether ESA gets the routine with its host names.
+func (l *line) bindsRecords() bool {
+	return l.expects("routine created") || l.expects("routine adopted")
+}
+
+// makesRoutine reports whether ESA gets the routine: a job that fails in its last step leaves that of an earlier one.
+func (l *line) makesRoutine() bool {
+	return l.bindsRecords() || strings.HasSuffix(l.Expect, " CreateRoutineRelatedRecord")
+}
+
+// hostNames are those that the line is about, as ESA has them.
+func (l *line) hostNames() (names []string) {
+	for _, record := range l.wish.Records {
+		names = append(names, record.RecordName)
+	}
+	if name := cmp.Or(l.HostName, l.wish.RecordName); name != "" {
+		names = append(names, name)
+	}
+	return names
+}
+
+// became is what became of the line: what exists now or does not any more and whether that is the job's work, the dead letter's kind, code and step
+// (none if ESA was never asked), or accept's refusal.
 func (l *line) became() string {
 	switch j := l.job; {
 	case l.answer.code != "":
@@ -107,7 +138,7 @@ func (l *line) became() string {
 	case j == nil:
 		return "lost"
 	case j.State == "succeeded" && j.Result != nil:
-		return fmt.Sprintf("routine %s, record %s", j.Result.Routine, j.Result.Record)
+		return j.Result.String()
 	case j.State == deadLettered:
 		return strings.TrimSpace(fmt.Sprintf("%s %s %s %s", j.State, j.Kind, j.Code, j.Step))
 	}
