@@ -59,6 +59,15 @@ func FuzzRequest(f *testing.F) {
 	f.Add("GET", "/v1/dead-letters", "since", "2026-01-15T06:28:17+24:00", "", "", "")
 	f.Add("POST", "/v1/dead-letters/1:redrive", "", "", "application/json", "", `{"request":{"SiteId":"8","description":null},"dryRun":true}`)
 	f.Add("POST", "/v1/dead-letters:redrive", "", "", "application/json", "", `{"all":true,"limit":3,"reason":"x"}`)
+	f.Add("POST", "/v1/routines", "", "", "application/json", "", `{"name":"pr-1","records":[{"recordName":"a.b.com"}],"expiresIn":"72h","labels":{"a":"b"}}`)
+	f.Add("GET", "/v1/routines", "label", "team=web", "", "", "")
+	f.Add("GET", "/v1/routines:check", "", "", "", "", "")
+	f.Add("DELETE", "/v1/routines/pr-1", "", "", "application/json", "k", `{"callbackUrl":"https://hooks.example.com/"}`)
+	f.Add("DELETE", "/v1/routines/pr-1/records/a.b.com", "", "", "", "", "")
+	f.Add("POST", "/v1/routines/pr-1:renew", "", "", "application/json", "", `{"expiresIn":"72h"}`)
+	f.Add("POST", "/v1/routines/pr-1:claim", "", "", "", "", "")
+	f.Add("POST", "/v1/routines:plan-delete", "", "", "application/json", "", `{"names":["pr-1"],"label":"a=b","expiringBefore":"2026-01-15T06:28:17Z"}`)
+	f.Add("POST", "/v1/routines:apply-delete", "", "", "application/json", "k", planOf(f, api.PlanItem{Name: "pr-1", CreateTime: made, Number: 1, Delete: true, Why: "x"}))
 	f.Fuzz(func(t *testing.T, method, path, name, value, contentType, key, body string) {
 		e := event(method, path, base64.StdEncoding.EncodeToString([]byte(body)), "Content-Type", contentType)
 		e["isBase64Encoded"] = true
