@@ -135,6 +135,14 @@ func TestProofByAClaim(t *testing.T) {
 		strict := with(creates("b"), func(r *routine.Request) { r.IfExists = routine.Fail })
 		a.refuses(t, newTask(2, other, strict), fault.Conflict, esa.CodeRoutineAlreadyExist)
 	})
+	t.Run("it is that job's also if an earlier job had a call of its own at that time, which had no effect", func(t *testing.T) {
+		a, k := start(t), newTask(1, owner, with(creates("a"), func(r *routine.Request) { r.Description = ptr("another") }))
+		now := a.clock.Now()
+		k.progress.Look = &routine.Look{At: now, Until: now.Add(timeout)}
+		a.does(t, newTask(2, other, creates("b")))
+		a.refuses(t, k, fault.Conflict, esa.CodeRoutineAlreadyExist)
+		same(t, "claim", a.claimed(), "live owned web")
+	})
 	t.Run("it is unproven if its CreateTime is outside of the call", func(t *testing.T) {
 		a := start(t)
 		a.lose(t, create, false)
