@@ -14,6 +14,11 @@ import (
 
 // allowed refuses a job that the claim says its caller may not have done, and one that a newer deletion has overtaken.
 func (r *run) allowed(ctx context.Context) error {
+	if r.claims.Routine.DeleteNumber > r.job.Number {
+		if err := r.overtaken(ctx); err != nil {
+			return err
+		}
+	}
 	claim, owner := r.claims.Routine, r.claims.Routine.Caller == r.job.Caller || r.job.Operate
 	asked := r.req.Action == routine.Delete || r.req.Action == routine.Unbind
 	expired := r.req.Action == routine.Expire || r.req.Action == routine.Remove
@@ -22,8 +27,6 @@ func (r *run) allowed(ctx context.Context) error {
 		return &fault.Error{
 			Kind: fault.Denied, Code: CodeDeletionOff, Message: "this deployment does not delete that", Hint: "Set ROUTINELY_DELETE to requested, or to expired-too, attach the policy for deletions to the role of provision, deploy, and redrive.",
 		}
-	case claim.DeleteNumber > r.job.Number:
-		return r.overtaken(ctx)
 	case !claim.There() || owner || r.req.Action != routine.Create:
 		return nil
 	case claim.Protected:
@@ -37,13 +40,15 @@ func (r *run) allowed(ctx context.Context) error {
 	return nil
 }
 
-// overtaken ends a job that a newer deletion has overtaken, and notes that in the claim: should the deletion fail, people want to know.
+// overtaken ends a job that a newer deletion has overtaken, and notes that in the claim: should the deletion fail, people want to know. It does not end
+// one whose deletion was taken back since the claim was read.
 func (r *run) overtaken(ctx context.Context) error {
-	if err := r.change(ctx, func(c *routine.Claim) {
-		if !slices.Contains(c.Overtook, r.job.ID) && len(c.Overtook) < routine.MaxOvertook {
+	err := r.change(ctx, func(c *routine.Claim) {
+		if c.DeleteNumber > r.job.Number && !slices.Contains(c.Overtook, r.job.ID) && len(c.Overtook) < routine.MaxOvertook {
 			c.Overtook = append(slices.Clone(c.Overtook), r.job.ID)
 		}
-	}); err != nil {
+	})
+	if err != nil || r.claims.Routine.DeleteNumber <= r.job.Number {
 		return err
 	}
 	return &Superseded{By: r.claims.Routine.DeleteJob}

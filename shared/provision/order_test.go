@@ -35,6 +35,16 @@ func TestOrder(t *testing.T) {
 		a.intend(3)
 		a.passes(t, newTask(2, other, creates("b")), "job-3")
 	})
+	t.Run("a create is not superseded by a deletion that was taken back since the claim was read", func(t *testing.T) {
+		a, k := start(t), newTask(1, owner, creates("a"))
+		a.intend(2)
+		read := a.book.claims(k.Request)
+		delete(a.book.routines, "pr-1")
+		_, err := a.workflow.Run(t.Context(), k.Job, &k.progress, read, &provision.Known{}, recorded)
+		must(t, err)
+		same(t, "ESA has", a.bound(t), []string{"a"})
+		same(t, "overtook", a.book.routine("pr-1").Overtook, nil)
+	})
 	t.Run("a create that is superseded in flight leaves what it made to the deletion", func(t *testing.T) {
 		a, k := start(t), newTask(1, owner, creates("a", "b"))
 		a.inject(t, faults.Rule{Action: record, Skip: 1, Fault: faults.Fault{Answer: faults.Error, Code: "UserOperationStatusIsLocked"}})
