@@ -84,7 +84,7 @@ const foreign = "not ours"
 func newPlan(seed uint64) plan {
 	r := rand.New(rand.NewPCG(seed, 1))
 	p := plan{
-		trouble: r.IntN(150), troubles: r.IntN(20), kills: r.IntN(5), dangling: r.IntN(2) == 0, steps: 100 + r.IntN(250), orders: r.IntN(4),
+		trouble: r.IntN(150), troubles: r.IntN(20), kills: r.IntN(5), dangling: r.IntN(2) == 0, steps: 150 + r.IntN(350), orders: r.IntN(4),
 	}
 	if r.IntN(3) == 0 { // nothing breaks: then all has to go well
 		p.troubles = 0
