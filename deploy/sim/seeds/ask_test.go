@@ -131,6 +131,7 @@ func (r *run) ask() bool {
 		q.open = false
 		if !in.lived() || !r.calm && r.chance(10) {
 			r.log("the user has no answer about %s", q.keys())
+			q.answered = q.answered && q.key != "" && r.ids[q.key] != "" // what was refused before may be accepted now
 			return
 		}
 		response := in.out.(accept.Response)
@@ -207,12 +208,15 @@ func (r *run) operate() bool {
 	path := "/v1/jobs/" + id + ":cancel"
 	switch row.State {
 	case routine.Queued:
+		if !r.chance(3) {
+			return false
+		}
 	case routine.DeadLettered, routine.Superseded:
 		path = "/v1/dead-letters/" + id + ":redrive"
 	default:
 		return false
 	}
-	if !r.visit(http.MethodPost, path, ops, "", "", func(in *invocation) {
+	if !r.visit(http.MethodPost, path, operator, "", "", func(in *invocation) {
 		if row.State == routine.Superseded {
 			r.redrives[len(r.redrives)-1].end = r.clock.Now()
 		}

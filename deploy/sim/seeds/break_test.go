@@ -17,6 +17,7 @@ type lateCall struct {
 // answer answers a call that is held.
 func (r *run) answer(c *call) {
 	c.by.note(c)
+	defer r.counting(c)()
 	switch {
 	case c.server == clockServer:
 		r.move(c.pause)
@@ -26,7 +27,7 @@ func (r *run) answer(c *call) {
 		r.log("%s: is down", c)
 		r.breaks(c)
 		r.gate.release(c, lost())
-	case r.calm || r.plan.troubles == 0 || r.random.IntN(1000) >= r.plan.trouble:
+	case r.calm || r.plan.troubles == 0 || r.random.IntN(1000) >= r.trouble(c):
 		r.log("%s", c)
 		r.gate.release(c, answer{})
 	default:
@@ -36,6 +37,27 @@ func (r *run) answer(c *call) {
 	}
 	r.gate.settle()
 	r.finish()
+}
+
+// counting counts whether a call makes a routine.
+func (r *run) counting(c *call) (end func()) {
+	name := c.params["Name"]
+	if c.server != esaServer || c.action != "CreateRoutine" || r.shown(name) != nil {
+		return func() {}
+	}
+	return func() {
+		if r.shown(name) != nil {
+			r.made[name]++
+		}
+	}
+}
+
+// trouble is how many of a thousand such calls break: more of those by which ESA is changed.
+func (r *run) trouble(c *call) int {
+	if c.server == esaServer && !strings.HasPrefix(c.action, "Get") {
+		return 3 * r.plan.trouble
+	}
+	return r.plan.trouble
 }
 
 // note keeps what an invocation has asked ESA about a routine.
@@ -81,11 +103,11 @@ func (r *run) breakCall(c *call) {
 	case way == 6 || way == 7:
 		r.log("%s: lost after its effect", c)
 		r.gate.release(c, answer{faults.Fault{Answer: faults.Reset, Execute: true}, true})
-	case way == 8 && c.server == esaServer:
+	case way >= 8 && way < 10 && c.server == esaServer && !strings.HasPrefix(c.action, "List"):
 		r.log("%s: lost, to take effect later", c)
 		r.takeLate(c)
 		r.gate.release(c, lost())
-	case way >= 9 && c.server == esaServer && strings.HasPrefix(c.action, "List"):
+	case way >= 8 && c.server == esaServer && strings.HasPrefix(c.action, "List"):
 		r.log("%s: shows less than it counts", c)
 		r.gate.release(c, answer{faults.Fault{
 			Answer: faults.Document, Headers: map[string]string{"Content-Type": "application/json"},
@@ -149,5 +171,6 @@ func (r *run) land() bool {
 
 func (r *run) takeEffect(c lateCall) {
 	r.log("late, takes effect: %s", fmt.Sprint(c.call))
+	defer r.counting(c.call)()
 	c.effect()
 }

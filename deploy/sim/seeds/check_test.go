@@ -34,6 +34,7 @@ func (r *run) check() {
 		e.checkLetters(name)
 	}
 	e.checkSucceeded()
+	e.checkOwners()
 	e.checkDead()
 	e.checkExpiry()
 	e.checkForeign()
@@ -44,7 +45,7 @@ func (r *run) check() {
 // read asks the function accept, while nothing breaks. It reports whether there is what was asked for.
 func read[T any](r *run, path string) (out T, there bool) {
 	var answer accept.Response
-	r.start(acceptor, http.MethodGet+" "+path, httpEvent(http.MethodGet, path, r.tokens[ops], "", ""), func(in *invocation) { answer = in.out.(accept.Response) })
+	r.start(acceptor, http.MethodGet+" "+path, httpEvent(http.MethodGet, path, r.tokens[operator], "", ""), func(in *invocation) { answer = in.out.(accept.Response) })
 	r.gate.settle()
 	r.finish()
 	for r.busy() {
@@ -190,7 +191,7 @@ func (e end) inDoubt(name string) bool {
 	return touched || len(e.doubts[name]) > 0
 }
 
-// checkSucceeded: of the jobs that make a routine only the one that made it says so, and a job says "fail" of what exists.
+// checkSucceeded: no more jobs say that they made a routine than it was made, and none that says "fail" has adopted it.
 func (e end) checkSucceeded() {
 	for name, ops := range e.ops {
 		var made []string
@@ -206,9 +207,25 @@ func (e end) checkSucceeded() {
 				e.broken(o, "succeeded, and must not adopt")
 			}
 		}
-		ends := slices.ContainsFunc(ops, func(o op) bool { return o.in.what == deletes || o.in.what == string(routine.Remove) })
-		if len(made) > 1 && !ends && !e.inDoubt(name) {
-			e.t.Errorf("%v say that they made the routine %s", made, name)
+		if len(made) > e.made[name] {
+			e.t.Errorf("%v say that they made the routine %s, which was made %d times", made, name, e.made[name])
+		}
+	}
+}
+
+// checkOwners: nobody deletes or renews the routine of another, or unbinds another's host name, without the scope operate. Whose they are who asked for
+// them says.
+func (e end) checkOwners() {
+	for _, ops := range e.ops {
+		for _, o := range ops {
+			alters := o.in.what == deletes || o.in.what == renews || o.in.what == unbinds
+			if !alters || o.in.by == operator || o.job.State != routine.Succeeded {
+				continue
+			}
+			did := o.job.Result.Routine == routine.Deleted || o.job.Result.Routine == routine.Renewed || o.job.Result.Record == routine.Deleted
+			if did && !slices.ContainsFunc(ops, func(other op) bool { return other.in.by == o.in.by && other.in.what == creates }) {
+				e.broken(o, "the routine belongs to another caller")
+			}
 		}
 	}
 }

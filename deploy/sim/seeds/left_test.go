@@ -28,7 +28,15 @@ func (e end) checkClaim(name string) {
 		}
 	default: // what is there then is in checkLeft
 	}
+	for _, p := range e.outside.routines {
+		if claim.Ownership == routine.Owned && is && p.routine == name && p.at.Equal(there.CreateTime) && !e.claimedAfter(p) && !e.whileCreating(p) && !p.unseen {
+			e.t.Errorf("the routine %s of another, made at %s, is claimed as owned", name, p.at)
+		}
+	}
 	for _, record := range claim.Records {
+		if record.Ownership == routine.Owned && slices.ContainsFunc(e.outside.records, func(p planted) bool { return p.id == record.RecordID && !e.claimedAfter(p) }) {
+			e.t.Errorf("the record %s of another is claimed as owned", record.RecordName)
+		}
 		bound := e.bound(name, record.RecordName)
 		switch {
 		case record.State == routine.Live && (bound == nil || bound.RecordID != record.RecordID) && e.outside.removed[name].Before(record.ChangedAt):

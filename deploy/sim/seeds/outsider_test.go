@@ -29,16 +29,22 @@ type planted struct {
 
 // meddle does what outsiders do now.
 func (r *run) meddle() {
-	for _, m := range r.plan.meddlings {
-		if m.step != r.step {
-			continue
+	r.plan.meddlings = slices.DeleteFunc(r.plan.meddlings, func(m meddling) bool {
+		if m.step > r.step || m.patient && !r.longAfterTrouble(m.name) || r.does(m) != nil { // at times it is not possible yet
+			return false
 		}
-		err := r.does(m)
-		r.log("an outsider %s %s %s: %v", m.what, m.name, m.host, err)
-		if err == nil && m.what != takesLock && m.what != makesRecord {
+		r.log("an outsider %s %s %s", m.what, m.name, m.host)
+		if m.what != takesLock && m.what != makesRecord {
 			r.outside.touched[m.name] = r.clock.Now()
 		}
-	}
+		return true
+	})
+}
+
+// longAfterTrouble reports whether a call about a routine broke, and none that may still take effect.
+func (r *run) longAfterTrouble(name string) bool {
+	doubts := r.doubts[name]
+	return len(doubts) > 0 && r.clock.Now().Sub(doubts[len(doubts)-1]) > esaTimeout+2*time.Second
 }
 
 func (r *run) does(m meddling) (err error) {
@@ -50,9 +56,6 @@ func (r *run) does(m meddling) (err error) {
 		return r.removeRoutine(m.name)
 	case replacesRoutine:
 		before := r.shown(m.name)
-		if before == nil {
-			return r.plantRoutine(m.name, time.Time{})
-		}
 		if err = r.removeRoutine(m.name); err == nil {
 			err = r.plantRoutine(m.name, before.CreateTime.Add(time.Second))
 		}
@@ -111,8 +114,8 @@ func (r *run) plantRoutine(name string, notBefore time.Time) error {
 
 // removeRoutine removes a routine with all that uses it, whosever it is.
 func (r *run) removeRoutine(name string) error {
-	if r.shown(name) == nil {
-		return nil
+	if err := r.esa.RemoveRoutine(name); err != nil {
+		return err
 	}
 	for _, list := range [][]planted{r.outside.routines, r.outside.records, r.outside.routes} {
 		for i := range list {
@@ -120,7 +123,7 @@ func (r *run) removeRoutine(name string) error {
 		}
 	}
 	r.outside.removed[name] = r.clock.Now()
-	return r.esa.RemoveRoutine(name)
+	return nil
 }
 
 // acting reports whether a worker is between a look at a routine and a call that deletes it, or such a call takes effect later.

@@ -31,11 +31,11 @@ const (
 	claims  = "claim"
 )
 
-// The callers. ops has the scope operate.
+// The callers. The operator has the scope operate.
 const (
-	ann = "ann"
-	bob = "bob"
-	ops = "ops"
+	ann      = "ann"
+	bob      = "bob"
+	operator = "ops"
 )
 
 // intent is what a user wants of a routine.
@@ -59,11 +59,13 @@ type intent struct {
 
 // meddling is what an outsider does to the account behind the pipeline's back.
 type meddling struct {
-	// step is the decision of the driver before which it happens.
+	// step is the decision of the driver before which it happens, or the first after it at which it can.
 	step int
 	what string
 	// name is the routine that it is about, and host the host name.
 	name, host string
+	// patient waits until some time after a call about the routine broke. Nobody takes what is made then for what the call has made.
+	patient bool
 }
 
 // What outsiders do.
@@ -84,22 +86,22 @@ const foreign = "not ours"
 func newPlan(seed uint64) plan {
 	r := rand.New(rand.NewPCG(seed, 1))
 	p := plan{
-		trouble: r.IntN(150), troubles: r.IntN(20), kills: r.IntN(5), dangling: r.IntN(2) == 0, steps: 150 + r.IntN(350), orders: r.IntN(4),
+		trouble: r.IntN(150), troubles: r.IntN(20), kills: r.IntN(5), dangling: r.IntN(2) == 0, steps: 200 + r.IntN(400), orders: r.IntN(4),
 	}
 	if r.IntN(3) == 0 { // nothing breaks: then all has to go well
 		p.troubles = 0
 	}
 	// Few names make intents meet, many leave each alone. Only some runs have routines whose time is over: they take longer.
-	names, mortal := 1+r.IntN(3), r.IntN(3) == 0
-	for n := range 2 + r.IntN(7) {
+	names, mortal := 1+r.IntN(2), r.IntN(3) == 0
+	for n := range 4 + r.IntN(9) {
 		in := newIntent(r, fmt.Sprintf("pr-%d", r.IntN(names)), mortal, p.intents)
-		in.key, in.from = fmt.Sprintf("k%d", n), n*p.steps/12
+		in.key, in.from = fmt.Sprintf("k%d", n), n*p.steps/16
 		p.intents = append(p.intents, in)
 	}
 	what := []string{makesRoutine, removesRoutine, replacesRoutine, makesRecord, bindsRecord, plantsRoute, takesLock}
-	for range max(0, r.IntN(6)-2) {
+	for range max(0, r.IntN(8)-3) {
 		in := p.intents[r.IntN(len(p.intents))]
-		m := meddling{step: r.IntN(p.steps), what: what[r.IntN(len(what))], name: in.name, host: "foreign-" + in.name + "." + siteName}
+		m := meddling{step: r.IntN(p.steps * 2 / 3), patient: r.IntN(2) == 0, what: what[r.IntN(len(what))], name: in.name, host: "foreign-" + in.name + "." + siteName}
 		if len(in.hosts) > 0 && r.IntN(2) == 0 {
 			m.host = in.hosts[0]
 		}
@@ -116,16 +118,16 @@ func newIntent(r *rand.Rand, name string, mortal bool, before []intent) intent {
 	}
 	known := slices.ContainsFunc(before, func(o intent) bool { return o.name == name && o.what == creates })
 	switch kind := r.IntN(12); {
-	case !known || kind < 6:
+	case !known || kind < 5:
 		newCreate(r, &in, mortal)
-	case kind < 9:
+	case kind < 9 || kind == 9 && !mortal:
 		in.what = deletes
-	case kind < 10 && mortal:
+	case kind == 9:
 		in.what, in.expiresIn = renews, time.Duration(1+r.IntN(5))*time.Hour
 	case kind < 11:
 		in.what, in.hosts = unbinds, []string{hostOf(name, r.IntN(3))}
 	default:
-		in.what, in.by = claims, ops
+		in.what, in.by = claims, operator
 	}
 	return in
 }

@@ -41,6 +41,8 @@ type run struct {
 	outside outside
 	// doubts are the times at which a call of a worker broke that was about a routine, or may have been.
 	doubts map[string][]time.Time
+	// made counts how often a routine was made by a call of ours.
+	made map[string]int
 	// givenUp counts the batches that triggers have given up.
 	givenUp int
 }
@@ -70,7 +72,7 @@ func (in *invocation) lived() bool { return !in.killed && in.err == nil }
 func newRun(t *testing.T, seed uint64) *run {
 	r := &run{
 		world: newWorld(t, seed), plan: newPlan(seed), names: map[string]string{}, swept: began, ids: map[string]string{},
-		doubts: map[string][]time.Time{}, outside: outside{removed: map[string]time.Time{}, touched: map[string]time.Time{}},
+		doubts: map[string][]time.Time{}, made: map[string]int{}, outside: outside{removed: map[string]time.Time{}, touched: map[string]time.Time{}},
 	}
 	r.dangle(r.plan.dangling)
 	r.requests = requestsOf(r.plan.intents, r.receiverURL)
@@ -208,6 +210,9 @@ func (r *run) finish() {
 
 // sweep lets the timer start a janitor, at times while another one is at work.
 func (r *run) sweep() bool {
+	if r.clock.Now().Sub(r.swept) < time.Minute || !r.calm && r.chance(2) {
+		return false
+	}
 	process := sweeper
 	if r.atWork(sweeper) && r.chance(3) {
 		process = sweeper + second

@@ -125,7 +125,7 @@ func (w *world) startGuard() {
 	w.tokens = map[string]string{}
 	var callers []caller
 	for name, scopes := range map[string][]auth.Scope{
-		ann: {auth.Submit, auth.Read}, bob: {auth.Submit, auth.Read}, ops: {auth.Submit, auth.Read, auth.Operate},
+		ann: {auth.Submit, auth.Read}, bob: {auth.Submit, auth.Read}, operator: {auth.Submit, auth.Read, auth.Operate},
 	} {
 		token, hash := auth.NewToken()
 		w.tokens[name] = token
