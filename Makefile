@@ -11,7 +11,7 @@ GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # A reader of openapi.yaml that is not ours; it runs where there is npx (Node.js 18.18 or later).
 SPECTRAL := @stoplight/spectral-cli@6.16.3
 
-.PHONY: help run demo test sim soak bench fuzz lint dist build clean
+.PHONY: help run demo test sim mutants soak bench fuzz lint dist build clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,8 +41,19 @@ demo: build ## submit a file of requests with faults injected, and check what be
 test: ## run all tests, of the long ones a choice
 	GORACE=atexit_sleep_ms=50 $(GO) test $(RACE) -short -shuffle=on -p 3 ./...
 
+# One process uses one processor: the seeds are shared among as many as there are.
+PARTS := $(shell getconf _NPROCESSORS_ONLN)
+
 sim: ## try to break the pipeline from SEEDS=500 seeds; SEED=n replays one and prints its trace
-	$(GO) test -count=1 -timeout 5h $(if $(SEED),-v) ./deploy/sim/seeds
+ifdef SEED
+	$(GO) test -count=1 -v -run TestSeeds ./deploy/sim/seeds
+else
+	$(GO) test -c -o $(CURDIR)/.local/seeds.test ./deploy/sim/seeds
+	cd deploy/sim/seeds && seq $(PARTS) | xargs -P $(PARTS) -I {} env PART={}/$(PARTS) $(CURDIR)/.local/seeds.test -test.run TestSeeds -test.timeout 5h
+endif
+
+mutants: ## check that the simulation finds each of the defects in deploy/sim/seeds/testdata/mutants
+	MUTANTS=$(or $(MUTANTS),1) $(GO) test -count=1 -v -timeout 5h -run TestMutants ./deploy/sim/seeds
 
 soak: ## run the long tests whole: every cell of the matrices, and SOAK_JOBS=10000 jobs with faults and kills
 	$(GO) test -v -count=1 -p 1 -timeout 60m -run 'Matrix|Soak' ./functions/... ./deploy/local/fcemu ./deploy/local

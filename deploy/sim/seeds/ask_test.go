@@ -24,6 +24,8 @@ type request struct {
 	open    bool
 	// answered is set once there is nothing to send again for.
 	answered bool
+	// planned is when the plan was made that the request carries out.
+	planned time.Time
 }
 
 // keys are the idempotency keys of what is asked for.
@@ -95,6 +97,8 @@ func requestOf(in intent, item map[string]any) *request {
 		q.method = http.MethodDelete
 	case unbinds:
 		q.method, q.path = http.MethodDelete, q.path+"/records/"+in.hosts[0]
+	case plans:
+		q.path, q.body, q.key = "/v1/routines:plan-delete", textOf(map[string]any{"names": []string{in.name}}), ""
 	default:
 		q.path += ":" + in.what
 	}
@@ -137,6 +141,8 @@ func (r *run) ask() bool {
 		response := in.out.(accept.Response)
 		r.log("the user is answered %d about %s", response.StatusCode, q.keys())
 		switch code := response.StatusCode; {
+		case q.intents[0].what == plans && (code < http.StatusInternalServerError || q.planned.IsZero()):
+			q.answered = r.acceptedPlan(q, response)
 		case code == http.StatusAccepted || code == http.StatusOK || code == http.StatusMultiStatus:
 			q.answered = r.accepted(q, response.Body)
 		case code >= http.StatusInternalServerError:
@@ -169,6 +175,33 @@ func (r *run) accepted(q *request, body string) bool {
 		}
 	}
 	return done
+}
+
+// acceptedPlan makes of a plan the request that carries it out some time later, and notes the job of that one. It reports whether there is nothing to send
+// again for.
+func (r *run) acceptedPlan(q *request, response accept.Response) bool {
+	in := q.intents[0]
+	if q.planned.IsZero() {
+		var plan api.Plan
+		if response.StatusCode != http.StatusOK {
+			return false
+		}
+		r.must(json.Unmarshal([]byte(response.Body), &plan))
+		apply := api.ApplyRequest{Hash: plan.Hash, Items: plan.Items}
+		if in.told {
+			apply.CallbackURL = r.receiverURL + "/" + in.key
+		}
+		q.path, q.key, q.body = "/v1/routines:apply-delete", in.key, textOf(apply)
+		q.planned, q.from = r.clock.Now(), r.step+r.random.IntN(100)
+		r.planned[in.key] = q.planned
+		return plan.Delete == 0
+	}
+	var applied api.Applied
+	r.must(json.Unmarshal([]byte(response.Body), &applied))
+	if len(applied.Items) > 0 && applied.Items[0].JobID != "" {
+		r.ids[in.key] = applied.Items[0].JobID
+	}
+	return applied.Failed == 0
 }
 
 // httpEvent is what the HTTP trigger of accept hands over.

@@ -17,6 +17,9 @@ type lateCall struct {
 // answer answers a call that is held.
 func (r *run) answer(c *call) {
 	c.by.note(c)
+	if r.plan.keeps && c.server == esaServer && strings.HasPrefix(c.action, "Delete") {
+		r.t.Errorf("%s, and nothing may be deleted", c)
+	}
 	defer r.counting(c)()
 	switch {
 	case c.server == clockServer:
@@ -39,7 +42,7 @@ func (r *run) answer(c *call) {
 	r.finish()
 }
 
-// counting counts whether a call makes a routine.
+// counting notes whether a call makes a routine.
 func (r *run) counting(c *call) (end func()) {
 	name := c.params["Name"]
 	if c.server != esaServer || c.action != "CreateRoutine" || r.shown(name) != nil {
@@ -47,7 +50,7 @@ func (r *run) counting(c *call) (end func()) {
 	}
 	return func() {
 		if r.shown(name) != nil {
-			r.made[name]++
+			r.made[name] = append(r.made[name], r.clock.Now())
 		}
 	}
 }
@@ -74,14 +77,18 @@ func (in *invocation) note(c *call) {
 	}
 }
 
-// breaks keeps that a call of a worker breaks: from then on it cannot always be told who has made a routine of the name. Which one a call to the ledger
-// is about the driver does not know.
+// breaks keeps that a call of a worker breaks. Which routine a call to the ledger is about the driver does not know.
 func (r *run) breaks(c *call) {
 	if !strings.HasPrefix(c.by.process, provisioner) {
 		return
 	}
+	r.doubt(c.params["Name"])
+}
+
+// doubt keeps that from now on it cannot always be told who has made a routine, or any if the name is empty.
+func (r *run) doubt(name string) {
 	for _, in := range r.plan.intents {
-		if name := c.params["Name"]; name == "" || name == in.name {
+		if name == "" || name == in.name {
 			r.doubts[in.name] = append(r.doubts[in.name], r.clock.Now())
 		}
 	}

@@ -164,10 +164,15 @@ func (g *gate) settle() {
 	for {
 		select {
 		case <-g.news:
-		case <-time.After(200 * time.Microsecond):
+		case <-time.After(time.Millisecond):
 		}
+		runtime.Gosched() // who brought the news still has something to do
 		g.stacks = g.stacks[:runtime.Stack(g.stacks[:cap(g.stacks)], true)]
 		if !moving(g.stacks, len(g.network())) {
+			select {
+			case <-g.news: // of what was seen just now
+			default:
+			}
 			return
 		}
 	}

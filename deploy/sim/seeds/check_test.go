@@ -36,10 +36,12 @@ func (r *run) check() {
 	e.checkSucceeded()
 	e.checkOwners()
 	e.checkDead()
+	e.checkPlans()
 	e.checkExpiry()
 	e.checkForeign()
 	e.checkLeft()
 	e.checkCallbacks()
+	e.checkDrift()
 }
 
 // read asks the function accept, while nothing breaks. It reports whether there is what was asked for.
@@ -163,7 +165,8 @@ func (e end) checkThings(name string) {
 	case want == isGone && there != nil && !e.isForeign(*there):
 		e.broken(last, "the routine is there")
 	}
-	if want, last := e.wantedText(name); want != "" && there != nil && there.Description != want && !e.isForeign(*there) {
+	want, last := e.wantedText(name)
+	if want != "" && there != nil && there.Description != want && !e.isForeign(*there) && e.outside.removed[name].Before(last.at) {
 		e.broken(last, "the routine is described as %q", there.Description)
 	}
 	for _, host := range e.hosts(name) {
@@ -207,8 +210,8 @@ func (e end) checkSucceeded() {
 				e.broken(o, "succeeded, and must not adopt")
 			}
 		}
-		if len(made) > e.made[name] {
-			e.t.Errorf("%v say that they made the routine %s, which was made %d times", made, name, e.made[name])
+		if len(made) > len(e.made[name]) {
+			e.t.Errorf("%v say that they made the routine %s, which was made %d times", made, name, len(e.made[name]))
 		}
 	}
 }
@@ -218,13 +221,25 @@ func (e end) checkSucceeded() {
 func (e end) checkOwners() {
 	for _, ops := range e.ops {
 		for _, o := range ops {
-			alters := o.in.what == deletes || o.in.what == renews || o.in.what == unbinds
+			alters := o.in.what == deletes || o.in.what == plans || o.in.what == renews || o.in.what == unbinds
 			if !alters || o.in.by == operator || o.job.State != routine.Succeeded {
 				continue
 			}
 			did := o.job.Result.Routine == routine.Deleted || o.job.Result.Routine == routine.Renewed || o.job.Result.Record == routine.Deleted
 			if did && !slices.ContainsFunc(ops, func(other op) bool { return other.in.by == o.in.by && other.in.what == creates }) {
 				e.broken(o, "the routine belongs to another caller")
+			}
+		}
+	}
+}
+
+// checkPlans: a plan deletes what it says, and nothing that was made since.
+func (e end) checkPlans() {
+	for name, ops := range e.ops {
+		for _, o := range ops {
+			since := func(made time.Time) bool { return made.After(e.planned[o.in.key]) && made.Before(o.job.AcceptedAt) }
+			if o.in.what == plans && o.job.State == routine.Succeeded && o.job.Result.Routine == routine.Deleted && slices.ContainsFunc(e.made[name], since) {
+				e.broken(o, "the routine was made after the plan of %s", e.planned[o.in.key])
 			}
 		}
 	}

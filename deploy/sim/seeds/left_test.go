@@ -39,7 +39,7 @@ func (e end) checkClaim(name string) {
 		}
 		bound := e.bound(name, record.RecordName)
 		switch {
-		case record.State == routine.Live && (bound == nil || bound.RecordID != record.RecordID) && e.outside.removed[name].Before(record.ChangedAt):
+		case record.State == routine.Live && (bound == nil || bound.RecordID != record.RecordID) && !e.outside.took[record.RecordID]:
 			e.t.Errorf("the claim of %s for %s is live with record %d, and ESA has %+v", record.RecordName, name, record.RecordID, bound)
 		case (record.State == routine.Creating || record.State == routine.Deleting) && !failed:
 			e.t.Errorf("the claim of %s for %s is %s", record.RecordName, name, record.State)
@@ -126,6 +126,52 @@ func (e end) checkForeign() {
 	}
 }
 
+// checkDrift: once the janitor has looked, what differs between ESA and the claims is shown, and nothing else.
+func (e end) checkDrift() {
+	e.advance(10 * time.Minute)
+	e.acted(e.sweep)
+	for e.busy() {
+		e.answer(e.held()[0])
+	}
+	var want []string
+	for _, name := range e.known() {
+		claim, _ := e.claim(name)
+		there := e.routine(name)
+		claimed := claim.State == routine.Live || claim.State == routine.Expiring
+		switch {
+		case there != nil && (claim.State == "" || claim.State == routine.Gone):
+			want = append(want, name+" "+api.DriftUnclaimed)
+		case !claimed:
+		case there == nil:
+			want = append(want, name+" "+api.DriftGone)
+		case !claim.CreateTime.Equal(there.CreateTime.Truncate(time.Second)):
+			want = append(want, name+" "+api.DriftMadeAgain)
+		case claim.Ownership == routine.Owned && claim.Description != there.Description:
+			want = append(want, name+" "+api.DriftDescription)
+		}
+	}
+	drift, _ := read[api.Drift](e.run, "/v1/routines:check")
+	var got []string
+	for _, f := range drift.Findings {
+		got = append(got, f.Name+" "+f.What)
+	}
+	if slices.Sort(got); !slices.Equal(got, want) {
+		e.t.Errorf("the differences are shown as %v, want %v", got, want)
+	}
+}
+
+// known are the names of all routines that intents are about or that ESA has.
+func (e end) known() (names []string) {
+	for _, in := range e.plan.intents {
+		names = append(names, in.name)
+	}
+	for _, there := range e.esa.Routines {
+		names = append(names, there.Name)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 // claimedAfter reports whether an operator has claimed the routine since.
 func (e end) claimedAfter(p planted) bool {
 	return slices.ContainsFunc(e.ops[p.routine], func(o op) bool { return o.in.what == claims && !o.job.UpdatedAt.Before(p.at.Truncate(time.Second)) })
@@ -151,7 +197,7 @@ func (e end) checkDead() {
 
 // conflict reports whether others may keep an intent from its end: they want something else of the same name.
 func (e end) conflict(o op) bool {
-	if o.in.what == renews || o.in.what == claims { // the routine may not be there
+	if o.in.what == renews || o.in.what == claims || e.plan.keeps { // the routine may not be there, or stays
 		return true
 	}
 	for _, m := range e.plan.meddlings {

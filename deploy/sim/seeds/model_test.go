@@ -35,7 +35,7 @@ func (o op) says(host string) wish {
 			return silent
 		}
 		return isThere
-	case deletes, string(routine.Remove):
+	case deletes, plans, string(routine.Remove):
 		return isGone
 	case string(routine.Expire):
 		if host != "" {

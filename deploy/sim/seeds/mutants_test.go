@@ -14,11 +14,11 @@ import (
 // mutantSeeds is how many seeds a mutant may survive.
 const mutantSeeds = "300"
 
-// TestMutants: the simulation finds each change of testdata/mutants. With MUTANTS=1 all are tried, and with another value those whose first line has it.
+// TestMutants: the simulation finds each change of testdata/mutants. MUTANTS=1 tries all, another value those whose first line has it.
 func TestMutants(t *testing.T) {
 	chosen := os.Getenv("MUTANTS")
 	if chosen == "" {
-		t.Skip("set MUTANTS=1: it takes some minutes")
+		t.Skip("make mutants runs it: it takes some minutes")
 	}
 	text, err := os.ReadFile("testdata/mutants")
 	if err != nil {

@@ -1,6 +1,7 @@
 package seeds_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +16,8 @@ type outside struct {
 	routes   []planted
 	// touched is when outsiders last changed something about a routine.
 	removed, touched map[string]time.Time
+	// took are the records that went with routines that outsiders removed.
+	took map[int64]bool
 }
 
 // planted is a thing that an outsider has made.
@@ -51,13 +54,15 @@ func (r *run) does(m meddling) (err error) {
 	made := planted{routine: m.name, at: r.clock.Now()}
 	switch m.what {
 	case makesRoutine:
-		return r.plantRoutine(m.name, time.Time{})
+		return r.plantRoutine(m.name)
 	case removesRoutine:
 		return r.removeRoutine(m.name)
 	case replacesRoutine:
-		before := r.shown(m.name)
-		if err = r.removeRoutine(m.name); err == nil {
-			err = r.plantRoutine(m.name, before.CreateTime.Add(time.Second))
+		if err = r.justMade(m.name); err == nil {
+			err = r.removeRoutine(m.name)
+		}
+		if err == nil {
+			err = r.plantRoutine(m.name)
 		}
 		return err
 	case makesRecord:
@@ -94,16 +99,16 @@ func (r *run) shown(name string) *esaemu.Routine {
 	return nil
 }
 
-// plantRoutine makes a routine as somebody else does, not before a time.
+// plantRoutine makes a routine as somebody else does.
 //
 // Two gaps are documented. Nobody can tell it from one of ours if a call of ours that makes it has no answer at that time. And a worker does not see it
 // between its last look and its deletion.
-func (r *run) plantRoutine(name string, notBefore time.Time) error {
+func (r *run) plantRoutine(name string) error {
 	made := esaemu.Routine{Name: name, Description: foreign, CreateTime: r.clock.Now()}
-	if made.CreateTime.Before(notBefore) {
-		made.CreateTime = notBefore
+	err := r.justMade(name)
+	if err == nil {
+		err = r.esa.PlantRoutine(made)
 	}
-	err := r.esa.PlantRoutine(made)
 	if err == nil {
 		r.outside.routines = append(r.outside.routines, planted{
 			routine: name, at: made.CreateTime, unseen: r.acting(name, func(in *invocation) bool { return in.looks == name }),
@@ -112,10 +117,27 @@ func (r *run) plantRoutine(name string, notBefore time.Time) error {
 	return err
 }
 
+// justMade is an error while a routine of the name was made within the last second: nobody can tell it from another one of that second, which is
+// documented.
+func (r *run) justMade(name string) error {
+	latest := slices.MaxFunc(append([]time.Time{{}}, r.made[name]...), time.Time.Compare)
+	if there := r.shown(name); there != nil && there.CreateTime.After(latest) {
+		latest = there.CreateTime
+	}
+	if r.clock.Now().Before(latest.Add(time.Second)) {
+		return fmt.Errorf("the routine %s was made within the last second", name)
+	}
+	return nil
+}
+
 // removeRoutine removes a routine with all that uses it, whosever it is.
 func (r *run) removeRoutine(name string) error {
+	before := r.shown(name)
 	if err := r.esa.RemoveRoutine(name); err != nil {
 		return err
+	}
+	for _, record := range before.Records {
+		r.outside.took[record.RecordID] = true
 	}
 	for _, list := range [][]planted{r.outside.routines, r.outside.records, r.outside.routes} {
 		for i := range list {

@@ -18,6 +18,8 @@ type plan struct {
 	trouble, troubles, kills int
 	// dangling means that ESA deletes a routine that records and routes use, and leaves those behind.
 	dangling bool
+	// keeps means that the deployment deletes nothing.
+	keeps bool
 	// steps is how long trouble lasts, in decisions of the driver.
 	steps int
 }
@@ -29,6 +31,8 @@ const (
 	unbinds = "unbind"
 	renews  = "renew"
 	claims  = "claim"
+	// plans deletes what a plan says, some time after it was made.
+	plans = "plan"
 )
 
 // The callers. The operator has the scope operate.
@@ -91,6 +95,7 @@ func newPlan(seed uint64) plan {
 	if r.IntN(3) == 0 { // nothing breaks: then all has to go well
 		p.troubles = 0
 	}
+	p.keeps = r.IntN(16) == 0
 	// Few names make intents meet, many leave each alone. Only some runs have routines whose time is over: they take longer.
 	names, mortal := 1+r.IntN(2), r.IntN(3) == 0
 	for n := range 4 + r.IntN(9) {
@@ -120,8 +125,10 @@ func newIntent(r *rand.Rand, name string, mortal bool, before []intent) intent {
 	switch kind := r.IntN(12); {
 	case !known || kind < 5:
 		newCreate(r, &in, mortal)
-	case kind < 9 || kind == 9 && !mortal:
+	case kind < 7 || kind == 9 && !mortal:
 		in.what = deletes
+	case kind < 9:
+		in.what = plans
 	case kind == 9:
 		in.what, in.expiresIn = renews, time.Duration(1+r.IntN(5))*time.Hour
 	case kind < 11:

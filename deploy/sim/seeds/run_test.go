@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,14 +36,16 @@ type run struct {
 	step     int
 	calm     bool
 	// ids are the jobs that users were told of, by the keys of their intents.
-	ids      map[string]string
+	ids map[string]string
+	// planned is when the plans were made that intents carry out.
+	planned  map[string]time.Time
 	redrives []redrive
 	// outside is what outsiders have made and removed.
 	outside outside
-	// doubts are the times at which a call of a worker broke that was about a routine, or may have been.
+	// doubts are the times at which a call of a worker broke that was about a routine, or may have been, or a second worker began beside the first.
 	doubts map[string][]time.Time
-	// made counts how often a routine was made by a call of ours.
-	made map[string]int
+	// made is when a routine was made by calls of ours.
+	made map[string][]time.Time
 	// givenUp counts the batches that triggers have given up.
 	givenUp int
 }
@@ -53,6 +56,8 @@ type invocation struct {
 	process string
 	// killed is guarded by the gate.
 	killed bool
+	// keeps means that nothing may be deleted.
+	keeps bool
 	// looks is what the invocation has asked ESA last of a routine, and lists that it has listed what uses a routine.
 	looks string
 	lists map[string]bool
@@ -71,8 +76,10 @@ func (in *invocation) lived() bool { return !in.killed && in.err == nil }
 
 func newRun(t *testing.T, seed uint64) *run {
 	r := &run{
-		world: newWorld(t, seed), plan: newPlan(seed), names: map[string]string{}, swept: began, ids: map[string]string{},
-		doubts: map[string][]time.Time{}, made: map[string]int{}, outside: outside{removed: map[string]time.Time{}, touched: map[string]time.Time{}},
+		world: newWorld(t, seed), plan: newPlan(seed), names: map[string]string{}, swept: began, ids: map[string]string{}, planned: map[string]time.Time{},
+		doubts: map[string][]time.Time{}, made: map[string][]time.Time{}, outside: outside{
+			removed: map[string]time.Time{}, touched: map[string]time.Time{}, took: map[int64]bool{},
+		},
 	}
 	r.dangle(r.plan.dangling)
 	r.requests = requestsOf(r.plan.intents, r.receiverURL)
@@ -164,9 +171,12 @@ func (r *run) start(process, what string, event []byte, then func(*invocation)) 
 		return false
 	}
 	r.invocations++
-	in := &invocation{number: r.invocations, process: process, lists: map[string]bool{}, ended: make(chan struct{})}
+	in := &invocation{number: r.invocations, process: process, keeps: r.plan.keeps, lists: map[string]bool{}, ended: make(chan struct{})}
 	in.then = func() { then(in) }
 	r.log("%s begins: %s", in, what)
+	if strings.HasPrefix(process, provisioner) && r.atWork(provisioner, provisioner+second) {
+		r.doubt("")
+	}
 	handle := r.handlerOf(in)
 	r.gate.mu.Lock()
 	r.gate.running[process] = in

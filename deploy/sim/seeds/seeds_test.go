@@ -29,7 +29,8 @@ const (
 	enough = 5
 )
 
-// TestSeeds runs the seeds from 1 to SEEDS, or from FIRST on. SEED=n runs one and prints its trace.
+// TestSeeds runs the seeds from FIRST=1 to SEEDS=500. PART=2/3 runs every third of them, from the second on: what one of three processes does. SEED=n runs
+// one and prints its trace.
 func TestSeeds(t *testing.T) {
 	seeds := allSeeds
 	if testing.Short() {
@@ -39,7 +40,13 @@ func TestSeeds(t *testing.T) {
 	if one := number(t, "SEED", 0); one > 0 {
 		first, last = one, one
 	}
-	for seed, failed := first, 0; seed <= last && failed < enough; seed++ {
+	part, parts := 1, 1
+	if text := os.Getenv("PART"); text != "" {
+		if _, err := fmt.Sscanf(text, "%d/%d", &part, &parts); err != nil || part < 1 || part > parts {
+			t.Fatalf("PART: want a part like 1/2, not %q", text)
+		}
+	}
+	for seed, failed := first+part-1, 0; seed <= last && failed < enough; seed += parts {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			r := newRun(t, uint64(seed))
 			r.drive()

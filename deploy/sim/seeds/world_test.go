@@ -258,7 +258,7 @@ func (w *world) handlerOf(in *invocation) handler {
 	case acceptor:
 		return w.acceptor(d, pause)
 	case provisioner:
-		return w.provisioner(d, pause)
+		return w.provisioner(d, in.keeps, pause)
 	case notifier:
 		return w.notifier(d)
 	default:
@@ -286,8 +286,10 @@ func receivers() callback.Policy {
 	return callback.Policy{AllowHTTP: true, Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 }
 
-func (w *world) provisioner(d *doors, pause func(context.Context, time.Duration)) handler {
-	workflow, err := provision.New(provision.Config{ESA: d.esa, StepTime: esaTimeout, Timeout: esaTimeout, Now: w.clock.Now, MayDelete: true, MayExpire: true})
+func (w *world) provisioner(d *doors, keeps bool, pause func(context.Context, time.Duration)) handler {
+	workflow, err := provision.New(provision.Config{
+		ESA: d.esa, StepTime: esaTimeout, Timeout: esaTimeout, Now: w.clock.Now, MayDelete: !keeps, MayExpire: !keeps,
+	})
 	w.must(err)
 	f, err := worker.New(worker.Config{
 		Receivers: receivers(), Queue: d.queue, Ledger: d.ledger, Workflow: workflow, QueueLimits: routine.Limits{},
