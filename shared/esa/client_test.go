@@ -87,9 +87,9 @@ func TestActions(t *testing.T) {
 		}
 		server.Faults().Reset()
 		// The fuzzy search for "www-" would match all of them; what counts is the exact name.
-		id, found, err := client.FindRelatedRecord(t.Context(), "pr-1", localtest.SiteID, "WWW-44.example.com")
-		if err != nil || !found || id != ids["www-44.example.com"] {
-			t.Errorf("got %d, %t, %v; want %d", id, found, err, ids["www-44.example.com"])
+		record, found, err := client.FindRelatedRecord(t.Context(), "pr-1", localtest.SiteID, "WWW-44.example.com")
+		if err != nil || !found || record.RecordID != ids["www-44.example.com"] || record.RequestID == "" {
+			t.Errorf("got %+v, %t, %v; want %d", record, found, err, ids["www-44.example.com"])
 		}
 		for name, site := range map[string]int64{"ww-44.example.com": localtest.SiteID, "www-44.example.com": 1} {
 			if _, found, err := client.FindRelatedRecord(t.Context(), "pr-1", site, name); found || err != nil {

@@ -32,6 +32,13 @@ func TestLists(t *testing.T) {
 			want = append(want, esa.RelatedRecord{RecordID: id, SiteID: localtest.SiteID, RecordName: name, SiteName: localtest.SiteName})
 		}
 		got, err := client.RelatedRecords(t.Context(), "pr-1")
+		requests := map[string]bool{}
+		for i := range got {
+			requests[got[i].RequestID], got[i].RequestID = true, ""
+		}
+		if len(requests) != 3 || requests[""] {
+			t.Errorf("the request ids of three pages are %v", requests)
+		}
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {
 			t.Errorf("%v, -want +got:\n%s", err, diff)
 		}
@@ -54,6 +61,12 @@ func TestLists(t *testing.T) {
 			want = append(want, esa.Route{ConfigID: id, SiteID: localtest.SiteID, RouteName: name, Rule: "true"})
 		}
 		got, err := client.Routes(t.Context(), "pr-1")
+		for i := range got {
+			if got[i].RequestID == "" {
+				t.Errorf("%+v has no request id", got[i])
+			}
+			got[i].RequestID = ""
+		}
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {
 			t.Errorf("%v, -want +got:\n%s", err, diff)
 		}

@@ -16,6 +16,8 @@ type RelatedRecord struct {
 	// RecordName is the full host name, and SiteName the zone, both as ESA writes them.
 	RecordName string
 	SiteName   string
+	// RequestID is ESA's id of the call that listed it.
+	RequestID string
 }
 
 // CreateRoutineRelatedRecord makes a record under the site and binds it to the routine. It returns the record's id, and an
@@ -63,14 +65,14 @@ func (c *Client) RelatedRecords(ctx context.Context, name string) ([]RelatedReco
 // FindRelatedRecord looks for the record of exactly that name (whatever its case) and site among the records bound to the
 // routine. ESA's search finds names that only contain the one that is looked for, so all its pages are read: found is false only if they
 // add up, as for RelatedRecords. A missing routine is a fault with code RoutineNotExist.
-func (c *Client) FindRelatedRecord(ctx context.Context, name string, siteID int64, recordName string) (recordID int64, found bool, err error) {
+func (c *Client) FindRelatedRecord(ctx context.Context, name string, siteID int64, recordName string) (record RelatedRecord, found bool, err error) {
 	records, err := c.relatedRecords(ctx, name, &recordName)
 	for _, r := range records {
 		if strings.EqualFold(r.RecordName, recordName) && r.SiteID == siteID {
-			return r.RecordID, true, nil
+			return r, true, nil
 		}
 	}
-	return 0, false, err
+	return RelatedRecord{}, false, err
 }
 
 // pageSize is the largest page of ListRoutineRelatedRecords and ListUserRoutines (documented range 1 to 20).
@@ -83,7 +85,7 @@ func (c *Client) relatedRecords(ctx context.Context, name string, search *string
 	const action = "ListRoutineRelatedRecords"
 	key := func(r RelatedRecord) string { return strconv.FormatInt(r.RecordID, 10) }
 	return all(action, maxRecordPages, key, func(number int) (p page[RelatedRecord], err error) {
-		err = c.call(ctx, action, func(ctx context.Context) error {
+		seen, err := c.exchange(ctx, action, func(ctx context.Context) error {
 			res, err := c.sdk.ListRoutineRelatedRecordsWithContext(ctx, &sdk.ListRoutineRelatedRecordsRequest{
 				Name: &name, SearchKeyWord: search, PageNumber: dara.Int64(int64(number)), PageSize: dara.Int64(pageSize),
 			}, &dara.RuntimeOptions{})
@@ -104,6 +106,9 @@ func (c *Client) relatedRecords(ctx context.Context, name string, search *string
 			}
 			return nil
 		})
+		for i := range p.items {
+			p.items[i].RequestID = seen.requestID
+		}
 		return p, err
 	})
 }

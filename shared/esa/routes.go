@@ -14,6 +14,8 @@ type Route struct {
 	SiteID    int64
 	RouteName string
 	Rule      string
+	// RequestID is ESA's id of the call that listed it.
+	RequestID string
 }
 
 const (
@@ -29,7 +31,7 @@ func (c *Client) Routes(ctx context.Context, name string) ([]Route, error) {
 	const action = "ListRoutineRoutes"
 	key := func(r Route) string { return strconv.FormatInt(r.ConfigID, 10) }
 	return all(action, maxRoutePages, key, func(number int) (p page[Route], err error) {
-		err = c.call(ctx, action, func(ctx context.Context) error {
+		seen, err := c.exchange(ctx, action, func(ctx context.Context) error {
 			res, err := c.sdk.ListRoutineRoutesWithContext(ctx, &sdk.ListRoutineRoutesRequest{
 				RoutineName: &name, PageNumber: dara.Int32(int32(number)), PageSize: dara.Int32(routePageSize),
 			}, &dara.RuntimeOptions{})
@@ -50,6 +52,9 @@ func (c *Client) Routes(ctx context.Context, name string) ([]Route, error) {
 			}
 			return nil
 		})
+		for i := range p.items {
+			p.items[i].RequestID = seen.requestID
+		}
 		return p, err
 	})
 }

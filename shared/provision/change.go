@@ -336,7 +336,7 @@ func (r *run) unbindFrom(ctx context.Context, claim routine.RecordClaim, seen es
 	if err := r.settle(ctx, seen); err != nil {
 		return err
 	}
-	id, site, found, err := r.findRecord(ctx, claim)
+	record, found, err := r.findRecord(ctx, claim)
 	switch {
 	case err != nil:
 		return err
@@ -348,10 +348,10 @@ func (r *run) unbindFrom(ctx context.Context, claim routine.RecordClaim, seen es
 			outcome = routine.Deleted
 		}
 		return r.unbound(ctx, claim, outcome)
-	case claim.Ownership != routine.Owned || claim.RecordID != id || !is(r.claims.Routine, seen.Routine.CreateTime):
+	case claim.Ownership != routine.Owned || claim.RecordID != record.RecordID || !is(r.claims.Routine, seen.Routine.CreateTime):
 		return &fault.Error{
-			Kind: fault.Conflict, Step: string(routine.ListRoutineRelatedRecords), Code: CodeNotOwned,
-			Message: fmt.Sprintf("record %s of site %d is not proven to be made by Routinely", claim.RecordName, site),
+			Kind: fault.Conflict, Step: string(routine.ListRoutineRelatedRecords), Code: CodeNotOwned, RequestID: record.RequestID,
+			Message: fmt.Sprintf("record %s of site %d is not proven to be made by Routinely", claim.RecordName, record.SiteID),
 			Hint:    "Nothing was changed. If it is yours, an operator can claim it with its routine: routinely routines claim " + r.req.Name + ". Then redrive.",
 		}
 	}
@@ -359,16 +359,15 @@ func (r *run) unbindFrom(ctx context.Context, claim routine.RecordClaim, seen es
 }
 
 // findRecord looks for a host name among the records of the routine, on whatever site.
-func (r *run) findRecord(ctx context.Context, claim routine.RecordClaim) (id, site int64, found bool, err error) {
+func (r *run) findRecord(ctx context.Context, claim routine.RecordClaim) (record esa.RelatedRecord, found bool, err error) {
 	if claim.SiteID != 0 {
-		id, found, err = r.ESA.FindRelatedRecord(ctx, r.req.Name, claim.SiteID, claim.RecordName)
-		return id, claim.SiteID, found, err
+		return r.ESA.FindRelatedRecord(ctx, r.req.Name, claim.SiteID, claim.RecordName)
 	}
 	records, err := r.ESA.RelatedRecords(ctx, r.req.Name)
 	for _, record := range records {
 		if record.RecordName == claim.RecordName {
-			return record.RecordID, record.SiteID, true, nil
+			return record, true, nil
 		}
 	}
-	return 0, 0, false, err
+	return esa.RelatedRecord{}, false, err
 }

@@ -41,9 +41,11 @@ type deletion struct {
 	own []routine.RecordClaim
 	// newer is the job of a newer intent, which wants the routine to stay; empty if there is none.
 	newer string
-	// foreign names what is not owned, and unknown is set if some of it is a record that nobody claims.
-	foreign []string
-	unknown bool
+	// foreign names what is not owned, foreignSeen is ESA's id of the call that listed the last of it, and unknown is set if some of it is a record that
+	// nobody claims.
+	foreign     []string
+	foreignSeen string
+	unknown     bool
 }
 
 // deleteAll unbinds the routine's own host names and deletes it. Whatever a newer intent is about stays.
@@ -200,7 +202,7 @@ func (d *deletion) inspect(ctx context.Context) error {
 		}
 	}
 	for _, route := range routes {
-		d.foreign = append(d.foreign, fmt.Sprintf("route %q of site %d", route.RouteName, route.SiteID))
+		d.foreign, d.foreignSeen = append(d.foreign, fmt.Sprintf("route %q of site %d", route.RouteName, route.SiteID)), route.RequestID
 	}
 	for _, record := range records {
 		name := strings.ToLower(record.RecordName)
@@ -211,7 +213,7 @@ func (d *deletion) inspect(ctx context.Context) error {
 		case known && row.RecordID == record.RecordID && row.Ownership == routine.Owned:
 			d.own = append(d.own, row)
 		default:
-			d.foreign = append(d.foreign, fmt.Sprintf("record %s of site %d", record.RecordName, record.SiteID))
+			d.foreign, d.foreignSeen = append(d.foreign, fmt.Sprintf("record %s of site %d", record.RecordName, record.SiteID)), record.RequestID
 			d.unknown = d.unknown || !known || row.State == routine.Creating
 		}
 	}
@@ -238,7 +240,7 @@ func (d *deletion) refuseForeign(now time.Time) error {
 		names += fmt.Sprintf(" and %d more", over)
 	}
 	refused := &fault.Error{
-		Kind: fault.Conflict, Step: string(routine.ListRoutineRelatedRecords), Code: CodeForeign,
+		Kind: fault.Conflict, Step: string(routine.ListRoutineRelatedRecords), Code: CodeForeign, RequestID: d.foreignSeen,
 		Message: fmt.Sprintf("what is not claimed as owned would go with routine %q: %s", d.req.Name, names),
 		Hint:    "Nothing was deleted. Remove it in the ESA console, or claim it (routinely routines claim " + d.req.Name + "), then redrive.",
 	}
@@ -267,11 +269,11 @@ func (r *run) deleteRecord(ctx context.Context, record routine.RecordClaim) erro
 	if err != nil && !fault.HasCode(err, esa.CodeParameterNotExist) && !fault.HasCode(err, esa.CodeRoutineNotExist) { // else it is gone already
 		return err
 	}
-	id, found, err := r.ESA.FindRelatedRecord(ctx, r.req.Name, record.SiteID, record.RecordName)
+	seen, found, err := r.ESA.FindRelatedRecord(ctx, r.req.Name, record.SiteID, record.RecordName)
 	switch {
 	case err != nil && !fault.HasCode(err, esa.CodeRoutineNotExist):
 		return err
-	case found && id == record.RecordID:
+	case found && seen.RecordID == record.RecordID:
 		return notGone(routine.DeleteRoutineRelatedRecord, record.RecordName)
 	}
 	return r.unbound(ctx, record, routine.Deleted)

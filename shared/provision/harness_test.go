@@ -142,9 +142,9 @@ func (a account) run(t *testing.T, req routine.Request, progress *routine.Progre
 	t.Helper()
 	result, err := a.attempt(t.Context(), req, progress, recorded)
 	must(t, err)
-	id, found, err := a.workflow.ESA.FindRelatedRecord(t.Context(), req.Name, req.Records[0].SiteID, req.Records[0].RecordName)
-	if err != nil || !found || id != result.RecordID {
-		t.Errorf("record id %d, ESA has %d (%t, %v)", result.RecordID, id, found, err)
+	seen, found, err := a.workflow.ESA.FindRelatedRecord(t.Context(), req.Name, req.Records[0].SiteID, req.Records[0].RecordName)
+	if err != nil || !found || seen.RecordID != result.RecordID {
+		t.Errorf("record id %d, ESA has %d (%t, %v)", result.RecordID, seen.RecordID, found, err)
 	}
 	return outcome{result.Routine, result.Record}
 }

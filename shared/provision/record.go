@@ -200,20 +200,20 @@ func (b *binding) refused(ctx context.Context, failure error) error {
 // adopt looks for exactly the record asked for among those bound to the routine. It is ours if it is the one of the claim, or if a call of ours had
 // no answer and nobody else could bind to the routine before this job made it.
 func (b *binding) adopt(ctx context.Context) (found bool, err error) {
-	id, found, err := b.ESA.FindRelatedRecord(ctx, b.req.Name, b.site.ID, b.name)
+	seen, found, err := b.ESA.FindRelatedRecord(ctx, b.req.Name, b.site.ID, b.name)
 	if !found || err != nil {
 		return false, err
 	}
 	ownership := routine.AdoptedThing
 	switch {
-	case b.was.State == routine.Live && b.was.RecordID == id:
+	case b.was.State == routine.Live && b.was.RecordID == seen.RecordID:
 		ownership = b.was.Ownership
 	case b.lost && b.progress.Routine == routine.Created:
 		ownership = routine.Owned
 	case b.doubt, b.was.State == routine.Creating:
 		ownership = routine.Unproven
 	}
-	return true, b.done(ctx, routine.Adopted, ownership, id)
+	return true, b.done(ctx, routine.Adopted, ownership, seen.RecordID)
 }
 
 // done ends the step for the host name.

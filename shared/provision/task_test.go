@@ -84,6 +84,9 @@ func (a account) refuses(t *testing.T, k *task, kind fault.Kind, code string) *f
 	if !errors.As(err, &failure) || failure.Kind != kind || failure.Code != code || failure.Hint == "" {
 		t.Fatalf("%s: got %+v, %v, want %s %s", k.ID, result, err, kind, code)
 	}
+	if shown := code == provision.CodeForeign || code == provision.CodeNotOwned && failure.Step == list; shown && failure.RequestID == "" {
+		t.Errorf("%s: got %+v, want ESA's id of the call that showed it", k.ID, failure)
+	}
 	return failure
 }
 
