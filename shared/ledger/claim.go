@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	sdk "github.com/aliyun/aliyun-tablestore-go-sdk/tablestore"
@@ -16,10 +17,25 @@ type ClaimRow struct {
 	routine.Claim
 	// seq counts the writes of the row; 0 is a row that does not exist yet.
 	seq int64
+	// put is set of a row that was written here with its index row.
+	put bool
 }
 
 // Exists reports whether the claim was ever written. One that is gone exists.
 func (r ClaimRow) Exists() bool { return r.seq > 0 }
+
+// listed reports whether the claim is known to have its index row. The one of a claim that is Creating goes in the same call, so that a crash can leave
+// the claim without it: only who has seen the outcome of that call knows. Every other claim that is not gone was put after its index row.
+func (r ClaimRow) listed() bool {
+	switch r.State {
+	case routine.Gone:
+		return false
+	case routine.Creating:
+		return r.put
+	default:
+		return r.Exists()
+	}
+}
 
 // RecordRow is the claim of a host name as it was read or written. One of which nothing was ever wanted has its names alone.
 type RecordRow struct {
@@ -121,7 +137,7 @@ func checkKeys(names ...string) error {
 }
 
 func readClaim(name string, row stateRow) (ClaimRow, error) {
-	out := ClaimRow{routine.Claim{Name: name}, row.seq}
+	out := ClaimRow{routine.Claim{Name: name}, row.seq, row.listed}
 	if err := row.decode(&out.Claim); err != nil {
 		return ClaimRow{}, err
 	}
@@ -176,48 +192,94 @@ func (l *Ledger) RecordClaims(ctx context.Context, name, from string, limit int)
 }
 
 // ChangeClaim lets change alter a claim as it was read, and writes it, on condition that nobody else wrote it meanwhile; otherwise it reads the
-// claim and begins again. An error of change ends it, with nothing written. It returns the claim as it is now, as far as that is known.
+// claim and begins again. An error of change ends it, with nothing written, and so does a change that leaves the claim as it is. It returns the claim as
+// it is now, as far as that is known.
 //
 // If the answer to the write is lost, the row is read: the write is found out by its token. Only if another writer has come after it by then,
 // change is called for a claim that it has altered before. ChangedAt and MadeAt are set here. ChangeClaim may be repeated with the same row
 // after a fault.
 func (l *Ledger) ChangeClaim(ctx context.Context, row ClaimRow, change func(*routine.Claim) error) (ClaimRow, error) {
-	name := row.Name
-	if err := checkKeys(name); err != nil {
-		return row, err
+	h, err := l.ChangeHolding(ctx, Holding{Claim: row}, change, nil)
+	return h.Claim, err
+}
+
+// ChangeRecord is ChangeClaim for the claim of a host name.
+func (l *Ledger) ChangeRecord(ctx context.Context, row RecordRow, change func(*routine.RecordClaim) error) (RecordRow, error) {
+	h, err := l.ChangeHolding(ctx, Holding{Claim: ClaimRow{Claim: routine.Claim{Name: row.Routine}}, Records: []RecordRow{row}}, nil, change)
+	return h.Records[0], err
+}
+
+// ChangeHolding is ChangeClaim for a routine's claim and claims of its host names, in few calls. With a nil change the routine's claim stays as it is.
+// It is no transaction: of the claims each is written or not. The error is that of one that was not. What is returned may be passed again after a
+// fault, for changes that may be made twice.
+func (l *Ledger) ChangeHolding(
+	ctx context.Context, h Holding, change func(*routine.Claim) error, changeRecord func(*routine.RecordClaim) error,
+) (Holding, error) {
+	if err := checkKeys(h.Claim.Name); err != nil {
+		return h, err
 	}
-	was := stateRow{key: claimKey(name), found: row.Exists(), mark: encode(row.Claim), seq: row.seq}
-	now, err := l.changeState(ctx, was, func(was stateRow) (stateChange, error) {
+	works := make([]*stateWork, 0, 1+len(h.Records))
+	for _, row := range h.Records {
+		if err := checkKeys(row.RecordName); err != nil {
+			return h, err
+		}
+		works = append(works, l.recordWork(row, changeRecord))
+	}
+	if change != nil {
+		works = append(works, l.claimWork(h.Claim, change))
+	}
+	l.changeStates(ctx, works)
+	h.Records = slices.Clone(h.Records)
+	var failed error
+	for i, w := range works {
+		var err error
+		if i < len(h.Records) {
+			h.Records[i], err = readRecord(h.Claim.Name, h.Records[i].RecordName, w.row)
+		} else {
+			h.Claim, err = readClaim(h.Claim.Name, w.row)
+		}
+		failed = cmp.Or(failed, w.err, err)
+	}
+	return h, failed
+}
+
+// claimWork is a change of a routine's claim.
+func (l *Ledger) claimWork(row ClaimRow, change func(*routine.Claim) error) *stateWork {
+	name := row.Name
+	was := stateRow{key: claimKey(name), found: row.Exists(), mark: encode(row.Claim), seq: row.seq, listed: row.put}
+	return &stateWork{row: was, change: func(was stateRow) (stateChange, error) {
 		row, err := readClaim(name, was)
 		if err != nil {
 			return stateChange{}, err
 		}
-		next := row.Claim
+		next, same := row.Claim, encode(row.Claim)
 		if err := change(&next); err != nil {
 			return stateChange{}, err
+		}
+		listed := row.listed() || next.State == routine.Gone
+		if encode(next) == same && (listed || !row.Exists()) { // else it may lack its index row
+			return stateChange{}, errSame
 		}
 		next.Name, next.MadeAt, next.ChangedAt = name, row.MadeAt, stored(l.cfg.Now())
 		if !row.Exists() {
 			next.MadeAt = next.ChangedAt
 		}
 		what := stateChange{mark: encode(bounded(next))}
-		if next.State != routine.Gone && (!row.Exists() || row.State == routine.Gone) {
+		if !listed {
 			what.index = &entry{key: key{partitionRoutines, name}, id: name}
+			// A claim that is Creating is written before a call about it, and no such call is made before both rows are there: after a crash in between
+			// there is nothing to list. Any other claim is about a routine that may be there.
+			what.indexFirst = next.State != routine.Creating
 		}
 		return what, nil
-	})
-	changed, readErr := readClaim(name, now)
-	return changed, cmp.Or(err, readErr)
+	}}
 }
 
-// ChangeRecord is ChangeClaim for the claim of a host name.
-func (l *Ledger) ChangeRecord(ctx context.Context, row RecordRow, change func(*routine.RecordClaim) error) (RecordRow, error) {
+// recordWork is a change of the claim of a host name.
+func (l *Ledger) recordWork(row RecordRow, change func(*routine.RecordClaim) error) *stateWork {
 	name, recordName := row.Routine, row.RecordName
-	if err := checkKeys(name, recordName); err != nil {
-		return row, err
-	}
 	was := stateRow{key: recordKey(name, recordName), found: row.Exists(), mark: encode(row.RecordClaim), seq: row.seq}
-	now, err := l.changeState(ctx, was, func(was stateRow) (stateChange, error) {
+	return &stateWork{row: was, change: func(was stateRow) (stateChange, error) {
 		row, err := readRecord(name, recordName, was)
 		if err != nil {
 			return stateChange{}, err
@@ -226,15 +288,16 @@ func (l *Ledger) ChangeRecord(ctx context.Context, row RecordRow, change func(*r
 		if err := change(&next); err != nil {
 			return stateChange{}, err
 		}
+		if next == row.RecordClaim {
+			return stateChange{}, errSame
+		}
 		next.Routine, next.RecordName, next.MadeAt, next.ChangedAt = name, recordName, row.MadeAt, stored(l.cfg.Now())
 		if !row.Exists() {
 			next.MadeAt = next.ChangedAt
 		}
 		next.Caller, next.JobID = cut(next.Caller, maxWord), cut(next.JobID, maxID)
 		return stateChange{mark: encode(next)}, nil
-	})
-	changed, readErr := readRecord(name, recordName, now)
-	return changed, cmp.Or(err, readErr)
+	}}
 }
 
 // maxDescription bounds what a claim keeps of ESA's description, in bytes.

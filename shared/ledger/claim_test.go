@@ -222,7 +222,7 @@ func TestChangeClaim(t *testing.T) {
 			if c.State == routine.Gone {
 				return errRefused
 			}
-			return nil
+			return counts(c)
 		})
 		check(t, err, err == errRefused)
 		same(t, got.State, routine.Gone)
@@ -295,7 +295,7 @@ func TestLostAnswerToAClaim(t *testing.T) {
 			b := newBook(t)
 			claim := b.claim(t, "pr-1", counts)
 			b.breaks(t, lost("BatchWriteRow", 0, times))
-			b.breaks(t, faults.Rule{Action: "GetRow", Times: -1, Fault: faults.Fault{Answer: faults.Error, Status: 403, Code: "OTSAuthFailed"}})
+			b.breaks(t, faults.Rule{Action: "BatchGetRow", Times: -1, Fault: faults.Fault{Answer: faults.Error, Status: 403, Code: "OTSAuthFailed"}})
 			_, err := b.ChangeClaim(t.Context(), claim, counts)
 			check(t, err, err != nil && fault.From(err).OutcomeUnknown)
 		})

@@ -117,19 +117,25 @@ func lifeCosts(t testing.TB, m *meter, b *book) (names []string, bills []bill) {
 // claimCosts are the bills of reading and writing claims.
 func claimCosts(t testing.TB, m *meter, b *book) (names []string, bills []bill) {
 	t.Helper()
-	var row ledger.ClaimRow
+	none := func(name string) ledger.ClaimRow { return ledger.ClaimRow{Claim: routine.Claim{Name: name}} }
+	var h ledger.Holding
+	changed := func(row ledger.ClaimRow, change func(*routine.Claim) error) func() {
+		return func() {
+			var err error
+			h.Claim, err = b.ChangeClaim(t.Context(), row, change)
+			must(t, err)
+		}
+	}
 	for _, part := range []struct {
 		name string
 		do   func()
 	}{
-		{"new claim of a routine", func() {
-			var err error
-			row, err = b.ChangeClaim(t.Context(), ledger.ClaimRow{Claim: routine.Claim{Name: "pr-1"}}, counts)
-			must(t, err)
-		}},
-		{"new claim of a host name", func() { b.bind(t, "pr-1", "a.example.com") }},
-		{"change of a claim", func() {
-			_, err := b.ChangeClaim(t.Context(), row, counts)
+		{"new claim of a routine", changed(none("pr-0"), counts)},
+		{"new claim of one to be made", changed(none("pr-1"), creating)},
+		{"new claim of a host name", func() { h.Records = []ledger.RecordRow{b.bind(t, "pr-1", "a.example.com")} }},
+		{"change of a claim", func() { changed(h.Claim, counts)() }},
+		{"change of both", func() {
+			_, err := b.ChangeHolding(t.Context(), h, counts, recordCounts)
 			must(t, err)
 		}},
 		{"a routine and two host names", func() { holding(t, b.Ledger, "pr-1", "a.example.com", "b.example.com") }},

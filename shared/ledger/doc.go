@@ -60,8 +60,11 @@
 // Readers pass over both: an index row counts only if the row, read after it, would give it exactly that key. So every job is listed once, under
 // its true state, at every moment; since 2 comes before 3 no list misses one.
 //
-// A change of the account, or of a claim, is one conditional write of its row. A claim that is new, or was gone and is not any more, has its index
-// row put before.
+// A change of the account, or of a claim, is one conditional write of its row. The claims of a routine and of its host names are written in one call, in
+// which each can fail alone: what failed is tried again without the others. A claim that is new, or was gone and is not any more, needs an index row. That of a claim
+// that is Creating goes in the same call, and is put again if it is not confirmed: nobody makes the routine before that. After a crash in between a claim
+// that is Creating may have no index row, and no routine. So whoever goes on from such a claim puts it again, and before any other claim its index row
+// is put in a call of its own.
 //
 // Each row carries the token of its latest write. A writer whose answer was lost reads the row and looks for its own token.
 //
@@ -90,8 +93,10 @@
 //	redrive                            BatchGetRow, 3 BatchWriteRow                       2 R 14 W
 //	begin after a redrive              2 BatchWriteRow                                    1 R  2 W
 //	new claim of a routine             2 BatchWriteRow                                    1 R  2 W
+//	new claim of one to be made        BatchWriteRow                                      1 R  2 W
 //	new claim of a host name           BatchWriteRow                                      1 R  1 W
 //	change of a claim                  BatchWriteRow                                      1 R  1 W
+//	change of both                     BatchWriteRow                                      2 R  2 W
 //	a routine and two host names       BatchGetRow                                        3 R  0 W
 //	page of 50                         GetRange, BatchGetRow
 //	all host names of a routine        GetRange for each 1,000

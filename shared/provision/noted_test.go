@@ -1,0 +1,122 @@
+package provision_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"routinely/deploy/local/faults"
+	"routinely/shared/esa"
+	"routinely/shared/fault"
+	"routinely/shared/provision"
+	"routinely/shared/routine"
+)
+
+// TestWritesOfClaims is about how often claims are written: once before each write to ESA, with what ESA has answered before, and once at the end.
+func TestWritesOfClaims(t *testing.T) {
+	none := func(t *testing.T) account { return start(t) }
+	two := func(t *testing.T) account { return made(t, "a", "b") }
+	locked := faults.Rule{Action: record, Skip: 1, Fault: faults.Fault{Answer: faults.Error, Code: "UserOperationStatusIsLocked"}}
+	for name, test := range map[string]struct {
+		before func(*testing.T) account
+		rules  []faults.Rule
+		k      *task
+		want   []string
+	}{
+		"a routine with a host name": {before: none, k: newTask(1, owner, creates("a")), want: []string{"creating", "live, a creating", "a live"}},
+		"a routine with three host names and an end": {
+			before: none, k: newTask(1, owner, lives(1, "a", "b", "c")),
+			want: []string{"creating", "live, a creating", "a live, b creating", "b live, c creating", "live, c live"},
+		},
+		"a host name that ESA refuses for now": {
+			before: none, rules: []faults.Rule{locked}, k: newTask(1, owner, creates("a", "b")), want: []string{"creating", "live, a creating", "a live, b creating"},
+		},
+		"a host name that is taken": {
+			before: func(t *testing.T) account { return made(t, "z") },
+			rules:  []faults.Rule{{Action: record, Fault: faults.Fault{Answer: faults.Error, Code: esa.CodeParameterAlreadyExist}}},
+			k:      newTask(2, owner, creates("a", "b")), want: []string{"a creating", "a gone, b creating", "b live"},
+		},
+		"a deletion":          {before: two, k: deletes(2), want: []string{"live", "a deleting", "a gone, b deleting", "deleting, b gone", "gone"}},
+		"an unbinding":        {before: two, k: newTask(2, owner, unbinds("a")), want: []string{"a live", "a deleting", "a gone"}},
+		"the end of its time": {before: func(t *testing.T) account { return over(t, "a", "b") }, k: expires(2), want: []string{"expiring, a deleting", "a gone, b deleting", "expiring, b gone"}},
+		"a change of owner":   {before: two, k: newTask(2, other, asks(routine.TakeOwnership)).operating(), want: []string{"live, a live, b live"}},
+		"a routine that is there": {
+			before: func(t *testing.T) account { a := start(t); a.plant(t, -time.Hour); return a }, k: newTask(1, owner, creates("a")),
+			want: []string{"live, a creating", "a live"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := test.before(t)
+			a.inject(t, test.rules...)
+			a.book.writes = nil
+			_, _ = a.try(t, test.k)
+			same(t, "writes", a.book.writes, test.want)
+		})
+	}
+}
+
+// TestAnswerNotWritten is about a ledger that does not take what is noted: the run ends with its error, whatever else ended it, and the next run finds
+// out what was answered.
+func TestAnswerNotWritten(t *testing.T) {
+	down := errors.New("the ledger does not answer")
+	for name, test := range map[string]struct {
+		k *task
+		// written is how many changes the ledger takes.
+		written int
+		claims  []string
+	}{
+		"a routine was made":        {newTask(1, owner, creates("a")), 1, []string{"live owned ci", "live owned ci"}},
+		"a host name was bound":     {newTask(1, owner, creates("a")), 2, []string{"live owned ci", "live owned ci"}},
+		"a host name was unbound":   {newTask(2, owner, unbinds("a")), 2, []string{"live owned ci", "gone owned ci"}},
+		"a routine was deleted":     {deletes(2), 3, []string{"gone  ci", "gone owned ci"}},
+		"its host name was deleted": {deletes(2), 2, []string{"gone  ci", "gone owned ci"}},
+	} {
+		t.Run("that "+name, func(t *testing.T) {
+			a := start(t)
+			if test.k.Number == 2 {
+				a = made(t, "a")
+			}
+			a.book.writes, a.book.breaks, a.book.broken = nil, test.written, down
+			progress := test.k.progress
+			var begun []routine.Progress
+			_, err := a.runJob(t.Context(), test.k.Job, &test.k.progress, &provision.Known{}, keeping(&begun))
+			if err != down {
+				t.Errorf("got %v", err)
+			}
+			if len(begun) > 0 { // what the job's row has
+				progress = begun[len(begun)-1]
+				progress.RecordUnknown = true
+			}
+			a.book.broken, test.k.progress = nil, progress
+			a.does(t, test.k)
+			same(t, "claims", []string{a.claimed(), a.claimedHost("a")}, test.claims)
+		})
+	}
+	t.Run("ends the run also in the middle of several host names", func(t *testing.T) {
+		a := start(t)
+		refused := &fault.Error{Kind: fault.Denied, Code: "OTSAuthFailed"}
+		a.book.breaks, a.book.broken = 1, refused
+		k := newTask(1, owner, creates("a", "b"))
+		_, err := a.try(t, k)
+		if err != error(refused) {
+			t.Errorf("got %v", err)
+		}
+		same(t, "bindings", a.Faults().Count(record), 0)
+		same(t, "writes", a.book.writes, []string{"creating"})
+	})
+}
+
+// TestNotedBeforeBegin: what the progress says is in the claims when it is recorded, since a later run with that progress does not look again.
+func TestNotedBeforeBegin(t *testing.T) {
+	a := start(t)
+	a.abandoned(t)
+	k := newTask(1, owner, creates("a"))
+	k.progress.Look = a.book.routine("pr-1").Call
+	_, err := a.runJob(t.Context(), k.Job, &k.progress, &provision.Known{}, func(_ context.Context, p routine.Progress) error {
+		same(t, "progress", p.Routine, routine.Created)
+		same(t, "claim", a.claimed(), "live owned ci")
+		return nil
+	})
+	must(t, err)
+}
