@@ -2,7 +2,8 @@ package provision
 
 import (
 	"context"
-	"reflect"
+	"maps"
+	"slices"
 
 	"routinely/queue"
 	"routinely/shared/ledger"
@@ -44,95 +45,73 @@ func (l *lane) hold(holdings []ledger.Holding) {
 	}
 }
 
-// holding returns what is held of a request's routine and host names. What was not read yet is read now: the message may tell an older request.
-func (l *lane) holding(req routine.Request) (*held, error) {
-	h := l.held[req.Name]
-	missing := h == nil
-	for _, name := range req.RecordNames() {
-		if !missing {
-			_, known := h.records[name]
-			missing = !known
-		}
-	}
-	if !missing {
-		return h, nil
-	}
-	err := l.patiently(l.reserve, func() error {
-		holdings, err := l.Ledger.Holdings(l.reserve, []ledger.Wanted{{Name: req.Name, RecordNames: req.RecordNames()}})
-		if err == nil {
-			l.hold(holdings)
-		}
-		return err
-	})
-	return l.held[req.Name], err
-}
-
-// claims are the claims of the job as the workflow takes them. A change that the ledger does not take ends the job's run.
-func (t *task) claims() (*provision.Claims, error) {
-	h, err := t.holding(t.row.Request)
-	if err != nil {
-		return nil, err
-	}
+// claims are the claims of the job as the workflow takes them. They were read when the invocation began: a delivery of the row's round has the row's
+// request. A change that the ledger does not take ends the job's run.
+func (t *task) claims() *provision.Claims {
+	h := t.held[t.row.Request.Name]
 	out := &provision.Claims{Routine: h.claim.Claim, Records: map[string]routine.RecordClaim{}}
 	for _, name := range t.row.Request.RecordNames() {
 		out.Records[name] = h.records[name].RecordClaim
 	}
-	out.ChangeRoutine = func(_ context.Context, alter func(*routine.Claim)) (routine.Claim, error) {
-		return t.changeClaim(h, alter)
-	}
-	out.ChangeRecord = func(_ context.Context, name string, alter func(*routine.RecordClaim)) (routine.RecordClaim, error) {
-		return t.changeRecord(h, name, alter)
+	out.Change = func(_ context.Context, changes provision.Changes) error {
+		err := t.changeClaims(h, changes)
+		out.Routine = h.claim.Claim
+		for name := range changes.Records {
+			out.Records[name] = h.records[name].RecordClaim
+		}
+		return err
 	}
 	out.All = func(context.Context) ([]routine.RecordClaim, error) { return t.allRecords(h) }
-	return out, nil
+	return out
 }
 
-// changeClaim writes the routine's claim if alter changes it.
-func (t *task) changeClaim(h *held, alter func(*routine.Claim)) (routine.Claim, error) {
-	next := h.claim.Claim
-	if alter(&next); reflect.DeepEqual(next, h.claim.Claim) {
-		return next, nil
-	}
-	err := t.keep(func() (err error) {
-		h.claim, err = t.Ledger.ChangeClaim(t.reserve, h.claim, func(c *routine.Claim) error {
-			alter(c)
-			return nil
-		})
+// changeClaims writes the claims as the changes leave them.
+func (t *task) changeClaims(h *held, changes provision.Changes) error {
+	names := slices.Sorted(maps.Keys(changes.Records))
+	if err := t.readRecords(h, names); err != nil {
 		return err
-	})
-	return h.claim.Claim, err
-}
-
-// changeRecord writes the claim of a host name if alter changes it.
-func (t *task) changeRecord(h *held, name string, alter func(*routine.RecordClaim)) (routine.RecordClaim, error) {
-	row, known := h.records[name]
-	if !known {
-		err := t.keep(func() error {
-			holdings, err := t.Ledger.Holdings(t.reserve, []ledger.Wanted{{Name: h.claim.Name, RecordNames: []string{name}}})
-			if err == nil {
-				row = holdings[0].Records[0]
-			}
-			return err
-		})
-		if err != nil {
-			return routine.RecordClaim{}, err
+	}
+	part := ledger.Holding{Claim: h.claim}
+	for _, name := range names {
+		part.Records = append(part.Records, h.records[name])
+	}
+	var change func(*routine.Claim) error
+	if changes.Routine != nil {
+		change = func(c *routine.Claim) error {
+			changes.Routine(c)
+			return nil
 		}
 	}
-	next := row.RecordClaim
-	if alter(&next); next == row.RecordClaim {
-		return next, nil
-	}
 	err := t.keep(func() (err error) {
-		row, err = t.Ledger.ChangeRecord(t.reserve, row, func(c *routine.RecordClaim) error {
-			alter(c)
+		part, err = t.Ledger.ChangeHolding(t.reserve, part, change, func(c *routine.RecordClaim) error {
+			changes.Records[c.RecordName](c)
 			return nil
 		})
 		return err
 	})
-	if err == nil {
-		h.records[name] = row
+	h.claim = part.Claim
+	for _, row := range part.Records {
+		h.records[row.RecordName] = row
 	}
-	return row.RecordClaim, err
+	return err
+}
+
+// readRecords reads the claims of host names that were not read yet: those of a routine that somebody takes over.
+func (t *task) readRecords(h *held, names []string) error {
+	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		_, known := h.records[name]
+		return known
+	})
+	if len(names) == 0 {
+		return nil
+	}
+	return t.keep(func() error {
+		holdings, err := t.Ledger.Holdings(t.reserve, []ledger.Wanted{{Name: h.claim.Name, RecordNames: names}})
+		if err == nil {
+			t.hold(holdings)
+		}
+		return err
+	})
 }
 
 // allRecords reads the claims of all host names of the routine.

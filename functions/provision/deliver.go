@@ -152,19 +152,16 @@ func (t *task) run() (routine.Result, error) {
 	}
 }
 
-// runOnce makes a defect in the workflow a fault of this one job.
+// runOnce makes a defect in the workflow a fault of this one job. The progress then is what a crash would leave, as the claims are.
 func (t *task) runOnce(progress *routine.Progress) (result routine.Result, err error) {
 	defer func() {
 		if broken := recover(); broken != nil {
+			*progress = t.row.Known()
 			progress.RecordUnknown = true
 			err = defect(broken)
 		}
 	}()
-	claims, err := t.claims()
-	if err != nil {
-		t.lost = err
-		return result, err
-	}
+	claims := t.claims()
 	if by, err := t.givesWay(claims.Routine); by != "" || err != nil {
 		return result, cmp.Or[error](err, &provision.Superseded{By: by})
 	}

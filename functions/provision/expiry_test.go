@@ -26,9 +26,7 @@ func outlived(t *testing.T) *lane {
 // claim is the claim of pr-1.
 func (l *lane) claim(t *testing.T) ledger.ClaimRow {
 	t.Helper()
-	holdings, err := l.ledger.Holdings(t.Context(), []ledger.Wanted{{Name: "pr-1"}})
-	must(t, err)
-	return holdings[0].Claim
+	return l.holding(t).Claim
 }
 
 // changeClaim alters the claim of pr-1 as another program does.
@@ -122,6 +120,12 @@ func TestExpiredRoutines(t *testing.T) {
 		l.expect(t, "superseded", l.take(t, sim.JobQueue)[0])
 		same(t, "number of the deletion", l.claim(t).DeleteNumber, 0)
 		l.expect(t, "succeeded", message(t, user))
+	})
+	t.Run("the deletion of a routine that nobody has claimed claims nothing", func(t *testing.T) {
+		l := start(t)
+		_, body := l.janitor(t, routine.Remove)
+		l.expect(t, "superseded", body)
+		same(t, "claimed", l.claim(t).Exists(), false)
 	})
 	t.Run("a deletion whose outcome is not known gives way no more", func(t *testing.T) {
 		l := outlived(t)

@@ -3,6 +3,7 @@ package provision_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -28,10 +29,23 @@ func (l *lane) wants(t *testing.T, n int, action routine.Action, hosts ...string
 			job.Request.Records = append(job.Request.Records, routine.Record{SiteID: localtest.SiteID, RecordName: host + ".example.com"})
 		}
 	})
-	holdings, err := l.ledger.Holdings(t.Context(), []ledger.Wanted{{Name: "pr-1", RecordNames: row.Request.RecordNames()}})
-	must(t, err)
-	must(t, l.ledger.Intend(t.Context(), row, holdings[0]))
+	must(t, l.ledger.Intend(t.Context(), row, l.holding(t, row.Request.RecordNames()...)))
 	return message(t, row)
+}
+
+// holding is what the ledger holds of pr-1 and its host names.
+func (l *lane) holding(t *testing.T, recordNames ...string) ledger.Holding {
+	t.Helper()
+	holdings, err := l.ledger.Holdings(t.Context(), []ledger.Wanted{{Name: "pr-1", RecordNames: recordNames}})
+	must(t, err)
+	return holdings[0]
+}
+
+// claimed is what the claims of pr-1 and a host name say of their states and ownerships.
+func (l *lane) claimed(t *testing.T, recordName string) string {
+	t.Helper()
+	h := l.holding(t, recordName)
+	return fmt.Sprintf("%s %s, %s %s", h.Claim.State, h.Claim.Ownership, h.Records[0].State, h.Records[0].Ownership)
 }
 
 // made is a lane in which job 1 has made pr-1 with host name a.
@@ -191,9 +205,7 @@ func TestDeadDeletion(t *testing.T) {
 		_, err := l.esa.BindRecord("pr-1", localtest.SiteID, "b.example.com")
 		must(t, err)
 		l.expect(t, "dead-lettered", l.wants(t, 2, routine.Unbind, "b"))
-		holdings, err := l.ledger.Holdings(t.Context(), []ledger.Wanted{{Name: "pr-1", RecordNames: []string{"b.example.com"}}})
-		must(t, err)
-		same(t, "leaves", holdings[0].Records[0].Leaving, false)
+		same(t, "leaves", l.holding(t, "b.example.com").Records[0].Leaving, false)
 		same(t, "code", l.row(t, "job-2").Code, "NotOwned")
 	})
 }
@@ -205,23 +217,22 @@ func unavailable() faults.Fault {
 	return faults.Fault{Answer: faults.Error, Status: 503, Code: "OTSServerUnavailable"}
 }
 
-// TestClaimNotWritten breaks the writes of claims behind the first so many: the delivery is left to the platform, and when it comes again the job ends
-// as it does undisturbed.
+// TestClaimNotWritten breaks the writes of claims behind the first so many: nothing is called that is not claimed, the delivery is left to the platform, and
+// when it comes again the job ends as it does undisturbed. An answer that was not written is found out again.
 func TestClaimNotWritten(t *testing.T) {
 	for name, test := range map[string]struct {
 		skip               int
 		routines, bindings int
 		routine, record    routine.Outcome
 	}{
-		"before the routine is made":       {0, 0, 0, routine.Created, routine.Created},
-		"after the routine was made":       {1, 1, 0, routine.Created, routine.Created},
-		"before the host name is bound":    {2, 1, 0, routine.Created, routine.Created},
-		"after the host name was bound is": {3, 1, 1, routine.Created, routine.Adopted},
+		"before the routine is made":    {0, 0, 0, routine.Created, routine.Created},
+		"before the host name is bound": {1, 1, 0, routine.Created, routine.Created},
+		"after the host name was bound": {2, 1, 1, routine.Created, routine.Adopted},
 	} {
 		t.Run("a claim that the ledger does not take "+name, func(t *testing.T) {
 			l := start(t)
 			body := message(t, l.accept(t, 1, strict))
-			inject(t, l.ots.Faults(), faults.Rule{Action: writeRows, Match: ofClaims(), Skip: indexes(test.skip), Times: forever, Fault: unavailable()})
+			inject(t, l.ots.Faults(), faults.Rule{Action: writeRows, Match: ofClaims(), Skip: test.skip, Times: forever, Fault: unavailable()})
 			report, err := l.handle(t, body)
 			if !fault.HasKind(err, fault.Unavailable) {
 				t.Errorf("got %v", err)
@@ -234,15 +245,44 @@ func TestClaimNotWritten(t *testing.T) {
 			result := l.row(t, "job-1").Result
 			same(t, "result", []routine.Outcome{result.Routine, result.Record}, []routine.Outcome{test.routine, test.record})
 			same(t, "routines are made", l.esa.Faults().Count(createRoutine), 1)
-			if claim := l.claim(t); claim.State != routine.Live || claim.Ownership != routine.Owned {
-				t.Errorf("claim %+v", claim)
-			}
+			same(t, "claims", l.claimed(t, "pr-1.example.com"), "live owned, live owned")
 		})
 	}
 }
 
-// indexes is how many writes of the table of state come before the n-th change of a claim: the first one puts the claim's index row too.
-func indexes(n int) int { return n + min(n, 1) }
+// TestLedgerCalls counts the writes of the ledger for which the lane waits: the begin, and one of claims before each write to ESA and at the end. The
+// job's end is written while the next job runs.
+func TestLedgerCalls(t *testing.T) {
+	for name, test := range map[string]struct {
+		before, hosts []string
+		action        routine.Action
+		claims        int
+	}{
+		"a new routine with one host name":            {nil, []string{"a"}, routine.Create, 3},
+		"a new routine with three host names":         {nil, []string{"a", "b", "c"}, routine.Create, 5},
+		"three host names of a routine that is there": {[]string{"z"}, []string{"a", "b", "c"}, routine.Create, 4},
+		"an unbinding": {[]string{"a", "b"}, []string{"a"}, routine.Unbind, 2},
+		"the deletion of a routine with three host names": {[]string{"a", "b", "c"}, nil, routine.Delete, 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := start(t)
+			if test.before != nil {
+				l.expect(t, "succeeded", l.wants(t, 0, routine.Create, test.before...))
+			}
+			body := l.wants(t, 1, test.action, test.hosts...)
+			l.ots.Faults().Reset()
+			l.expect(t, "succeeded", body)
+			var got []string
+			for _, call := range l.ots.Faults().Calls() {
+				if table := call.Params["table"]; call.Action == writeRows {
+					got = append(got, table)
+				}
+			}
+			want := append([]string{"jobs"}, append(times(test.claims, "state"), "jobs")...)
+			same(t, "tables", got[:min(len(got), len(want))], want)
+		})
+	}
+}
 
 // TestOneRoutine is about several jobs for one routine in one invocation: each sees what those before it have written.
 func TestOneRoutine(t *testing.T) {

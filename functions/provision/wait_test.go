@@ -131,6 +131,22 @@ func TestRetry(t *testing.T) {
 		}}
 		same(t, "what may be left", row.Left, want)
 	})
+	t.Run("a panic loses what a crash would: the next attempt finds it out again", func(t *testing.T) {
+		l := start(t)
+		panics := true
+		l.cfg.Workflow.Now = func() time.Time { // it is asked once the host name is bound, for the end of the routine's time
+			if panics && l.esa.Faults().Count(createRecord) == 1 {
+				panics = false
+				panic("the clock is broken")
+			}
+			return l.clock.Now()
+		}
+		body := message(t, l.accept(t, 1, strict, func(job *routine.Job) { job.Request.ExpiresIn = routine.Span(time.Hour) }))
+		same(t, "outcomes", l.drain(t, body), []string{"again", "succeeded"})
+		result := l.row(t, "job-1").Result
+		same(t, "result", []routine.Outcome{result.Routine, result.Record}, []routine.Outcome{routine.Created, routine.Adopted})
+		same(t, "claims", l.claimed(t, "pr-1.example.com"), "live owned, live owned")
+	})
 }
 
 func TestAge(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"routinely/shared/provision"
@@ -19,8 +20,13 @@ type book struct {
 	records map[string]map[string]routine.RecordClaim
 	// jobs are the ids of the jobs, each of which has a progress of its own.
 	jobs map[*routine.Progress]string
-	// broken is what a change ends with; nil if it is written.
+	// broken is what a change ends with, nil if it is written, and breaks is how many are written before.
 	broken error
+	breaks int
+	// unread is what the reading of the claims of all host names fails with.
+	unread error
+	// writes are the changes that were written: the state of the routine if it is one of them, and of host names, without their site's name.
+	writes []string
 }
 
 func newBook(now func() time.Time) *book {
@@ -41,24 +47,31 @@ func (b *book) claims(req routine.Request) *provision.Claims {
 	for _, name := range req.RecordNames() {
 		out.Records[name] = b.record(req.Name, name)
 	}
-	out.ChangeRoutine = func(_ context.Context, alter func(*routine.Claim)) (routine.Claim, error) {
-		claim := b.routine(req.Name)
-		if alter(&claim); b.broken == nil {
-			claim.ChangedAt = b.now()
-			b.routines[req.Name] = claim
+	out.Change = func(_ context.Context, changes provision.Changes) error {
+		if b.broken != nil && len(b.writes) >= b.breaks {
+			return b.broken
 		}
-		return claim, b.broken
-	}
-	out.ChangeRecord = func(_ context.Context, name string, alter func(*routine.RecordClaim)) (routine.RecordClaim, error) {
-		claim := b.record(req.Name, name)
-		if alter(&claim); b.broken == nil {
+		var written []string
+		if changes.Routine != nil {
+			claim := b.routine(req.Name)
+			changes.Routine(&claim)
+			claim.ChangedAt = b.now()
+			b.routines[req.Name], out.Routine = claim, claim
+			written = append(written, string(claim.State))
+		}
+		for _, name := range slices.Sorted(maps.Keys(changes.Records)) {
+			claim := b.record(req.Name, name)
+			changes.Records[name](&claim)
 			claim.ChangedAt = b.now()
 			b.put(claim)
+			out.Records[name] = claim
+			written = append(written, strings.TrimSuffix(name, ".example.com")+" "+string(claim.State))
 		}
-		return claim, b.broken
+		b.writes = append(b.writes, strings.Join(written, ", "))
+		return nil
 	}
 	out.All = func(context.Context) ([]routine.RecordClaim, error) {
-		return slices.Collect(maps.Values(b.records[req.Name])), b.broken
+		return slices.Collect(maps.Values(b.records[req.Name])), b.unread
 	}
 	return out
 }

@@ -97,9 +97,10 @@ func (r *run) describe(ctx context.Context) error {
 	}
 	r.progress.Routine = routine.Updated
 	r.remember(*seen.Routine)
-	return r.change(ctx, func(c *routine.Claim) {
+	r.note(func(c *routine.Claim) {
 		c.Description, c.SeenAt, c.DescriptionNumber = seen.Routine.Description, seen.At, max(c.DescriptionNumber, r.job.Number)
 	})
+	return nil
 }
 
 // isKept reports whether the claim needs no change by what the request says beside its things.
@@ -110,10 +111,10 @@ func (r *run) isKept() bool {
 
 // keep writes down until when the routine is to live, its protection and its labels. A submit makes no life shorter: one without an end stays so,
 // unless this job made the routine.
-func (r *run) keep(ctx context.Context) error {
+func (r *run) keep(context.Context) error {
 	end := r.Now().Add(time.Duration(r.req.ExpiresIn)).UTC().Truncate(time.Second)
-	return r.change(ctx, func(c *routine.Claim) {
-		made := r.progress.Routine == routine.Created
+	made := r.progress.Routine == routine.Created
+	r.note(func(c *routine.Claim) {
 		if r.req.ExpiresIn != 0 && c.ExpiryNumber <= r.job.Number && (made && c.ExpiresAt.IsZero() || !c.ExpiresAt.IsZero() && end.After(c.ExpiresAt)) {
 			c.ExpiresAt, c.ExpiryNumber, c.ExpiryJob, c.Expiry = end, r.job.Number, r.job.ID, nil
 			if c.State == routine.Expiring {
@@ -127,6 +128,7 @@ func (r *run) keep(ctx context.Context) error {
 			c.Labels = r.req.Labels
 		}
 	})
+	return nil
 }
 
 // isWhole reports whether no host name can be unbound because the routine's time was over.
@@ -156,23 +158,19 @@ func (r *run) takeOwnership(ctx context.Context) error {
 	if err := r.begunOnce(ctx); err != nil {
 		return err
 	}
-	if err := r.change(ctx, func(c *routine.Claim) {
+	r.note(func(c *routine.Claim) {
 		c.CreateNumber, c.CreateJob, c.Caller, c.CallbackURL = max(c.CreateNumber, r.job.Number), r.job.ID, r.job.Caller, r.req.CallbackURL
 		r.live(c, seen, routine.Owned)
-	}); err != nil {
-		return err
-	}
+	})
 	r.progress.Records = nil
 	for _, record := range records {
-		if err := r.changeRecord(ctx, record.RecordName, func(c *routine.RecordClaim) {
+		r.noteRecord(record.RecordName, func(c *routine.RecordClaim) {
 			if c.Number > r.job.Number {
 				return
 			}
 			c.SiteID, c.RecordID, c.State, c.Ownership = record.SiteID, record.RecordID, routine.Live, routine.Owned
 			c.Number, c.JobID, c.Caller, c.Expired = r.job.Number, r.job.ID, r.job.Caller, false
-		}); err != nil {
-			return err
-		}
+		})
 		r.record(routine.RecordResult{RecordName: record.RecordName, SiteID: record.SiteID, RecordID: record.RecordID, Outcome: routine.Claimed})
 	}
 	r.progress.Routine = routine.Claimed
@@ -199,9 +197,7 @@ func (r *run) renew(ctx context.Context) error {
 	case seen.Routine == nil:
 		return absentRoutine(r.req.Name, seen.RequestID)
 	}
-	if err := r.settle(ctx, seen); err != nil {
-		return err
-	}
+	r.settle(seen)
 	if err := r.keys(seen); err != nil {
 		return err
 	}
@@ -210,17 +206,18 @@ func (r *run) renew(ctx context.Context) error {
 	}
 	r.progress.Routine = routine.Renewed
 	end := r.Now().Add(time.Duration(r.req.ExpiresIn)).UTC().Truncate(time.Second)
-	return r.change(ctx, func(c *routine.Claim) {
+	r.note(func(c *routine.Claim) {
 		c.ExpiresAt, c.ExpiryNumber, c.ExpiryJob, c.Expiry, c.SeenAt = end, r.job.Number, r.job.ID, nil, seen.At
 		if c.State == routine.Expiring {
 			c.State = routine.Live
 		}
 	})
+	return nil
 }
 
 // bindAgain binds the host names that were unbound because the routine's time was over.
 func (r *run) bindAgain(ctx context.Context) error {
-	rows, err := r.claims.All(ctx)
+	rows, err := r.allRecords(ctx)
 	if err != nil {
 		return err
 	}
@@ -261,21 +258,21 @@ func (r *run) expire(ctx context.Context) error {
 	if err := r.begunOnce(ctx); err != nil {
 		return err
 	}
-	if err := r.change(ctx, func(c *routine.Claim) { c.State = routine.Expiring }); err != nil {
-		return err
-	}
+	r.note(func(c *routine.Claim) { c.State = routine.Expiring })
 	for _, record := range d.own {
 		if err := r.deleteRecord(ctx, record); err != nil {
 			return err
 		}
 	}
-	return r.change(ctx, func(c *routine.Claim) {
+	now := r.Now().UTC()
+	r.note(func(c *routine.Claim) {
 		if c.Expiry != nil {
 			next := *c.Expiry
-			next.UnboundAt, next.Try = r.Now().UTC(), 0
+			next.UnboundAt, next.Try = now, 0
 			c.Expiry = &next
 		}
 	})
+	return nil
 }
 
 // stillOver ends a job of the janitor about a routine that has got a new time, or of which somebody wants something since.
@@ -295,7 +292,8 @@ func (r *run) stillOver() error {
 func (r *run) remove(ctx context.Context) error {
 	if c := r.claims.Routine; c.DeleteJob != r.job.ID || c.State != routine.Deleting && c.State != routine.Gone {
 		if over := r.stillOver(); over != nil {
-			return cmp.Or(r.change(ctx, func(c *routine.Claim) { c.TakeBack(r.job.ID, "") }), over)
+			r.note(func(c *routine.Claim) { c.TakeBack(r.job.ID, "") })
+			return over
 		}
 	}
 	return r.deleteAll(ctx)
@@ -326,16 +324,15 @@ func (r *run) unbind(ctx context.Context) error {
 	case err != nil:
 		return err
 	case seen.Routine == nil:
-		return r.unbound(ctx, claim, routine.Absent)
+		r.unbound(claim, routine.Absent)
+		return nil
 	}
 	return r.unbindFrom(ctx, claim, seen)
 }
 
 // unbindFrom deletes the record if it is the claim's own.
 func (r *run) unbindFrom(ctx context.Context, claim routine.RecordClaim, seen esa.Reading) error {
-	if err := r.settle(ctx, seen); err != nil {
-		return err
-	}
+	r.settle(seen)
 	record, found, err := r.findRecord(ctx, claim)
 	switch {
 	case err != nil:
@@ -347,7 +344,8 @@ func (r *run) unbindFrom(ctx context.Context, claim routine.RecordClaim, seen es
 		if claim.State == routine.Deleting {
 			outcome = routine.Deleted
 		}
-		return r.unbound(ctx, claim, outcome)
+		r.unbound(claim, outcome)
+		return nil
 	case claim.Ownership != routine.Owned || claim.RecordID != record.RecordID || !is(r.claims.Routine, seen.Routine.CreateTime):
 		return &fault.Error{
 			Kind: fault.Conflict, Step: string(routine.ListRoutineRelatedRecords), Code: CodeNotOwned, RequestID: record.RequestID,

@@ -86,9 +86,7 @@ func (r *run) delete(ctx context.Context, number int64) error {
 	if seen.Routine == nil || d.replaced(seen.Routine.CreateTime) {
 		return d.absent(ctx, seen)
 	}
-	if err := d.settle(ctx, seen); err != nil {
-		return err
-	}
+	d.settle(seen)
 	if err := d.mayDelete(seen); err != nil {
 		return err
 	}
@@ -138,7 +136,7 @@ func (d *deletion) absent(ctx context.Context, seen esa.Reading) error {
 
 // gone writes down that the routine is not there, and that with it none of its host names is.
 func (d *deletion) gone(ctx context.Context, seen esa.Reading, outcome routine.Outcome) error {
-	rows, err := d.claims.All(ctx)
+	rows, err := d.allRecords(ctx)
 	if err != nil {
 		return err
 	}
@@ -146,22 +144,21 @@ func (d *deletion) gone(ctx context.Context, seen esa.Reading, outcome routine.O
 		if row.State == routine.Gone && !row.Expired {
 			continue
 		}
-		if err := d.changeRecord(ctx, row.RecordName, func(c *routine.RecordClaim) { c.State, c.RecordID, c.Expired = routine.Gone, 0, false }); err != nil {
-			return err
-		}
+		d.noteRecord(row.RecordName, func(c *routine.RecordClaim) { c.State, c.RecordID, c.Expired = routine.Gone, 0, false })
 	}
 	delete(d.known.routines, d.req.Name)
 	d.known.Deleted = true
 	if d.number == d.job.Number {
 		d.progress.Routine = outcome
 	}
-	return d.change(ctx, func(c *routine.Claim) {
+	d.note(func(c *routine.Claim) {
 		c.State, c.Ownership, c.Expiry, c.ExpiresAt, c.Reason, c.SeenAt = routine.Gone, "", nil, time.Time{}, "", seen.At
 		c.Description, c.Protected, c.Labels, c.Call = "", false, nil, nil
 		if stillOpen(c.DeleteCall, seen.At) == nil {
 			c.DeleteCall = nil
 		}
 	})
+	return nil
 }
 
 // deletionOpen is why a routine is not made or adopted yet: a DeleteRoutine call of ours may still take effect. Nil if none may.
@@ -190,7 +187,7 @@ func (d *deletion) inspect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rows, err := d.claims.All(ctx)
+	rows, err := d.allRecords(ctx)
 	if err != nil {
 		return err
 	}
@@ -219,9 +216,7 @@ func (d *deletion) inspect(ctx context.Context) error {
 	}
 	for _, row := range rows { // deleted by a call whose answer was lost
 		if _, absent := claimed[row.RecordName]; absent && row.State == routine.Deleting {
-			if err := d.unbound(ctx, row, routine.Deleted); err != nil {
-				return err
-			}
+			d.unbound(row, routine.Deleted)
 		}
 	}
 	return nil
@@ -276,20 +271,18 @@ func (r *run) deleteRecord(ctx context.Context, record routine.RecordClaim) erro
 	case found && seen.RecordID == record.RecordID:
 		return notGone(routine.DeleteRoutineRelatedRecord, record.RecordName)
 	}
-	return r.unbound(ctx, record, routine.Deleted)
+	r.unbound(record, routine.Deleted)
+	return nil
 }
 
 // unbound writes down that a host name is not bound any more. A renewal binds it again if it is because the routine's time is over.
-func (r *run) unbound(ctx context.Context, record routine.RecordClaim, outcome routine.Outcome) error {
-	if err := r.changeRecord(ctx, record.RecordName, func(c *routine.RecordClaim) {
+func (r *run) unbound(record routine.RecordClaim, outcome routine.Outcome) {
+	r.noteRecord(record.RecordName, func(c *routine.RecordClaim) {
 		c.State, c.RecordID, c.Expired = routine.Gone, 0, r.req.Action == routine.Expire
-	}); err != nil {
-		return err
-	}
+	})
 	if r.req.Action.Deletes() { // and not a create that finishes an earlier deletion
 		r.record(routine.RecordResult{RecordName: record.RecordName, SiteID: record.SiteID, Outcome: outcome})
 	}
-	return nil
 }
 
 // deleteRoutine deletes the routine. ESA is asked right before: between two calls of ours somebody may have made it again.
@@ -322,7 +315,7 @@ func (d *deletion) deleteRoutine(ctx context.Context) error {
 	delete(d.known.routines, d.req.Name)
 	d.written(fault.From(err))
 	if err != nil && !fault.HasCode(err, esa.CodeRoutineNotExist) {
-		return d.refused(ctx, fault.From(err), before, earlier)
+		return d.refused(fault.From(err), before, earlier)
 	}
 	after, err := d.ESA.GetRoutine(ctx, d.req.Name)
 	switch {
@@ -331,22 +324,18 @@ func (d *deletion) deleteRoutine(ctx context.Context) error {
 	case after.Routine != nil && is(d.claims.Routine, after.Routine.CreateTime):
 		return notGone(routine.DeleteRoutine, d.req.Name)
 	}
-	if err := d.change(ctx, func(c *routine.Claim) { c.DeleteCall = earlier }); err != nil { // the outcome of this one is known
-		return err
-	}
+	d.note(func(c *routine.Claim) { c.DeleteCall = earlier }) // the outcome of this one is known
 	return d.absent(ctx, after)
 }
 
 // refused keeps why the routine could not be deleted. After a call that had no effect the claim is what it was before.
-func (d *deletion) refused(ctx context.Context, failure *fault.Error, before routine.ClaimState, earlier *routine.Look) error {
-	if err := d.change(ctx, func(c *routine.Claim) {
+func (d *deletion) refused(failure *fault.Error, before routine.ClaimState, earlier *routine.Look) error {
+	d.note(func(c *routine.Claim) {
 		c.Reason = failure.Code
 		if !failure.OutcomeUnknown {
 			c.State, c.DeleteCall = before, earlier
 		}
-	}); err != nil {
-		return err
-	}
+	})
 	return failure
 }
 

@@ -1,7 +1,6 @@
 package provision
 
 import (
-	"context"
 	"fmt"
 	"time"
 
@@ -11,18 +10,18 @@ import (
 )
 
 // settle ends the doubt about a create of ours, now that ESA shows a routine.
-func (r *run) settle(ctx context.Context, seen esa.Reading) error {
+func (r *run) settle(seen esa.Reading) {
 	claim := r.claims.Routine
 	ownership := routine.Unproven
 	switch {
 	case is(claim, seen.Routine.CreateTime):
-		return nil
+		return
 	case proven(claim.Call, seen.Routine.CreateTime): // perhaps it took effect after the routine was deleted
 		ownership = routine.Owned
 	case claim.State != routine.Creating:
-		return nil
+		return
 	}
-	return r.change(ctx, func(c *routine.Claim) { r.live(c, seen, ownership) })
+	r.note(func(c *routine.Claim) { r.live(c, seen, ownership) })
 }
 
 // keys refuses to alter or delete a routine that is not the claim's own, or not the caller's.

@@ -1,6 +1,7 @@
 package provision_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -73,6 +74,18 @@ func TestKnown(t *testing.T) {
 			t.Errorf("got %v and %v, want two conflicts", other, strict)
 		}
 		same(t, "looks: the refusals are judged by what ESA shows", a.Faults().Count(get), 4)
+	})
+	t.Run("what the ledger did not take is not known: ESA is asked", func(t *testing.T) {
+		a, known := start(t), new(provision.Known)
+		a.book.breaks, a.book.broken = 1, errors.New("the ledger does not answer")
+		if _, err := a.bind(t, known, "a"); err != a.book.broken {
+			t.Errorf("got %v", err)
+		}
+		a.book.broken = nil
+		a.all()
+		binds(t, a, known, "b", adopted)
+		same(t, "calls", a.all(), []string{get, record})
+		same(t, "claim", a.claimed(), "live owned ci")
 	})
 	t.Run("RoutineNotExist forgets it: ESA is asked", func(t *testing.T) {
 		a, known := start(t), new(provision.Known)

@@ -65,18 +65,24 @@ func TestAnswerNotWritten(t *testing.T) {
 		// written is how many changes the ledger takes.
 		written int
 		claims  []string
+		rules   []faults.Rule
 	}{
-		"a routine was made":        {newTask(1, owner, creates("a")), 1, []string{"live owned ci", "live owned ci"}},
-		"a host name was bound":     {newTask(1, owner, creates("a")), 2, []string{"live owned ci", "live owned ci"}},
-		"a host name was unbound":   {newTask(2, owner, unbinds("a")), 2, []string{"live owned ci", "gone owned ci"}},
-		"a routine was deleted":     {deletes(2), 3, []string{"gone  ci", "gone owned ci"}},
-		"its host name was deleted": {deletes(2), 2, []string{"gone  ci", "gone owned ci"}},
+		"a host name was refused": {
+			newTask(1, owner, creates("a")), 2, []string{"live owned ci", "live owned ci"},
+			[]faults.Rule{{Action: record, Fault: faults.Fault{Answer: faults.Error, Code: esa.CodeParameterAlreadyExist}}},
+		},
+		"a routine was made":        {newTask(1, owner, creates("a")), 1, []string{"live owned ci", "live owned ci"}, nil},
+		"a host name was bound":     {newTask(1, owner, creates("a")), 2, []string{"live owned ci", "live owned ci"}, nil},
+		"a host name was unbound":   {newTask(2, owner, unbinds("a")), 2, []string{"live owned ci", "gone owned ci"}, nil},
+		"a routine was deleted":     {deletes(2), 3, []string{"gone  ci", "gone owned ci"}, nil},
+		"its host name was deleted": {deletes(2), 2, []string{"gone  ci", "gone owned ci"}, nil},
 	} {
 		t.Run("that "+name, func(t *testing.T) {
 			a := start(t)
 			if test.k.Number == 2 {
 				a = made(t, "a")
 			}
+			a.inject(t, test.rules...)
 			a.book.writes, a.book.breaks, a.book.broken = nil, test.written, down
 			progress := test.k.progress
 			var begun []routine.Progress
@@ -93,17 +99,40 @@ func TestAnswerNotWritten(t *testing.T) {
 			same(t, "claims", []string{a.claimed(), a.claimedHost("a")}, test.claims)
 		})
 	}
-	t.Run("ends the run also in the middle of several host names", func(t *testing.T) {
+}
+
+// TestLedgerLost: what the ledger does not take or tell ends the run with its own error, also in the middle of several host names: nothing more is called
+// or written.
+func TestLedgerLost(t *testing.T) {
+	refused := error(&fault.Error{Kind: fault.Denied, Code: "OTSAuthFailed"})
+	elsewhere := with(creates("a", "b"), func(r *routine.Request) { r.Records[1].SiteID = 99 }) // ESA is asked for such a site each time
+	t.Run("by a change", func(t *testing.T) {
 		a := start(t)
-		refused := &fault.Error{Kind: fault.Denied, Code: "OTSAuthFailed"}
-		a.book.breaks, a.book.broken = 1, refused
-		k := newTask(1, owner, creates("a", "b"))
-		_, err := a.try(t, k)
-		if err != error(refused) {
+		a.book.broken = refused
+		_, err := a.attempt(t.Context(), elsewhere, &routine.Progress{Routine: routine.Created}, recorded)
+		same(t, "calls", a.all(), []string{sites})
+		if err != refused {
 			t.Errorf("got %v", err)
 		}
-		same(t, "bindings", a.Faults().Count(record), 0)
-		same(t, "writes", a.book.writes, []string{"creating"})
+	})
+	t.Run("by a begin", func(t *testing.T) {
+		a := start(t)
+		_, err := a.attempt(t.Context(), elsewhere, &routine.Progress{Routine: routine.Created}, func(context.Context, routine.Progress) error { return refused })
+		same(t, "calls", a.all(), []string{sites})
+		same(t, "writes", a.book.writes, nil)
+		if err != refused {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("by a reading", func(t *testing.T) {
+		a := start(t)
+		a.abandoned(t)
+		a.book.unread, a.book.writes = refused, nil
+		_, err := a.try(t, deletes(2))
+		same(t, "writes", a.book.writes, []string{"creating"}) // the deletion's number, and not what ESA showed then
+		if err != refused {
+			t.Errorf("got %v", err)
+		}
 	})
 }
 

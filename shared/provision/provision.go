@@ -3,8 +3,8 @@
 // Every step looks before it acts. What was there before is adopted only if the request allows it and it is what was asked for. What is there
 // after an answer was lost is ours only if ESA's clock proves it: it was absent when we looked right before the call, and its CreateTime lies
 // within the call. Nothing is altered or deleted but what is claimed as owned, and only if ESA shows at that moment the routine of the claim's
-// CreateTime. A claim is written before the call that it is about. The package does not know how a job was delivered, where claims are kept,
-// and decides nothing about retries.
+// CreateTime. A claim is written before the call that it is about, and what ESA answered with the claim of the next call, or at the end. The package
+// does not know how a job was delivered, where claims are kept, and decides nothing about retries.
 package provision
 
 import (
@@ -76,18 +76,6 @@ type Job struct {
 	Limits routine.Limits
 }
 
-// Claims is what is known of the job's routine, and the way to change it. An error of a change ends the run and is returned as it is.
-type Claims struct {
-	// Routine is the routine's claim, and Records are those of the host names that the request names.
-	Routine routine.Claim
-	Records map[string]routine.RecordClaim
-	// ChangeRoutine and ChangeRecord write a claim as alter leaves it. If somebody else has changed it meanwhile, alter sees that.
-	ChangeRoutine func(ctx context.Context, alter func(*routine.Claim)) (routine.Claim, error)
-	ChangeRecord  func(ctx context.Context, recordName string, alter func(*routine.RecordClaim)) (routine.RecordClaim, error)
-	// All reads the claims of all host names of the routine.
-	All func(ctx context.Context) ([]routine.RecordClaim, error)
-}
-
 // Begin records the progress of a job before a write to ESA.
 type Begin = func(context.Context, routine.Progress) error
 
@@ -102,23 +90,16 @@ func (s *Superseded) Error() string { return "superseded by job " + s.By }
 
 // Run performs the steps that are not done and keeps progress up to date, so that a later Run with it
 // resumes. begin is called with the progress as it is to be recorded: before the first write of the run, and right before every
-// CreateRoutine call, whose look is in the progress. If begin or a change of a claim fails, Run makes no further call and returns that error as
-// it is. Another error is a *Superseded, or a *fault.Error.
+// CreateRoutine call, whose look is in the progress. If begin or a change of claims fails, Run makes no further call and returns that error as
+// it is. Another error is a *Superseded, or a *fault.Error. What the progress says at each begin, and in the end, is in the claims by then.
 func (w *Workflow) Run(ctx context.Context, job Job, progress *routine.Progress, claims *Claims, known *Known, begin Begin) (routine.Result, error) {
 	r := &run{Workflow: w, job: job, req: job.Request, progress: progress, claims: claims, known: known, onBegin: begin}
-	if err := r.allowed(ctx); err != nil {
-		return routine.Result{}, err
+	err := r.perform(ctx)
+	if lost := r.write(ctx); lost != nil {
+		return routine.Result{}, lost
 	}
-	for _, s := range r.steps() {
-		if s.done() {
-			continue
-		}
-		if err := r.enoughTime(ctx, s.name); err != nil {
-			return routine.Result{}, err
-		}
-		if err := s.act(ctx); err != nil {
-			return routine.Result{}, err
-		}
+	if err != nil {
+		return routine.Result{}, err
 	}
 	return r.result(), nil
 }
@@ -134,11 +115,33 @@ type run struct {
 	onBegin  Begin
 	// begun is set once onBegin was called.
 	begun bool
+	// noted is what is to be written of the claims. lost is what a begin, a change or a reading of claims failed with: nothing more is called then.
+	noted Changes
+	lost  error
 	// fresh is set once this run ended the step about the routine, and remembered if it did so without asking ESA.
 	fresh, remembered bool
 	// answered is set once ESA has answered a CreateRoutine call of this run with success. earlier is a call before it that may still take effect.
 	answered bool
 	earlier  *routine.Look
+}
+
+// perform carries out the steps that are not done.
+func (r *run) perform(ctx context.Context) error {
+	if err := r.allowed(ctx); err != nil {
+		return err
+	}
+	for _, s := range r.steps() {
+		if s.done() {
+			continue
+		}
+		if err := r.enoughTime(ctx, s.name); err != nil {
+			return err
+		}
+		if err := s.act(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // step is one part of a job: what it is named after, when it is done already, and what does it and reads back what became of it.
@@ -197,10 +200,14 @@ func (r *run) result() routine.Result {
 	return out
 }
 
-// begin records the progress before a write.
+// begin records the progress before a write to ESA. What is noted is written first: a later run with that progress does not find it out again.
 func (r *run) begin(ctx context.Context) error {
+	if err := r.write(ctx); err != nil {
+		return err
+	}
 	r.begun = true
-	return r.onBegin(ctx, *r.progress)
+	r.lost = r.onBegin(ctx, *r.progress)
+	return r.lost
 }
 
 // begunOnce is begin for writes that need no look of their own in the progress.
@@ -209,24 +216,6 @@ func (r *run) begunOnce(ctx context.Context) error {
 		return nil
 	}
 	return r.begin(ctx)
-}
-
-// change alters the routine's claim.
-func (r *run) change(ctx context.Context, alter func(*routine.Claim)) error {
-	claim, err := r.claims.ChangeRoutine(ctx, alter)
-	if err == nil {
-		r.claims.Routine = claim
-	}
-	return err
-}
-
-// changeRecord alters the claim of a host name.
-func (r *run) changeRecord(ctx context.Context, recordName string, alter func(*routine.RecordClaim)) error {
-	claim, err := r.claims.ChangeRecord(ctx, recordName, alter)
-	if err == nil {
-		r.claims.Records[recordName] = claim
-	}
-	return err
 }
 
 // written notes whether ESA answered a write: it did not if the account is at fault or nobody knows.

@@ -26,7 +26,7 @@ func (r *run) bindAll(ctx context.Context) error {
 		switch {
 		case err == nil:
 			continue
-		case !errors.As(err, &failure), failure.Kind.Retryable(), failure.Kind == fault.Account:
+		case r.lost != nil, !errors.As(err, &failure), failure.Kind.Retryable(), failure.Kind == fault.Account:
 			return err
 		}
 		if refused = append(refused, record.RecordName); first == nil {
@@ -120,7 +120,7 @@ func (r *run) createRecord(ctx context.Context, record routine.Record, site esa.
 			return nil
 		}
 	case !failure.Kind.Retryable():
-		return b.refused(ctx, err)
+		return b.refused(err)
 	}
 	return err
 }
@@ -170,7 +170,7 @@ func (b *binding) mayAdopt() bool {
 // existing decides about a record name that is taken.
 func (b *binding) existing(ctx context.Context, taken *fault.Error) error {
 	if !b.mayAdopt() {
-		return b.refused(ctx, mustNotExist(taken))
+		return b.refused(mustNotExist(taken))
 	}
 	found, err := b.adopt(ctx)
 	if found || err != nil {
@@ -182,18 +182,16 @@ func (b *binding) existing(ctx context.Context, taken *fault.Error) error {
 		failure.Kind = fault.Unavailable
 		return &failure
 	}
-	return b.refused(ctx, taken)
+	return b.refused(taken)
 }
 
 // refused takes back the claim of a host name that ESA does not let us have.
-func (b *binding) refused(ctx context.Context, failure error) error {
-	if err := b.changeRecord(ctx, b.name, func(c *routine.RecordClaim) {
+func (b *binding) refused(failure error) error {
+	b.noteRecord(b.name, func(c *routine.RecordClaim) {
 		if c.State == routine.Creating {
 			c.State = routine.Gone
 		}
-	}); err != nil {
-		return err
-	}
+	})
 	return failure
 }
 
@@ -222,7 +220,7 @@ func (b *binding) done(ctx context.Context, outcome routine.Outcome, ownership r
 		return err
 	}
 	needsCNAME := b.site.AccessType == esa.AccessCNAME
-	if err := b.changeRecord(ctx, b.name, func(c *routine.RecordClaim) {
+	b.noteRecord(b.name, func(c *routine.RecordClaim) {
 		c.NeedsCNAME = needsCNAME
 		if c.Number > b.job.Number { // somebody wants something else by now: what was made is kept all the same
 			c.SiteID, c.RecordID, c.State, c.Ownership = b.site.ID, id, routine.Live, ownership
@@ -233,9 +231,7 @@ func (b *binding) done(ctx context.Context, outcome routine.Outcome, ownership r
 		}
 		c.Number, c.JobID, c.SiteID, c.RecordID = b.job.Number, b.job.ID, b.site.ID, id
 		c.State, c.Ownership, c.Expired, c.Leaving = routine.Live, ownership, false, false
-	}); err != nil {
-		return err
-	}
+	})
 	b.record(routine.RecordResult{RecordName: b.name, SiteID: b.site.ID, RecordID: id, Outcome: outcome, NeedsCNAME: needsCNAME})
 	return nil
 }

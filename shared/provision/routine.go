@@ -33,7 +33,8 @@ func (r *run) createRoutine(ctx context.Context) error {
 			return err
 		}
 	}
-	if seen, found := r.known.routines[r.req.Name]; found {
+	// What is remembered counts only if the claim says the same: after a panic, or if the ledger did not take it, the claim does not.
+	if seen, found := r.known.routines[r.req.Name]; found && r.claims.Routine.There() && is(r.claims.Routine, seen.CreateTime) {
 		if err := r.take(ctx, esa.Reading{Routine: &seen}); err == nil {
 			r.remembered = true
 			return nil
@@ -122,13 +123,11 @@ func (r *run) call(ctx context.Context, seen reading, earlier *routine.Look) err
 		return r.readBack(ctx, failure)
 	}
 	r.progress.Look = earlier
-	if changeErr := r.change(ctx, func(c *routine.Claim) { // the call made nothing, whatever ESA shows now
+	r.note(func(c *routine.Claim) { // the call made nothing, whatever ESA shows now
 		if c.Call = earlier; earlier == nil {
 			c.State = routine.Gone
 		}
-	}); changeErr != nil {
-		return changeErr
-	}
+	})
 	if failure.Kind == fault.Conflict { // the name is taken, in any of its spellings
 		return r.nameTaken(ctx, failure)
 	}
@@ -144,7 +143,8 @@ func (r *run) readCreated(ctx context.Context) error {
 	if seen.Routine == nil {
 		return notVisible(&fault.Error{Step: string(routine.GetRoutine), Code: esa.CodeRoutineNotExist, RequestID: seen.RequestID, Message: "the routine was just created"})
 	}
-	return r.own(ctx, seen, routine.Created)
+	r.own(seen, routine.Created)
+	return nil
 }
 
 // stillOpen is an earlier look whose call may still take effect now, with now, at which there was no routine, as its beginning;
@@ -202,7 +202,8 @@ func (r *run) take(ctx context.Context, seen esa.Reading) error {
 	ours := !anothers && proven(r.lookBefore(), created)
 	switch {
 	case ours && (r.progress.Look != nil || claim.CreateJob == r.job.ID):
-		return r.own(ctx, seen, routine.Created)
+		r.own(seen, routine.Created)
+		return nil
 	case known && claim.CreateJob == r.job.ID && claim.Ownership == routine.Owned: // by an earlier attempt
 		r.done(routine.Created, *seen.Routine)
 		return nil
@@ -215,7 +216,8 @@ func (r *run) take(ctx context.Context, seen esa.Reading) error {
 		r.done(routine.Adopted, *seen.Routine)
 		return nil
 	case ours: // a job before this one has made it
-		return r.own(ctx, seen, routine.Adopted)
+		r.own(seen, routine.Adopted)
+		return nil
 	}
 	ownership := routine.AdoptedThing
 	if r.lookBefore() != nil { // a call of ours had no answer, and nothing proves that it made this one
@@ -224,15 +226,13 @@ func (r *run) take(ctx context.Context, seen esa.Reading) error {
 	if err := r.begunOnce(ctx); err != nil {
 		return err
 	}
-	if err := r.change(ctx, func(c *routine.Claim) {
+	r.note(func(c *routine.Claim) {
 		if c.CreateNumber < r.job.Number {
 			c.CreateNumber, c.CreateJob = r.job.Number, r.job.ID
 		}
 		c.Caller, c.CallbackURL, c.Expiry, c.ExpiresAt, c.Protected, c.Labels = r.job.Caller, r.req.CallbackURL, nil, time.Time{}, false, nil
 		r.live(c, seen, ownership)
-	}); err != nil {
-		return err
-	}
+	})
 	r.done(routine.Adopted, *seen.Routine)
 	return nil
 }
@@ -242,17 +242,14 @@ func is(claim routine.Claim, created time.Time) bool {
 	return !created.IsZero() && claim.CreateTime.Equal(created)
 }
 
-// own writes down that the routine that ESA shows was made by a call of ours.
-func (r *run) own(ctx context.Context, seen esa.Reading, outcome routine.Outcome) error {
+// own notes that the routine that ESA shows was made by a call of ours.
+func (r *run) own(seen esa.Reading, outcome routine.Outcome) {
 	ownership := routine.Owned
 	if seen.Routine.CreateTime.IsZero() { // it could not be told from another one later
 		ownership = routine.Unproven
 	}
-	if err := r.change(ctx, func(c *routine.Claim) { r.live(c, seen, ownership) }); err != nil {
-		return err
-	}
+	r.note(func(c *routine.Claim) { r.live(c, seen, ownership) })
 	r.done(outcome, *seen.Routine)
-	return nil
 }
 
 // live is a claim of the routine that ESA shows. It keeps a call that may still take effect: should the routine be deleted soon, that makes it again.
