@@ -198,10 +198,9 @@ func TestPolicies(t *testing.T) {
 			}
 		}
 	})
-	for principal, want := range map[string][]string{
-		"accept": nil, "notify": nil, "deployer": nil, "janitor": {"esa:ListUserRoutines"}, "operator": {"esa:ListUserRoutines"},
-	} {
-		t.Run(principal+" changes nothing in ESA, and reads at most the list of routines", func(t *testing.T) {
+	lists := []string{"esa:ListUserRoutines", "esa:ListRoutineRelatedRecords", "esa:ListRoutineRoutes"}
+	for principal, want := range map[string][]string{"accept": nil, "notify": nil, "deployer": nil, "janitor": lists, "operator": lists} {
+		t.Run(principal+" changes nothing in ESA, and reads at most the lists of routines, records and routes", func(t *testing.T) {
 			if diff := cmp.Diff(want, loadPolicy(t, principal).actions("esa")); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}

@@ -21,10 +21,10 @@ import (
 func runJanitor(a *cli.App) *cobra.Command {
 	return &cobra.Command{
 		Use: "janitor", Short: "Do once, from here, what the janitor does every minute", Args: cobra.NoArgs,
-		Long: `Send what is due, work off the dead-letter queue, send again what had no news, list the routines in ESA and make the jobs that end expired
-ones, and report jobs that will be forgotten: what the function janitor does every minute. It does no harm while that one runs. What it did is shown as numbers, and each thing in a line of the log
-on standard error; if more is left to do, run it again. The settings and the access key are read from the environment, as the function has
-them.`,
+		Long: `Send what is due, work off the dead-letter queue, send again what had no news, list the routines in ESA with what is
+bound to them, make the jobs that end expired ones, and report jobs that will be forgotten: what the function janitor does every minute. It
+does no harm while that one runs. What it did is shown as numbers, and each thing in a line of the log on standard error; if more is left to
+do, run it again. The settings and the access key are read from the environment, as the function has them.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return janitorOnce(cmd.Context(), a) },
 	}
 }

@@ -276,7 +276,7 @@ func TestContractEnumsAreTheGoValues(t *testing.T) {
 		"ClaimState":    {routine.Creating, routine.Live, routine.Expiring, routine.Deleting, routine.Gone},
 		"ListedState":   {routine.Creating, routine.Live, routine.Expiring, routine.Deleting},
 		"Ownership":     {routine.Owned, routine.Unproven, routine.AdoptedThing},
-		"DriftKind":     {api.DriftGone, api.DriftMadeAgain, api.DriftUnclaimed, api.DriftDescription},
+		"DriftKind":     {api.DriftGone, api.DriftMadeAgain, api.DriftUnclaimed, api.DriftDescription, api.DriftForeignRecord, api.DriftForeignRoute},
 		"WaitingFor":    {routine.ForQueue, routine.ForTurn, routine.ForAccountLock, routine.ForBackoff, routine.ForThrottle, routine.ForPark, routine.ForPause},
 		"Lane":          {routine.Running, routine.Parked, routine.Paused},
 		"VerdictStatus": {api.Accepted, api.Duplicate, api.Rejected, api.Failed},

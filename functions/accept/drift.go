@@ -28,7 +28,7 @@ func (s *Service) checkDrift(r *http.Request) (reply, error) {
 	if out.Findings, err = s.findings(r.Context(), listing); err != nil {
 		return reply{}, ledgerFailed(err)
 	}
-	slices.SortFunc(out.Findings, func(a, b api.Finding) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortStableFunc(out.Findings, func(a, b api.Finding) int { return strings.Compare(a.Name, b.Name) })
 	if len(out.Findings) > api.MaxFindings {
 		out.Findings, out.More = out.Findings[:api.MaxFindings], true
 	}
@@ -53,6 +53,7 @@ func (s *Service) findings(ctx context.Context, listing routine.Listing) ([]api.
 			if finding, found := driftOf(claim, seen, there, listing.ReadAt); found {
 				out = append(out, finding)
 			}
+			out = append(out, foreignTo(claim, seen.Foreign)...)
 		}
 		if cursor = next; next == "" {
 			break
@@ -104,6 +105,31 @@ func driftOf(c routine.Claim, seen routine.ListedRoutine, there bool, readAt tim
 		return f, false
 	}
 	return f, true
+}
+
+// foreignTo tells what is bound to a claim's routine and owned by no claim. Who claimed it since has changed the claim.
+func foreignTo(c routine.Claim, foreign *routine.Foreign) (out []api.Finding) {
+	if foreign == nil || changedSince(c, foreign.ReadAt) {
+		return nil
+	}
+	tell := func(what, nouns string, names []string, more int, toDo, command string) {
+		if len(names) == 0 {
+			return
+		}
+		text := strings.Join(names, ", ")
+		if more > 0 {
+			text += fmt.Sprintf(" and %d more", more)
+		}
+		out = append(out, api.Finding{
+			Name: c.Name, What: what, Command: command,
+			Detail: fmt.Sprintf("at %s ESA showed %s that no claim owns: %s. A deletion of the routine is refused while they are there: %s",
+				shownTime(foreign.ReadAt), nouns, text, toDo),
+		})
+	}
+	tell(api.DriftForeignRecord, "records", foreign.Records, foreign.MoreRecords, "claim them with the routine, or remove them in the ESA console",
+		"routinely routines claim "+c.Name)
+	tell(api.DriftForeignRoute, "routes", foreign.Routes, foreign.MoreRoutes, "remove them in the ESA console", "")
+	return out
 }
 
 // sameDescription compares the description of a claim with ESA's. A claim keeps the beginning of a long one, with an ellipsis behind it. The examples

@@ -123,6 +123,42 @@ func TestDrift(t *testing.T) {
 			}
 		})
 	}
+	t.Run("is what others have bound to a routine, with when that was read and what follows", func(t *testing.T) {
+		f := start(t)
+		f.owns(t, anonymous, "pr-1")
+		f.clock.Advance(time.Hour)
+		read := f.clock.Now()
+		f.showsRoutines(t, routine.ListedRoutine{Name: "pr-1", CreateTime: made, Foreign: &routine.Foreign{
+			ReadAt: read, Records: []string{"a.example.com", "b.example.com"}, MoreRecords: 3, Routes: []string{`"all" of site 7`},
+		}})
+		d, _ := f.drift(t)
+		at := read.Format(time.RFC3339)
+		want := []api.Finding{
+			{
+				Name: "pr-1", What: "foreign-record", Command: "routinely routines claim pr-1",
+				Detail: "at " + at + " ESA showed records that no claim owns: a.example.com, b.example.com and 3 more. A deletion of the routine is refused " +
+					"while they are there: claim them with the routine, or remove them in the ESA console",
+			},
+			{
+				Name: "pr-1", What: "foreign-route", Detail: "at " + at + ` ESA showed routes that no claim owns: "all" of site 7. A deletion of the routine ` +
+					"is refused while they are there: remove them in the ESA console",
+			},
+		}
+		if diff := cmp.Diff(want, d.Findings); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+	})
+	t.Run("is not what others had bound before the claim was changed: it may have been claimed since", func(t *testing.T) {
+		f := start(t)
+		f.owns(t, anonymous, "pr-1")
+		f.clock.Advance(time.Hour)
+		foreign := &routine.Foreign{ReadAt: f.clock.Now(), Records: []string{"a.example.com"}}
+		f.claims(t, "pr-1", func(*routine.Claim) {})
+		f.showsRoutines(t, routine.ListedRoutine{Name: "pr-1", CreateTime: made, Foreign: foreign})
+		if _, found := f.drift(t); len(found) != 0 {
+			t.Errorf("got %q", found)
+		}
+	})
 	t.Run("is cut if there is much of it, and says so", func(t *testing.T) {
 		f := start(t)
 		var seen []routine.ListedRoutine

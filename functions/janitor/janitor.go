@@ -2,7 +2,8 @@
 // the triggers could not deliver, sends again what had no news for a day, ends routines whose time is over, and reports jobs that will be forgotten.
 //
 // Each run is bounded, by time and by counts, and the next one goes on where it stopped; two at once do no harm. What has to be known for that
-// is in the ledger. The janitor never writes to ESA: it lists the account's routines, and what is to be changed there is a job for the worker.
+// is in the ledger. The janitor never writes to ESA: it lists the account's routines with their records and routes, and what is to be changed there is
+// a job for the worker.
 package janitor
 
 import (
@@ -24,7 +25,7 @@ import (
 type Config struct {
 	Queue  *queue.Client
 	Ledger *ledger.Ledger
-	// ESA is the account, whose routines are listed and never changed.
+	// ESA is the account, whose routines, records and routes are listed and never changed.
 	ESA *esa.Client
 	// MayExpire says that routines may be deleted because their time is over.
 	MayExpire bool
@@ -119,6 +120,7 @@ func (r *run) tasks() []task {
 		{"send again", r.sendAgain},
 		{"list the routines in ESA", r.list},
 		{"end expired routines", r.endExpired},
+		{"read records and routes", r.readForeign},
 	}
 	if r.Retention > 0 {
 		tasks = append(tasks, task{"report dead letters", r.tellDead}, task{"report unfinished jobs", r.tellUnfinished})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"routinely/shared/esa"
 	"routinely/shared/routine"
 )
 
@@ -31,10 +32,7 @@ func (r *run) list(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	seen := routine.Listing{ReadAt: list.At, Limit: list.Limit, Used: list.Used, Routines: make([]routine.ListedRoutine, 0, len(list.Routines))}
-	for _, one := range list.Routines {
-		seen.Routines = append(seen.Routines, routine.ListedRoutine{Name: one.Name, CreateTime: one.CreateTime, Description: one.Description})
-	}
+	seen := shown(list, last)
 	if err := r.Ledger.SetListing(ctx, seen); err != nil {
 		return err
 	}
@@ -46,4 +44,23 @@ func (r *run) list(ctx context.Context) error {
 		return nil
 	})
 	return err
+}
+
+// shown is what ESA showed, with what the listing before has of the same routines' foreign records and routes.
+func shown(list esa.RoutineList, last routine.Listing) routine.Listing {
+	before := make(map[string]routine.ListedRoutine, len(last.Routines))
+	for _, one := range last.Routines {
+		before[one.Name] = one
+	}
+	seen := routine.Listing{
+		ReadAt: list.At, Limit: list.Limit, Used: list.Used, Routines: make([]routine.ListedRoutine, 0, len(list.Routines)), ForeignUpTo: last.ForeignUpTo,
+	}
+	for _, one := range list.Routines {
+		next := routine.ListedRoutine{Name: one.Name, CreateTime: one.CreateTime, Description: one.Description}
+		if was := before[one.Name]; was.CreateTime.Equal(one.CreateTime) {
+			next.Foreign = was.Foreign
+		}
+		seen.Routines = append(seen.Routines, next)
+	}
+	return seen
 }

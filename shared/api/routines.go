@@ -199,7 +199,8 @@ type AppliedItem struct {
 
 // Drift is what differs between ESA and what is claimed, as the janitor last saw it.
 type Drift struct {
-	// ReadAt is when the routines of the account were last listed whole; zero if they never were.
+	// ReadAt is when the routines of the account were last listed whole; zero if they never were. Records and routes are read of some routines at a
+	// time: a finding about them says when.
 	ReadAt time.Time `json:"readAt,omitzero"`
 	// Findings are at most MaxFindings; More means that there are others.
 	Findings []Finding `json:"findings"`
@@ -228,6 +229,9 @@ const (
 	DriftUnclaimed = "unclaimed"
 	// DriftDescription: the description is another one than was last read or given.
 	DriftDescription = "description"
+	// DriftForeignRecord and DriftForeignRoute: an owned routine has records, or routes, that no claim owns. They refuse its deletion.
+	DriftForeignRecord = "foreign-record"
+	DriftForeignRoute  = "foreign-route"
 )
 
 // Ignored acknowledges an event of which nothing follows.

@@ -32,8 +32,9 @@
 //	routines                         <name>                                 id, write
 //
 // The first says where a task of the janitor left off, the second which jobs it has made about expired routines within an hour. The account's row says
-// whether its lane is parked or paused, for how long it was stopped in all, and its quota; the next one which routines ESA showed last. Then come the claim of a routine, those of its host names, each in a row of its own so that none grows with their
-// number, and the index row of each routine whose claim is not gone. A claim that is gone stays for ever.
+// whether its lane is parked or paused, for how long it was stopped in all, and its quota; the next one which routines ESA showed last,
+// and what of their records and routes no claim owns. Then come the claim of a routine, those of its host names, each in a row of its own so that none
+// grows with their number, and the index row of each routine whose claim is not gone. A claim that is gone stays for ever.
 //
 // # Why index rows of our own
 //

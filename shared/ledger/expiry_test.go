@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -103,6 +104,27 @@ func TestListing(t *testing.T) {
 	})
 	long.Routines = []routine.ListedRoutine{{Name: "pr-1", CreateTime: after(3), Description: claim.Description}}
 	read(long)
+}
+
+func TestLargestListing(t *testing.T) {
+	b := newBook(t)
+	long := strings.Repeat("<", 5000) // each is six bytes as JSON
+	s := routine.Listing{ReadAt: noon, Limit: 100, Used: 100}
+	for n := range 100 {
+		foreign := routine.Foreign{ReadAt: noon, MoreRecords: 1, MoreRoutes: 1}
+		for range routine.MaxForeign {
+			foreign.Records, foreign.Routes = append(foreign.Records, strings.Repeat("r", 300)), append(foreign.Routes, long)
+		}
+		s.Routines = append(s.Routines, routine.ListedRoutine{Name: fmt.Sprintf("pr-%d", n), CreateTime: noon, Description: long, Foreign: &foreign})
+	}
+	must(t, b.SetListing(t.Context(), s))
+	got, err := b.Listing(t.Context())
+	must(t, err)
+	text, err := json.Marshal(got)
+	must(t, err)
+	check(t, len(text), len(got.Routines) == 100 && len(text) < 2<<20)
+	same(t, len(got.Routines[99].Foreign.Records[4]), 255)
+	same(t, len(s.Routines[99].Foreign.Routes[4]), 5000) // what was given is as it was
 }
 
 func TestGoneClaimKeepsNoURL(t *testing.T) {

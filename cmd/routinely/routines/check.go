@@ -30,10 +30,14 @@ func (a verbs) check() *cobra.Command {
 		Long: `Show what differs between ESA, as the janitor last read it, and what is known of the routines. Nothing is corrected. If anything differs the
 exit code is 4; before the first reading it is 6. The differences:
 
-  gone         a routine that was there is not in ESA.
-  made-again   ESA shows another routine of the name: somebody deleted it and made it again.
-  unclaimed    a routine of the account that nobody asked for here.
-  description  somebody changed the description.`,
+  gone            a routine that was there is not in ESA.
+  made-again      ESA shows another routine of the name: somebody deleted it and made it again.
+  unclaimed       a routine of the account that nobody asked for here.
+  description     somebody changed the description.
+  foreign-record  somebody else bound records to a routine of ours: it cannot be deleted while they are there.
+  foreign-route   somebody else made routes to a routine of ours: it cannot be deleted while they are there.
+
+Records and routes are read of 20 routines every five minutes, in turn.`,
 		RunE: a.Call(func(ctx context.Context, c *client.Client, _ []string) error {
 			drift, err := c.Check(ctx)
 			if err != nil {

@@ -149,6 +149,9 @@ func (e end) checkDrift() {
 		case claim.Ownership == routine.Owned && claim.Description != there.Description:
 			want = append(want, name+" "+api.DriftDescription)
 		}
+		if claimed && there != nil && claim.Ownership == routine.Owned && claim.CreateTime.Equal(there.CreateTime.Truncate(time.Second)) {
+			want = append(want, foreignTo(claim, *there)...)
+		}
 	}
 	drift, _ := read[api.Drift](e.run, "/v1/routines:check")
 	var got []string
@@ -158,6 +161,22 @@ func (e end) checkDrift() {
 	if slices.Sort(got); !slices.Equal(got, want) {
 		e.t.Errorf("the differences are shown as %v, want %v", got, want)
 	}
+}
+
+// foreignTo are the differences that records and routes of others make.
+func foreignTo(claim api.Routine, there esaemu.Routine) (out []string) {
+	owned := func(record esaemu.Record) bool {
+		return slices.ContainsFunc(claim.Records, func(c api.RoutineRecord) bool {
+			return c.RecordName == record.RecordName && (c.State == routine.Creating || c.Ownership == routine.Owned && c.RecordID == record.RecordID)
+		})
+	}
+	if slices.ContainsFunc(there.Records, func(r esaemu.Record) bool { return !owned(r) }) {
+		out = append(out, claim.Name+" "+api.DriftForeignRecord)
+	}
+	if len(there.Routes) > 0 {
+		out = append(out, claim.Name+" "+api.DriftForeignRoute)
+	}
+	return out
 }
 
 // known are the names of all routines that intents are about or that ESA has.
