@@ -30,7 +30,7 @@ func TestWritesOfClaims(t *testing.T) {
 			want: []string{"creating", "live, a creating", "a live, b creating", "b live, c creating", "live, c live"},
 		},
 		"a host name that ESA refuses for now": {
-			before: none, rules: []faults.Rule{locked}, k: newTask(1, owner, creates("a", "b")), want: []string{"creating", "live, a creating", "a live, b creating"},
+			before: none, rules: []faults.Rule{locked}, k: newTask(1, owner, creates("a", "b")), want: []string{"creating", "live, a creating", "a live, b creating", "b gone"},
 		},
 		"a host name that is taken": {
 			before: func(t *testing.T) account { return made(t, "z") },

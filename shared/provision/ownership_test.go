@@ -69,6 +69,19 @@ func TestOwnership(t *testing.T) {
 			Ownership: routine.Owned, Caller: owner, Number: 1, JobID: "job-1", ChangedAt: a.clock.Now(),
 		})
 	})
+	t.Run("a host name that another program bound after ESA refused ours for now is not owned, though another call's answer was lost", func(t *testing.T) {
+		a, k := start(t), newTask(1, owner, creates("a", "b"))
+		a.inject(t,
+			faults.Rule{Action: record, Fault: faults.Fault{Answer: faults.Reset, Execute: true}},
+			faults.Rule{Action: record, Fault: faults.Fault{Answer: faults.Error, Code: "UserOperationStatusIsLocked"}},
+		)
+		if _, err := a.try(t, k); !fault.HasKind(err, fault.Locked) {
+			t.Fatal(err)
+		}
+		a.outsider(t, "b")
+		a.does(t, k)
+		same(t, "claim", a.claimedHost("a")+", "+a.claimedHost("b"), "live owned ci, live adopted ci")
+	})
 	t.Run("one that another program made between the look and the call is adopted, not owned", func(t *testing.T) {
 		a, k := start(t), newTask(1, owner, creates("a"))
 		_, err := a.runJob(t.Context(), k.Job, &k.progress, &provision.Known{}, func(context.Context, routine.Progress) error {

@@ -119,7 +119,7 @@ func (r *run) createRecord(ctx context.Context, record routine.Record, site esa.
 		if found, _ := b.adopt(ctx); found {
 			return nil
 		}
-	case !failure.Kind.Retryable():
+	case !failure.Kind.Retryable(), !b.lost: // otherwise a call before this one may have made it
 		return b.refused(err)
 	}
 	return err
@@ -185,7 +185,7 @@ func (b *binding) existing(ctx context.Context, taken *fault.Error) error {
 	return b.refused(taken)
 }
 
-// refused takes back the claim of a host name that ESA does not let us have.
+// refused takes back the claim of a host name that ESA does not let us have, or not now: what is bound to it later is not ours.
 func (b *binding) refused(failure error) error {
 	b.noteRecord(b.name, func(c *routine.RecordClaim) {
 		if c.State == routine.Creating {
