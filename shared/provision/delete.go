@@ -309,7 +309,7 @@ func (d *deletion) deleteRoutine(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	bounded, cancel := context.WithDeadline(ctx, seen.answered.Add(d.Timeout))
+	bounded, cancel := d.within(ctx, seen)
 	err = d.ESA.DeleteRoutine(bounded, d.req.Name)
 	cancel()
 	delete(d.known.routines, d.req.Name)

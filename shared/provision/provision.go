@@ -30,7 +30,7 @@ type Config struct {
 	// Timeout is the ESA client's time limit of one call: a call has ended at the latest when so much time has passed since the
 	// look before it, so that a later run knows when it ended even if this one does not live to see it.
 	Timeout time.Duration
-	// Now is the clock by which sites are remembered and routines expire.
+	// Now is the clock by which calls are measured, sites are remembered and routines expire.
 	Now func() time.Time
 	// MayDelete says that routines and records may be deleted at all, and MayExpire that they may be because their time is over.
 	MayDelete, MayExpire bool

@@ -23,8 +23,16 @@ type reading struct {
 
 func (r *run) look(ctx context.Context) (reading, error) {
 	seen, err := r.ESA.GetRoutine(ctx, r.req.Name)
-	return reading{seen, time.Now()}, err
+	return reading{seen, r.Now()}, err
 }
+
+// within bounds a call after a look: with both together no more time passes than one call may take.
+func (r *run) within(ctx context.Context, seen reading) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, r.Timeout-r.Now().Sub(seen.answered))
+}
+
+// atESA is the present by ESA's clock.
+func (r *run) atESA(seen reading) time.Time { return seen.At.Add(r.Now().Sub(seen.answered)) }
 
 // createRoutine makes the routine unless it is there. A deletion that was begun and not read back is finished first: what it is about is not adopted.
 func (r *run) createRoutine(ctx context.Context) error {
@@ -107,7 +115,7 @@ func (r *run) lookBefore() *routine.Look {
 
 // call is the CreateRoutine call after a look that showed no routine. earlier is a call of ours that may still take effect.
 func (r *run) call(ctx context.Context, seen reading, earlier *routine.Look) error {
-	bounded, cancel := context.WithDeadline(ctx, seen.answered.Add(r.Timeout))
+	bounded, cancel := r.within(ctx, seen)
 	err := r.ESA.CreateRoutine(bounded, r.req.Name, r.req.Description, r.req.HasAssets)
 	cancel()
 	failure := fault.From(err)
@@ -115,11 +123,10 @@ func (r *run) call(ctx context.Context, seen reading, earlier *routine.Look) err
 	switch {
 	case err == nil:
 		r.known.Changed, r.answered, r.earlier = true, true, earlier
-		r.progress.Look = &routine.Look{At: seen.At, Until: latest(seen.At.Add(time.Since(seen.answered)), earlier)}
+		r.progress.Look = &routine.Look{At: seen.At, Until: latest(r.atESA(seen), earlier)}
 		return r.readCreated(ctx)
 	case failure.OutcomeUnknown:
-		ended := seen.At.Add(time.Since(seen.answered))
-		r.progress.Look = &routine.Look{At: seen.At, Until: latest(ended, earlier)}
+		r.progress.Look = &routine.Look{At: seen.At, Until: latest(r.atESA(seen), earlier)}
 		return r.readBack(ctx, failure)
 	}
 	r.progress.Look = earlier

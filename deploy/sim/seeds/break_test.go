@@ -161,7 +161,7 @@ func (r *run) kill(c *call) {
 
 // takeLate lets a call take effect later. ESA works no longer than its client waits.
 func (r *run) takeLate(c *call) {
-	r.late = append(r.late, lateCall{c, r.clock.Now().Add(esaTimeout - time.Second)})
+	r.late = append(r.late, lateCall{c, r.clock.Now().Add(esaTimeout - time.Second - c.by.lasted)})
 }
 
 // land lets a late call take effect.
