@@ -197,6 +197,23 @@ func TestUndo(t *testing.T) {
 			}
 		})
 	}
+	for state, want := range map[routine.State]struct {
+		code int
+		told string
+	}{
+		routine.Succeeded:    {0, "1 dead letter dropped\n"},
+		routine.DeadLettered: {7, "next: routinely dead-letters show d\n"},
+	} {
+		t.Run("is waited for if that is wanted, and the exit code tells that it is "+string(state), func(t *testing.T) {
+			ended := deletion
+			ended.State = state
+			code, calls, stderr := run(t, []string{"drop", "a", "--undo", "--wait", "--yes"}, letterWith(made...), api.Routine{Name: "hello"},
+				api.WorkedOff{Count: 1, IDs: []string{"a"}}, deletion, ended)
+			if code != want.code || calls[len(calls)-1] != "GET /v1/jobs/d" || !strings.HasSuffix(stderr, want.told) {
+				t.Errorf("exit code %d, %q, %s", code, calls, stderr)
+			}
+		})
+	}
 	t.Run("tells in a dry run what it would delete", func(t *testing.T) {
 		code, calls, stderr := run(t, []string{"drop", "a", "--undo", "--dry-run"}, letterWith(made...), api.Routine{Name: "hello"})
 		if diff := cmp.Diff(look, calls); diff != "" || code != 0 || !strings.Contains(stderr, "undo: delete routine hello with its records\n") ||

@@ -19,7 +19,7 @@ type handled struct {
 	Problem *api.Problem `json:"problem,omitempty"`
 	// Letter is what a dry run would work off.
 	Letter *api.DeadLetter `json:"deadLetter,omitempty"`
-	// Job is the job as it ended, if it was waited for.
+	// Job is the job as it ended, if it was waited for; of an undo, as it was seen last.
 	Job *routine.Job `json:"job,omitempty"`
 	// Undoes is the dropped job whose work this job deletes, and undo says what that is.
 	Undoes string `json:"undoes,omitempty"`
@@ -39,6 +39,9 @@ func (h handled) bad() bool {
 	return h.Problem != nil || h.Job != nil && h.Job.State != routine.Succeeded
 }
 
+// ended reports whether the job was seen at its end.
+func (h handled) ended() bool { return h.Job != nil && h.Job.State.Final() }
+
 // request is what was asked for, as far as that is known.
 func (h handled) request() routine.Request {
 	switch {
@@ -52,7 +55,7 @@ func (h handled) request() routine.Request {
 
 func (h handled) detail() string {
 	switch {
-	case h.undo != "":
+	case h.undo != "" && !h.ended():
 		return h.undo
 	case h.Job != nil:
 		return cli.Outcome(*h.Job)
@@ -128,17 +131,17 @@ func (t *tally) failures() (failed []error) {
 	return failed
 }
 
-// await waits for the jobs that were redriven to end, and puts those before the rest that did not succeed.
-func (t *tally) await(ctx context.Context, a *cli.App, c *client.Client) error {
+// await waits for jobs to end, and puts those before the rest that did not succeed.
+func await(ctx context.Context, a *cli.App, c *client.Client, jobs []handled) error {
 	var ids []string
 	at := map[string]int{}
-	for i, h := range t.handled {
+	for i, h := range jobs {
 		if h.Problem == nil {
 			ids, at[h.ID] = append(ids, h.ID), i
 		}
 	}
-	err := a.Wait(ctx, c, ids, func(job routine.Job) { t.handled[at[job.ID]].Job = &job })
-	slices.SortStableFunc(t.handled, func(a, b handled) int {
+	err := a.Wait(ctx, c, ids, func(job routine.Job) { jobs[at[job.ID]].Job = &job })
+	slices.SortStableFunc(jobs, func(a, b handled) int {
 		switch {
 		case a.bad() == b.bad():
 			return 0
@@ -150,10 +153,10 @@ func (t *tally) await(ctx context.Context, a *cli.App, c *client.Client) error {
 	return err
 }
 
-// dead are those that were redriven and died again.
+// dead are the redriven jobs, and those of an undo, that have ended without success.
 func (t *tally) dead() (again []handled) {
-	for _, h := range t.handled {
-		if h.Job != nil && h.bad() {
+	for _, h := range slices.Concat(t.handled, t.undone) {
+		if h.ended() && h.bad() {
 			again = append(again, h)
 		}
 	}

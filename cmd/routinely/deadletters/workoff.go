@@ -41,7 +41,7 @@ redriven. What dies after the command has begun is not dropped with them. See wi
 stays, unless --undo asks for its deletion: of its routine, with its records, if no other job is about it, otherwise of its own records.`,
 	examples: `  routinely dead-letters drop 039b9339-ba36-59da-bb27-93ba244291bb --dry-run
   routinely dead-letters drop 039b9339-ba36-59da-bb27-93ba244291bb --reason "ordered twice"
-  routinely dead-letters drop 039b9339-ba36-59da-bb27-93ba244291bb --undo`,
+  routinely dead-letters drop 039b9339-ba36-59da-bb27-93ba244291bb --undo --wait`,
 	call: (*client.Client).Drop,
 }
 
@@ -81,6 +81,7 @@ func (a verbs) workOff(what work) *cobra.Command {
 		flags.BoolVar(&w.wait, "wait", false, "wait until the redriven jobs have ended; the exit code then tells how")
 	} else {
 		flags.BoolVar(&w.undo, "undo", false, "also delete in ESA what the jobs have made; wants ids")
+		flags.BoolVar(&w.wait, "wait", false, "wait until that is deleted, or cannot be; the exit code then tells how; wants --undo")
 	}
 	outcomes().Flags(a.App, cmd)
 	return cmd
@@ -150,6 +151,8 @@ func (w *workingOff) choose(ids []string) (err error) {
 		return cli.Usage("choose dead letters by id or with a filter, or give --all")
 	case w.undo && !named:
 		return cli.Usage("--undo is about the dead letters of certain ids")
+	case w.wait && w.verb == dropping.verb && !w.undo:
+		return cli.Usage("--wait is about what --undo deletes")
 	case flags.Changed("limit") && w.wanted.Limit < 1:
 		return cli.Usage("--limit %d: want at least 1, or leave it out for all", w.wanted.Limit)
 	case cli.CheckReason(w.wanted.Reason) != nil:
@@ -308,11 +311,15 @@ func (w *workingOff) noteRest(t *tally) {
 	}
 }
 
-// end waits for what was redriven, if that is wanted, and shows what became of each dead letter.
+// end waits for what was redriven, or for what undoes it, if that is wanted, and shows what became of each dead letter.
 func (w *workingOff) end(ctx context.Context, c *client.Client, t *tally, broken error) error {
 	failed := t.failures()
 	if w.wait && broken == nil {
-		broken = t.await(ctx, w.App, c)
+		begun := t.handled
+		if w.undo {
+			begun = t.undone
+		}
+		broken = await(ctx, w.App, c, begun)
 	}
 	if err := outcomes().Show(w.App, append(t.handled, t.undone...)); err != nil {
 		return err
@@ -330,7 +337,7 @@ func (w *workingOff) end(ctx context.Context, c *client.Client, t *tally, broken
 	return w.judge(t)
 }
 
-// judge tells how to go on, and makes an exit code of how the redriven jobs have ended.
+// judge tells how to go on, and makes an exit code of how the jobs have ended.
 func (w *workingOff) judge(t *tally) error {
 	if dead := t.dead(); len(dead) > 0 {
 		end := &cli.Ending{Code: cli.ExitJobsFailed, Text: "not all jobs have succeeded", Next: "routinely dead-letters list"}
@@ -340,11 +347,12 @@ func (w *workingOff) judge(t *tally) error {
 		return end
 	}
 	switch {
+	case w.wait:
 	case len(t.undone) == 1:
 		w.Note("next: routinely jobs get %s --wait", cli.Word(t.undone[0].ID))
 	case len(t.undone) > 1:
 		w.Note("next: routinely jobs list --state queued")
-	case w.wait || w.verb != redriving.verb || t.count == 0:
+	case w.verb != redriving.verb || t.count == 0:
 	case len(t.handled) == 1:
 		w.Note("next: routinely jobs get %s --wait", cli.Word(t.handled[0].ID))
 	default:

@@ -1,7 +1,9 @@
 package routines
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"strings"
 
@@ -9,6 +11,7 @@ import (
 
 	"routinely/cmd/routinely/cli"
 	"routinely/cmd/routinely/client"
+	"routinely/cmd/routinely/requests"
 	"routinely/shared/api"
 	"routinely/shared/fault"
 	"routinely/shared/routine"
@@ -103,17 +106,33 @@ func changes() cli.List[asked] {
 	}
 }
 
-// following are the flags of a command that asks for jobs: whether to wait for them, and who is to be told of their end.
+// following are the flags of a command that asks for jobs: under which key, whether to wait for them, and who is to be told of their end.
 type following struct {
-	wait        bool
-	callbackURL string
+	wait             bool
+	key, callbackURL string
 }
 
 func (f *following) add(a verbs, cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.wait, "wait", false, "wait until the jobs have ended; the exit code then tells how")
 	cmd.Flags().StringVar(&f.callbackURL, "callback-url", "", "`URL` to call when a job has ended")
+	cmd.Flags().StringVar(&f.key, "idempotency-key", "", "`key` under which asking again gives the same jobs")
 	changes().Flags(a.App, cmd)
 }
+
+// checkKey refuses a key that cannot be sent, also with the name that is added to it for each of several routines.
+func (f *following) checkKey(several bool) error {
+	key := f.key
+	if several && key != "" {
+		key += "/" + strings.Repeat("n", routine.MaxName)
+	}
+	if err := requests.CheckKey(key); err != nil {
+		return cli.Usage("%s", err)
+	}
+	return nil
+}
+
+// jobKey is the key that was given, or a new one.
+func (f *following) jobKey() string { return cmp.Or(f.key, rand.Text()) }
 
 // noteReal tells the command that does what a dry run has shown, unless its callback URL may hold a secret that a script has put there.
 func (a verbs) noteReal(cmd *cobra.Command, f following) {

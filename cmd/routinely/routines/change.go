@@ -2,7 +2,6 @@ package routines
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -29,7 +28,10 @@ do that, or a token with the scope operate.`,
 			if _, detail := routine.ParseSpan(expiresIn); detail != "" {
 				return cli.Usage("--expires-in: %s", detail)
 			}
-			job, err := c.Renew(ctx, args[0], rand.Text(), api.Renewal{ExpiresIn: expiresIn, CallbackURL: f.callbackURL})
+			if err := f.checkKey(false); err != nil {
+				return err
+			}
+			job, err := c.Renew(ctx, args[0], f.jobKey(), api.Renewal{ExpiresIn: expiresIn, CallbackURL: f.callbackURL})
 			if err != nil {
 				return err
 			}
@@ -76,6 +78,9 @@ func (k *claiming) run(ctx context.Context, names []string) error {
 	case len(names) == 0 && !k.unproven:
 		return cli.Usage("give the name of a routine, or --unproven")
 	}
+	if err := k.checkKey(k.unproven); err != nil {
+		return err
+	}
 	if k.unproven && !k.dryRun && !k.yes {
 		if err := k.CanAsk("claimed"); err != nil {
 			return err
@@ -88,7 +93,7 @@ func (k *claiming) run(ctx context.Context, names []string) error {
 	if k.unproven {
 		return k.claimAll(ctx, c)
 	}
-	job, err := c.Claim(ctx, names[0], rand.Text(), api.Deletion{CallbackURL: k.callbackURL})
+	job, err := c.Claim(ctx, names[0], k.jobKey(), api.Deletion{CallbackURL: k.callbackURL})
 	if err != nil {
 		return err
 	}
@@ -135,7 +140,7 @@ func (k *claiming) claimAll(ctx context.Context, c *client.Client) error {
 
 // claimOne claims one of several. Why it was refused is kept beside it.
 func (k *claiming) claimOne(ctx context.Context, c *client.Client, o *asked) error {
-	job, err := c.Claim(ctx, o.Name, rand.Text(), api.Deletion{CallbackURL: k.callbackURL})
+	job, err := c.Claim(ctx, o.Name, k.jobKey()+"/"+o.Name, api.Deletion{CallbackURL: k.callbackURL})
 	if problem, refused := client.ProblemOf(err); refused {
 		*o = asked{Name: o.Name, Status: api.Rejected, Problem: problem}
 		return nil

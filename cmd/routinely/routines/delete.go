@@ -2,7 +2,6 @@ package routines
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"reflect"
 	"slices"
@@ -93,6 +92,9 @@ func (d *deletion) choose(names []string) (wanted api.PlanRequest, err error) {
 	case cli.CheckReason(d.reason) != nil:
 		return wanted, cli.CheckReason(d.reason)
 	}
+	if err := d.checkKey(len(names) != 1); err != nil {
+		return wanted, err
+	}
 	if !d.yes && !d.dryRun {
 		if err := d.CanAsk("deleted"); err != nil {
 			return wanted, err
@@ -117,7 +119,7 @@ func (d *deletion) deleteOne(ctx context.Context, c *client.Client, name string)
 			return err
 		}
 	}
-	job, err := c.DeleteRoutine(ctx, name, rand.Text(), api.Deletion{CallbackURL: d.callbackURL})
+	job, err := c.DeleteRoutine(ctx, name, d.jobKey(), api.Deletion{CallbackURL: d.callbackURL})
 	if err != nil {
 		return err
 	}
@@ -151,7 +153,7 @@ func (d *deletion) unbind(ctx context.Context, c *client.Client, name string) er
 			return err
 		}
 	}
-	job, err := c.Unbind(ctx, name, recordName, rand.Text(), api.Deletion{CallbackURL: d.callbackURL})
+	job, err := c.Unbind(ctx, name, recordName, d.jobKey(), api.Deletion{CallbackURL: d.callbackURL})
 	if err != nil {
 		return err
 	}

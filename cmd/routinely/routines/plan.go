@@ -2,7 +2,6 @@ package routines
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"slices"
 
@@ -36,7 +35,7 @@ func (d *deletion) byPlan(ctx context.Context, c *client.Client, wanted api.Plan
 			return err
 		}
 	}
-	done, err := c.ApplyDelete(ctx, rand.Text(), api.ApplyRequest{Hash: p.Hash, Items: p.Items, CallbackURL: d.callbackURL, Reason: d.reason})
+	done, err := c.ApplyDelete(ctx, d.jobKey(), api.ApplyRequest{Hash: p.Hash, Items: p.Items, CallbackURL: d.callbackURL, Reason: d.reason})
 	if err != nil {
 		return err
 	}

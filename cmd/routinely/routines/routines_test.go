@@ -107,6 +107,38 @@ func TestDelete(t *testing.T) {
 			t.Errorf("the key is %q", o.keys[0])
 		}
 	})
+	t.Run("asks under the key that was given, as renew and claim do", func(t *testing.T) {
+		for _, args := range [][]string{
+			{"delete", "hello", "--yes"}, {"delete", "hello", "--record", "a.example.com", "--yes"}, {"renew", "hello", "--expires-in", "72h"}, {"claim", "hello"},
+		} {
+			o := run(t, append(args, "--idempotency-key", "k"), job("j", routine.Delete, routine.Queued, "a.example.com"))
+			if diff := cmp.Diff([]string{"k"}, o.keys); diff != "" || o.code != 0 {
+				t.Errorf("%v: exit code %d, -want +got:\n%s", args, o.code, diff)
+			}
+		}
+	})
+	t.Run("asks for several under the key that was given, as claim does", func(t *testing.T) {
+		plan := api.Plan{Hash: "h", Items: []api.PlanItem{{Name: "hello", Delete: true}}, Delete: 1}
+		done := api.Applied{Items: []api.AppliedItem{{Name: "hello", Status: api.Accepted, JobID: "j"}}, Accepted: 1}
+		o := run(t, []string{"delete", "--all", "--yes", "--idempotency-key", "k"}, plan, done)
+		if len(o.keys) != 2 || o.keys[1] != "k" {
+			t.Errorf("deleted under %q", o.keys)
+		}
+		o = run(t, []string{"claim", "--unproven", "--yes", "--idempotency-key", "k"}, api.RoutineList{Routines: []api.Routine{{Name: "hello"}}},
+			job("j", routine.TakeOwnership, routine.Queued))
+		if len(o.keys) != 2 || o.keys[1] != "k/hello" {
+			t.Errorf("claimed under %q", o.keys)
+		}
+	})
+	t.Run("refuses a key that cannot be sent before anything is asked for, as renew and claim do", func(t *testing.T) {
+		for _, args := range [][]string{{"delete", "hello", "--yes"}, {"renew", "hello", "--expires-in", "72h"}, {"claim", "hello"}} {
+			run(t, append(args, "--idempotency-key", "a,b"), nil).want(t, 2, nil, "it holds a comma")
+		}
+		long := strings.Repeat("k", 220)
+		for _, args := range [][]string{{"delete", "--all", "--yes"}, {"claim", "--unproven", "--yes"}} { // a name is added to it
+			run(t, append(args, "--idempotency-key", long), nil).want(t, 2, nil, "at most 255 are possible")
+		}
+	})
 	t.Run("waits for the job, and its exit code tells how it ended", func(t *testing.T) {
 		o := run(t, []string{"delete", "hello", "--yes", "--wait"}, job("j", routine.Delete, routine.Queued), job("j", routine.Delete, routine.DeadLettered))
 		o.want(t, 7, []string{"DELETE /v1/routines/hello {}", "GET /v1/jobs/j"}, "state        dead-lettered\n", "next: routinely jobs get j\n")
