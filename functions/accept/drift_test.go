@@ -153,7 +153,7 @@ func TestDrift(t *testing.T) {
 		f.owns(t, anonymous, "pr-1")
 		f.clock.Advance(time.Hour)
 		foreign := &routine.Foreign{ReadAt: f.clock.Now(), Records: []string{"a.example.com"}}
-		f.claims(t, "pr-1", func(*routine.Claim) {})
+		f.claims(t, "pr-1", func(c *routine.Claim) { c.CreateJob = "j" })
 		f.showsRoutines(t, routine.ListedRoutine{Name: "pr-1", CreateTime: made, Foreign: foreign})
 		if _, found := f.drift(t); len(found) != 0 {
 			t.Errorf("got %q", found)
