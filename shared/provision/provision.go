@@ -10,6 +10,7 @@ package provision
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"routinely/shared/esa"
@@ -190,7 +191,7 @@ func (r *run) result() routine.Result {
 			needCNAME = append(needCNAME, record.RecordName)
 		}
 	}
-	out.Note = routine.CNAMENote(needCNAME)
+	out.Note = strings.TrimSpace(routine.CNAMENote(needCNAME) + " " + routine.NoEffectNote(r.req, r.claims.Routine.Ownership))
 	if len(r.req.Records) == 1 && len(out.Records) == 1 {
 		one := out.Records[0]
 		if out.Record, out.RecordID = one.Outcome, one.RecordID; !one.NeedsCNAME && one.SupersededBy == "" && one.SiteID == r.req.Records[0].SiteID {

@@ -277,7 +277,8 @@ type Result struct {
 	More int `json:"more,omitempty"`
 	// ExpiresAt is when the routine's time is over; zero if never.
 	ExpiresAt time.Time `json:"expiresAt,omitzero"`
-	// Note says what is still to do before the host names get traffic; empty if nothing is. See CNAMENote.
+	// Note says what is still to do before the host names get traffic, and what of the request had no effect; empty if there is nothing to say. See
+	// CNAMENote and NoEffectNote.
 	Note string `json:"note,omitempty"`
 }
 
