@@ -289,26 +289,3 @@ func TestQueueTrigger(t *testing.T) {
 		same(t, "queue", s.stored("jobs"), []string{"b"})
 	})
 }
-
-// TestMatrix breaks the call of a function under a queue trigger: the message comes again, and is deleted once it was answered.
-func TestMatrix(t *testing.T) {
-	for name, fail := range map[string]func(*triggered, *visitor){
-		"the function fails":      func(_ *triggered, v *visitor) { v.say("error no") },
-		"the function panics":     func(_ *triggered, v *visitor) { v.say("panic no") },
-		"the process ends":        func(_ *triggered, v *visitor) { v.say("exit") },
-		"the process is killed":   func(s *triggered, _ *visitor) { s.kill("work") },
-		"the call takes too long": func(s *triggered, _ *visitor) { s.clock.Advance(5 * time.Minute) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := trigger(t, nil, "a")
-			fail(s, s.next())
-			s.clock.Advance(s.step(fcemu.Retrying).Delay)
-			v := s.next()
-			same(t, "event", v.bodies(t), []string{"a"})
-			v.say("return null")
-			s.step(fcemu.Deleted)
-			same(t, "queue", s.stored("jobs"), []string{})
-			same(t, "dead letters", s.stored("dead"), []string{})
-		})
-	}
-}
