@@ -55,9 +55,9 @@ endif
 mutants: ## check that the simulation finds each of the defects in deploy/sim/seeds/testdata/mutants
 	MUTANTS=$(or $(MUTANTS),1) $(GO) test -count=1 -v -timeout 5h -run TestMutants ./deploy/sim/seeds
 
-soak: ## run the long tests whole: every cell of the matrices, and SOAK_JOBS=10000 jobs with faults and kills
-	$(GO) test -v -count=1 -p 1 -timeout 60m -run 'Matrix|Soak' ./functions/... ./deploy/local
-	$(GO) test -count=1 -shuffle=on -skip 'Matrix|Soak' ./functions/... ./shared/ledger ./cmd/routinely
+soak: ## run the long tests whole: a kill at every call, and SOAK_JOBS=10000 jobs
+	$(GO) test -v -count=1 -timeout 60m -run 'KillMatrix|Soak' ./deploy/local
+	$(GO) test -count=1 -shuffle=on ./functions/... ./shared/ledger ./cmd/routinely
 
 fuzz: ## fuzz every target for some seconds each
 	@grep -rl --include=*_test.go '^func Fuzz' . | sort | while read -r file; do \

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
 	"routinely/deploy/local/stack"
 )
@@ -17,7 +18,12 @@ func (d *deployment) settled() bool {
 // settle waits until nothing is left to be done, with the janitor's help, and checks what must hold then.
 func (d *deployment) settle() {
 	d.t.Helper()
-	until(d.t, "nothing is left to be done", func() bool {
+	d.settleWithin(limit)
+}
+
+func (d *deployment) settleWithin(limit time.Duration) {
+	d.t.Helper()
+	within(d.t, limit, "nothing is left to be done", func() bool {
 		if d.settled() {
 			return true
 		}

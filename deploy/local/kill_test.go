@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -26,44 +26,22 @@ type life struct {
 
 func lives() []life {
 	return []life{
-		{"three jobs in one invocation, of which one succeeds, one fails once and one is for a wrong site", false, threeJobs},
-		{"a job whose last answer is lost and whose receiver wants no callback", false, lostAnswer},
-		{"a routine is made with two host names and deleted, beside what somebody else has", false, madeAndDeleted},
+		{"three jobs in one invocation, and the deletion of a routine beside what somebody else has", false, jobsAndDeletion},
 		{"a batch is accepted", true, batchOfJobs},
-		{"dead letters are redriven", true, redrive},
-		{"a job is cancelled", true, cancellation},
-		{"the janitor sends what is due", true, dueJobs},
-		{"the janitor sends again what the trigger gave up", true, undeliveredJob},
-		{"the janitor files what holds no job", true, unreadableMessage},
-		{"the janitor tells a job that its receiver wants no callback", true, unwantedCallback},
+		{"the janitor has all kinds of work", true, sweepOfAll},
 	}
 }
 
-func threeJobs(d *deployment) func() {
+// jobsAndDeletion: of three jobs one succeeds, with two host names, one fails once and one is for a wrong site. What the first has made is deleted.
+func jobsAndDeletion(d *deployment) func() {
+	d.foreign()
 	orders := append(d.several(2), d.hopeless())
+	orders[0].pair = true
+	deletion := d.deletion(orders[0])
 	return func() {
 		d.faultOf(orders[1], "CreateRoutine", `{"answer":"error","status":500,"code":"InternalException"}`)
 		d.submit(orders...)
-	}
-}
-
-func lostAnswer(d *deployment) func() {
-	o := d.several(1)[0]
-	return func() {
-		d.unwanted()
-		d.faultOf(o, "CreateRoutineRelatedRecord", `{"answer":"reset","execute":true}`)
-		d.submit(o)
-	}
-}
-
-func madeAndDeleted(d *deployment) func() {
-	d.foreign()
-	o := d.several(1)[0]
-	o.pair = true
-	deletion := d.deletion(o)
-	return func() {
-		d.submit(o)
-		until(d.t, "the routine is made", d.atRest)
+		until(d.t, "the jobs have ended", d.atRest)
 		d.askAgain(deletion)
 	}
 }
@@ -73,79 +51,62 @@ func batchOfJobs(d *deployment) func() {
 	return func() { d.submit(orders...) }
 }
 
-func redrive(d *deployment) func() {
-	orders := d.several(3)
-	for _, o := range orders {
-		d.faultOf(o, "CreateRoutineRelatedRecord", `{"answer":"error","code":"SiteParameterNotMatch"}`)
-	}
-	d.submit(orders...)
-	d.awaitState(deadLettered, orders...)
-	return func() { d.redrive(wrongSite) }
-}
-
-// delayed submits an order whose job waits for some seconds because ESA has asked for that.
-func (d *deployment) delayed() *order {
-	d.t.Helper()
-	o := d.order()
-	d.faultOf(o, "CreateRoutine", `{"answer":"error","code":"Throttling.User","headers":{"x-acs-retry-after":"6000"}}`)
-	d.submit(o)
-	d.awaitState("throttle", o)
-	return o
-}
-
-func cancellation(d *deployment) func() {
-	o := d.delayed()
-	o.want = cancelled
-	return func() { d.insist(http.MethodPost, "/v1/jobs/"+url.PathEscape(o.id)+":cancel", "") }
-}
-
-func dueJobs(d *deployment) func() {
-	d.outage(messageService)
-	d.submit(d.several(2)...)
-	d.heal(messageService)
-	return d.sweep
-}
-
-func undeliveredJob(d *deployment) func() {
-	d.put(stack.DeadLetterQueue, string(sim.Event(d.t, d.messageOf(d.delayed()))))
-	return d.sweep
-}
-
-func unreadableMessage(d *deployment) func() {
-	d.unreadable++
-	d.put(stack.DeadLetterQueue, fmt.Sprintf("what is this, number %d?", d.unreadable))
-	return d.sweep
-}
-
-func unwantedCallback(d *deployment) func() {
+// sweepOfAll lets the janitor find a callback that was given up, a message without a job, jobs that are due, and a job that the trigger gave up.
+func sweepOfAll(d *deployment) func() {
 	d.unwanted()
 	d.submit(d.several(1)...)
 	until(d.t, "the callback is given up", func() bool { return d.depth(stack.DeadLetterQueue) > 0 })
+	d.unreadable++
+	d.put(stack.DeadLetterQueue, "what is this?")
+	d.outage(messageService)
+	d.submit(d.several(2)...)
+	d.heal(messageService)
+	waiting := d.order() // for some seconds, because ESA asks for that
+	d.faultOf(waiting, "CreateRoutine", `{"answer":"error","code":"Throttling.User","headers":{"x-acs-retry-after":"6000"}}`)
+	d.submit(waiting)
+	d.awaitState("throttle", waiting)
+	d.put(stack.DeadLetterQueue, string(sim.Event(d.t, d.messageOf(waiting))))
 	return d.sweep
 }
 
 // kind is a call to the outside: its server, its action, and of MNS the queue.
 type kind struct{ server, action, queue string }
 
-// platforms reports whether Function Compute makes such calls itself: its triggers receive, renew leases, and delete what a function has taken.
-func (k kind) platforms() bool {
-	return k.server == messageService && k.queue != stack.DeadLetterQueue && !strings.Contains(k.action, "Send")
-}
-
 // byTheClock reports whether a trigger makes such calls when its time has come: their number is another in each run.
 func (k kind) byTheClock() bool {
-	return k.platforms() && !strings.HasSuffix(k.action, "DeleteMessage")
+	return k.server == messageService && k.queue != stack.DeadLetterQueue && !strings.Contains(k.action, "Send") && !strings.HasSuffix(k.action, "DeleteMessage")
 }
 
-// cell is a kill: of a victim, at the n-th call of a kind, before or after the call has taken effect.
+// oneOfEach is a kind of call of each function, at the first of which the function alone is killed: the simulation kills functions at every call.
+func oneOfEach() []kind {
+	return []kind{
+		{messageService, "SendMessage", stack.Queue},                   // accept
+		{edgeService, "CreateRoutine", ""},                             // provision
+		{theReceiver, "POST", ""},                                      // notify
+		{messageService, "BatchReceiveMessage", stack.DeadLetterQueue}, // janitor
+	}
+}
+
+// victims are who is killed at the n-th call of the kind.
+func (k kind) victims(n int) []string {
+	all := []string{everything}
+	if k.server != theReceiver {
+		all = append(all, server)
+	}
+	if n == 1 && slices.Contains(oneOfEach(), k) {
+		all = append(all, caller)
+	}
+	return all
+}
+
+// cell is a kill: of a victim, when the n-th call of a kind has taken effect and is not answered.
 type cell struct {
 	kind
 	n      int
-	after  bool
 	victim string
 }
 
-// Victims: whoever makes the call, the server that answers it, and all processes.
+// Victims: the function that makes the call, the server that answers it, and all processes.
 const (
 	caller     = "its caller"
 	server     = "its server"
@@ -153,11 +114,7 @@ const (
 )
 
 func (c cell) String() string {
-	when := "before"
-	if c.after {
-		when = "after"
-	}
-	return strings.Join(strings.Fields(fmt.Sprintf("%s %s %s %d, %s is killed %s it", c.server, c.action, c.queue, c.n, c.victim, when)), " ")
+	return strings.Join(strings.Fields(fmt.Sprintf("%s %s %s %d, %s is killed", c.server, c.action, c.queue, c.n, c.victim)), " ")
 }
 
 // begin starts a deployment and makes everything ready for a life. Its queues miss no message, so that the calls are the same each time.
@@ -185,10 +142,11 @@ func (l life) cells(t *testing.T) (all []cell) {
 		for _, call := range d.calls(name) {
 			k := kind{name, call.Action, call.Params.Queue}
 			count[k]++
-			for _, victim := range []string{caller, server, everything} {
-				if !k.byTheClock() && !(victim == server && name == theReceiver) {
-					all = append(all, cell{k, count[k], false, victim}, cell{k, count[k], true, victim})
-				}
+			if k.byTheClock() {
+				continue
+			}
+			for _, victim := range k.victims(count[k]) {
+				all = append(all, cell{k, count[k], victim})
 			}
 		}
 	}
@@ -211,7 +169,7 @@ func (d *deployment) hold(c cell) (held func() bool) {
 		match["queue"] = c.queue
 	}
 	rule, err := json.Marshal(map[string]any{
-		"action": c.action, "match": match, "skip": c.n - 1, "fault": map[string]any{"answer": "hang", "execute": c.after},
+		"action": c.action, "match": match, "skip": c.n - 1, "fault": map[string]any{"answer": "hang", "execute": true},
 	})
 	if err != nil {
 		d.t.Fatal(err)
@@ -224,7 +182,7 @@ func (d *deployment) hold(c cell) (held func() bool) {
 	}
 }
 
-// kill kills the cell's victim. Only the functions that make calls are at work; where the platform makes the call itself, it is the caller.
+// kill kills the cell's victim. Only the functions that make calls are at work.
 func (d *deployment) kill(c cell) {
 	d.t.Helper()
 	switch {
@@ -232,8 +190,6 @@ func (d *deployment) kill(c cell) {
 		d.restart(programs()...)
 	case c.victim == server:
 		d.restart(c.server)
-	case c.platforms():
-		d.restart(functionCompute)
 	default:
 		for _, in := range d.atWork() {
 			_ = syscall.Kill(in.PID, syscall.SIGKILL) // another one may have ended by itself
@@ -261,8 +217,8 @@ func (l life) play(t *testing.T, c cell) {
 	d.settle()
 }
 
-// TestKillMatrix kills processes with SIGKILL at each call that Routinely makes, before and after it takes effect. Callers whose call was cut off
-// make it again. Afterwards what settle waits for and checks holds: every accepted job has ended as it must, ESA has each routine and record
+// TestKillMatrix kills a server, or everything, with SIGKILL right after each call that Routinely makes took effect: before the next one it is as
+// it is then. Each function is killed once. Callers whose call was cut off make it again. Afterwards what settle waits for and checks holds: every accepted job has ended as it must, ESA has each routine and record
 // once, nothing of a routine that was deleted, and all that is somebody else's; all callbacks of a job are about the same end, and the queues are
 // empty. The short form takes every shortChoice-th cell.
 func TestKillMatrix(t *testing.T) {
