@@ -73,7 +73,7 @@ func start(t *testing.T) *lane {
 				StoppedMin: time.Minute, StoppedMax: 5 * time.Minute,
 			},
 			ParkWait:    time.Minute,
-			LockPollMin: 200 * time.Millisecond, LockPollMax: 3 * time.Second, Reserve: 10 * time.Second,
+			LockPollMin: 2 * time.Second, LockPollMax: 3 * time.Second, Reserve: 10 * time.Second,
 			Now: manual.Now, Draw: func() float64 { return 0.999 },
 			Sleep:    func(_ context.Context, d time.Duration) { manual.Advance(d) },
 			Stopping: t.Context(),
