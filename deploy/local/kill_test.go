@@ -217,10 +217,10 @@ func (l life) play(t *testing.T, c cell) {
 	d.settle()
 }
 
-// TestKillMatrix kills a server, or everything, with SIGKILL right after each call that Routinely makes took effect: before the next one it is as
-// it is then. Each function is killed once. Callers whose call was cut off make it again. Afterwards what settle waits for and checks holds: every accepted job has ended as it must, ESA has each routine and record
-// once, nothing of a routine that was deleted, and all that is somebody else's; all callbacks of a job are about the same end, and the queues are
-// empty. The short form takes every shortChoice-th cell.
+// TestKillMatrix kills a server, or everything, with SIGKILL right after each call that Routinely makes took effect: before the next one it is as it is
+// then. Each function is killed once. Callers whose call was cut off make it again. Afterwards what settle waits for and checks holds: every accepted job
+// has ended as it must, ESA has each routine and record once, nothing of a routine that was deleted, and all that is somebody else's; all callbacks of a
+// job are about the same end, and the queues are empty. The short form takes every shortChoice-th cell.
 func TestKillMatrix(t *testing.T) {
 	t.Parallel()
 	for i, l := range lives() {

@@ -34,7 +34,10 @@ func TestMutants(t *testing.T) {
 		if chosen != "1" && !strings.Contains(rule, chosen) {
 			continue
 		}
-		t.Run(rule, func(t *testing.T) { mutate(t, root, block) })
+		t.Run(rule, func(t *testing.T) {
+			t.Parallel()
+			mutate(t, root, block)
+		})
 	}
 }
 
