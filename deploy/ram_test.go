@@ -198,7 +198,7 @@ func TestPolicies(t *testing.T) {
 			}
 		}
 	})
-	lists := []string{"esa:ListUserRoutines", "esa:ListRoutineRelatedRecords", "esa:ListRoutineRoutes"}
+	lists := []string{"esa:ListRoutineRelatedRecords", "esa:ListRoutineRoutes", "esa:ListUserRoutines"}
 	for principal, want := range map[string][]string{"accept": nil, "notify": nil, "deployer": nil, "janitor": lists, "operator": lists} {
 		t.Run(principal+" changes nothing in ESA, and reads at most the lists of routines, records and routes", func(t *testing.T) {
 			if diff := cmp.Diff(want, loadPolicy(t, principal).actions("esa")); diff != "" {

@@ -19,7 +19,9 @@ func TestNoEffectNote(t *testing.T) {
 		{"of a request without them", routine.Request{Name: "shop"}, routine.AdoptedThing, ""},
 		{"of another action", routine.Request{Action: routine.Renew, Name: "shop", ExpiresIn: 1}, routine.AdoptedThing, ""},
 		{
-			"of one member", routine.Request{Name: "shop", ExpiresIn: 1}, routine.AdoptedThing,
+			"of one member",
+			routine.Request{Name: "shop", ExpiresIn: 1},
+			routine.AdoptedThing,
 			"Without effect: expiresIn. The routine is adopted; an operator can claim it (routinely routines claim shop), then submit again.",
 		},
 		{
