@@ -192,7 +192,7 @@ func (r *run) acceptedPlan(q *request, response accept.Response) bool {
 			apply.CallbackURL = r.receiverURL + "/" + in.key
 		}
 		q.path, q.key, q.body = "/v1/routines:apply-delete", in.key, textOf(apply)
-		q.planned, q.from = r.clock.Now(), r.step+r.random.IntN(100)
+		q.planned, q.from = r.clock.Now(), r.step+r.random.IntN(200)
 		r.planned[in.key] = q.planned
 		return plan.Delete == 0
 	}

@@ -122,7 +122,17 @@ func newIntent(r *rand.Rand, name string, mortal bool, before []intent) intent {
 		in.by = bob
 	}
 	known := slices.ContainsFunc(before, func(o intent) bool { return o.name == name && o.what == creates })
+	// At times what a plan is about is deleted and made again before the plan is carried out.
+	deleted := len(before) > 0 && before[len(before)-1].what == plans && r.IntN(2) == 0
+	again := len(before) > 1 && before[len(before)-2].what == plans && before[len(before)-1].what == deletes
+	if deleted || again {
+		in.name = before[len(before)-1].name
+	}
 	switch kind := r.IntN(12); {
+	case deleted:
+		in.what = deletes
+	case again:
+		newCreate(r, &in, mortal)
 	case !known || kind < 5:
 		newCreate(r, &in, mortal)
 	case kind < 7 || kind == 9 && !mortal:
