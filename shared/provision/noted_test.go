@@ -68,7 +68,8 @@ func TestAnswerNotWritten(t *testing.T) {
 		rules   []faults.Rule
 	}{
 		"a host name was refused": {
-			newTask(1, owner, creates("a")), 2, []string{"live owned ci", "live owned ci"},
+			newTask(1, owner, creates("a")), 2,
+			[]string{"live owned ci", "live owned ci"},
 			[]faults.Rule{{Action: record, Fault: faults.Fault{Answer: faults.Error, Code: esa.CodeParameterAlreadyExist}}},
 		},
 		"a routine was made":        {newTask(1, owner, creates("a")), 1, []string{"live owned ci", "live owned ci"}, nil},
