@@ -136,7 +136,7 @@ func (r *run) isWhole() bool {
 	return r.req.ExpiresIn == 0 || r.progress.Routine == routine.Created || r.claims.Routine.Expiry != nil
 }
 
-// takeOwnership makes the routine that ESA shows, with its records, the caller's own.
+// takeOwnership makes the routine that ESA shows, with its records, the caller's own. One that is owned already stays its owner's, who gets the records.
 func (r *run) takeOwnership(ctx context.Context) error {
 	seen, err := r.ESA.GetRoutine(ctx, r.req.Name)
 	if err != nil {
@@ -158,8 +158,12 @@ func (r *run) takeOwnership(ctx context.Context) error {
 	if err := r.begunOnce(ctx); err != nil {
 		return err
 	}
+	owner, callbackURL := r.job.Caller, r.req.CallbackURL
+	if claim := r.claims.Routine; claim.Ownership == routine.Owned && is(claim, seen.Routine.CreateTime) {
+		owner, callbackURL = claim.Caller, claim.CallbackURL
+	}
 	r.note(func(c *routine.Claim) {
-		c.CreateNumber, c.CreateJob, c.Caller, c.CallbackURL = max(c.CreateNumber, r.job.Number), r.job.ID, r.job.Caller, r.req.CallbackURL
+		c.CreateNumber, c.CreateJob, c.Caller, c.CallbackURL = max(c.CreateNumber, r.job.Number), r.job.ID, owner, callbackURL
 		r.live(c, seen, routine.Owned)
 	})
 	r.progress.Records = nil
@@ -169,7 +173,7 @@ func (r *run) takeOwnership(ctx context.Context) error {
 				return
 			}
 			c.SiteID, c.RecordID, c.State, c.Ownership = record.SiteID, record.RecordID, routine.Live, routine.Owned
-			c.Number, c.JobID, c.Caller, c.Expired = r.job.Number, r.job.ID, r.job.Caller, false
+			c.Number, c.JobID, c.Caller, c.Expired = r.job.Number, r.job.ID, owner, false
 		})
 		r.record(routine.RecordResult{RecordName: record.RecordName, SiteID: record.SiteID, RecordID: record.RecordID, Outcome: routine.Claimed})
 	}

@@ -40,7 +40,7 @@ func TestWritesOfClaims(t *testing.T) {
 		"a deletion":          {before: two, k: deletes(2), want: []string{"live", "a deleting", "a gone, b deleting", "deleting, b gone", "gone"}},
 		"an unbinding":        {before: two, k: newTask(2, owner, unbinds("a")), want: []string{"a live", "a deleting", "a gone"}},
 		"the end of its time": {before: func(t *testing.T) account { return over(t, "a", "b") }, k: expires(2), want: []string{"expiring, a deleting", "a gone, b deleting", "expiring, b gone"}},
-		"a change of owner":   {before: two, k: newTask(2, other, asks(routine.TakeOwnership)).operating(), want: []string{"live, a live, b live"}},
+		"a claim":             {before: two, k: newTask(2, other, asks(routine.TakeOwnership)).operating(), want: []string{"live, a live, b live"}},
 		"a routine that is there": {
 			before: func(t *testing.T) account { a := start(t); a.plant(t, -time.Hour); return a }, k: newTask(1, owner, creates("a")),
 			want: []string{"live, a creating", "a live"},

@@ -28,7 +28,6 @@ func TestTakeOwnership(t *testing.T) {
 			a.outsider(t, "a")
 			a.outsider(t, "b")
 		},
-		"with records nobody claims": func(t *testing.T, a account) { a.does(t, newTask(1, owner, creates("a"))); a.outsider(t, "b") },
 	} {
 		t.Run("makes a routine "+name+" the caller's own, with its records", func(t *testing.T) {
 			a := start(t)
@@ -43,6 +42,14 @@ func TestTakeOwnership(t *testing.T) {
 			same(t, "ESA has", a.holds(t), nil)
 		})
 	}
+	t.Run("makes records that nobody claims the owner's of a routine that is owned", func(t *testing.T) {
+		a := made(t, "a")
+		a.outsider(t, "b")
+		same(t, "records", len(a.does(t, takes(2)).Records), 2)
+		same(t, "claims", []string{a.claimed(), a.claimedHost("a"), a.claimedHost("b")}, []string{"live owned ci", "live owned ci", "live owned ci"})
+		a.does(t, deletes(3))
+		same(t, "ESA has", a.holds(t), nil)
+	})
 	t.Run("leaves a host name to a newer intent", func(t *testing.T) {
 		a := made(t, "a")
 		a.does(t, newTask(3, owner, creates("b")))
