@@ -137,6 +137,7 @@ func (r *run) isWhole() bool {
 }
 
 // takeOwnership makes the routine that ESA shows, with its records, the caller's own. One that is owned already stays its owner's, who gets the records.
+// It is no intent about what is there: an older deletion that was refused for the lack of ownership can be redriven after it.
 func (r *run) takeOwnership(ctx context.Context) error {
 	seen, err := r.ESA.GetRoutine(ctx, r.req.Name)
 	if err != nil {
@@ -163,7 +164,10 @@ func (r *run) takeOwnership(ctx context.Context) error {
 		owner, callbackURL = claim.Caller, claim.CallbackURL
 	}
 	r.note(func(c *routine.Claim) {
-		c.CreateNumber, c.CreateJob, c.Caller, c.CallbackURL = max(c.CreateNumber, r.job.Number), r.job.ID, owner, callbackURL
+		if c.State == routine.Gone { // the deletion was about another one
+			c.CreateNumber, c.CreateJob = max(c.CreateNumber, r.job.Number), r.job.ID
+		}
+		c.Caller, c.CallbackURL = owner, callbackURL
 		r.live(c, seen, routine.Owned)
 	})
 	r.progress.Records = nil
@@ -173,7 +177,7 @@ func (r *run) takeOwnership(ctx context.Context) error {
 				return
 			}
 			c.SiteID, c.RecordID, c.State, c.Ownership = record.SiteID, record.RecordID, routine.Live, routine.Owned
-			c.Number, c.JobID, c.Caller, c.Expired = r.job.Number, r.job.ID, owner, false
+			c.Caller, c.Expired = owner, false
 		})
 		r.record(routine.RecordResult{RecordName: record.RecordName, SiteID: record.SiteID, RecordID: record.RecordID, Outcome: routine.Claimed})
 	}

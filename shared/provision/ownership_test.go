@@ -69,6 +69,17 @@ func TestOwnership(t *testing.T) {
 			Ownership: routine.Owned, Caller: owner, Number: 1, JobID: "job-1", ChangedAt: a.clock.Now(),
 		})
 	})
+	t.Run("of two jobs whose calls had no answer one has made it", func(t *testing.T) {
+		a, first, second := start(t), newTask(1, owner, creates("a")), newTask(2, owner, creates("b"))
+		for _, k := range []*task{first, second} {
+			a.inject(t, faults.Rule{Action: create, Fault: faults.Fault{Answer: faults.Reset, Execute: k == second}})
+			a.inject(t, faults.Rule{Action: get, Skip: 1, Fault: faults.Fault{Answer: faults.HTML}})
+			a.refuses(t, k, fault.Unavailable, broke)
+		}
+		outcomes := []routine.Outcome{a.does(t, first).Routine, a.does(t, second).Routine}
+		same(t, "outcomes", outcomes, []routine.Outcome{routine.Adopted, routine.Created})
+		same(t, "claim", a.claimed(), "live owned ci")
+	})
 	t.Run("a host name that another program bound after ESA refused ours for now is not owned, though another call's answer was lost", func(t *testing.T) {
 		a, k := start(t), newTask(1, owner, creates("a", "b"))
 		a.inject(t,

@@ -208,7 +208,8 @@ func (r *run) take(ctx context.Context, seen esa.Reading) error {
 	anothers := known && claim.Ownership == routine.Owned && claim.CreateJob != r.job.ID
 	ours := !anothers && proven(r.lookBefore(), created)
 	switch {
-	case ours && (r.progress.Look != nil || claim.CreateJob == r.job.ID):
+	case ours && (claim.CreateJob == r.job.ID || claim.State != routine.Creating && r.progress.Look != nil):
+		// Of several jobs that called without an answer the one that called last counts as the maker.
 		r.own(seen, routine.Created)
 		return nil
 	case known && claim.CreateJob == r.job.ID && claim.Ownership == routine.Owned: // by an earlier attempt
@@ -222,7 +223,7 @@ func (r *run) take(ctx context.Context, seen esa.Reading) error {
 	case known: // nothing new
 		r.done(routine.Adopted, *seen.Routine)
 		return nil
-	case ours: // a job before this one has made it
+	case ours: // another job has made it
 		r.own(seen, routine.Adopted)
 		return nil
 	}

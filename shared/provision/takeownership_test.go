@@ -50,6 +50,21 @@ func TestTakeOwnership(t *testing.T) {
 		a.does(t, deletes(3))
 		same(t, "ESA has", a.holds(t), nil)
 	})
+	t.Run("leaves deletions and unbindings in force that were asked for before", func(t *testing.T) {
+		a := start(t)
+		a.plant(t, -time.Hour)
+		a.outsider(t, "a")
+		a.does(t, newTask(1, owner, creates("a", "b")))
+		unbinding, deletion := newTask(3, owner, unbinds("a")), deletes(2)
+		a.refuses(t, unbinding, fault.Conflict, provision.CodeNotOwned)
+		a.refuses(t, deletion, fault.Conflict, provision.CodeNotOwned)
+		a.does(t, takes(4))
+		unbinding.Operate, deletion.Operate = true, true // the routine is the operator's now
+		a.does(t, unbinding)
+		same(t, "ESA has", a.holds(t), []string{"pr-1", "pr-1 b.example.com"})
+		a.does(t, deletion)
+		same(t, "ESA has", a.holds(t), nil)
+	})
 	t.Run("leaves a host name to a newer intent", func(t *testing.T) {
 		a := made(t, "a")
 		a.does(t, newTask(3, owner, creates("b")))
