@@ -69,6 +69,33 @@ func TestOwnership(t *testing.T) {
 			Ownership: routine.Owned, Caller: owner, Number: 1, JobID: "job-1", ChangedAt: a.clock.Now(),
 		})
 	})
+	for _, moment := range []string{"between the look and the claim", "between the claim and the call"} {
+		t.Run("a routine that another worker makes "+moment+" stays the other's", func(t *testing.T) {
+			a, k := start(t), newTask(1, owner, creates("a"))
+			meanwhile := func() {
+				a.plant(t, 0)
+				a.book.routines["pr-1"] = routine.Claim{
+					Name: "pr-1", State: routine.Live, Ownership: routine.Owned, Caller: other, CreateTime: a.clock.Now(), CreateJob: "job-9", SeenAt: a.clock.Now(),
+				}
+			}
+			begin := func(context.Context, routine.Progress) error { meanwhile(); return nil }
+			if moment == "between the claim and the call" {
+				begin = recorded
+				a.Faults().SetHook(func(_ context.Context, call faults.Call, _ func()) (faults.Fault, bool) {
+					if call.Action == create {
+						meanwhile()
+					}
+					return faults.Fault{}, false
+				})
+			}
+			if _, err := a.runJob(t.Context(), k.Job, &k.progress, &provision.Known{}, begin); err != nil && !fault.HasCode(err, provision.CodeCallOpen) {
+				t.Fatal(err)
+			}
+			same(t, "claim", a.claimed(), "live owned web")
+			same(t, "outcome", a.does(t, k).Routine, routine.Adopted)
+			same(t, "claim", a.claimed(), "live owned web")
+		})
+	}
 	t.Run("of two jobs whose calls had no answer one has made it", func(t *testing.T) {
 		a, first, second := start(t), newTask(1, owner, creates("a")), newTask(2, owner, creates("b"))
 		for _, k := range []*task{first, second} {

@@ -86,14 +86,29 @@ func (r *run) createUnlessThere(ctx context.Context, seen reading) error {
 		r.progress.Look = before // no call was made
 		return err
 	}
-	if err := r.change(ctx, r.creating); err != nil {
+	if err := r.change(ctx, r.creating(r.claims.Routine)); err != nil {
 		return err
+	}
+	if r.claims.Routine.State != routine.Creating {
+		r.progress.Look = before
+		return &fault.Error{
+			Kind: fault.Locked, Step: string(routine.CreateRoutine), Code: CodeCallOpen, RetryAfter: tolerance,
+			Message: "another worker has made the routine a moment ago", Hint: "Nothing needs to be done: ESA is asked again.",
+		}
 	}
 	return r.call(ctx, seen, earlier)
 }
 
-// creating is the claim right before the call.
-func (r *run) creating(c *routine.Claim) {
+// creating makes a claim that of a call that is about to be made. One of a routine that another worker has made since the claim was read stays.
+func (r *run) creating(was routine.Claim) func(*routine.Claim) {
+	return func(c *routine.Claim) {
+		if !c.There() || was.There() && c.CreateTime.Equal(was.CreateTime) {
+			r.aboutToCreate(c)
+		}
+	}
+}
+
+func (r *run) aboutToCreate(c *routine.Claim) {
 	description := c.DescriptionNumber
 	if r.req.Description != nil {
 		description = max(description, r.job.Number)
@@ -130,11 +145,17 @@ func (r *run) call(ctx context.Context, seen reading, earlier *routine.Look) err
 		return r.readBack(ctx, failure)
 	}
 	r.progress.Look = earlier
-	r.note(func(c *routine.Claim) { // the call made nothing, whatever ESA shows now
+	// The call made nothing, whatever ESA shows now. That is written at once, and what the ledger holds is seen: perhaps another worker has made it.
+	if lost := r.change(ctx, func(c *routine.Claim) {
+		if c.State != routine.Creating {
+			return
+		}
 		if c.Call = earlier; earlier == nil {
 			c.State = routine.Gone
 		}
-	})
+	}); lost != nil {
+		return lost
+	}
 	if failure.Kind == fault.Conflict { // the name is taken, in any of its spellings
 		return r.nameTaken(ctx, failure)
 	}
