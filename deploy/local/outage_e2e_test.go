@@ -123,10 +123,15 @@ func TestTermination(t *testing.T) {
 	d.run("a request is answered first that waits for its job to be on the queue", func() {
 		d.fault(messageService, fmt.Sprintf(`{"action":"SendMessage","match":{"queue":%q},"fault":{"answer":"slow","delayMillis":1000}}`, stack.Queue))
 		o, answered := d.order(), make(chan int, 1)
+		recorded := func() int {
+			return len(slices.DeleteFunc(d.calls(tableService), func(c serverCall) bool { return c.Action != "BatchWriteRow" }))
+		}
+		before := recorded()
 		go func() {
 			status, _ := d.call(http.MethodPost, "/v1/routines", d.body(o), "Idempotency-Key", o.name)
 			answered <- status
 		}()
+		until(d.t, "the job is recorded", func() bool { return recorded() > before }) // sooner the process could end before it has the request
 		d.terminate(stack.FunctionAccept)
 		if status := <-answered; status != http.StatusAccepted {
 			d.t.Errorf("answered with %d", status)
