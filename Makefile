@@ -53,7 +53,7 @@ else
 endif
 
 mutants: ## check that the simulation finds each of the defects in deploy/sim/seeds/testdata/mutants
-	MUTANTS="$(or $(MUTANTS),1)" $(GO) test -count=1 -v -timeout 5h -run TestMutants ./deploy/sim/seeds
+	MUTANTS="$(or $(MUTANTS),.)" $(GO) test -count=1 -v -timeout 5h -run TestMutants ./deploy/sim/seeds
 
 soak: ## run the long tests whole: a kill at every call, and SOAK_JOBS=10000 jobs
 	$(GO) test -v -count=1 -timeout 60m -run 'KillMatrix|Soak' ./deploy/local

@@ -14,11 +14,15 @@ import (
 // mutantSeeds is how many seeds a mutant may survive.
 const mutantSeeds = "300"
 
-// TestMutants: the simulation finds each change of testdata/mutants. MUTANTS=1 tries all, another value those whose first line has it.
+// TestMutants: the simulation finds each change of testdata/mutants. MUTANTS is an expression that their first lines fit.
 func TestMutants(t *testing.T) {
 	chosen := os.Getenv("MUTANTS")
 	if chosen == "" {
 		t.Skip("make mutants runs it: it takes some minutes")
+	}
+	wanted, err := regexp.Compile(chosen)
+	if err != nil {
+		t.Fatal(err)
 	}
 	text, err := os.ReadFile("testdata/mutants")
 	if err != nil {
@@ -31,7 +35,7 @@ func TestMutants(t *testing.T) {
 	blocks := strings.Split(strings.TrimSpace(string(text)), "\n\n")[1:]
 	for _, block := range blocks {
 		rule, block, _ := strings.Cut(block, "\n")
-		if chosen != "1" && !strings.Contains(rule, chosen) {
+		if !wanted.MatchString(rule) {
 			continue
 		}
 		t.Run(rule, func(t *testing.T) {

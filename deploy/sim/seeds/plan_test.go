@@ -135,12 +135,12 @@ func newIntent(r *rand.Rand, name string, mortal bool, before []intent) intent {
 		newCreate(r, &in, mortal)
 	case !known || kind < 5:
 		newCreate(r, &in, mortal)
-	case kind < 7 || kind == 9 && !mortal:
+	case mortal && kind < 8:
+		in.what, in.expiresIn = renews, time.Duration(1+r.IntN(5))*time.Hour
+	case kind < 7 || kind == 9:
 		in.what = deletes
 	case kind < 9:
 		in.what = plans
-	case kind == 9:
-		in.what, in.expiresIn = renews, time.Duration(1+r.IntN(5))*time.Hour
 	case kind < 11:
 		in.what, in.hosts = unbinds, []string{hostOf(name, r.IntN(3))}
 	default:
