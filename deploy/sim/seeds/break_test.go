@@ -83,6 +83,9 @@ func (r *run) breaks(c *call) {
 		return
 	}
 	r.doubt(c.params["Name"])
+	if c.server != esaServer || c.action == "CreateRoutineRelatedRecord" {
+		r.lostBinds = append(r.lostBinds, r.clock.Now())
+	}
 }
 
 // doubt keeps that from now on it cannot always be told who has made a routine, or any if the name is empty.
@@ -96,7 +99,11 @@ func (r *run) doubt(name string) {
 
 // breakCall breaks a call in one of the ways in which calls break.
 func (r *run) breakCall(c *call) {
-	switch way := r.random.IntN(12); {
+	way := r.random.IntN(12)
+	if (c.action == "CreateRoutine" || c.action == "DeleteRoutine") && r.chance(2) { // what lands late matters most of these
+		way = 8
+	}
+	switch {
 	case way < 3 && r.plan.kills > 0:
 		r.plan.kills--
 		r.kill(c)

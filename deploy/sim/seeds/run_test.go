@@ -45,6 +45,8 @@ type run struct {
 	outside outside
 	// doubts are the times at which a call of a worker broke that was about a routine, or may have been, or a second worker began beside the first.
 	doubts map[string][]time.Time
+	// lostBinds are the times at which a call of a worker broke that bound a host name, or one that kept what became of it.
+	lostBinds []time.Time
 	// made is when a routine was made by calls of ours.
 	made map[string][]time.Time
 	// givenUp counts the batches that triggers have given up.
@@ -251,6 +253,9 @@ func (r *run) pass() bool {
 		}
 		r.advance(d)
 		return true
+	}
+	if len(r.late) > 0 && !r.chance(4) { // much happens before it takes effect
+		return false
 	}
 	times := []time.Duration{
 		time.Second, 3 * time.Second, 20 * time.Second, time.Minute, 2 * time.Minute, 11 * time.Minute, time.Hour, expiryGrace, 27 * time.Hour,
