@@ -88,7 +88,8 @@ func (e end) overtaken(o op, host string) wish {
 		if other.at.Before(o.at) && other.in.by != routine.JanitorCaller {
 			e.broken(o, "was superseded by the older job of %s", other.in.key)
 		}
-		if givenUp := other.job.State == routine.DeadLettered || other.job.State == routine.Cancelled; givenUp && o.job.UpdatedAt.After(other.job.UpdatedAt) {
+		givenUp := other.job.State == routine.DeadLettered || other.job.State == routine.Cancelled
+		if givenUp && o.job.UpdatedAt.After(other.job.UpdatedAt) && !slices.Contains(other.job.Overtook, o.job.ID) {
 			e.broken(o, "was superseded by the job of %s, which was given up before", other.in.key)
 		}
 		return unknown

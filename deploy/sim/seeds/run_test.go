@@ -45,6 +45,8 @@ type run struct {
 	outside outside
 	// doubts are the times at which a call of a worker broke that was about a routine, or may have been, or a second worker began beside the first.
 	doubts map[string][]time.Time
+	// beside is set once two workers were at work at the same time: two jobs may say then that they made a routine.
+	beside bool
 	// lostBinds are the times at which a call of a worker broke that bound a host name, or one that kept what became of it.
 	lostBinds []time.Time
 	// made is when a routine was made by calls of ours.
@@ -181,6 +183,7 @@ func (r *run) start(process, what string, event []byte, then func(*invocation)) 
 	r.log("%s begins: %s", in, what)
 	if strings.HasPrefix(process, provisioner) && r.atWork(provisioner, provisioner+second) {
 		r.doubt("")
+		r.beside = true
 	}
 	handle := r.handlerOf(in)
 	r.gate.mu.Lock()
