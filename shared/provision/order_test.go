@@ -210,6 +210,18 @@ func TestOpenCalls(t *testing.T) {
 		a.clock.Advance(timeout + 2*time.Second)
 		same(t, "outcome", a.does(t, k).Routine, routine.Absent)
 	})
+	t.Run("a deletion waits for the create of another job, though the one that made the routine had a call of its own that failed", func(t *testing.T) {
+		a, first, second := start(t), newTask(1, owner, creates("a")), newTask(2, owner, creates("b"))
+		a.lose(t, create, false)
+		a.refuses(t, second, fault.Unavailable, broke)
+		a.clock.Advance(timeout / 2)
+		a.lose(t, create, false)
+		a.refuses(t, first, fault.Unavailable, broke)
+		a.does(t, second)
+		a.refuses(t, deletes(3), fault.Locked, provision.CodeCallOpen)
+		a.clock.Advance(timeout + 2*time.Second)
+		same(t, "outcome", a.does(t, deletes(3)).Routine, routine.Deleted)
+	})
 	t.Run("a deletion that a late create undoes deletes again", func(t *testing.T) {
 		a, k := start(t), deletes(2)
 		a.inject(t, faults.Rule{Action: create, Fault: faults.Fault{Answer: faults.Reset, After: remove}})

@@ -80,7 +80,7 @@ func (r *run) createUnlessThere(ctx context.Context, seen reading) error {
 		return r.take(ctx, seen.Reading)
 	}
 	before := r.progress.Look
-	earlier := stillOpen(r.lookBefore(), seen.At)
+	earlier := r.openBefore(seen.At)
 	r.progress.Look = &routine.Look{At: seen.At, Until: latest(seen.At.Add(r.Timeout), earlier)}
 	if err := r.begin(ctx); err != nil {
 		r.progress.Look = before // no call was made
@@ -126,6 +126,17 @@ func (r *run) lookBefore() *routine.Look {
 		return r.claims.Routine.Call
 	}
 	return r.progress.Look
+}
+
+// openBefore is the CreateRoutine call that may still take effect, of this job or of another one; of several the one that ends last.
+func (r *run) openBefore(now time.Time) *routine.Look {
+	open := stillOpen(r.lookBefore(), now)
+	if claim := r.claims.Routine; claim.State == routine.Creating && claim.CreateJob != r.job.ID {
+		if others := stillOpen(claim.Call, now); others != nil && (open == nil || others.Until.After(open.Until)) {
+			return others
+		}
+	}
+	return open
 }
 
 // call is the CreateRoutine call after a look that showed no routine. earlier is a call of ours that may still take effect.

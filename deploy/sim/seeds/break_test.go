@@ -173,7 +173,7 @@ func (r *run) takeLate(c *call) {
 
 // land lets a late call take effect.
 func (r *run) land() bool {
-	if len(r.late) == 0 {
+	if len(r.late) == 0 || !r.chance(4) {
 		return false
 	}
 	n := r.random.IntN(len(r.late))
