@@ -102,21 +102,18 @@ func (r *run) createUnlessThere(ctx context.Context, seen reading) error {
 // creating makes a claim that of a call that is about to be made. One of a routine that another worker has made since the claim was read stays.
 func (r *run) creating(was routine.Claim) func(*routine.Claim) {
 	return func(c *routine.Claim) {
-		if !c.There() || was.There() && c.CreateTime.Equal(was.CreateTime) {
-			r.aboutToCreate(c)
+		if c.There() && !(was.There() && c.CreateTime.Equal(was.CreateTime)) {
+			return
 		}
-	}
-}
-
-func (r *run) aboutToCreate(c *routine.Claim) {
-	description := c.DescriptionNumber
-	if r.req.Description != nil {
-		description = max(description, r.job.Number)
-	}
-	*c = routine.Claim{
-		Name: c.Name, State: routine.Creating, Caller: r.job.Caller, CallbackURL: r.req.CallbackURL, Call: r.progress.Look,
-		CreateNumber: max(c.CreateNumber, r.job.Number), DeleteNumber: c.DeleteNumber, DescriptionNumber: description, ExpiryNumber: c.ExpiryNumber,
-		CreateJob: r.job.ID, DeleteJob: c.DeleteJob, ExpiryJob: c.ExpiryJob, Overtook: c.Overtook, MadeAt: c.MadeAt,
+		description := c.DescriptionNumber
+		if r.req.Description != nil {
+			description = max(description, r.job.Number)
+		}
+		*c = routine.Claim{
+			Name: c.Name, State: routine.Creating, Caller: r.job.Caller, CallbackURL: r.req.CallbackURL, Call: r.progress.Look,
+			CreateNumber: max(c.CreateNumber, r.job.Number), DeleteNumber: c.DeleteNumber, DescriptionNumber: description, ExpiryNumber: c.ExpiryNumber,
+			CreateJob: r.job.ID, DeleteJob: c.DeleteJob, ExpiryJob: c.ExpiryJob, Overtook: c.Overtook, MadeAt: c.MadeAt,
+		}
 	}
 }
 
