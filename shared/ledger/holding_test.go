@@ -45,6 +45,14 @@ func (b *book) wantCounts(t testing.TB, claim, record int64) {
 	same(t, []int64{h.Claim.CreateNumber, h.Records[0].Number}, []int64{claim, record})
 }
 
+// manyHostNames are more than one call writes the claims of.
+func manyHostNames() (names []string) {
+	for n := range 250 {
+		names = append(names, fmt.Sprintf("%d.example.com", n))
+	}
+	return names
+}
+
 func TestChangeHolding(t *testing.T) {
 	// read is what the ledger holds of pr-1 and its host name a.
 	read := func(t *testing.T, b *book) ledger.Holding {
@@ -85,10 +93,7 @@ func TestChangeHolding(t *testing.T) {
 	})
 	t.Run("writes the claims of very many host names in few calls", func(t *testing.T) {
 		b := newBook(t)
-		var names []string
-		for n := range 250 {
-			names = append(names, fmt.Sprintf("%d.example.com", n))
-		}
+		names := manyHostNames()
 		h := holding(t, b.Ledger, "pr-1", names...)
 		b.calls()
 		got, err := b.ChangeHolding(t.Context(), h, creating, recordCounts)
@@ -146,10 +151,7 @@ func TestChangeHolding(t *testing.T) {
 	}
 	t.Run("of very many host names costs two calls too where the ledger is down", func(t *testing.T) {
 		b := newBook(t)
-		var names []string
-		for n := range 250 {
-			names = append(names, fmt.Sprintf("%d.example.com", n))
-		}
+		names := manyHostNames()
 		h := holding(t, b.Ledger, "pr-1", names...)
 		b.calls()
 		b.breaks(t, faults.Rule{Times: -1, Fault: faults.Fault{Answer: faults.HTML}})
