@@ -23,9 +23,7 @@ func (l *Ledger) Intend(ctx context.Context, r Row, h Holding) error {
 		return err
 	case routine.Unbind:
 		_, err := l.ChangeRecord(ctx, h.Records[0], func(c *routine.RecordClaim) error {
-			if c.Number < r.IntentNumber() {
-				c.Number, c.JobID, c.Leaving = r.IntentNumber(), r.ID, true
-			}
+			c.Leave(r.IntentNumber(), r.ID)
 			if c.State == "" {
 				c.State = routine.Gone
 			}
@@ -60,12 +58,7 @@ func (l *Ledger) TakeBack(ctx context.Context, jobID string, req routine.Request
 			return nil, nil
 		}
 		_, err = l.ChangeRecord(ctx, h.Records[0], func(c *routine.RecordClaim) error {
-			if c.JobID != jobID {
-				return nil
-			}
-			if c.Leaving = false; c.State == routine.Gone { // older intents hold again
-				c.Number, c.JobID = 0, ""
-			}
+			c.TakeBack(jobID)
 			return nil
 		})
 	default:

@@ -318,11 +318,7 @@ func (r *run) unbind(ctx context.Context) error {
 		return notOwner(r.req.Name)
 	}
 	if claim.Number < r.job.Number {
-		if err := r.changeRecord(ctx, name, func(c *routine.RecordClaim) {
-			if c.Number < r.job.Number {
-				c.Number, c.JobID, c.Leaving = r.job.Number, r.job.ID, true
-			}
-		}); err != nil {
+		if err := r.changeRecord(ctx, name, func(c *routine.RecordClaim) { c.Leave(r.job.Number, r.job.ID) }); err != nil {
 			return err
 		}
 		claim = r.claims.Records[name]
@@ -345,8 +341,8 @@ func (r *run) unbindFrom(ctx context.Context, claim routine.RecordClaim, seen es
 	switch {
 	case err != nil:
 		return err
-	case !found && claim.State == routine.Creating && r.Now().Sub(claim.ChangedAt) < r.Timeout:
-		return callOpen("a CreateRoutineRelatedRecord call", r.Timeout)
+	case r.bindingOpen(claim) != nil:
+		return r.bindingOpen(claim)
 	case !found:
 		outcome := routine.Absent
 		if claim.State == routine.Deleting {

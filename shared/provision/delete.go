@@ -141,6 +141,11 @@ func (d *deletion) gone(ctx context.Context, seen esa.Reading, outcome routine.O
 		return err
 	}
 	for _, row := range rows {
+		if open := d.bindingOpen(row); open != nil { // it binds to whatever has the name by then
+			return open
+		}
+	}
+	for _, row := range rows {
 		if row.State == routine.Gone && !row.Expired {
 			continue
 		}
@@ -165,6 +170,14 @@ func (d *deletion) gone(ctx context.Context, seen esa.Reading, outcome routine.O
 func (r *run) deletionOpen(now time.Time) error {
 	if open := stillOpen(r.claims.Routine.DeleteCall, now); open != nil {
 		return callOpen("a DeleteRoutine call", open.Until.Sub(now))
+	}
+	return nil
+}
+
+// bindingOpen is why a host name is not unbound yet: a call of ours to bind it may still take effect. Nil if none may.
+func (r *run) bindingOpen(claim routine.RecordClaim) error {
+	if wait := claim.CallUntil.Sub(r.Now()); wait > 0 {
+		return callOpen("a CreateRoutineRelatedRecord call", wait)
 	}
 	return nil
 }
@@ -214,8 +227,11 @@ func (d *deletion) inspect(ctx context.Context) error {
 			d.unknown = d.unknown || !known || row.State == routine.Creating
 		}
 	}
-	for _, row := range rows { // deleted by a call whose answer was lost
-		if _, absent := claimed[row.RecordName]; absent && row.State == routine.Deleting {
+	for _, row := range rows {
+		if open := d.bindingOpen(row); open != nil && d.newer == "" { // it would stay behind
+			return open
+		}
+		if _, absent := claimed[row.RecordName]; absent && row.State == routine.Deleting { // by a call whose answer was lost
 			d.unbound(row, routine.Deleted)
 		}
 	}

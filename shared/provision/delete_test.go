@@ -184,6 +184,7 @@ func TestForeign(t *testing.T) {
 		a.inject(t, faults.Rule{Action: list, Fault: faults.Fault{Answer: faults.HTML}})
 		binds := newTask(2, owner, creates("b"))
 		a.refuses(t, binds, fault.Unavailable, broke)
+		a.clock.Advance(2 * timeout)
 		a.refuses(t, k, fault.Throttled, provision.CodeForeign)
 		a.does(t, newTask(4, owner, asks(routine.TakeOwnership)).operating())
 		a.does(t, deletes(5))

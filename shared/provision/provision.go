@@ -180,7 +180,12 @@ func (r *run) steps() []step {
 	}
 }
 
-func (r *run) hasRoutine() bool { return r.progress.Routine != "" }
+// hasRoutine reports whether the job is done with the routine, and the claim does not say that this one is gone.
+func (r *run) hasRoutine() bool {
+	claim := r.claims.Routine
+	replaced := claim.There() && !r.progress.RoutineCreated.IsZero() && !is(claim, r.progress.RoutineCreated)
+	return r.progress.Routine != "" && !replaced && claim.State != routine.Gone
+}
 
 // result is what the job has achieved, once all its steps are done.
 func (r *run) result() routine.Result {

@@ -6,20 +6,32 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"routinely/shared/esa"
 	"routinely/shared/fault"
 	"routinely/shared/routine"
 )
 
-// bindAll binds the host names with which the job is not done. One that ESA refuses does not keep the others from being bound: the failure at the
-// end says how many there were. A failure that may pass ends the step at once.
+// bindAll binds the host names with which the job is not done. If the routine was gone and is made again meanwhile, those before have to be bound again.
 func (r *run) bindAll(ctx context.Context) error {
+	err := r.bindEach(ctx)
+	if err == nil && slices.ContainsFunc(r.req.RecordNames(), func(name string) bool { _, done := r.progress.Record(name); return !done }) {
+		return r.bindEach(ctx)
+	}
+	return err
+}
+
+// bindEach binds one host name after the other. One that ESA refuses does not keep the others from being bound: the failure at the
+// end says how many there were. A failure that may pass ends the step at once.
+func (r *run) bindEach(ctx context.Context) error {
 	var refused []string
 	var first *fault.Error
 	for _, record := range r.req.Records {
-		if _, done := r.progress.Record(record.RecordName); done {
+		if done, err := r.stillBound(ctx, record.RecordName); done {
 			continue
+		} else if err != nil {
+			return err
 		}
 		err := r.bind(ctx, record)
 		var failure *fault.Error
@@ -39,6 +51,33 @@ func (r *run) bindAll(ctx context.Context) error {
 	all := *first
 	all.Message = fmt.Sprintf("%d of %d host names are not bound (%s); the first: %s", len(refused), len(r.req.Records), strings.Join(refused, ", "), first.Message)
 	return &all
+}
+
+// stillBound reports whether the job is done with a host name and what it has achieved holds. In an earlier round, or before the routine was made
+// again, it was done with host names that somebody may have unbound since: unless the claim says so, it is done with them no more.
+func (r *run) stillBound(ctx context.Context, recordName string) (bool, error) {
+	result, done := r.progress.Record(recordName)
+	claim := r.claims.Records[recordName]
+	same := claim.State == routine.Live && claim.RecordID == result.RecordID
+	if !done || same && claim.Number == r.job.Number || result.Outcome == routine.Passed && claim.Number > r.job.Number {
+		return done, nil
+	}
+	if same && claim.Number < r.job.Number { // nobody wants anything else of it: ESA is asked, and the claim told that this intent is about it, too
+		seen, found, err := r.ESA.FindRelatedRecord(ctx, r.req.Name, claim.SiteID, recordName)
+		if err != nil && !fault.HasCode(err, esa.CodeRoutineNotExist) {
+			return false, err
+		}
+		if found && seen.RecordID == claim.RecordID {
+			r.noteRecord(recordName, func(c *routine.RecordClaim) {
+				if c.Number < r.job.Number {
+					c.Number, c.JobID, c.Leaving = r.job.Number, r.job.ID, false
+				}
+			})
+			return true, nil
+		}
+	}
+	r.progress.Records = slices.DeleteFunc(slices.Clone(r.progress.Records), func(r routine.RecordResult) bool { return r.RecordName == recordName })
+	return false, nil
 }
 
 // orNil keeps a nil fault from becoming an error.
@@ -106,6 +145,9 @@ func (r *run) createRecord(ctx context.Context, record routine.Record, site esa.
 	id, err := r.ESA.CreateRoutineRelatedRecord(ctx, r.req.Name, site.ID, b.name)
 	failure := fault.From(err)
 	r.written(failure)
+	if err == nil || !failure.OutcomeUnknown {
+		r.noteRecord(b.name, b.answered)
+	}
 	switch {
 	case err == nil:
 		return b.done(ctx, routine.Created, routine.Owned, id)
@@ -158,6 +200,14 @@ func (b *binding) creating(c *routine.RecordClaim) {
 	}
 	if c.State != routine.Live {
 		c.State, c.Ownership, c.RecordID, c.Caller = routine.Creating, "", 0, b.caller
+	}
+	c.CallUntil = b.Now().UTC().Add(b.Timeout + tolerance)
+}
+
+// answered takes back that the call may still take effect. An earlier one may.
+func (b *binding) answered(c *routine.RecordClaim) {
+	if c.CallUntil = b.was.CallUntil; c.CallUntil.Before(b.Now()) {
+		c.CallUntil = time.Time{}
 	}
 }
 

@@ -79,6 +79,7 @@ func (r *run) createUnlessThere(ctx context.Context, seen reading) error {
 	if seen.Routine != nil {
 		return r.take(ctx, seen.Reading)
 	}
+	r.progress.Records = nil // what was bound to an earlier one went with it
 	before := r.progress.Look
 	earlier := r.openBefore(seen.At)
 	r.progress.Look = &routine.Look{At: seen.At, Until: latest(seen.At.Add(r.Timeout), earlier)}
@@ -128,7 +129,7 @@ func (r *run) lookBefore() *routine.Look {
 // openBefore is the CreateRoutine call that may still take effect, of this job or of another one; of several the one that ends last.
 func (r *run) openBefore(now time.Time) *routine.Look {
 	open := stillOpen(r.lookBefore(), now)
-	if claim := r.claims.Routine; claim.State == routine.Creating && claim.CreateJob != r.job.ID {
+	if claim := r.claims.Routine; claim.State == routine.Creating { // which says until when the call may take effect, and not when its client gave up
 		if others := stillOpen(claim.Call, now); others != nil && (open == nil || others.Until.After(open.Until)) {
 			return others
 		}

@@ -94,7 +94,7 @@ func TestUnbind(t *testing.T) {
 		)
 		a.refuses(t, newTask(2, owner, creates("b")), fault.Unavailable, broke)
 		a.refuses(t, k, fault.Locked, provision.CodeCallOpen)
-		a.clock.Advance(timeout)
+		a.clock.Advance(2 * timeout)
 		same(t, "outcome", a.does(t, k).Record, routine.Absent)
 	})
 	for _, effective := range []bool{true, false} {
@@ -149,4 +149,5 @@ func (a account) boundUnseen(t *testing.T, k *task) {
 	a.lose(t, record, true)
 	a.inject(t, faults.Rule{Action: list, Fault: faults.Fault{Answer: faults.HTML}})
 	a.refuses(t, k, fault.Unavailable, broke)
+	a.clock.Advance(2 * timeout)
 }

@@ -115,12 +115,35 @@ type RecordClaim struct {
 	Number  int64  `json:"number,omitempty"`
 	JobID   string `json:"jobId,omitempty"`
 	Leaving bool   `json:"leaving,omitempty"`
+	// BoundNumber and BoundJob are Number and JobID as they were before the intent that wants it unbound.
+	BoundNumber int64  `json:"boundNumber,omitempty"`
+	BoundJob    string `json:"boundJob,omitempty"`
+	// CallUntil is until when a call of ours to bind the host name, of which nobody knows what became, may take effect; zero if there is none.
+	CallUntil time.Time `json:"callUntil,omitzero"`
 	// Expired means that the host name was unbound because the routine's time was over. A renewal binds it again.
 	Expired bool `json:"expired,omitempty"`
 	// NeedsCNAME means that the site was accessed by CNAME when the host name was bound: see RecordResult.
 	NeedsCNAME bool      `json:"needsCname,omitempty"`
 	MadeAt     time.Time `json:"madeAt,omitzero"`
 	ChangedAt  time.Time `json:"changedAt,omitzero"`
+}
+
+// Leave makes the intent of a job that wants the host name unbound the newest one, unless a newer one is known.
+func (c *RecordClaim) Leave(number int64, jobID string) {
+	if c.Number >= number {
+		return
+	}
+	if !c.Leaving {
+		c.BoundNumber, c.BoundJob = c.Number, c.JobID
+	}
+	c.Number, c.JobID, c.Leaving = number, jobID, true
+}
+
+// TakeBack ends an unbinding that is not carried out, so that the intents before it hold again. One of which a call to ESA may have taken effect stays.
+func (c *RecordClaim) TakeBack(jobID string) {
+	if c.JobID == jobID && c.Leaving && c.State != Deleting {
+		c.Number, c.JobID, c.Leaving, c.BoundNumber, c.BoundJob = c.BoundNumber, c.BoundJob, false, 0, ""
+	}
 }
 
 // Bounds of a claim.

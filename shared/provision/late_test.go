@@ -1,0 +1,121 @@
+package provision_test
+
+import (
+	"testing"
+	"time"
+
+	"routinely/deploy/local/faults"
+	"routinely/shared/fault"
+	"routinely/shared/provision"
+	"routinely/shared/routine"
+)
+
+// lateBinding leaves a call open that binds b to pr-1 once another call is made.
+func lateBinding(t *testing.T, after string) account {
+	a := made(t, "a")
+	a.inject(t,
+		faults.Rule{Action: record, Fault: faults.Fault{Answer: faults.Reset, After: after}},
+		faults.Rule{Action: list, Fault: faults.Fault{Answer: faults.HTML}},
+	)
+	a.refuses(t, newTask(2, owner, creates("b")), fault.Unavailable, broke)
+	return a
+}
+
+// TestOpenBindings is about calls to bind a host name that had no answer and may take effect later.
+func TestOpenBindings(t *testing.T) {
+	t.Run("a deletion waits for one, so that no record stays behind without its routine", func(t *testing.T) {
+		a, k := lateBinding(t, remove), deletes(3)
+		a.refuses(t, k, fault.Locked, provision.CodeCallOpen)
+		same(t, "ESA has", a.bound(t), []string{"a"})
+		a.clock.Advance(timeout + 2*time.Second)
+		a.does(t, k)
+		same(t, "claim", a.claimedHost("b"), "gone  ci")
+	})
+	t.Run("a deletion waits for one though the routine is gone: it may bind to the next one of the name", func(t *testing.T) {
+		a, k := lateBinding(t, remove), deletes(3)
+		must(t, a.RemoveRoutine("pr-1"))
+		a.refuses(t, k, fault.Locked, provision.CodeCallOpen)
+		a.clock.Advance(timeout + 2*time.Second)
+		same(t, "outcome", a.does(t, k).Routine, routine.Absent)
+	})
+	t.Run("a deletion and an unbinding wait for one though the host name is bound by a later call", func(t *testing.T) {
+		a, again := made(t, "a"), newTask(2, owner, creates("b"))
+		a.lose(t, record, false)
+		a.refuses(t, again, fault.Unavailable, broke)
+		a.does(t, again)
+		a.refuses(t, newTask(3, owner, unbinds("b")), fault.Locked, provision.CodeCallOpen)
+		a.refuses(t, deletes(4), fault.Locked, provision.CodeCallOpen)
+		same(t, "ESA has", a.bound(t), []string{"a", "b"})
+		a.clock.Advance(timeout + 2*time.Second)
+		a.does(t, deletes(4))
+	})
+	t.Run("nobody waits for one that ESA has refused", func(t *testing.T) {
+		a := made(t, "a")
+		a.inject(t, faults.Rule{Action: record, Fault: faults.Fault{Answer: faults.Error, Code: "InvalidParameter"}})
+		a.refuses(t, newTask(2, owner, creates("b")), fault.Invalid, "InvalidParameter")
+		a.does(t, deletes(3))
+	})
+	t.Run("a deletion waits for an open create of the job that has made the routine by a later call", func(t *testing.T) {
+		a, again := start(t), newTask(1, owner, creates("a"))
+		a.lose(t, create, false)
+		a.refuses(t, again, fault.Unavailable, broke)
+		a.clock.Advance(timeout / 2)
+		a.does(t, again)
+		a.refuses(t, deletes(2), fault.Locked, provision.CodeCallOpen)
+		a.clock.Advance(timeout)
+		same(t, "outcome", a.does(t, deletes(2)).Routine, routine.Deleted)
+	})
+}
+
+// TestLaterRound is about a job that is done with some of its things, dies, and is redriven after these were changed.
+func TestLaterRound(t *testing.T) {
+	dead := func(t *testing.T) (account, *task) {
+		a, k := start(t), newTask(1, owner, creates("a", "b"))
+		a.inject(t, faults.Rule{Action: record, Skip: 1, Fault: faults.Fault{Answer: faults.Error, Code: "InvalidParameter"}})
+		a.refuses(t, k, fault.Invalid, "InvalidParameter")
+		same(t, "ESA has", a.bound(t), []string{"a"})
+		return a, k
+	}
+	again := func(k *task, number int64) *task { k.Number = number; return k }
+	t.Run("goes on where it stopped if nothing was changed, without a call about what is done", func(t *testing.T) {
+		a, k := dead(t)
+		before := a.Faults().Count(record) + a.Faults().Count(list)
+		a.does(t, k)
+		same(t, "ESA has", a.bound(t), []string{"a", "b"})
+		same(t, "calls", a.Faults().Count(record)+a.Faults().Count(list), before+1)
+	})
+	t.Run("binds again what was unbound since", func(t *testing.T) {
+		a, k := dead(t)
+		a.does(t, newTask(2, owner, unbinds("a")))
+		a.does(t, again(k, 3))
+		same(t, "ESA has", a.bound(t), []string{"a", "b"})
+	})
+	t.Run("makes again what was deleted since, with all its host names", func(t *testing.T) {
+		a, k := dead(t)
+		a.does(t, deletes(2))
+		result := a.does(t, again(k, 3))
+		same(t, "ESA has", a.bound(t), []string{"a", "b"})
+		same(t, "host names", len(result.Records), 2)
+	})
+	t.Run("makes again what somebody else has deleted, with all its host names", func(t *testing.T) {
+		a, k := dead(t)
+		must(t, a.RemoveRoutine("pr-1"))
+		result := a.does(t, k)
+		same(t, "ESA has", a.bound(t), []string{"b", "a"}) // it is told by b that the routine is gone
+		same(t, "host names", len(result.Records), 2)
+	})
+	t.Run("as a newer intent keeps all its host names from an older deletion", func(t *testing.T) {
+		a, k := dead(t)
+		a.does(t, again(k, 3))
+		a.passes(t, deletes(2), "job-1")
+		same(t, "ESA has", a.bound(t), []string{"a", "b"})
+	})
+	t.Run("judges a routine that was made again since as the first round did", func(t *testing.T) {
+		a, k := dead(t)
+		a.does(t, deletes(2))
+		a.clock.Advance(2 * time.Second)
+		a.does(t, newTask(3, other, with(creates("c"), func(req *routine.Request) { req.Description = ptr("theirs") })))
+		k.Request.Description = ptr("ours")
+		a.refuses(t, again(k, 4), fault.Conflict, "RoutineAlreadyExist")
+	})
+}
