@@ -14,8 +14,9 @@ type outside struct {
 	routines []planted
 	records  []planted
 	routes   []planted
-	// touched is when outsiders last changed something about a routine.
+	// touched is when outsiders last changed something about a routine, and hosts are the host names that they have bound or taken.
 	removed, touched map[string]time.Time
+	hosts            map[string]bool
 	// took are the records that went with routines that outsiders removed.
 	took map[int64]bool
 }
@@ -37,8 +38,12 @@ func (r *run) meddle() {
 			return false
 		}
 		r.log("an outsider %s %s %s", m.what, m.name, m.host)
-		if m.what != takesLock && m.what != makesRecord {
-			r.outside.touched[m.name] = r.clock.Now()
+		switch m.what {
+		case takesLock:
+		case makesRecord:
+			r.outside.hosts[m.host] = true
+		default:
+			r.outside.touched[m.name], r.outside.hosts[m.host] = r.clock.Now(), true
 		}
 		return true
 	})

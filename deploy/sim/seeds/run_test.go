@@ -85,7 +85,7 @@ func newRun(t *testing.T, seed uint64) *run {
 	r := &run{
 		world: newWorld(t, seed), plan: newPlan(seed), names: map[string]string{}, swept: began, ids: map[string]string{}, planned: map[string]time.Time{},
 		doubts: map[string][]time.Time{}, made: map[string][]time.Time{}, outside: outside{
-			removed: map[string]time.Time{}, touched: map[string]time.Time{}, took: map[int64]bool{},
+			removed: map[string]time.Time{}, touched: map[string]time.Time{}, hosts: map[string]bool{}, took: map[int64]bool{},
 		},
 	}
 	r.dangle(r.plan.dangling)
