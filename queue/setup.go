@@ -150,6 +150,24 @@ func (c *Client) attributes(ctx context.Context, queue string) (mns.QueueAttribu
 	return found, nil
 }
 
+// Depths are how many messages the queues have, hidden and delayed ones included.
+type Depths struct{ Jobs, DeadLetters, Callbacks int64 }
+
+// Depths reads how many messages the queues have. MNS counts with some delay.
+func (c *Client) Depths(ctx context.Context) (out Depths, err error) {
+	for _, each := range []struct {
+		queue string
+		into  *int64
+	}{{c.cfg.Queue, &out.Jobs}, {c.cfg.DeadLetterQueue, &out.DeadLetters}, {c.cfg.CallbackQueue, &out.Callbacks}} {
+		found, err := c.attributes(ctx, each.queue)
+		if err != nil {
+			return Depths{}, err
+		}
+		*each.into = found.ActiveMessages + found.InactiveMessages + found.DelayMessages
+	}
+	return out, nil
+}
+
 // options are all settings: the SDK sends a zero for some of those that it is not given, which resets them.
 func (a Attributes) options(logging bool) []mns.QueueOption {
 	return []mns.QueueOption{

@@ -217,6 +217,27 @@ func (c *Setup) declare(s *settings) {
 	s.text(&c.Instances, Variable{Name: "ROUTINELY_TABLESTORE_MANAGEMENT_ENDPOINT", Doc: "Endpoint of Tablestore's management; default: tablestore.REGION.aliyuncs.com. Only routinely setup reads it"})
 }
 
+// Doctor is the configuration of the command that examines a deployment.
+type Doctor struct {
+	Key
+	Prefix Prefix
+	Place
+	Queue     Queue
+	Ledger    Ledger
+	Retention time.Duration
+	ESA       ESA
+}
+
+func (c *Doctor) declare(s *settings) {
+	c.Key.declare(s)
+	c.Prefix.declare(s)
+	c.Place.declare(s)
+	c.Queue.declare(s)
+	c.Ledger.declare(s)
+	s.retention(&c.Retention)
+	c.ESA.declare(s)
+}
+
 // Rights is the configuration of the setup of roles and policies.
 type Rights struct {
 	Key
@@ -326,6 +347,14 @@ func LoadJanitor(environ []string) (Janitor, error) {
 // somebody's machine.
 func LoadSetup(environ []string) (Setup, error) {
 	var cfg Setup
+	err := load(withEndpoints(environ), &cfg)
+	cfg.Ledger.complete()
+	return cfg, err
+}
+
+// LoadDoctor is LoadSetup for the command that examines a deployment.
+func LoadDoctor(environ []string) (Doctor, error) {
+	var cfg Doctor
 	err := load(withEndpoints(environ), &cfg)
 	cfg.Ledger.complete()
 	return cfg, err

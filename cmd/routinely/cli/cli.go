@@ -191,6 +191,20 @@ func (a *App) Connect() (*client.Client, error) {
 	}})
 }
 
+// Elsewhere reports whether an address of accept was given. Without one it is that of the local servers.
+func (a *App) Elsewhere() bool { return a.url != "" || a.Variable("ROUTINELY_URL") != "" }
+
+// ConnectWithoutToken returns a client of the same address that does not say who asks.
+func (a *App) ConnectWithoutToken() (*client.Client, error) {
+	other := *a
+	other.token, other.Environ = "", append(slices.Clone(a.Environ), "ROUTINELY_TOKEN=")
+	c, err := other.Connect()
+	if err == nil {
+		a.closers = append(a.closers, c.Close)
+	}
+	return c, err
+}
+
 // connect returns a client that logs its calls as the configuration says.
 func (a *App) connect(told client.Config) (*client.Client, error) {
 	c, err := client.New(client.Config{

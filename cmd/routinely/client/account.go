@@ -14,6 +14,13 @@ func (c *Client) Account(ctx context.Context) (account api.Account, err error) {
 	return account, err
 }
 
+// Health asks whether accept answers at all. It needs no token.
+func (c *Client) Health(ctx context.Context) error {
+	var out struct{}
+	_, err := c.get(ctx, call{method: http.MethodGet, path: "/healthz"}, &out)
+	return err
+}
+
 // Pause stops the lane until somebody resumes it. To pause a paused lane is a success.
 func (c *Client) Pause(ctx context.Context, reason string) (api.Account, error) {
 	return c.changeAccount(ctx, "pause", api.PauseRequest{Reason: reason})

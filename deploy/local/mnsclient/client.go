@@ -78,6 +78,8 @@ const (
 	CodeMessageNotExist = "MessageNotExist"
 	// CodeReceiptHandleError is a handle that is not, or no longer, known.
 	CodeReceiptHandleError = "ReceiptHandleError"
+	// CodeQueueAlreadyExist is a queue of the name with other attributes.
+	CodeQueueAlreadyExist = "QueueAlreadyExist"
 )
 
 // Error is a refusal by the server. Failures to reach it are errors of net/http instead.

@@ -30,9 +30,18 @@ type Attributes struct {
 }
 
 // CreateQueue creates a queue. One that exists with the same attributes is a success; with others it is an *Error of
-// the code QueueAlreadyExist.
+// CodeQueueAlreadyExist.
 func (c *Client) CreateQueue(ctx context.Context, queue string, attributes Attributes) error {
-	path, err := queuePath(queue, "")
+	return c.putQueue(ctx, "create queue "+queue, queue, "", attributes)
+}
+
+// SetAttributes gives a queue that exists other attributes. A nil field is left as it is.
+func (c *Client) SetAttributes(ctx context.Context, queue string, attributes Attributes) error {
+	return c.putQueue(ctx, "change queue "+queue, queue, "?metaoverride=true", attributes)
+}
+
+func (c *Client) putQueue(ctx context.Context, what, queue, query string, attributes Attributes) error {
+	path, err := queuePath(queue, query)
 	if err != nil {
 		return err
 	}
@@ -40,7 +49,7 @@ func (c *Client) CreateQueue(ctx context.Context, queue string, attributes Attri
 		XMLName xml.Name `xml:"Queue"`
 		Attributes
 	}{Attributes: attributes}
-	got, err := c.call(ctx, "create queue "+queue, http.MethodPut, path, body, 0)
+	got, err := c.call(ctx, what, http.MethodPut, path, body, 0)
 	if err != nil {
 		return err
 	}

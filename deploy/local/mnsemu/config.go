@@ -26,6 +26,9 @@ type Config struct {
 	Seed uint64
 	// Calm makes receives find everything, in order, and long polls wait their full time, for clients whose own tests expect that.
 	Calm bool
+	// Returns makes visible what was received and not deleted when the server last stopped, as if those who had it had died with it. The service never
+	// stops.
+	Returns bool
 	// DeadLetter has the dead-letter policy of queues by name. In the cloud it is set by the management API only, which no
 	// SDK of the message protocol speaks.
 	DeadLetter map[string]DeadLetterPolicy

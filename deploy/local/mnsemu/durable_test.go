@@ -35,6 +35,21 @@ func TestDurability(t *testing.T) {
 		same(t, "waiting", q.must().MessageBody)
 	})
 
+	t.Run("gives back on wish what was received and not deleted", func(t *testing.T) {
+		e := start(t)
+		q := e.queue("jobs", mns.WithVisibilityTimeout(3600))
+		q.send("held", 0)
+		held := q.must()
+		q.send("delayed", 100)
+		e.stop()
+		again := start(t, on(e.dir, e.clock), func(c *mnsemu.Config) { c.Returns = true })
+		q = again.open("jobs")
+		same(t, "MessageNotExist", code(q.DeleteMessage(held.ReceiptHandle)))
+		same(t, "held", q.must().MessageBody)
+		_, none := q.receive()
+		same(t, "MessageNotExist", none)
+	})
+
 	t.Run("keeps every answered send and delete when it is killed", func(t *testing.T) {
 		e := start(t)
 		q := e.queue("jobs")

@@ -116,6 +116,9 @@ func New(c Config) (*Server, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, q := range s.queues {
+		if c.Returns {
+			s.giveBack(q)
+		}
 		s.settle(q)
 	}
 	for _, p := range s.pushes {

@@ -125,6 +125,17 @@ func (s *Server) drop(q *queue, unwanted func(*message) bool) {
 	})
 }
 
+// giveBack makes visible what was received.
+func (s *Server) giveBack(q *queue) {
+	now := s.nowMillis()
+	for _, m := range q.messages {
+		if m.state(now) == "inactive" {
+			m.Visible, m.Receipt = now, 0
+			s.keep(m)
+		}
+	}
+}
+
 // settle brings a queue to the present: drops what expired, moves dead letters, serves receives and sets the timer for what comes next.
 // Everything that reads or has changed a queue calls it; the caller holds the lock.
 func (s *Server) settle(q *queue) {

@@ -47,17 +47,18 @@ const (
 	SiteName = "example.com"
 )
 
-// Times of the local deployment, as in s.yaml but for two that a person at a laptop does not want to wait for. The visibility timeout is short,
-// so that a message comes back soon after everything was killed: it is renewed while the message is worked on. Jobs that find the lane parked or
-// paused come again after seconds.
+// Times of the local deployment, as in s.yaml and as routinely setup has them, but for one that a person at a laptop does not want to wait for: jobs that
+// find the lane parked or paused come again after seconds.
 const (
-	acceptTimeout     = 60 * time.Second
-	workerTimeout     = 300 * time.Second
-	visibilitySeconds = 10
-	retentionSeconds  = 604800
-	notifyTimeout     = 60 * time.Second
-	janitorTimeout    = 50 * time.Second
-	janitorSchedule   = "@every 1m"
+	acceptTimeout    = 60 * time.Second
+	workerTimeout    = 300 * time.Second
+	retentionSeconds = 604800
+	jobLeaseSeconds  = 3600
+	leaseSeconds     = 120 // of callbacks and dead letters
+	pollSeconds      = 30
+	notifyTimeout    = 60 * time.Second
+	janitorTimeout   = 50 * time.Second
+	janitorSchedule  = "@every 1m"
 	// jobBatch and callbackBatch are how many messages one invocation may get, jobWindow and callbackWindow how long one waits for others.
 	jobBatch, jobWindow           = 10, time.Second
 	callbackBatch, callbackWindow = 10, time.Duration(0)
@@ -160,7 +161,7 @@ func New(cfg Config) (s *Stack, err error) {
 	}
 	s.mns, err = mnsemu.New(mnsemu.Config{
 		AccountID: AccountID, AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret, Dir: filepath.Join(cfg.Dir, "mns"), NoSync: cfg.NoSync,
-		Calm: cfg.CalmQueue, Seed: cfg.QueueSeed,
+		Calm: cfg.CalmQueue, Seed: cfg.QueueSeed, Returns: true,
 	})
 	if err != nil {
 		return s, fmt.Errorf("mns: %w", err)
@@ -337,10 +338,17 @@ func (s *Stack) createQueues(ctx context.Context) error {
 		return err
 	}
 	defer client.Close()
-	visibility, retention := visibilitySeconds, retentionSeconds
-	for _, name := range []string{Queue, DeadLetterQueue, CallbackQueue} {
-		attributes := mnsclient.Attributes{VisibilityTimeout: &visibility, MessageRetentionPeriod: &retention}
-		if err := client.CreateQueue(ctx, name, attributes); err != nil {
+	for _, q := range []struct {
+		name        string
+		lease, poll int
+	}{{Queue, jobLeaseSeconds, pollSeconds}, {DeadLetterQueue, leaseSeconds, 0}, {CallbackQueue, leaseSeconds, pollSeconds}} {
+		retention := retentionSeconds
+		attributes := mnsclient.Attributes{VisibilityTimeout: &q.lease, MessageRetentionPeriod: &retention, PollingWaitSeconds: &q.poll}
+		err := client.CreateQueue(ctx, q.name, attributes)
+		if mnsclient.IsCode(err, mnsclient.CodeQueueAlreadyExist) { // another version has made it
+			err = client.SetAttributes(ctx, q.name, attributes)
+		}
+		if err != nil {
 			return err
 		}
 	}
