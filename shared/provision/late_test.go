@@ -110,6 +110,15 @@ func TestLaterRound(t *testing.T) {
 		a.passes(t, deletes(2), "job-1")
 		same(t, "ESA has", a.bound(t), []string{"a", "b"})
 	})
+	t.Run("does not take for its own work what an older intent has described otherwise since", func(t *testing.T) {
+		a, k := start(t), newTask(1, owner, with(creates("a", "b"), func(req *routine.Request) { req.Description = ptr("ours") }))
+		a.inject(t, faults.Rule{Action: record, Skip: 1, Fault: faults.Fault{Answer: faults.Error, Code: "InvalidParameter"}})
+		a.refuses(t, k, fault.Invalid, "InvalidParameter")
+		a.does(t, newTask(2, owner, with(creates("a"), func(req *routine.Request) { req.Description, req.IfExists = ptr("newer"), routine.Update })))
+		older := *k
+		a.does(t, &older)
+		a.refuses(t, again(k, 3), fault.Conflict, "RoutineAlreadyExist")
+	})
 	t.Run("judges a routine that was made again since as the first round did", func(t *testing.T) {
 		a, k := dead(t)
 		a.does(t, deletes(2))

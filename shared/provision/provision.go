@@ -180,11 +180,20 @@ func (r *run) steps() []step {
 	}
 }
 
-// hasRoutine reports whether the job is done with the routine, and the claim does not say that this one is gone.
+// hasRoutine reports whether the job is done with the routine, and the claim does not say that this one is gone, or is another than what was asked for.
 func (r *run) hasRoutine() bool {
 	claim := r.claims.Routine
-	replaced := claim.There() && !r.progress.RoutineCreated.IsZero() && !is(claim, r.progress.RoutineCreated)
-	return r.progress.Routine != "" && !replaced && claim.State != routine.Gone
+	if r.progress.Routine == "" || claim.State == routine.Gone {
+		return false
+	}
+	replaced := !r.progress.RoutineCreated.IsZero() && !is(claim, r.progress.RoutineCreated)
+	return !claim.There() || !replaced && !r.redescribed(claim)
+}
+
+// redescribed reports whether an older intent has given the routine another description than the one asked for.
+func (r *run) redescribed(claim routine.Claim) bool {
+	asked := r.req.Description
+	return asked != nil && r.req.IfExists != routine.Update && claim.DescriptionNumber < r.job.Number && !sameDescription(*asked, claim.Description)
 }
 
 // result is what the job has achieved, once all its steps are done.

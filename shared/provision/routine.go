@@ -242,7 +242,12 @@ func (r *run) take(ctx context.Context, seen esa.Reading) error {
 		// Of several jobs that called without an answer the one that called last counts as the maker.
 		r.own(seen, routine.Created)
 		return nil
-	case known && claim.CreateJob == r.job.ID && claim.Ownership == routine.Owned: // by an earlier attempt
+	case known && claim.CreateJob == r.job.ID && claim.Ownership == routine.Owned: // by an earlier attempt, or in an earlier round
+		if r.redescribed(claim) {
+			if err := r.equals(seen); err != nil {
+				return err
+			}
+		}
 		r.done(routine.Created, *seen.Routine)
 		return nil
 	}
@@ -304,23 +309,31 @@ func (r *run) live(c *routine.Claim, seen esa.Reading, ownership routine.Ownersh
 
 // fits refuses a routine that is there and that the request does not take as it is.
 func (r *run) fits(seen esa.Reading) error {
-	conflict := fault.Error{
-		Kind: fault.Conflict, Step: string(routine.CreateRoutine), Code: esa.CodeRoutineAlreadyExist, RequestID: seen.RequestID,
-	}
 	if r.req.IfExists == routine.Fail {
-		conflict.Message = fmt.Sprintf("routine %q exists and is not proven to be made by this job", r.req.Name)
-		return mustNotExist(&conflict)
+		return mustNotExist(exists(seen, fmt.Sprintf("routine %q exists and is not proven to be made by this job", r.req.Name)))
 	}
+	return r.equals(seen)
+}
+
+// equals refuses a routine that is not what was asked for.
+func (r *run) equals(seen esa.Reading) error {
 	asked := r.req
 	if asked.IfExists == routine.Update {
 		asked.Description = nil // a later step gives it
 	}
-	if difference := compare(asked, *seen.Routine); difference != "" {
-		conflict.Message = fmt.Sprintf("routine %q exists and is not what was asked for: %s", r.req.Name, difference)
-		conflict.Hint = "Choose another name, or make the existing routine's description and hasAssets equal to the request's, then redrive."
-		return &conflict
+	difference := compare(asked, *seen.Routine)
+	if difference == "" {
+		return nil
 	}
-	return nil
+	conflict := exists(seen, fmt.Sprintf("routine %q exists and is not what was asked for: %s", r.req.Name, difference))
+	conflict.Hint = "Choose another name, or make the existing routine's description and hasAssets equal to the request's, then redrive."
+	return conflict
+}
+
+func exists(seen esa.Reading, message string) *fault.Error {
+	return &fault.Error{
+		Kind: fault.Conflict, Step: string(routine.CreateRoutine), Code: esa.CodeRoutineAlreadyExist, RequestID: seen.RequestID, Message: message,
+	}
 }
 
 // proven reports whether the call after the look made the routine: ESA's CreateTime lies within the call. A zero CreateTime, which
