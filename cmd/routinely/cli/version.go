@@ -38,6 +38,9 @@ func versionOf() build {
 	return b
 }
 
+// Build describes this program, for a report about it: version, revision, Go and platform.
+func Build() any { return versionOf() }
+
 // line is all of it on one.
 func (b build) line() string {
 	words := []string{"routinely", b.Version}

@@ -64,7 +64,7 @@ func (e *examination) queues(ctx context.Context, cfg config.Doctor, c *clients)
 	changes, err := c.queues.Setup(ctx, true)
 	for _, change := range changes {
 		e.find(Finding{
-			Area: "queues", Level: Problem, What: "the setup would " + change, Repair: setup,
+			ID: "queue-settings", Area: "queues", Level: Problem, What: "the setup would " + change, Repair: setup,
 			Why: "With other settings messages are delivered twice, come late, or are deleted before anybody has seen them.",
 		})
 	}
@@ -74,7 +74,7 @@ func (e *examination) queues(ctx context.Context, cfg config.Doctor, c *clients)
 	depths, err := c.queues.Depths(ctx)
 	if err == nil && depths.DeadLetters > 0 {
 		e.find(Finding{
-			Area: "queues", Level: Problem, What: fmt.Sprintf("queue %s has %d messages", cfg.Prefix.DeadLetterQueue(), depths.DeadLetters),
+			ID: "dead-letter-queue", Area: "queues", Level: Problem, What: fmt.Sprintf("queue %s has %d messages", cfg.Prefix.DeadLetterQueue(), depths.DeadLetters),
 			Why:    "The janitor empties it every minute. What stays means that it does not run, or that the ledger does not answer it.",
 			Repair: "Look into the log of the function " + cfg.Prefix.Function("janitor") + ", or do its work once from here: routinely janitor",
 		})
@@ -86,7 +86,7 @@ func (e *examination) tables(ctx context.Context, c *clients) error {
 	changes, err := c.tables.Setup(ctx, true)
 	for _, change := range changes {
 		e.find(Finding{
-			Area: "tables", Level: Problem, What: "the setup would " + change, Repair: setup,
+			ID: "table-settings", Area: "tables", Level: Problem, What: "the setup would " + change, Repair: setup,
 			Why: "Without its tables nothing is accepted; with another retention jobs are forgotten early, or never.",
 		})
 	}
@@ -109,13 +109,13 @@ func (e *examination) esa(ctx context.Context, c *clients) error {
 	}
 	if off := e.now().Sub(list.At).Abs(); off > skew {
 		e.find(Finding{
-			Area: "esa", Level: Warning, What: fmt.Sprintf("the clock of this machine differs from ESA's by %s", off.Round(time.Second)),
+			ID: "clock", Area: "esa", Level: Warning, What: fmt.Sprintf("the clock of this machine differs from ESA's by %s", off.Round(time.Second)),
 			Why: "Signed requests that are a quarter of an hour off are refused.", Repair: "Let the machine keep its time by NTP.",
 		})
 	}
 	if left := list.Limit - list.Used; left*100 <= list.Limit*fewLeft {
 		e.find(Finding{
-			Area: "esa", Level: Warning, What: fmt.Sprintf("%d of %d routines are used", list.Used, list.Limit),
+			ID: "quota", Area: "esa", Level: Warning, What: fmt.Sprintf("%d of %d routines are used", list.Used, list.Limit),
 			Why: "Requests for new names are refused when none is left.", Repair: "See what could go: routinely routines list --expiring-before 720h; then routinely routines delete NAME",
 		})
 	}
@@ -129,7 +129,7 @@ func (e *examination) esa(ctx context.Context, c *clients) error {
 			names = append(names, site.Name+" is "+site.Status)
 		}
 		e.find(Finding{
-			Area: "esa", Level: Problem, What: strings.TrimSuffix("the account has no active site: "+strings.Join(names, ", "), ": "),
+			ID: "no-site", Area: "esa", Level: Problem, What: strings.TrimSuffix("the account has no active site: "+strings.Join(names, ", "), ": "),
 			Why: "A host name can be bound on an active site alone.", Repair: "Add a site in ESA's console, or finish its onboarding there.",
 		})
 	}

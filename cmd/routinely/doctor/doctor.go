@@ -27,7 +27,9 @@ const (
 
 // Finding is one thing that is not as it should be.
 type Finding struct {
-	// Area is the part of the deployment, one of Areas.
+	// ID names the kind of finding; it does not change between versions.
+	ID string `json:"id"`
+	// Area is the part of the deployment.
 	Area  string `json:"area"`
 	Level Level  `json:"level"`
 	// What is found, Why it matters, and Repair is the command or the step that puts it right.
@@ -55,6 +57,9 @@ const (
 	skipped  = "skipped"
 )
 
+// probeArea is the area of the probe.
+const probeArea = "probe"
+
 // Report is what a whole examination found.
 type Report struct {
 	At       time.Time `json:"at"`
@@ -66,7 +71,7 @@ type Report struct {
 func Command(a *cli.App, now func() time.Time) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Show what is wrong with a deployment, why it matters, and what repairs it", Args: cobra.NoArgs,
-		Long: `Look at a deployment and show what is wrong with it, why it matters, and what repairs it. Nothing is changed. The areas:
+		Long: `Look at a deployment and show what is wrong with it, why it matters, and what repairs it. Nothing is changed, unless --probe is given. The areas:
 
   settings   the environment of this command, which is that of routinely setup.
   queues     the queues and their settings, and what lies on the dead-letter queue.
@@ -74,15 +79,24 @@ func Command(a *cli.App, now func() time.Time) *cobra.Command {
   esa        whether edge routines are activated, the sites, the quota, and the clock of this machine.
   http       whether accept answers, and refuses whoever has no token.
   operation  the lane, the job that waits longest, and the dead letters.
+  probe      with --probe: a job that deletes a routine which does not exist is sent the whole way, and has to come to its end.
 
-The first four need the deployer's access key and the settings of routinely setup, the last needs ROUTINELY_URL and a token with the scope read; an
-area whose settings are missing is skipped. The exit code is 4 if there is a problem, and 0 if there are only warnings.`,
+The first four need the deployer's access key and the settings of routinely setup, the others ROUTINELY_URL and a token with the scope read, for the probe
+also submit; an area whose settings are missing is skipped. The exit code is 4 if there is a problem, and 0 if there are only warnings.`,
 		Example: "  routinely doctor\n  routinely doctor -o json | jq '.findings[]'",
 	}
+	probes, file := false, ""
+	cmd.Flags().BoolVar(&probes, "probe", false, "also send a job the whole way, which changes nothing in ESA; it takes 2 minutes at most")
+	cmd.Flags().StringVar(&file, "report", "", "also write a `file` without secrets, names and ids that can be sent to the maintainers")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		e := &examination{App: a, now: now, report: Report{Findings: []Finding{}}}
+		e := &examination{App: a, now: now, probes: probes, report: Report{Findings: []Finding{}}}
 		if err := e.run(cmd.Context()); err != nil {
 			return err
+		}
+		if file != "" {
+			if err := e.share(file); err != nil {
+				return err
+			}
 		}
 		return e.show()
 	}
@@ -93,6 +107,7 @@ area whose settings are missing is skipped. The exit code is 4 if there is a pro
 type examination struct {
 	*cli.App
 	now    func() time.Time
+	probes bool
 	report Report
 }
 
@@ -115,7 +130,7 @@ func (e *examination) run(ctx context.Context) error {
 		reason = "the settings are wrong"
 		e.examine(ctx, area{"settings", "Nothing of the cloud can be examined.", func(context.Context) error {
 			e.find(Finding{
-				Area: "settings", Level: Problem, What: err.Error(), Why: "Nothing of the cloud can be examined.",
+				ID: "settings", Area: "settings", Level: Problem, What: err.Error(), Why: "Nothing of the cloud can be examined.",
 				Repair: "Set the variables that section 3 of the deployment page lists.",
 			})
 			return nil
@@ -136,6 +151,9 @@ func (e *examination) run(ctx context.Context) error {
 	}
 	if e.examine(ctx, area{"http", "Nobody can ask for anything.", e.http}) {
 		e.examine(ctx, area{"operation", "What the deployment is doing is not known.", e.operation})
+		if e.probes {
+			e.examine(ctx, area{probeArea, "Whether jobs come to their end is not known.", e.probe})
+		}
 	} else {
 		e.skip("operation", "accept does not answer as it should")
 	}
@@ -165,7 +183,7 @@ func (e *examination) examine(ctx context.Context, one area) bool {
 
 // failed is the finding that an area could not be examined.
 func failed(one area, err error) Finding {
-	f := Finding{Area: one.name, Level: Problem, What: err.Error(), Why: one.why, Repair: "Run this command again; if it stays, look into the log of the function."}
+	f := Finding{ID: "unexamined", Area: one.name, Level: Problem, What: err.Error(), Why: one.why, Repair: "Run this command again; if it stays, look into the log of the function."}
 	var known *fault.Error
 	if errors.As(err, &known) {
 		f.Code, f.RequestID = known.Code, known.RequestID

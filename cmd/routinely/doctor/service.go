@@ -26,7 +26,7 @@ func (e *examination) http(ctx context.Context) error {
 	case err == nil && !e.Elsewhere(): // the local servers let everybody in
 	case err == nil:
 		e.find(Finding{
-			Area: "http", Level: Problem, What: "accept answers whoever asks, without a token",
+			ID: "open", Area: "http", Level: Problem, What: "accept answers whoever asks, without a token",
 			Why:    "Everybody on the internet can make and delete routines of the account.",
 			Repair: "Give accept its callers: routinely callers add NAME --scope submit,read --file callers.json; then deploy with ROUTINELY_AUTH set to the file's content.",
 		})
@@ -51,7 +51,7 @@ func (e *examination) operation(ctx context.Context) error {
 	e.lane(account)
 	if job := account.OldestWaiting; job != nil && account.Lane == routine.Running && e.now().Sub(job.AcceptedAt) > longWait {
 		e.find(Finding{
-			Area: "operation", Level: Problem, What: fmt.Sprintf("job %s is unfinished since %s", job.JobID, cli.Clock(job.AcceptedAt)),
+			ID: "old-job", Area: "operation", Level: Problem, What: fmt.Sprintf("job %s is unfinished since %s", job.JobID, cli.Clock(job.AcceptedAt)),
 			Why:    "The worker gets no messages, or what the job needs does not come.",
 			Repair: "See what it waits for: routinely jobs show " + job.JobID + ". If it is the queue: is the event stream of the job queue running (EventBridge's console, Event Streams)?",
 		})
@@ -62,14 +62,14 @@ func (e *examination) operation(ctx context.Context) error {
 func (e *examination) lane(account api.Account) {
 	if p := account.Parked; p != nil {
 		e.find(Finding{
-			Area: "operation", Level: Problem, Code: p.Code, RequestID: p.RequestID,
+			ID: "parked", Area: "operation", Level: Problem, Code: p.Code, RequestID: p.RequestID,
 			What: fmt.Sprintf("the lane is parked since %s: %s", cli.Clock(p.Since), strings.TrimSpace(p.Code+" "+p.Message)),
 			Why:  "ESA works for no job of the account. Jobs are accepted and wait; none is lost.", Repair: p.Hint,
 		})
 	}
 	if p := account.Paused; p != nil {
 		e.find(Finding{
-			Area: "operation", Level: Warning, What: fmt.Sprintf("the lane is paused since %s by %s: %s", cli.Clock(p.Since), p.By, p.Reason),
+			ID: "paused", Area: "operation", Level: Warning, What: fmt.Sprintf("the lane is paused since %s by %s: %s", cli.Clock(p.Since), p.By, p.Reason),
 			Why: "Jobs are accepted and wait until somebody resumes it.", Repair: "routinely account resume",
 		})
 	}
@@ -85,7 +85,7 @@ func (e *examination) deadLetters(ctx context.Context, c *client.Client) error {
 		codes = append(codes, fmt.Sprintf("%s %d", strings.TrimSpace(one.Code), one.Count))
 	}
 	e.find(Finding{
-		Area: "operation", Level: Warning, What: fmt.Sprintf("%s: %s", cli.Plural(counts.Total, "dead letter"), strings.Join(codes, ", ")),
+		ID: "dead-letters", Area: "operation", Level: Warning, What: fmt.Sprintf("%s: %s", cli.Plural(counts.Total, "dead letter"), strings.Join(codes, ", ")),
 		Why: "Somebody asked for each of them and has not got it.", Repair: "See why, and what to do: routinely dead-letters list",
 	})
 	return nil
