@@ -95,6 +95,10 @@ func (t *task) takeBack(code string) (overtook []string, err error) {
 		return nil, nil
 	}
 	err = t.patiently(t.reserve, func() error {
+		row, err := t.Ledger.Row(t.reserve, t.row.ID)
+		if err != nil || row.State.Final() { // another worker has carried it out meanwhile: what it overtook stays overtaken
+			return err
+		}
 		overtook, err = t.Ledger.TakeBack(t.reserve, t.row.ID, req, code)
 		return err
 	})

@@ -179,6 +179,20 @@ func TestOvertaken(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a deletion that another has carried out in a worker's wait for the lock overtakes older jobs, also if the worker fails", func(t *testing.T) {
+		l := made(t)
+		older, body := l.wants(t, 2, routine.Create, "b"), l.wants(t, 3, routine.Delete)
+		l.refuses(t, "DeleteRoutineRelatedRecord", locked, 1)
+		pause := l.cfg.Sleep
+		l.cfg.Sleep = func(context.Context, time.Duration) {
+			l.cfg.Sleep = pause
+			l.expect(t, "succeeded", body)
+			l.refuses(t, getRoutine, "InvalidParameter", 1)
+		}
+		l.expect(t, "duplicate", body)
+		l.expect(t, "superseded", older)
+		same(t, "ESA has", l.bound(t), nil)
+	})
 	t.Run("a change of the row that does not concern the worker does not stop it", func(t *testing.T) {
 		l := start(t)
 		body := message(t, l.accept(t, 1))

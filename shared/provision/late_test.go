@@ -65,6 +65,18 @@ func TestOpenBindings(t *testing.T) {
 		a.clock.Advance(timeout)
 		same(t, "outcome", a.does(t, deletes(2)).Routine, routine.Deleted)
 	})
+	t.Run("a deletion waits for an open create of another job also if the routine was removed and made again since", func(t *testing.T) {
+		a := start(t)
+		a.lose(t, create, false)
+		a.refuses(t, newTask(1, owner, creates("a")), fault.Unavailable, broke)
+		a.does(t, newTask(2, owner, creates("b")))
+		must(t, a.RemoveRoutine("pr-1"))
+		a.clock.Advance(2 * time.Second)
+		a.does(t, newTask(3, owner, creates("b")))
+		a.refuses(t, deletes(4), fault.Locked, provision.CodeCallOpen)
+		a.clock.Advance(timeout)
+		same(t, "outcome", a.does(t, deletes(4)).Routine, routine.Deleted)
+	})
 }
 
 // TestLaterRound is about a job that is done with some of its things, dies, and is redriven after these were changed.

@@ -126,13 +126,12 @@ func (r *run) lookBefore() *routine.Look {
 	return r.progress.Look
 }
 
-// openBefore is the CreateRoutine call that may still take effect, of this job or of another one; of several the one that ends last.
+// openBefore is the CreateRoutine call that may still take effect, of this job or of another one; of several the one that ends last. The claim says until
+// when that may be, and not when its client gave up.
 func (r *run) openBefore(now time.Time) *routine.Look {
-	open := stillOpen(r.lookBefore(), now)
-	if claim := r.claims.Routine; claim.State == routine.Creating { // which says until when the call may take effect, and not when its client gave up
-		if others := stillOpen(claim.Call, now); others != nil && (open == nil || others.Until.After(open.Until)) {
-			return others
-		}
+	open, others := stillOpen(r.lookBefore(), now), stillOpen(r.claims.Routine.Call, now)
+	if open == nil || others != nil && others.Until.After(open.Until) {
+		return others
 	}
 	return open
 }
