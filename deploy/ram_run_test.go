@@ -101,20 +101,22 @@ func TestComparisonFails(t *testing.T) {
 
 // setUp is the deployer's chapter.
 func (d *deployment) setUp() {
-	setup := func(want int, args ...string) {
+	run := func(args ...string) (out []byte, err error) {
 		d.t.Helper()
-		cmd := exec.CommandContext(d.t.Context(), filepath.Join(d.bin, "routinely"), append([]string{"setup"}, args...)...)
+		cmd := exec.CommandContext(d.t.Context(), filepath.Join(d.bin, "routinely"), args...)
 		cmd.Env = append(os.Environ(), "ALIBABA_CLOUD_ACCESS_KEY_ID="+localtest.AccessKeyID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET="+localtest.AccessKeySecret)
 		for name, value := range d.env {
 			cmd.Env = append(cmd.Env, name+"="+value)
 		}
-		var stderr bytes.Buffer
-		cmd.Stderr = &stderr
-		var changes []byte
-		var err error
-		d.as("deployer", func() { changes, err = cmd.Output() })
-		if n := bytes.Count(changes, []byte("\n")); n != want || err != nil {
-			d.t.Fatalf("setup %v: %d changes, want %d: %v\n%s%s", args, n, want, err, changes, &stderr)
+		d.as("deployer", func() { out, err = cmd.CombinedOutput() })
+		return out, err
+	}
+	setup := func(want int, args ...string) {
+		d.t.Helper()
+		out, err := run(append([]string{"setup"}, args...)...)
+		changes := bytes.Count(out, []byte("\n")) - bytes.Count(out, []byte("nothing was changed")) - bytes.Count(out, []byte("everything is as it should be"))
+		if changes != want || err != nil {
+			d.t.Fatalf("setup %v: %d changes, want %d: %v\n%s", args, changes, want, err, out)
 		}
 	}
 	setup(5, "--dry-run", "--tablestore-networks", "INTERNET")
@@ -130,6 +132,9 @@ func (d *deployment) setUp() {
 		d.t.Fatal(err)
 	}
 	setup(4)
+	if out, err := run("doctor", "--url", "http://127.0.0.1:1"); err == nil || !bytes.Contains(out, []byte("\nesa          ok\n")) { // accept is deployed later
+		d.t.Fatalf("doctor: %v\n%s", err, out)
+	}
 }
 
 // The site that there is, and one that there is not.

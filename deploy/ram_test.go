@@ -199,8 +199,9 @@ func TestPolicies(t *testing.T) {
 		}
 	})
 	lists := []string{"esa:ListRoutineRelatedRecords", "esa:ListRoutineRoutes", "esa:ListUserRoutines"}
-	for principal, want := range map[string][]string{"accept": nil, "notify": nil, "deployer": nil, "janitor": lists, "operator": lists} {
-		t.Run(principal+" changes nothing in ESA, and reads at most the lists of routines, records and routes", func(t *testing.T) {
+	looks := []string{"esa:GetErService", "esa:ListSites", "esa:ListUserRoutines"}
+	for principal, want := range map[string][]string{"accept": nil, "notify": nil, "deployer": looks, "janitor": lists, "operator": lists} {
+		t.Run(principal+" changes nothing in ESA, and reads at most lists and the state of the service", func(t *testing.T) {
 			if diff := cmp.Diff(want, loadPolicy(t, principal).actions("esa")); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
