@@ -49,6 +49,17 @@ func TestOpenBindings(t *testing.T) {
 		a.clock.Advance(timeout + 2*time.Second)
 		a.does(t, deletes(4))
 	})
+	t.Run("what is bound to a routine that somebody has made again since is not ours", func(t *testing.T) {
+		a, k := start(t), newTask(1, owner, creates("b"))
+		a.lose(t, record, false)
+		a.refuses(t, k, fault.Unavailable, broke)
+		must(t, a.RemoveRoutine("pr-1"))
+		a.clock.Advance(time.Hour)
+		a.plant(t, 0)
+		a.outsider(t, "b")
+		a.does(t, k)
+		same(t, "claim", a.claimedHost("b"), "live unproven ci")
+	})
 	t.Run("nobody waits for one that ESA has refused", func(t *testing.T) {
 		a := made(t, "a")
 		a.inject(t, faults.Rule{Action: record, Fault: faults.Fault{Answer: faults.Error, Code: "InvalidParameter"}})

@@ -245,6 +245,16 @@ func (b *binding) refused(failure error) error {
 	return failure
 }
 
+// sameRoutine reports whether ESA shows the routine of the claim. It is asked unless it was in this run: somebody may have made the routine again since
+// the call whose answer was lost, and have bound the host name.
+func (r *run) sameRoutine(ctx context.Context) (bool, error) {
+	if r.fresh {
+		return true, nil
+	}
+	seen, err := r.ESA.GetRoutine(ctx, r.req.Name)
+	return err == nil && seen.Routine != nil && is(r.claims.Routine, seen.Routine.CreateTime), err
+}
+
 // adopt looks for exactly the record asked for among those bound to the routine. It is ours if it is the one of the claim, or if a call of ours had
 // no answer and nobody else could bind to the routine before this job made it.
 func (b *binding) adopt(ctx context.Context) (found bool, err error) {
@@ -257,7 +267,13 @@ func (b *binding) adopt(ctx context.Context) (found bool, err error) {
 	case b.was.State == routine.Live && b.was.RecordID == seen.RecordID:
 		ownership = b.was.Ownership
 	case b.lost && b.progress.Routine == routine.Created:
-		ownership = routine.Owned
+		same, err := b.sameRoutine(ctx)
+		if err != nil {
+			return false, err
+		}
+		if ownership = routine.Unproven; same {
+			ownership = routine.Owned
+		}
 	case b.doubt, b.was.State == routine.Creating:
 		ownership = routine.Unproven
 	}
