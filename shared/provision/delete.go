@@ -2,6 +2,7 @@ package provision
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -68,9 +69,20 @@ func (r *run) intend(ctx context.Context) error {
 	})
 }
 
-// finishDeletion carries out a deletion that was begun before, for a newer create.
+// finishDeletion carries out a deletion that was begun before, for a newer create. If another worker has bound host names for a newer intent meanwhile,
+// the routine stays: there is nothing to finish.
 func (r *run) finishDeletion(ctx context.Context) error {
-	return r.delete(ctx, r.claims.Routine.DeleteNumber)
+	err := r.delete(ctx, r.claims.Routine.DeleteNumber)
+	var newer *Superseded
+	if errors.As(err, &newer) {
+		r.note(func(c *routine.Claim) {
+			if c.State == routine.Deleting {
+				c.State = routine.Live
+			}
+		})
+		return nil
+	}
+	return err
 }
 
 // delete carries out the deletion of a number: own records, then the routine, then its absence is read back.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"routinely/deploy/local/faults"
+	"routinely/deploy/local/localtest"
 	"routinely/shared/fault"
 	"routinely/shared/provision"
 	"routinely/shared/routine"
@@ -141,6 +142,20 @@ func TestLaterRound(t *testing.T) {
 		older := *k
 		a.does(t, &older)
 		a.refuses(t, again(k, 3), fault.Conflict, "RoutineAlreadyExist")
+	})
+	t.Run("finishes no deletion behind which another worker has bound a host name for a newer intent", func(t *testing.T) {
+		a := made(t, "a")
+		a.lose(t, remove, false)
+		a.refuses(t, deletes(2), fault.Unavailable, broke)
+		same(t, "claim", a.claimed(), "deleting owned ci")
+		a.book.put(routine.RecordClaim{
+			Routine: "pr-1", RecordName: "b.example.com", SiteID: localtest.SiteID, RecordID: a.outsider(t, "b"), State: routine.Live,
+			Ownership: routine.Owned, Caller: owner, Number: 3, JobID: "job-3",
+		})
+		a.clock.Advance(2 * timeout)
+		a.does(t, newTask(4, owner, creates("c")))
+		same(t, "claim", a.claimed(), "live owned ci")
+		same(t, "ESA has", a.bound(t), []string{"b", "c"})
 	})
 	t.Run("judges a routine that was made again since as the first round did", func(t *testing.T) {
 		a, k := dead(t)
