@@ -72,7 +72,7 @@ func (e end) checkRecordLeft(claim api.Routine, record esaemu.Record) {
 	claimed := slices.ContainsFunc(claim.Records, func(r api.RoutineRecord) bool {
 		return r.RecordName == record.RecordName && (r.RecordID == record.RecordID || r.RecordID == 0)
 	})
-	if !claimed && !e.isForeignRecord(record.RecordID) && !e.isLeft(record.Routine, record.RecordName) {
+	if !claimed && !e.isForeignRecord(record.RecordID) && !e.isLeft(record.Routine, record.RecordName) && !e.replacedWhileBinding(record.Routine) {
 		e.t.Errorf("nothing reports the record %s of routine %s", record.RecordName, record.Routine)
 	}
 }
@@ -221,6 +221,14 @@ func (e end) whileCreating(p planted) bool {
 // whileBinding reports whether a call of ours that may have bound the same host name had no answer since: nobody can tell whose the record is.
 func (e end) whileBinding(p planted) bool {
 	return slices.ContainsFunc(e.lostBinds, func(at time.Time) bool { return !at.Before(p.at) })
+}
+
+// replacedWhileBinding reports whether an outsider made a routine again while a call of ours that binds a host name to it could still take effect: it binds to
+// what nobody here knows.
+func (e end) replacedWhileBinding(name string) bool {
+	return slices.ContainsFunc(e.outside.routines, func(p planted) bool {
+		return p.routine == name && slices.ContainsFunc(e.lostBinds, func(at time.Time) bool { return !p.at.Before(at) && p.at.Before(at.Add(esaTimeout)) })
+	})
 }
 
 // checkDead: a job is given up only if the plan or the trouble says why.
