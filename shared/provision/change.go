@@ -268,7 +268,7 @@ func (r *run) expire(ctx context.Context) error {
 	}
 	r.note(func(c *routine.Claim) { c.State = routine.Expiring })
 	for _, record := range d.own {
-		if err := r.deleteRecord(ctx, record); err != nil {
+		if err := r.deleteRecord(ctx, record, d.number); err != nil {
 			return err
 		}
 	}
@@ -357,7 +357,7 @@ func (r *run) unbindFrom(ctx context.Context, claim routine.RecordClaim, seen es
 			Hint:    "Nothing was changed. If it is yours, an operator can claim it with its routine: routinely routines claim " + r.req.Name + ". Then redrive.",
 		}
 	}
-	return r.deleteRecord(ctx, claim)
+	return r.deleteRecord(ctx, claim, r.job.Number)
 }
 
 // findRecord looks for a host name among the records of the routine, on whatever site.

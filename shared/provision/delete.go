@@ -109,14 +109,18 @@ func (r *run) delete(ctx context.Context, number int64) error {
 		return err
 	}
 	for _, record := range d.own {
-		if err := d.deleteRecord(ctx, record); err != nil {
-			return err
+		if err := d.deleteRecord(ctx, record, d.number); err != nil {
+			var newer *Superseded
+			if !errors.As(err, &newer) {
+				return err
+			}
+			d.newer = newer.By
 		}
 	}
 	switch {
 	case d.newer == "":
 		return d.deleteRoutine(ctx)
-	case len(d.own) == 0 && len(r.progress.Records) == 0:
+	case len(r.progress.Records) == 0:
 		return &Superseded{By: d.newer}
 	}
 	r.progress.Routine = routine.Passed
@@ -276,16 +280,25 @@ func (d *deletion) refuseForeign(now time.Time) error {
 	return refused
 }
 
-// deleteRecord deletes one own record and reads back that it is gone.
-func (r *run) deleteRecord(ctx context.Context, record routine.RecordClaim) error {
+// deleteRecord deletes one own record for the intent of a number, and reads back that it is gone. It is superseded if a newer intent wants the host name since
+// the claim was read.
+func (r *run) deleteRecord(ctx context.Context, record routine.RecordClaim, number int64) error {
 	if err := r.enoughTime(ctx, routine.DeleteRoutineRelatedRecord); err != nil {
 		return err
 	}
 	if err := r.begunOnce(ctx); err != nil {
 		return err
 	}
-	if err := r.changeRecord(ctx, record.RecordName, func(c *routine.RecordClaim) { c.State = routine.Deleting }); err != nil {
+	newer := false
+	if err := r.changeRecord(ctx, record.RecordName, func(c *routine.RecordClaim) {
+		if newer = c.Number > number && !c.Leaving; !newer {
+			c.State = routine.Deleting
+		}
+	}); err != nil {
 		return err
+	}
+	if newer {
+		return &Superseded{By: r.claims.Records[record.RecordName].JobID}
 	}
 	err := r.ESA.DeleteRoutineRelatedRecord(ctx, r.req.Name, record.SiteID, record.RecordID, record.RecordName)
 	r.written(fault.From(err))

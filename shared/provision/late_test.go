@@ -1,6 +1,8 @@
 package provision_test
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -60,6 +62,15 @@ func TestOpenBindings(t *testing.T) {
 		a.outsider(t, "b")
 		a.does(t, k)
 		same(t, "claim", a.claimedHost("b"), "live unproven ci")
+	})
+	t.Run("what was bound to an earlier routine of the name is not taken for what one may have bound", func(t *testing.T) {
+		a := made(t, "a")
+		must(t, a.RemoveRoutine("pr-1"))
+		a.clock.Advance(time.Hour)
+		a.lose(t, record, true)
+		a.inject(t, faults.Rule{Action: list, Fault: faults.Fault{Answer: faults.HTML}})
+		a.refuses(t, newTask(2, owner, creates("a")), fault.Unavailable, broke)
+		same(t, "claim", a.claimedHost("a"), "creating  ci")
 	})
 	t.Run("nobody waits for one that ESA has refused", func(t *testing.T) {
 		a := made(t, "a")
@@ -156,6 +167,27 @@ func TestLaterRound(t *testing.T) {
 		a.does(t, newTask(4, owner, creates("c")))
 		same(t, "claim", a.claimed(), "live owned ci")
 		same(t, "ESA has", a.bound(t), []string{"b", "c"})
+	})
+	t.Run("keeps what it binds from a deletion that another worker has begun with", func(t *testing.T) {
+		for _, k := range []*task{deletes(2), newTask(2, owner, unbinds("a"))} {
+			a := made(t, "a")
+			claims := a.book.claims(k.Request)
+			write := claims.Change
+			claims.Change = func(ctx context.Context, changes provision.Changes) error {
+				if changes.Records != nil && k.Request.Action == routine.Delete || a.book.record("pr-1", "a.example.com").Leaving {
+					newer := a.book.record("pr-1", "a.example.com")
+					newer.Number, newer.JobID, newer.Leaving = 3, "job-3", false
+					a.book.put(newer)
+				}
+				return write(ctx, changes)
+			}
+			_, err := a.workflow.Run(t.Context(), k.Job, &k.progress, claims, &provision.Known{}, recorded)
+			var superseded *provision.Superseded
+			if !errors.As(err, &superseded) || superseded.By != "job-3" {
+				t.Errorf("%s: %v", k.Request.Action, err)
+			}
+			same(t, "ESA has", a.bound(t), []string{"a"})
+		}
 	})
 	t.Run("judges a routine that was made again since as the first round did", func(t *testing.T) {
 		a, k := dead(t)

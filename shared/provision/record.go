@@ -193,12 +193,12 @@ func (r *run) newBinding(recordName string, site esa.Site) *binding {
 	return b
 }
 
-// creating is the claim right before the call. One that is live stays so: the call finds the record.
+// creating is the claim right before the call. One that is live stays so, as the call finds the record, unless it was bound to an earlier routine of the name.
 func (b *binding) creating(c *routine.RecordClaim) {
 	if c.Number <= b.job.Number {
 		c.Number, c.JobID, c.SiteID, c.Leaving = b.job.Number, b.job.ID, b.site.ID, false
 	}
-	if c.State != routine.Live {
+	if c.State != routine.Live || c.ChangedAt.Before(b.claims.Routine.CreateTime) {
 		c.State, c.Ownership, c.RecordID, c.Caller = routine.Creating, "", 0, b.caller
 	}
 	c.CallUntil = b.Now().UTC().Add(b.Timeout + tolerance)

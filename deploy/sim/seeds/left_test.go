@@ -73,7 +73,7 @@ func (e end) checkRecordLeft(claim api.Routine, record esaemu.Record) {
 		return r.RecordName == record.RecordName && (r.RecordID == record.RecordID || r.RecordID == 0)
 	})
 	if !claimed && !e.isForeignRecord(record.RecordID) && !e.isLeft(record.Routine, record.RecordName) && !e.replacedWhileBinding(record.Routine) {
-		e.t.Errorf("nothing reports the record %s of routine %s", record.RecordName, record.Routine)
+		e.t.Errorf("nothing reports the record %+v: the claim is %+v", record, claim)
 	}
 }
 

@@ -42,21 +42,24 @@ func (r *run) next() time.Duration {
 	if len(r.deliveries) > 0 || r.depth(sim.JobQueue, sim.CallbackQueue, sim.DeadLetterQueue) > 0 {
 		return time.Minute
 	}
-	due, _, err := r.ledger.Due(r.t.Context(), r.clock.Now().Add(time.Hour), 1)
-	r.must(err)
-	if len(due) > 0 {
+	if r.due() {
 		return time.Minute
 	}
 	return 27 * time.Hour
 }
 
+// due reports whether something is to be sent. A page can be empty and not be the last.
+func (r *run) due() bool {
+	rows, more, err := r.ledger.Due(r.t.Context(), r.clock.Now().Add(time.Hour), 1)
+	r.must(err)
+	return len(rows) > 0 || more
+}
+
 // idle reports whether nothing is left to do.
 func (r *run) idle() bool {
-	rows, _, err := r.ledger.Unfinished(r.t.Context(), r.clock.Now().Add(time.Hour), "", 1)
+	rows, next, err := r.ledger.Unfinished(r.t.Context(), r.clock.Now().Add(time.Hour), "", 1)
 	r.must(err)
-	due, _, err := r.ledger.Due(r.t.Context(), r.clock.Now().Add(time.Hour), 1)
-	r.must(err)
-	return len(rows)+len(due)+len(r.deliveries)+r.depth(sim.JobQueue, sim.CallbackQueue, sim.DeadLetterQueue) == 0
+	return next == "" && !r.due() && len(rows)+len(r.deliveries)+r.depth(sim.JobQueue, sim.CallbackQueue, sim.DeadLetterQueue) == 0
 }
 
 // depth is how many messages queues have, hidden ones too.
