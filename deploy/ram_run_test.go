@@ -34,6 +34,7 @@ var recordings = []struct {
 	{"provision", "functions/provision/main", (*deployment).provision, onMessages("BatchSendMessage", jobQueue)},
 	{"notify", "functions/notify/main", (*deployment).notify, nil},
 	{"janitor", "functions/janitor/main", (*deployment).janitor, nil},
+	{"remover", "cmd/routinely", (*deployment).tearDown, nil},
 }
 
 // recorded are the services whose calls the local servers see.
@@ -99,21 +100,35 @@ func TestComparisonFails(t *testing.T) {
 	}
 }
 
+// run runs the tool as somebody.
+func (d *deployment) run(principal string, args ...string) (out []byte, err error) {
+	d.t.Helper()
+	cmd := exec.CommandContext(d.t.Context(), filepath.Join(d.bin, "routinely"), args...)
+	cmd.Env = append(os.Environ(), "ALIBABA_CLOUD_ACCESS_KEY_ID="+localtest.AccessKeyID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET="+localtest.AccessKeySecret)
+	for name, value := range d.env {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	d.as(principal, func() { out, err = cmd.CombinedOutput() })
+	return out, err
+}
+
+// tearDown is the remover's chapter: as long as a job is unfinished nothing is deleted.
+func (d *deployment) tearDown() {
+	id := d.submit(request("unfinished", "unfinished", site))
+	if out, err := d.run("remover", "teardown", "--yes"); err == nil || !bytes.Contains(out, []byte("Unfinished")) {
+		d.t.Fatalf("teardown while a job is unfinished: %v\n%s", err, out)
+	}
+	d.ask("POST", "/v1/jobs/"+id+":cancel", "", 200)
+	if out, err := d.run("remover", "teardown", "--yes", "--instance"); err != nil || bytes.Count(out, []byte("delete ")) != 6 {
+		d.t.Fatalf("teardown: %v\n%s", err, out)
+	}
+}
+
 // setUp is the deployer's chapter.
 func (d *deployment) setUp() {
-	run := func(args ...string) (out []byte, err error) {
-		d.t.Helper()
-		cmd := exec.CommandContext(d.t.Context(), filepath.Join(d.bin, "routinely"), args...)
-		cmd.Env = append(os.Environ(), "ALIBABA_CLOUD_ACCESS_KEY_ID="+localtest.AccessKeyID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET="+localtest.AccessKeySecret)
-		for name, value := range d.env {
-			cmd.Env = append(cmd.Env, name+"="+value)
-		}
-		d.as("deployer", func() { out, err = cmd.CombinedOutput() })
-		return out, err
-	}
 	setup := func(want int, args ...string) {
 		d.t.Helper()
-		out, err := run(append([]string{"setup"}, args...)...)
+		out, err := d.run("deployer", append([]string{"setup"}, args...)...)
 		changes := bytes.Count(out, []byte("\n")) - bytes.Count(out, []byte("nothing was changed")) - bytes.Count(out, []byte("everything is as it should be"))
 		if changes != want || err != nil {
 			d.t.Fatalf("setup %v: %d changes, want %d: %v\n%s", args, changes, want, err, out)
@@ -132,7 +147,7 @@ func (d *deployment) setUp() {
 		d.t.Fatal(err)
 	}
 	setup(4)
-	if out, err := run("doctor", "--url", "http://127.0.0.1:1"); err == nil || !bytes.Contains(out, []byte("\nesa          ok\n")) { // accept is deployed later
+	if out, err := d.run("deployer", "doctor", "--url", "http://127.0.0.1:1"); err == nil || !bytes.Contains(out, []byte("\nesa          ok\n")) { // accept is deployed later
 		d.t.Fatalf("doctor: %v\n%s", err, out)
 	}
 }

@@ -31,7 +31,7 @@ type statement struct {
 }
 
 // principals are those that have a policy.
-var principals = []string{"accept", "provision", "notify", "janitor", "deployer", "operator"}
+var principals = []string{"accept", "provision", "notify", "janitor", "deployer", "operator", "remover"}
 
 // policyNames are the policies of the principals, and the one that some deployments add.
 func policyNames() []string { return append(slices.Clone(principals), ram.Deletion) }
@@ -200,7 +200,7 @@ func TestPolicies(t *testing.T) {
 	})
 	lists := []string{"esa:ListRoutineRelatedRecords", "esa:ListRoutineRoutes", "esa:ListUserRoutines"}
 	looks := []string{"esa:GetErService", "esa:ListSites", "esa:ListUserRoutines"}
-	for principal, want := range map[string][]string{"accept": nil, "notify": nil, "deployer": looks, "janitor": lists, "operator": lists} {
+	for principal, want := range map[string][]string{"accept": nil, "notify": nil, "deployer": looks, "janitor": lists, "operator": lists, "remover": nil} {
 		t.Run(principal+" changes nothing in ESA, and reads at most lists and the state of the service", func(t *testing.T) {
 			if diff := cmp.Diff(want, loadPolicy(t, principal).actions("esa")); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)

@@ -58,6 +58,9 @@ func DeadLetterQueueAttributes() Attributes {
 	}
 }
 
+// codeNoQueue is MNS's code of a queue that is not there.
+const codeNoQueue = "QueueNotExist"
+
 const (
 	stepCreateQueue   = "CreateQueue"
 	stepGetAttributes = "GetQueueAttributes"
@@ -88,7 +91,7 @@ func (c *Client) Setup(ctx context.Context, dryRun bool) (changes []string, err 
 // setUp makes or corrects one queue and says what it changed.
 func (c *Client) setUp(ctx context.Context, name string, wanted Attributes, dryRun bool) (change string, err error) {
 	found, err := c.attributes(ctx, name)
-	if fault.HasCode(err, "QueueNotExist") {
+	if fault.HasCode(err, codeNoQueue) {
 		if !dryRun {
 			err = c.createQueue(ctx, name, wanted)
 		}

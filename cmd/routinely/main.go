@@ -23,7 +23,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // the second Ctrl-C ends the process at once
 	a := &cli.App{Environ: os.Environ(), Streams: cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}}
-	code := a.Run(ctx, os.Args[1:], submit.Command(a), jobs.Command(a), routines.Command(a), deadletters.Command(a), account.Command(a, time.Now), doctor.Command(a, time.Now), setup(a), runJanitor(a), token(a), callers.Command(a, time.Now), callbackSecret(a), messageKey(a), local(a))
+	code := a.Run(ctx, os.Args[1:], submit.Command(a), jobs.Command(a), routines.Command(a), deadletters.Command(a), account.Command(a, time.Now), doctor.Command(a, time.Now), setup(a), teardown(a), runJanitor(a), token(a), callers.Command(a, time.Now), callbackSecret(a), messageKey(a), local(a))
 	stop()
 	os.Exit(code)
 }

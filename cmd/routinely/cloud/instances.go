@@ -82,6 +82,20 @@ func (i *Instances) Narrow(ctx context.Context, name string, networks []string, 
 	return i.update(ctx, name, networks, have, dryRun)
 }
 
+// Remove deletes an instance, which must have no table left, and says so; one that is not there is no failure.
+func (i *Instances) Remove(ctx context.Context, name string, dryRun bool) (changes []string, err error) {
+	_, err = i.networks(ctx, name)
+	if fault.HasKind(err, fault.NotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return i.change(ctx, dryRun, "delete Tablestore instance "+name, "DeleteInstance", func() error {
+		return i.post("DeleteInstance", map[string]any{"InstanceName": name})
+	})
+}
+
 func (i *Instances) update(ctx context.Context, name string, want, have []string, dryRun bool) ([]string, error) {
 	text := fmt.Sprintf("open Tablestore instance %s to %s instead of %s", name, listed(want), listed(have))
 	return i.change(ctx, dryRun, text, "UpdateInstance", func() error {

@@ -35,7 +35,7 @@ func TestDurability(t *testing.T) {
 		same(t, "waiting", q.must().MessageBody)
 	})
 
-	t.Run("gives back on wish what was received and not deleted", func(t *testing.T) {
+	t.Run("gives back if wanted what was received and not deleted", func(t *testing.T) {
 		e := start(t)
 		q := e.queue("jobs", mns.WithVisibilityTimeout(3600))
 		q.send("held", 0)

@@ -34,6 +34,15 @@ func (s *Server) updateInstance(p params) (any, *refusal) {
 	return s.open(name, p)
 }
 
+func (s *Server) deleteInstance(p params) (any, *refusal) {
+	name := p.text("InstanceName")
+	if _, ok := s.Instances[name]; !ok {
+		return nil, refuse(http.StatusNotFound, "NotFound", "The instance does not exist: %s", name)
+	}
+	delete(s.Instances, name)
+	return nil, nil
+}
+
 func (s *Server) open(name string, p params) (any, *refusal) {
 	networks := p.list("NetworkTypeACL")
 	for _, network := range networks {

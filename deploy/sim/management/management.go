@@ -138,6 +138,7 @@ func actions() map[string]action {
 			[]string{"InstanceDescription", "NetworkTypeACL"},
 			(*Server).createInstance,
 		},
+		"DeleteInstance": {"2020-12-09", http.MethodPost, "/v2/openapi/deleteinstance", []string{"InstanceName"}, nil, (*Server).deleteInstance},
 		"UpdateInstance": {
 			"2020-12-09", http.MethodPost, "/v2/openapi/updateinstance", []string{"InstanceName"}, []string{"NetworkTypeACL"}, (*Server).updateInstance,
 		},
