@@ -73,7 +73,9 @@ func removeAll(ctx context.Context, a *cli.App, cfg config.Setup, given teardown
 			return cli.Usage("%s", err)
 		}
 		defer instances.Close()
-		parts = append(parts, func(ctx context.Context, dryRun bool) ([]string, error) { return instances.Remove(ctx, cfg.Ledger.Instance, dryRun) })
+		parts = append(parts, func(ctx context.Context, dryRun bool) ([]string, error) {
+			return instances.Remove(ctx, cfg.Ledger.Instance, dryRun)
+		})
 	}
 	if !given.dryRun && !given.yes {
 		if err := change(ctx, a, true, parts...); err != nil {

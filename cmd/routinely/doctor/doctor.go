@@ -70,7 +70,7 @@ type Report struct {
 // Command returns the command doctor. now is the clock of this machine, which is compared with ESA's.
 func Command(a *cli.App, now func() time.Time) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "doctor", Short: "Show what is wrong with a deployment, why it matters, and what repairs it", Args: cobra.NoArgs,
+		Use: "doctor", Short: "Show what is wrong with a deployment, and what repairs it", Args: cobra.NoArgs,
 		Long: `Look at a deployment and show what is wrong with it, why it matters, and what repairs it. Nothing is changed, unless --probe is given. The areas:
 
   settings   the environment of this command, which is that of routinely setup.
