@@ -235,7 +235,6 @@ func (d *deletion) inspect(ctx context.Context) error {
 		row, known := claimed[name]
 		delete(claimed, name)
 		switch {
-		case known && row.RecordID == record.RecordID && row.Number > d.number && !row.Leaving: // it stays
 		case known && row.RecordID == record.RecordID && row.Ownership == routine.Owned:
 			d.own = append(d.own, row)
 		default:
