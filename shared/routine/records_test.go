@@ -271,7 +271,7 @@ func TestSpan(t *testing.T) {
 		})
 	}
 	for _, text := range []string{
-		"", "0h", "0d", "-1h", "+1h", "1.5h", "1ms", "1500ms", "1µs", "72", "h", "d", "d1h", "-1d", "99999d", "3651d", "1w", "1h1d", "1d1d", "2562048h", "9999999999h", "soon",
+		"", "0h", "0d", "-1h", "+1h", "1.5h", "1ms", "1500ms", "1µs", "72", "h", "d", "d1h", "-1d", "99999d", "3651d", "1w", "1d0", "1h1d", "1d1d", "2562048h", "9999999999h", "soon",
 	} {
 		t.Run("refuses "+text, func(t *testing.T) {
 			if got, detail := routine.ParseSpan(text); detail == "" || len(detail) > 200 {

@@ -40,7 +40,7 @@ func ParseSpan(text string) (s Span, detail string) {
 	var rest time.Duration
 	if text != "" || days == 0 {
 		var err error
-		if rest, err = time.ParseDuration(text); err != nil || strings.ContainsAny(text, "+-.nµu") {
+		if rest, err = time.ParseDuration(text); err != nil || text == "0" || strings.ContainsAny(text, "+-.nµu") { // a lone 0 needs no unit there
 			return 0, fmt.Sprintf("%q is not a time such as 72h, 7d or 90m", clip(given))
 		}
 	}
