@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"routinely/shared/trace"
 )
 
 // maxCallbackID is the length of the longest id of a callback, in bytes.
@@ -22,6 +24,8 @@ type Callback struct {
 	URL string `json:"url"`
 	// Event is the event as JSON.
 	Event json.RawMessage `json:"event"`
+	// Trace is the span of the job; empty is none.
+	Trace trace.Parent `json:"traceparent,omitempty"`
 	// CreatedAt is when the job ended.
 	CreatedAt time.Time `json:"createdAt"`
 	// Attempt is the number of the attempt to make, counted from 1; of a callback that was given up that of the last one.

@@ -19,6 +19,7 @@ import (
 	"routinely/shared/fault"
 	"routinely/shared/routine"
 	"routinely/shared/strictjson"
+	"routinely/shared/trace"
 )
 
 // Delivery is one message of an event, as the trigger delivered it.
@@ -190,6 +191,9 @@ func (d *Delivery) readEvent(body []byte, now time.Time) error {
 	err := d.readBare(e.Source()+"\x00"+e.ID(), e.Data(), now)
 	if !e.Time().IsZero() && writable(e.Time()) {
 		d.Envelope.ProducedAt = e.Time().UTC()
+	}
+	if parent, ok := e.Extensions()[trace.Header].(string); ok { // the extension Distributed Tracing of CloudEvents
+		d.Envelope.Trace, _ = trace.Parse(parent)
 	}
 	return err
 }

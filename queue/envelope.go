@@ -10,6 +10,7 @@ import (
 
 	"routinely/shared/fault"
 	"routinely/shared/routine"
+	"routinely/shared/trace"
 )
 
 // Types of the CloudEvents (1.0, structured mode, JSON) that messages are.
@@ -50,6 +51,8 @@ type Envelope struct {
 	Number int `json:"number"`
 	// Request is what was asked for when the message was sent.
 	Request routine.Request `json:"request"`
+	// Trace is the span of the acceptance, or of the latest redrive; of another program's request the one that its event names. Empty is none.
+	Trace trace.Parent `json:"traceparent,omitempty"`
 	// Bulk says that the job came in a batch: its message gives way to those of single requests. It is the message's priority, not part of its
 	// body, so that a delivery does not tell it.
 	Bulk bool `json:"-"`

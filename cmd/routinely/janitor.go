@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"time"
@@ -55,7 +56,7 @@ func janitorOnce(ctx context.Context, a *cli.App) error {
 	defer account.Close()
 	j, err := janitor.New(janitor.Config{
 		Queue: queues, Ledger: jobs, ESA: account, Retention: cfg.Retention, MayExpire: cfg.Deletion.MayExpire(),
-		ExpirySettle: cfg.ExpirySettle, ExpiryGrace: cfg.ExpiryGrace, ExpiryPerHour: cfg.ExpiryPerHour, Now: time.Now,
+		ExpirySettle: cfg.ExpirySettle, ExpiryGrace: cfg.ExpiryGrace, ExpiryPerHour: cfg.ExpiryPerHour, Now: time.Now, Bits: rand.Uint64,
 	})
 	if err != nil {
 		return cli.Usage("%s", err)

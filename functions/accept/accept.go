@@ -23,7 +23,7 @@ import (
 	"routinely/shared/ledger"
 )
 
-// Config is what a Service needs. Guard, Queue, Ledger, Now, Sleep and NewID are required.
+// Config is what a Service needs. Guard, Queue, Ledger, Now, Sleep, NewID and Bits are required.
 type Config struct {
 	// Guard knows the callers.
 	Guard *auth.Guard
@@ -43,6 +43,8 @@ type Config struct {
 	Sleep func(context.Context, time.Duration)
 	// NewID makes the id of a job that came without an idempotency key.
 	NewID func() (uuid.UUID, error)
+	// Bits returns 64 random bits, for the ids of spans and traces.
+	Bits func() uint64
 }
 
 // Service answers HTTP requests. It is safe for concurrent use.
@@ -58,8 +60,8 @@ type Service struct {
 
 // New checks the configuration and returns a service.
 func New(cfg Config) (*Service, error) {
-	if cfg.Guard == nil || cfg.Queue == nil || cfg.Ledger == nil || cfg.Now == nil || cfg.Sleep == nil || cfg.NewID == nil {
-		return nil, errors.New("accept: guard, queue, ledger, clock, sleep and ids are required")
+	if cfg.Guard == nil || cfg.Queue == nil || cfg.Ledger == nil || cfg.Now == nil || cfg.Sleep == nil || cfg.NewID == nil || cfg.Bits == nil {
+		return nil, errors.New("accept: guard, queue, ledger, clock, sleep, ids and bits are required")
 	}
 	if cfg.ExpiryMin < 0 || cfg.ExpiryMax < cfg.ExpiryMin || cfg.ExpiryGrace < 0 {
 		return nil, fmt.Errorf("accept: a routine lives %s to %s, and %s longer: want times of 0 or more, and the first not above the second",

@@ -27,7 +27,7 @@ func TestAccept(t *testing.T) {
 		}
 		want := routine.Job{
 			ID: job.ID, State: routine.Queued, Request: wish, AcceptedAt: now, UpdatedAt: now, Caller: "anonymous", Attempt: 1,
-			Waiting: &routine.Waiting{For: routine.ForQueue, Since: now},
+			Waiting: &routine.Waiting{For: routine.ForQueue, Since: now}, TraceID: f.row(t, job.ID).Trace.ID(),
 		}
 		if diff := cmp.Diff(want, job); diff != "" || res.StatusCode != 202 {
 			t.Errorf("status %d, -want +got:\n%s", res.StatusCode, diff)
@@ -38,7 +38,7 @@ func TestAccept(t *testing.T) {
 		if diff := cmp.Diff(wantHeaders, res.Headers); diff != "" {
 			t.Errorf("headers -want +got:\n%s", diff)
 		}
-		wantQueued := []queue.Envelope{{JobID: job.ID, Caller: "anonymous", AcceptedAt: now, Number: 1, Request: wish}}
+		wantQueued := []queue.Envelope{{JobID: job.ID, Caller: "anonymous", AcceptedAt: now, Number: 1, Request: wish, Trace: f.row(t, job.ID).Trace}}
 		if diff := cmp.Diff(wantQueued, f.queued(t)); diff != "" {
 			t.Errorf("queue -want +got:\n%s", diff)
 		}

@@ -99,7 +99,7 @@ func (s *Service) notifyJob(r *http.Request) (reply, error) {
 		return reply{}, ledgerFailed(err)
 	}
 	done := s.dispatch.Send(ctx, []ledger.Row{row})[0]
-	logging.From(ctx).WithField(logging.Job, row.ID).WithField("sent", done.Err == nil).Info("callback sent again")
+	logging.Of(ctx, row.ID, row.Trace.ID()).WithField("sent", done.Err == nil).Info("callback sent again")
 	shown := []routine.Job{done.Row.Shown()}
 	if err := s.ready(ctx, shown); err != nil {
 		return reply{}, err

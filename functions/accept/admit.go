@@ -18,6 +18,7 @@ import (
 	"routinely/shared/ledger"
 	"routinely/shared/logging"
 	"routinely/shared/routine"
+	"routinely/shared/trace"
 )
 
 // admission is a request on its way to being accepted, and what became of it.
@@ -51,6 +52,7 @@ func (s *Service) admit(ctx context.Context, jobs []routine.Job, on terms) []adm
 		a := &admissions[i]
 		a.row = ledger.NewRow(job)
 		a.row.Limits, a.row.SealedUnder, a.row.Bulk = callerOf(ctx).Limits, s.Queue.Keys().Sealing(), on.bulk
+		a.row.Trace = trace.From(ctx)
 		if a.err = checkSize(a.row); a.err == nil {
 			pending = append(pending, a)
 		}
@@ -64,8 +66,8 @@ func (s *Service) admit(ctx context.Context, jobs []routine.Job, on terms) []adm
 	s.send(ctx, pending)
 	for _, a := range pending {
 		if a.err == nil {
-			logging.From(ctx).WithFields(logging.Fields{
-				logging.Job: a.row.ID, "action": a.row.Request.Action, "name": a.row.Request.Name, "recordNames": a.row.Request.RecordNames(),
+			logging.Of(ctx, a.row.ID, a.row.Trace.ID()).WithFields(logging.Fields{
+				"action": a.row.Request.Action, "name": a.row.Request.Name, "recordNames": a.row.Request.RecordNames(),
 				"replayed": a.replayed,
 			}).Info("job accepted")
 		}

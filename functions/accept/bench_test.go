@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"slices"
@@ -38,6 +39,8 @@ const (
 	benchRequests = 400
 	// benchRounds is how many rounds each side has, in turns: short ones, since a machine's speed drifts.
 	benchRounds = 41
+	// benchPairs is how many pairs of rounds are enough where both sides do the same.
+	benchPairs = 5
 )
 
 // BenchmarkAccept measures how many requests the function takes in a second, from the event to the answer, with a local MNS and a local
@@ -99,6 +102,30 @@ func BenchmarkCallers(b *testing.B) {
 				report(b, "ratio", middle(ratios), "<=", 1.05)
 			}
 		})
+	}
+}
+
+// BenchmarkTraces measures what a header traceparent costs: the rate of requests that have one, to that of requests that have none, in pairs of
+// rounds.
+func BenchmarkTraces(b *testing.B) {
+	_, url := localtest.MNS(b, nil, sim.JobQueue, sim.DeadLetterQueue)
+	ots, otsURL := localtest.OTS(b, nil)
+	for _, name := range []string{"jobs", "state"} {
+		if err := ots.CreateTable(name, "p", "s"); err != nil {
+			b.Fatal(err)
+		}
+	}
+	without := newGuardedSide(b, url, otsURL, "none")
+	with := newGuardedSide(b, url, otsURL, "none", "traceparent", traceparent)
+	for b.Loop() {
+		without.round(b)
+		with.round(b)
+		var ratios []float64
+		for range benchPairs {
+			ratios = append(ratios, with.round(b)/without.round(b))
+		}
+		b.ReportMetric(0, "ns/op")
+		report(b, "ratio", middle(ratios), ">=", 0.95)
 	}
 }
 
@@ -223,7 +250,7 @@ func newGuardedSide(b *testing.B, url, otsURL, callers string, headers ...string
 	}
 	service, err := New(Config{
 		Guard: guard, Queue: sim.Queue(b, queue.Config{Endpoint: url}), Ledger: sim.Ledger(b, ledger.Config{Endpoint: otsURL}),
-		Now: time.Now, Sleep: retry.Sleep, NewID: uuid.NewV7,
+		Now: time.Now, Sleep: retry.Sleep, NewID: uuid.NewV7, Bits: mathrand.Uint64,
 	})
 	if err != nil {
 		b.Fatal(err)

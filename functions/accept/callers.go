@@ -11,6 +11,7 @@ import (
 	"routinely/shared/ledger"
 	"routinely/shared/logging"
 	"routinely/shared/routine"
+	"routinely/shared/trace"
 )
 
 // visit is one request of a caller who is known.
@@ -55,6 +56,7 @@ func (s *Service) allow(scope auth.Scope, h handler) handler {
 		}
 		out := http.Header{}
 		ctx := context.WithValue(r.Context(), visitKey{}, visit{caller, body, out})
+		ctx = trace.Into(ctx, s.spanOf(r.Header))
 		ctx = logging.Into(ctx, logging.From(ctx).WithField(logging.Caller, caller.Name))
 		if caller.Delivery != "" {
 			ctx = logging.Into(ctx, logging.From(ctx).WithField("delivery", caller.Delivery))

@@ -55,7 +55,7 @@ func (s *Service) redriveDeadLetter(r *http.Request) (reply, error) {
 		} else if err := mayRedrive(by, row, s.Now()); err != nil {
 			return err
 		}
-		row.Limits = s.Guard.Limits(row.Caller)
+		row.Limits, row.Trace = s.Guard.Limits(row.Caller), row.Trace.Child(s.Bits)
 		was, now := row.Intent, s.Now()
 		asOf := slices.MaxFunc([]time.Time{now, row.DiedAt}, time.Time.Compare) // the worker's clock may be ahead of this one
 		if err := row.Redrive(by.Name, given.Reason, corrected, asOf, now, now.Add(sendWithin)); err != nil {
@@ -157,7 +157,7 @@ func (s *Service) finish(ctx context.Context, row ledger.Row, verb string) {
 	if row.State == routine.Queued {
 		s.sendAgain(ctx, []ledger.Row{row})
 	}
-	logging.From(ctx).WithField(logging.Job, row.ID).Info("dead letter " + verb)
+	logging.Of(ctx, row.ID, row.Trace.ID()).Info("dead letter " + verb)
 }
 
 // sendAgain sends jobs that were redriven, after the numbers of deletions were written to the claims. If that fails the worker does it; what MNS

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -59,7 +60,7 @@ func start(t testing.TB) *function {
 	f.Service, err = New(Config{
 		Guard: guard, Queue: sim.Queue(t, queue.Config{Endpoint: f.mnsURL}), Ledger: jobs, Retention: retention, Now: f.clock.Now,
 		ExpiryMin: time.Hour, ExpiryMax: 720 * time.Hour, ExpiryGrace: 24 * time.Hour, MayDelete: true,
-		Sleep: func(_ context.Context, d time.Duration) { f.clock.Advance(d) }, NewID: uuid.NewV7,
+		Sleep: func(_ context.Context, d time.Duration) { f.clock.Advance(d) }, NewID: uuid.NewV7, Bits: rand.Uint64,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -173,7 +173,7 @@ func (s *Service) deadLetter(r *http.Request) (reply, error) {
 	out.Progress, out.Attempts, out.Redrives, out.Problems = row.Progress, job.Attempts, job.Redrives, row.Problems
 	if row.Received != nil && callerOf(r.Context()).May(auth.Operate) == nil {
 		out.Received = row.Received
-		logging.From(r.Context()).WithField(logging.Job, row.ID).Info("message of a dead letter shown")
+		logging.Of(r.Context(), row.ID, row.Trace.ID()).Info("message of a dead letter shown")
 	}
 	return reply{status: http.StatusOK, body: out}, nil
 }

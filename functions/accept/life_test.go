@@ -24,7 +24,8 @@ func TestDelete(t *testing.T) {
 		if job.State != routine.Queued || job.Ready || res.Headers["Location"] != "/v1/jobs/"+job.ID || job.Request.Action != routine.Delete {
 			t.Errorf("got %+v", res)
 		}
-		if diff := cmp.Diff([]queue.Envelope{{JobID: job.ID, Caller: anonymous, AcceptedAt: now, Number: 1, Request: want}}, f.queued(t)); diff != "" {
+		wanted := []queue.Envelope{{JobID: job.ID, Caller: anonymous, AcceptedAt: now, Number: 1, Request: want, Trace: f.row(t, job.ID).Trace}}
+		if diff := cmp.Diff(wanted, f.queued(t)); diff != "" {
 			t.Errorf("queued -want +got:\n%s", diff)
 		}
 		if !strings.Contains(f.log.String(), `"action":"delete"`) {

@@ -9,6 +9,7 @@ func TestNew(t *testing.T) {
 	for name, spoil := range map[string]func(*Config){
 		"no guard": func(c *Config) { c.Guard = nil }, "no queue": func(c *Config) { c.Queue = nil }, "no ledger": func(c *Config) { c.Ledger = nil },
 		"no clock": func(c *Config) { c.Now = nil }, "no sleep": func(c *Config) { c.Sleep = nil }, "no ids": func(c *Config) { c.NewID = nil },
+		"no bits":           func(c *Config) { c.Bits = nil },
 		"less than no life": func(c *Config) { c.ExpiryMin = -time.Second }, "a longest life below the shortest": func(c *Config) { c.ExpiryMax = c.ExpiryMin - 1 },
 		"less than no grace": func(c *Config) { c.ExpiryGrace = -time.Second },
 	} {

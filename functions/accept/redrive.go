@@ -56,6 +56,7 @@ func (s *Service) redriveDeadLetters(r *http.Request) (reply, error) {
 				return err
 			}
 			row.Limits = s.Guard.Limits(row.Caller)
+			row.Trace = row.Trace.Child(s.Bits)
 			return row.Redrive(by.Name, wanted.Reason, nil, asOf, now, now.Add(sendWithin))
 		},
 	})

@@ -48,7 +48,9 @@ func TestRedrive(t *testing.T) {
 		if done.Count != 1 || done.More || !cmp.Equal(done.IDs, []string{goes.ID}) || !cmp.Equal(done.IDs, dry.IDs) {
 			t.Errorf("got %+v", done)
 		}
-		want := []queue.Envelope{{JobID: goes.ID, Caller: "anonymous", AcceptedAt: goes.AcceptedAt, Round: 1, Number: 1, Request: goes.Request}}
+		want := []queue.Envelope{{
+			JobID: goes.ID, Caller: "anonymous", AcceptedAt: goes.AcceptedAt, Round: 1, Number: 1, Request: goes.Request, Trace: f.row(t, goes.ID).Trace,
+		}}
 		if diff := cmp.Diff(want, f.queued(t)); diff != "" {
 			t.Errorf("queued -want +got:\n%s", diff)
 		}

@@ -51,6 +51,6 @@ func (s *Service) resend(ctx context.Context, row ledger.Row, by auth.Caller, dr
 	if fault.HasCode(err, ledger.CodeNotDead) { // somebody has redriven or dropped it meanwhile
 		return nil
 	}
-	logging.From(ctx).WithField(logging.Job, row.ID).Info("dead letter redriven: sent " + sent)
+	logging.Of(ctx, row.ID, row.Trace.ID()).Info("dead letter redriven: sent " + sent)
 	return err
 }

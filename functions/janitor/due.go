@@ -66,7 +66,7 @@ func (r *run) send(ctx context.Context, rows []ledger.Row, message string) (sent
 			err = r.unsendable(ctx, row, err)
 		} else if err == nil {
 			sent++
-			logging.From(ctx).WithField(logging.Job, row.ID).Info(message)
+			logging.Of(ctx, row.ID, row.Trace.ID()).Info(message)
 		}
 		if err != nil {
 			failed = cmp.Or(failed, fmt.Errorf("job %s: %w", row.ID, err))
@@ -78,7 +78,7 @@ func (r *run) send(ctx context.Context, rows []ledger.Row, message string) (sent
 // unsendable gives up a job whose message no queue takes. Of a callback that is noted already.
 func (r *run) unsendable(ctx context.Context, row ledger.Row, err error) error {
 	if row.State.Final() {
-		logging.From(ctx).WithFields(logging.Fields{logging.Job: row.ID, logging.Error: err.Error()}).Error("the callback cannot be sent")
+		logging.Of(ctx, row.ID, row.Trace.ID()).WithField(logging.Error, err.Error()).Error("the callback cannot be sent")
 		return nil
 	}
 	now := r.Now()
@@ -92,7 +92,7 @@ func (r *run) unsendable(ctx context.Context, row ledger.Row, err error) error {
 	})
 	if failed == nil {
 		r.out.GivenUp++
-		logging.From(ctx).WithFields(logging.Fields{logging.Job: row.ID, logging.Error: err.Error()}).Error("job given up")
+		logging.Of(ctx, row.ID, row.Trace.ID()).WithField(logging.Error, err.Error()).Error("job given up")
 	}
 	return passing(failed)
 }

@@ -11,6 +11,7 @@ import (
 	"routinely/shared/ledger"
 	"routinely/shared/logging"
 	"routinely/shared/routine"
+	"routinely/shared/trace"
 )
 
 const (
@@ -189,7 +190,7 @@ func (e *ending) try(ctx context.Context, row ledger.ClaimRow) error {
 		return passing(err)
 	}
 	e.out.Expired++
-	logging.From(ctx).WithFields(logging.Fields{logging.Job: id, "name": row.Name, "action": action, "expiresAt": row.ExpiresAt}).Info("the time of a routine is over")
+	logging.Of(ctx, id, made.Row.Trace.ID()).WithFields(logging.Fields{"name": row.Name, "action": action, "expiresAt": row.ExpiresAt}).Info("the time of a routine is over")
 	return e.dispatch.Send(ctx, []ledger.Row{made.Row})[0].Err // if that failed it stays due
 }
 
@@ -201,7 +202,7 @@ func (e *ending) job(id string, action routine.Action, c routine.Claim) ledger.R
 		ID: id, Caller: routine.JanitorCaller, AcceptedAt: now, Request: routine.Request{Action: action, Name: c.Name, CallbackURL: c.CallbackURL},
 	})
 	row.Intent, row.Operate, row.Owner, row.Bulk = routine.NextNumber(now, c.Newest()), true, c.Caller, true
-	row.SealedUnder = e.Queue.Keys().Sealing()
+	row.SealedUnder, row.Trace = e.Queue.Keys().Sealing(), trace.Parent("").Child(e.Bits)
 	_ = row.Due(now) // nobody has begun with a new job
 	return row
 }

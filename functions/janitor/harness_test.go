@@ -3,6 +3,7 @@ package janitor_test
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"testing"
@@ -64,7 +65,7 @@ func start(t *testing.T) *house {
 	h.esa, h.esaURL = localtest.ESA(t, h.clock, 0)
 	h.remake(t, janitor.Config{
 		Queue: sim.Queue(t, queue.Config{Endpoint: url}), Ledger: book, ESA: h.account(t), Retention: ledger.MinRetention, MayExpire: true,
-		ExpirySettle: settle, ExpiryGrace: grace, ExpiryPerHour: perHour, Now: h.clock.Now,
+		ExpirySettle: settle, ExpiryGrace: grace, ExpiryPerHour: perHour, Now: h.clock.Now, Bits: rand.Uint64,
 	})
 	return h
 }

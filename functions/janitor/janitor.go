@@ -37,6 +37,8 @@ type Config struct {
 	// Retention is how long the ledger keeps a job after its last change; 0 means for ever.
 	Retention time.Duration
 	Now       func() time.Time
+	// Bits returns 64 random bits, for the ids of spans and traces.
+	Bits func() uint64
 }
 
 // Janitor makes runs.
@@ -47,7 +49,7 @@ type Janitor struct {
 
 // New checks the configuration and returns a janitor. It makes no call.
 func New(cfg Config) (*Janitor, error) {
-	if cfg.Queue == nil || cfg.Ledger == nil || cfg.ESA == nil || cfg.Now == nil {
+	if cfg.Queue == nil || cfg.Ledger == nil || cfg.ESA == nil || cfg.Now == nil || cfg.Bits == nil {
 		return nil, errors.New("janitor: a queue, a ledger, an ESA client and a clock are required")
 	}
 	if cfg.ExpirySettle <= 0 || cfg.ExpiryGrace <= 0 || cfg.ExpiryPerHour < 1 {

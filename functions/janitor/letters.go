@@ -29,11 +29,11 @@ func (r *run) count(ctx context.Context, d queue.Delivery, what outcome, err err
 		passed: &r.out.Passed, left: &r.out.Left,
 	}[what]
 	*counter++
-	job := d.Envelope.JobID
+	job, parent := d.Envelope.JobID, d.Envelope.Trace
 	if d.Callback != nil {
-		job = d.Callback.JobID
+		job, parent = d.Callback.JobID, d.Callback.Trace
 	}
-	log := logging.From(ctx).WithFields(logging.Fields{logging.Outcome: what, logging.Job: job, logging.MessageID: d.MessageID})
+	log := logging.Of(ctx, job, parent.ID()).WithFields(logging.Fields{logging.Outcome: what, logging.MessageID: d.MessageID})
 	switch {
 	case err != nil:
 		log.WithField(logging.Error, err.Error()).Warn("a dead letter of a trigger")

@@ -53,5 +53,5 @@ func (r *run) tellUnfinished(ctx context.Context) error {
 // tell writes the line of a job that is kept for the retention after the given time.
 func (r *run) tell(ctx context.Context, row ledger.Row, message string, kept time.Time, fields logging.Fields) {
 	r.out.Told++
-	logging.From(ctx).WithFields(fields).WithFields(logging.Fields{logging.Job: row.ID, "forgottenAt": kept.Add(r.Retention)}).Warn(message)
+	logging.Of(ctx, row.ID, row.Trace.ID()).WithFields(fields).WithField("forgottenAt", kept.Add(r.Retention)).Warn(message)
 }

@@ -129,7 +129,8 @@ func TestNew(t *testing.T) {
 		"no queue": func(c *janitor.Config) { c.Queue = nil }, "no ledger": func(c *janitor.Config) { c.Ledger = nil },
 		"no ESA": func(c *janitor.Config) { c.ESA = nil }, "no time to settle": func(c *janitor.Config) { c.ExpirySettle = 0 },
 		"no grace": func(c *janitor.Config) { c.ExpiryGrace = 0 }, "no job an hour": func(c *janitor.Config) { c.ExpiryPerHour = 0 },
-		"no clock": func(c *janitor.Config) { c.Now = nil }, "a short retention": func(c *janitor.Config) { c.Retention = day },
+		"no clock": func(c *janitor.Config) { c.Now = nil }, "no bits": func(c *janitor.Config) { c.Bits = nil },
+		"a short retention": func(c *janitor.Config) { c.Retention = day },
 	} {
 		t.Run("refuses "+name, func(t *testing.T) {
 			cfg := h.Config

@@ -14,6 +14,7 @@ import (
 	"routinely/shared/callback"
 	"routinely/shared/fault"
 	"routinely/shared/routine"
+	"routinely/shared/trace"
 )
 
 // Config is what a Notifier needs; every field is required.
@@ -23,6 +24,8 @@ type Config struct {
 	Now    func() time.Time
 	// Draw returns a random number in [0, 1).
 	Draw func() float64
+	// Bits returns 64 random bits, for the ids of spans and traces.
+	Bits func() uint64
 }
 
 // Notifier decides what becomes of each delivered callback.
@@ -30,8 +33,8 @@ type Notifier struct{ Config }
 
 // New checks the configuration and returns a notifier.
 func New(cfg Config) (*Notifier, error) {
-	if cfg.Queue == nil || cfg.Sender == nil || cfg.Now == nil || cfg.Draw == nil {
-		return nil, errors.New("notify: a queue, a sender, a clock and a source of random numbers are required")
+	if cfg.Queue == nil || cfg.Sender == nil || cfg.Now == nil || cfg.Draw == nil || cfg.Bits == nil {
+		return nil, errors.New("notify: a queue, a sender, a clock and sources of random numbers and bits are required")
 	}
 	return &Notifier{cfg}, nil
 }
@@ -74,7 +77,7 @@ func (n *Notifier) settle(ctx context.Context, d queue.Delivery) (entry, error) 
 		return n.passOn(ctx, d)
 	}
 	c := *d.Callback
-	line := entry{ID: c.ID, JobID: c.JobID, MessageID: d.MessageID, Attempt: c.Attempt, URL: routine.ShownURL(c.URL)}
+	line := entry{ID: c.ID, JobID: c.JobID, TraceID: c.Trace.ID(), MessageID: d.MessageID, Attempt: c.Attempt, URL: routine.ShownURL(c.URL)}
 	err := n.post(ctx, c)
 	if err == nil {
 		line.Outcome = delivered
@@ -105,12 +108,15 @@ func (n *Notifier) post(ctx context.Context, c queue.Callback) error {
 		}
 	}
 	event.Receiver = c.Caller
+	if c.Trace != "" {
+		ctx = trace.Into(ctx, c.Trace.Child(n.Bits))
+	}
 	return n.Sender.Post(ctx, c.URL, event)
 }
 
 // passOn puts a message that is no callback on the dead-letter queue, as it is. MNS takes no empty one, so that there is nothing to keep of it.
 func (n *Notifier) passOn(ctx context.Context, d queue.Delivery) (entry, error) {
-	line := entry{JobID: d.Envelope.JobID, MessageID: d.MessageID, Outcome: passedOn}
+	line := entry{JobID: d.Envelope.JobID, TraceID: d.Envelope.Trace.ID(), MessageID: d.MessageID, Outcome: passedOn}
 	failure := &fault.Error{
 		Kind: fault.Invalid, Code: "UnreadableMessage", Message: "a job on the queue of callbacks", Err: d.Err,
 		Hint: "Something other than Routinely has put this message on the queue of the callbacks. The janitor files it as a dead letter.",

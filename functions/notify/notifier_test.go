@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -66,7 +67,7 @@ func start(t *testing.T, answers ...int) *bell {
 	server, url := localtest.MNS(t, b.clock, sim.DeadLetterQueue, sim.CallbackQueue)
 	b.mns, b.messages = server, localtest.MNSClient(t, url)
 	b.Notifier, err = New(Config{
-		Queue: sim.Queue(t, queue.Config{Endpoint: url}), Sender: sender, Now: b.clock.Now, Draw: func() float64 { return 0 },
+		Queue: sim.Queue(t, queue.Config{Endpoint: url}), Sender: sender, Now: b.clock.Now, Draw: func() float64 { return 0 }, Bits: rand.Uint64,
 	})
 	must(t, err)
 	return b

@@ -28,6 +28,7 @@ type Report struct {
 type entry struct {
 	ID        string  `json:"id,omitempty"`
 	JobID     string  `json:"jobId,omitempty"`
+	TraceID   string  `json:"traceId,omitempty"`
 	MessageID string  `json:"messageId,omitempty"`
 	Outcome   outcome `json:"outcome"`
 	Attempt   int     `json:"attempt,omitempty"`
@@ -47,7 +48,7 @@ func (l *entry) blame(failure *fault.Error) {
 // log writes the one line of a message's outcome.
 func (l *entry) log(ctx context.Context) {
 	fields := logging.Fields{
-		logging.Outcome: l.Outcome, logging.Job: l.JobID, logging.MessageID: l.MessageID, logging.Attempt: l.Attempt, "callbackId": l.ID, "url": l.URL,
+		logging.Outcome: l.Outcome, logging.MessageID: l.MessageID, logging.Attempt: l.Attempt, "callbackId": l.ID, "url": l.URL,
 	}
 	if l.Error != "" {
 		fields[logging.Error], fields[logging.Kind], fields[logging.Code], fields[logging.Hint] = l.Error, l.Kind, l.Code, l.Hint
@@ -55,7 +56,7 @@ func (l *entry) log(ctx context.Context) {
 	if l.Outcome == again {
 		fields[logging.DelaySeconds] = l.DelaySeconds
 	}
-	log := logging.From(ctx).WithFields(fields)
+	log := logging.Of(ctx, l.JobID, l.TraceID).WithFields(fields)
 	switch l.Outcome {
 	case delivered:
 		log.Info("callback delivered")

@@ -124,7 +124,7 @@ func (t *task) sendDue() {
 		return
 	}
 	if sent := t.dispatch.Send(t.reserve, []ledger.Row{t.row})[0]; sent.Err != nil {
-		logging.From(t.reserve).WithFields(logging.Fields{logging.Job: t.row.ID, logging.Error: sent.Err.Error()}).Warn("the callback is sent later")
+		logging.Of(t.reserve, t.row.ID, t.row.Trace.ID()).WithField(logging.Error, sent.Err.Error()).Warn("the callback is sent later")
 	}
 }
 
@@ -146,7 +146,7 @@ func (t *task) handOver(failure *fault.Error, d decision) (entry, error) {
 	next.Number = t.d.Envelope.Number + 1
 	sent := t.Queue.Send(t.reserve, next, d.delay)
 	if sent != nil {
-		logging.From(t.reserve).WithFields(logging.Fields{logging.Job: t.row.ID, logging.Error: sent.Error()}).Warn("the next delivery is sent later")
+		logging.Of(t.reserve, t.row.ID, t.row.Trace.ID()).WithField(logging.Error, sent.Error()).Warn("the next delivery is sent later")
 	}
 	progress := t.row.Progress
 	err := t.settle(mine, func(r *ledger.Row) {
@@ -164,7 +164,7 @@ func (t *task) handOver(failure *fault.Error, d decision) (entry, error) {
 // repeat deals with a delivery that has nothing to do any more. If its job has ended and somebody is still to be told, that is done now.
 func (t *task) repeat() (entry, error) {
 	t.line = newEntry(t.d)
-	t.line.Attempt, t.line.Outcome = t.row.Attempt, duplicate
+	t.line.Attempt, t.line.TraceID, t.line.Outcome = t.row.Attempt, t.row.Trace.ID(), duplicate
 	if t.row.State == routine.Cancelled {
 		t.line.Outcome = cancelled
 	}

@@ -13,6 +13,7 @@ import (
 	"routinely/shared/ledger"
 	"routinely/shared/provision"
 	"routinely/shared/routine"
+	"routinely/shared/trace"
 )
 
 // maxBegins is how often a delivery may be begun without being settled.
@@ -42,7 +43,7 @@ func (l *lane) deliver(d queue.Delivery, stopped *fault.Error) conclusion {
 	case !row.StandsFor(d.Envelope.Request):
 		return t.file(queue.UnreadableJobID(d), dispatch.KeyReused(d), "the job's id stands for another request")
 	}
-	t.row, t.line.Attempt = row, row.Attempt
+	t.row, t.line.Attempt, t.line.TraceID = row, row.Attempt, row.Trace.ID()
 	switch e := d.Envelope; row.Standing(e.Round, e.Number) {
 	case ledger.Over, ledger.Passed:
 		return t.repeat
@@ -75,9 +76,11 @@ func (l *lane) find(d queue.Delivery) (row ledger.Row, err error) {
 			return err
 		}
 		e := d.Envelope
-		made := l.Ledger.Create(l.reserve, ledger.NewRow(routine.Job{
+		fresh := ledger.NewRow(routine.Job{
 			ID: e.JobID, Caller: e.Caller, AcceptedAt: e.AcceptedAt, ProducedAt: e.ProducedAt, Request: e.Request,
-		}))[0]
+		})
+		fresh.Trace = e.Trace.Child(l.Bits)
+		made := l.Ledger.Create(l.reserve, fresh)[0]
 		row = made.Row
 		return made.Err
 	})
@@ -165,7 +168,11 @@ func (t *task) runOnce(progress *routine.Progress) (result routine.Result, err e
 	if by, err := t.givesWay(claims.Routine); by != "" || err != nil {
 		return result, cmp.Or[error](err, &provision.Superseded{By: by})
 	}
-	return t.Workflow.Run(t.work, provision.Job{
+	work := t.work
+	if t.row.Trace != "" {
+		work = trace.Into(work, t.row.Trace.Child(t.Bits))
+	}
+	return t.Workflow.Run(work, provision.Job{
 		ID: t.row.ID, Request: t.row.Request, Caller: t.row.Caller, Operate: t.row.Operate, Number: t.row.IntentNumber(), Limits: t.row.Limits,
 	}, progress, claims, &t.known, t.begin)
 }

@@ -3,6 +3,7 @@ package provision_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -74,7 +75,7 @@ func start(t *testing.T) *lane {
 			},
 			ParkWait:    time.Minute,
 			LockPollMin: 2 * time.Second, LockPollMax: 3 * time.Second, Reserve: 10 * time.Second,
-			Now: manual.Now, Draw: func() float64 { return 0.999 },
+			Now: manual.Now, Draw: func() float64 { return 0.999 }, Bits: rand.Uint64,
 			Sleep:    func(_ context.Context, d time.Duration) { manual.Advance(d) },
 			Stopping: t.Context(),
 		},

@@ -31,6 +31,7 @@ type Report struct {
 
 type entry struct {
 	JobID        string          `json:"jobId,omitempty"`
+	TraceID      string          `json:"traceId,omitempty"`
 	MessageID    string          `json:"messageId,omitempty"`
 	Outcome      outcome         `json:"outcome"`
 	Attempt      int             `json:"attempt,omitempty"`
@@ -60,7 +61,9 @@ func logResult(r routine.Result, fields logging.Fields) {
 }
 
 // newEntry is that of a delivery of which nothing has become yet.
-func newEntry(d queue.Delivery) entry { return entry{JobID: d.Envelope.JobID, MessageID: d.MessageID} }
+func newEntry(d queue.Delivery) entry {
+	return entry{JobID: d.Envelope.JobID, TraceID: d.Envelope.Trace.ID(), MessageID: d.MessageID}
+}
 
 func (l *entry) blame(last routine.Attempt) {
 	l.Step, l.Kind, l.Code, l.Error = string(last.Step), fault.Kind(last.Kind), last.Code, last.Message
@@ -70,14 +73,14 @@ func (l *entry) blame(last routine.Attempt) {
 // unsettled says why the ledger did not take what became of the message.
 func (l *entry) unsettled(failure *fault.Error) {
 	*l = entry{
-		JobID: l.JobID, MessageID: l.MessageID, Attempt: l.Attempt, Outcome: notSettled, Step: failure.Step, Kind: failure.Kind,
+		JobID: l.JobID, TraceID: l.TraceID, MessageID: l.MessageID, Attempt: l.Attempt, Outcome: notSettled, Step: failure.Step, Kind: failure.Kind,
 		Code: failure.Code, Error: failure.Error(), Hint: failure.Hint,
 	}
 }
 
 // log writes the one line of a message's outcome.
 func (l *entry) log(ctx context.Context) {
-	fields := logging.Fields{logging.Outcome: l.Outcome, logging.Job: l.JobID, logging.MessageID: l.MessageID, logging.Attempt: l.Attempt}
+	fields := logging.Fields{logging.Outcome: l.Outcome, logging.MessageID: l.MessageID, logging.Attempt: l.Attempt}
 	if l.Result != nil {
 		logResult(*l.Result, fields)
 	}
@@ -88,7 +91,7 @@ func (l *entry) log(ctx context.Context) {
 	if l.Outcome == again || l.Outcome == handedBack {
 		fields[logging.DelaySeconds] = l.DelaySeconds
 	}
-	log := logging.From(ctx).WithFields(fields)
+	log := logging.Of(ctx, l.JobID, l.TraceID).WithFields(fields)
 	switch l.Outcome {
 	case succeeded, duplicate, cancelled, superseded:
 		log.Info("job " + string(l.Outcome))

@@ -42,7 +42,9 @@ type Config struct {
 	Reserve time.Duration
 	Now     func() time.Time
 	// Draw returns a random number in [0, 1).
-	Draw  func() float64
+	Draw func() float64
+	// Bits returns 64 random bits, for the ids of spans and traces.
+	Bits  func() uint64
 	Sleep func(context.Context, time.Duration)
 	// Stopping is done once the process shall end: then a job that waits is handed back.
 	Stopping context.Context

@@ -21,6 +21,8 @@ import (
 	"net/netip"
 	"strconv"
 	"time"
+
+	"routinely/shared/trace"
 )
 
 // Codes of the faults, all of which have the step Step.
@@ -126,7 +128,7 @@ func New(cfg Config) (*Sender, error) {
 }
 
 // Post sends the event to the URL and returns nil if the receiver has taken it: it answered with a status from 200 to 299. It
-// returns as soon as the head of the answer is there, and hangs up.
+// returns as soon as the head of the answer is there, and hangs up. If the context carries a span, the header traceparent names it.
 // Sending it again does no harm, since the receiver knows it by its id. Errors are faults, and of the URL they show scheme,
 // host and path alone:
 //
@@ -168,6 +170,9 @@ func (s *Sender) request(ctx context.Context, to target, event Event, body []byt
 			"Content-Type": {"application/json"}, "User-Agent": {"Routinely"},
 			headerID: {event.ID()}, headerTimestamp: {strconv.FormatInt(at.Unix(), 10)}, headerSignature: {s.sign(cmp.Or(event.Receiver, event.Data.Caller), event.ID(), at, body)},
 		},
+	}
+	if parent := trace.From(ctx); parent != "" {
+		req.Header[trace.Header] = []string{string(parent)} // in lower case
 	}
 	return req.WithContext(ctx)
 }

@@ -27,7 +27,7 @@ type Dispatcher struct {
 func Envelope(r ledger.Row) queue.Envelope {
 	return queue.Envelope{
 		JobID: r.ID, Caller: r.Caller, Limits: r.Limits, AcceptedAt: r.AcceptedAt, ProducedAt: r.ProducedAt, Round: r.Redriven, Number: r.Number, Request: r.Request,
-		Bulk: r.Bulk,
+		Trace: r.Trace, Bulk: r.Bulk,
 	}
 }
 
@@ -43,7 +43,7 @@ func Callback(r ledger.Row) (queue.Callback, error) {
 	}
 	return queue.Callback{
 		ID: event.ID(), JobID: r.ID, Caller: cmp.Or(r.Owner, r.Caller), Round: r.Redriven, URL: r.Request.CallbackURL, Event: text, CreatedAt: event.Timestamp,
-		Attempt: 1,
+		Attempt: 1, Trace: r.Trace,
 	}, nil
 }
 
@@ -141,5 +141,7 @@ func DeadLetter(id string, d queue.Delivery, failure *fault.Error, reason string
 	if errors.As(d.Err, &invalid) {
 		problems = invalid.Problems
 	}
-	return ledger.Unreadable(job, ledger.NewAttempt(0, at, failure), reason, origin, problems, d.Received())
+	row := ledger.Unreadable(job, ledger.NewAttempt(0, at, failure), reason, origin, problems, d.Received())
+	row.Trace = d.Envelope.Trace
+	return row
 }

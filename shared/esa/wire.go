@@ -15,6 +15,7 @@ import (
 
 	"routinely/shared/fault"
 	"routinely/shared/retry"
+	"routinely/shared/trace"
 )
 
 // Codes of failures for which ESA itself gave no code.
@@ -58,6 +59,7 @@ type answerKey struct{}
 
 // Call implements the SDK's HttpClient. The transport the SDK offers is made for each call, and is not used.
 func (w *wire) Call(req *http.Request, _ *http.Transport) (*http.Response, error) {
+	setAgent(req)
 	res, err := w.transport.RoundTrip(req)
 	if err != nil {
 		return nil, transportFault(err)
@@ -81,6 +83,14 @@ func (w *wire) Call(req *http.Request, _ *http.Transport) (*http.Response, error
 	}
 	res.Body = io.NopCloser(bytes.NewReader(body))
 	return res, nil
+}
+
+// setAgent names the span of a call, as a product with a version (RFC 9110, section 10.1.5), for whoever looks for it in the logs of the account. The
+// header is not signed.
+func setAgent(req *http.Request) {
+	if parent := trace.From(req.Context()); parent != "" {
+		req.Header.Set("User-Agent", strings.TrimSpace(req.Header.Get("User-Agent")+" "+trace.Header+"/"+string(parent)))
+	}
 }
 
 // date reads the time at which the answer was made (RFC 9110, section 6.6.1), in whole seconds.

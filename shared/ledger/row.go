@@ -13,6 +13,7 @@ import (
 	"routinely/shared/fault"
 	"routinely/shared/plain"
 	"routinely/shared/routine"
+	"routinely/shared/trace"
 )
 
 // Row is all that is kept of a job: what its readers see, and what the next delivery of it needs. The methods that change one are
@@ -60,6 +61,8 @@ type Row struct {
 	Hashes []string `json:"hashes"`
 	// Undelivered are MNS's ids of the trigger's dead letters of this round.
 	Undelivered []string `json:"undelivered,omitempty"`
+	// Trace is the span of the acceptance, or of the latest redrive; empty in rows that older versions wrote.
+	Trace trace.Parent `json:"traceparent,omitempty"`
 	// Problems lists what is wrong with a message that holds no valid request, and Received is that message.
 	Problems []routine.Problem `json:"-"`
 	Received *routine.Received `json:"-"`
@@ -118,7 +121,7 @@ var listColumns = []string{columnJob, columnRequest, columnSeq}
 // Shown is the job as its readers may see it: without the query of the callback URL.
 func (r Row) Shown() routine.Job {
 	job := r.Job
-	job.Request = job.Request.Shown()
+	job.Request, job.TraceID = job.Request.Shown(), r.Trace.ID()
 	job.Redrives = slices.Clone(job.Redrives)
 	for i, redrive := range job.Redrives {
 		if redrive.Was != nil {

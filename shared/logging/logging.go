@@ -22,6 +22,7 @@ const (
 	RequestID    = "requestId" // of the invocation
 	Caller       = "caller"
 	Job          = "jobId"
+	TraceID      = "traceId" // of the trace that the job belongs to
 	Attempt      = "attempt"
 	MessageID    = "messageId"
 	Step         = "step"
@@ -101,6 +102,15 @@ type key struct{}
 // Into returns a context that carries the entry.
 func Into(ctx context.Context, entry *logrus.Entry) context.Context {
 	return context.WithValue(ctx, key{}, entry)
+}
+
+// Of returns the entry of the context for a line about a job: it has the job's id and that of its trace. A job of before there were traces has none.
+func Of(ctx context.Context, job, traceID string) *logrus.Entry {
+	entry := From(ctx).WithField(Job, job)
+	if traceID == "" {
+		return entry
+	}
+	return entry.WithField(TraceID, traceID)
 }
 
 // From returns the entry the context carries, or one that writes nowhere.

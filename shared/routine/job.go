@@ -104,6 +104,8 @@ type Job struct {
 	Overtook     []string `json:"overtook,omitempty"`
 	// Attempts are the failed tries, oldest first; of many, the first and the latest. Jobs from a list come without them.
 	Attempts []Attempt `json:"attempts,omitempty"`
+	// TraceID is the id of the trace (W3C Trace Context) that the request belongs to; empty of jobs of before there were traces.
+	TraceID string `json:"traceId,omitempty"`
 	// Redrives are the latest redrives, oldest first. Jobs from a list come without them.
 	Redrives []Redrive `json:"redrives,omitempty"`
 	// Result is what a succeeded job achieved.

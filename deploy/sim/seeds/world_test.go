@@ -264,7 +264,7 @@ func (w *world) handlerOf(in *invocation) handler {
 	default:
 		j, err := janitor.New(janitor.Config{
 			Queue: d.queue, Ledger: d.ledger, ESA: d.esa, MayExpire: true, ExpirySettle: expirySettle, ExpiryGrace: expiryGrace, ExpiryPerHour: 3,
-			Retention: retention, Now: w.clock.Now,
+			Retention: retention, Now: w.clock.Now, Bits: noBits,
 		})
 		w.must(err)
 		return func(ctx context.Context, event json.RawMessage) (any, error) { return j.Handle(ctx, event) }
@@ -275,11 +275,15 @@ func (w *world) acceptor(d *doors, pause func(context.Context, time.Duration)) h
 	service, err := accept.New(accept.Config{
 		Guard: w.guard, Receivers: receivers(), Queue: d.queue, Ledger: d.ledger, Retention: retention, Now: w.clock.Now, Sleep: pause,
 		MayDelete: true, ExpiryMin: time.Hour, ExpiryMax: retention, ExpiryGrace: expiryGrace,
+		Bits:  noBits,
 		NewID: uuid.NewV7, // each intent has a key, which its job's id is made of
 	})
 	w.must(err)
 	return func(ctx context.Context, event json.RawMessage) (any, error) { return service.Handle(ctx, event) }
 }
+
+// noBits makes all traces one: nothing looks at them.
+func noBits() uint64 { return 0 }
 
 // receivers lets callbacks reach the receiver.
 func receivers() callback.Policy {
@@ -298,7 +302,7 @@ func (w *world) provisioner(d *doors, keeps bool, pause func(context.Context, ti
 			StoppedMin: time.Minute, StoppedMax: time.Minute,
 		},
 		LockPollMin: 200 * time.Millisecond, LockPollMax: 3 * time.Second, ParkWait: time.Minute, Reserve: 10 * time.Second,
-		Now: w.clock.Now, Draw: draw, Sleep: pause, Stopping: w.t.Context(),
+		Now: w.clock.Now, Draw: draw, Bits: noBits, Sleep: pause, Stopping: w.t.Context(),
 	})
 	w.must(err)
 	return func(ctx context.Context, event json.RawMessage) (any, error) { return f.Handle(ctx, event) }
@@ -312,7 +316,7 @@ func (w *world) notifier(d *doors) handler {
 		Secrets: []string{"whsec_WNQ6jaJrPbH8bVy0VpcKVoqrirS6tnCNBdlLQrwI9TA="}, Policy: receivers(), Timeout: callLimit, Now: w.clock.Now,
 	})
 	w.must(err)
-	f, err := notify.New(notify.Config{Queue: d.queue, Sender: sender, Now: w.clock.Now, Draw: draw})
+	f, err := notify.New(notify.Config{Queue: d.queue, Sender: sender, Now: w.clock.Now, Draw: draw, Bits: noBits})
 	w.must(err)
 	return func(ctx context.Context, event json.RawMessage) (any, error) { return f.Handle(ctx, event) }
 }

@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"runtime/debug"
@@ -57,7 +58,7 @@ func run(process invocation.Process, environ []string, stdout io.Writer) error {
 		Guard: guard, Receivers: callback.PolicyOf(cfg.Receivers),
 		Queue: parts.Jobs, Ledger: jobs, Retention: cfg.Retention,
 		ExpiryMin: cfg.ExpiryMin, ExpiryMax: cfg.ExpiryMax, ExpiryGrace: cfg.ExpiryGrace, MayDelete: cfg.Deletion.MayDelete(),
-		Now: time.Now, Sleep: retry.Sleep, NewID: uuid.NewV7,
+		Now: time.Now, Sleep: retry.Sleep, NewID: uuid.NewV7, Bits: rand.Uint64,
 	})
 	if err != nil {
 		return err

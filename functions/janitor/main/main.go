@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 	"io"
+	"math/rand/v2"
 	"os"
 	"time"
 
@@ -40,7 +41,7 @@ func run(process invocation.Process, environ []string, stdout io.Writer) error {
 	}
 	j, err := janitor.New(janitor.Config{
 		Queue: parts.Jobs, Ledger: jobs, ESA: account, Retention: cfg.Retention, MayExpire: cfg.Deletion.MayExpire(),
-		ExpirySettle: cfg.ExpirySettle, ExpiryGrace: cfg.ExpiryGrace, ExpiryPerHour: cfg.ExpiryPerHour, Now: time.Now,
+		ExpirySettle: cfg.ExpirySettle, ExpiryGrace: cfg.ExpiryGrace, ExpiryPerHour: cfg.ExpiryPerHour, Now: time.Now, Bits: rand.Uint64,
 	})
 	if err != nil {
 		return err

@@ -41,7 +41,7 @@ func run(process invocation.Process, environ []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	n, err := notify.New(notify.Config{Queue: parts.Jobs, Sender: sender, Now: time.Now, Draw: rand.Float64})
+	n, err := notify.New(notify.Config{Queue: parts.Jobs, Sender: sender, Now: time.Now, Draw: rand.Float64, Bits: rand.Uint64})
 	if err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ func run(process invocation.Process, environ []string, stdout io.Writer) error {
 			StoppedMin: cfg.ParkDelayMin, StoppedMax: cfg.ParkDelayMax,
 		},
 		LockPollMin: cfg.LockPollMin, LockPollMax: cfg.LockPollMax, ParkWait: cfg.ParkWait, Reserve: cfg.Reserve,
-		Now: time.Now, Draw: rand.Float64, Sleep: retry.Sleep, Stopping: process.Stopping,
+		Now: time.Now, Draw: rand.Float64, Bits: rand.Uint64, Sleep: retry.Sleep, Stopping: process.Stopping,
 	})
 	if err != nil {
 		return err
