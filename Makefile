@@ -11,7 +11,7 @@ GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # A reader of openapi.yaml that is not ours; it runs where there is npx (Node.js 18.18 or later).
 SPECTRAL := @stoplight/spectral-cli@6.16.3
 
-.PHONY: help run demo test sim mutants soak bench fuzz lint dist build clean
+.PHONY: help run demo test sim mutants soak bench fuzz lint dist release build clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ lint: ## check formatting, imports and style (.golangci.yml), go.mod, and openap
 
 dist: ## build the four function zips into dist
 	$(GO) run ./deploy/pack -out dist
+
+release: ## make the files of a release: VERSION=v0.2.0, which must be a tag of the commit
+	@$(GO) run ./deploy/release $(VERSION)
 
 clean: ## remove what was built and the local state, unless it is in use
 	@for pid in $$(ls .local/running 2>/dev/null); do \

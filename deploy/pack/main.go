@@ -11,6 +11,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"flag"
 	"fmt"
@@ -19,10 +20,9 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
-)
 
-// functions are the packages under functions/ that are deployed.
-var functions = []string{"accept", "provision", "notify", "janitor"}
+	"routinely/deploy/artifact"
+)
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -46,6 +46,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+	functions := artifact.Functions()
 	wanted := flags.Args()
 	if len(wanted) == 0 {
 		wanted = functions
@@ -73,11 +74,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 
 // packFolder builds the function into OUT/NAME/main and returns that path.
 func packFolder(ctx context.Context, name, out string, stderr io.Writer) (string, error) {
-	path := filepath.Join(out, name, handler)
+	path := filepath.Join(out, name, artifact.Handler)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return "", err
 	}
-	return path, build(ctx, name, path, stderr)
+	return path, artifact.BuildFunction(ctx, name, path, stderr)
 }
 
 // packZip builds the function into OUT/NAME.zip and returns that path.
@@ -87,11 +88,11 @@ func packZip(ctx context.Context, name, out string, stderr io.Writer) (string, e
 		return "", err
 	}
 	defer os.RemoveAll(scratch)
-	binary := filepath.Join(scratch, handler)
-	if err := build(ctx, name, binary, stderr); err != nil {
+	binary := filepath.Join(scratch, artifact.Handler)
+	if err := artifact.BuildFunction(ctx, name, binary, stderr); err != nil {
 		return "", err
 	}
-	archive, err := archiveOf(binary)
+	archive, err := artifact.FunctionZip(binary)
 	if err != nil {
 		return "", err
 	}
@@ -100,4 +101,14 @@ func packZip(ctx context.Context, name, out string, stderr io.Writer) (string, e
 		return "", err
 	}
 	return path, os.WriteFile(path, archive, 0o644)
+}
+
+// describe prints what was written: path, size in bytes and SHA-256.
+func describe(stdout io.Writer, path string) error {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(stdout, "%s  %d bytes  sha256 %x\n", filepath.ToSlash(path), len(content), sha256.Sum256(content))
+	return err
 }

@@ -14,6 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
+
+	"routinely/deploy/artifact"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -23,7 +25,7 @@ func enterModule(t *testing.T) {
 	t.Helper()
 	t.Chdir(t.TempDir())
 	write(t, "go.mod", "module routinely\n\ngo 1.26.0\n")
-	for _, name := range functions {
+	for _, name := range artifact.Functions() {
 		write(t, filepath.Join("functions", name, "main", "main.go"), "package main\n\nfunc main() { println(\""+name+"\") }\n")
 	}
 }
@@ -132,7 +134,7 @@ func TestPackUnpacked(t *testing.T) {
 	t.Run("packs all functions when none is named", func(t *testing.T) {
 		got := pack(t, "-unpacked", "-out", "all")
 		var paths []string
-		for _, name := range functions {
+		for _, name := range artifact.Functions() {
 			paths = append(paths, "all/"+name+"/main")
 		}
 		if diff := cmp.Diff(summary(t, paths...), got); diff != "" {
@@ -178,7 +180,7 @@ func TestPackTheRealFunctions(t *testing.T) {
 	out, again := t.TempDir(), t.TempDir()
 	pack(t, "-unpacked", "-out", out)
 	pack(t, "-unpacked", "-out", again, "accept")
-	for _, name := range functions {
+	for _, name := range artifact.Functions() {
 		checkBinary(t, read(t, filepath.Join(out, name, "main")))
 	}
 	if !bytes.Equal(read(t, filepath.Join(out, "accept", "main")), read(t, filepath.Join(again, "accept", "main"))) {
