@@ -17,6 +17,8 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+
+	"routinely/deploy/artifact"
 )
 
 func main() {
@@ -45,5 +47,5 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return release{version: version, commit: commit, stderr: stderr}.write(ctx, stdout)
+	return release{version, commit, platforms(), artifact.Functions(), stderr}.write(ctx, stdout)
 }

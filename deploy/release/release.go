@@ -29,9 +29,11 @@ func platforms() []artifact.Platform {
 
 // release is a release that is being made.
 type release struct {
-	version string
-	commit  time.Time // when the commit was made: the time of all that is in the release
-	stderr  io.Writer // what the compiler says
+	version   string
+	commit    time.Time           // when the commit was made: the time of all that is in the release
+	platforms []artifact.Platform // what the tool is built for
+	functions []string
+	stderr    io.Writer // what the compiler says
 }
 
 // made is a file of the release, with the binary that is packed into it.
@@ -88,14 +90,14 @@ func (r release) write(ctx context.Context, stdout io.Writer) error {
 // files returns the files of the release by their names.
 func (r release) files(ctx context.Context, scratch string) (map[string][]byte, error) {
 	var packed []made
-	for _, platform := range platforms() {
+	for _, platform := range r.platforms {
 		file, err := r.tool(ctx, platform, scratch)
 		if err != nil {
 			return nil, fmt.Errorf("the tool for %s/%s: %w", platform.OS, platform.Arch, err)
 		}
 		packed = append(packed, file)
 	}
-	for _, name := range artifact.Functions() {
+	for _, name := range r.functions {
 		file, err := r.function(ctx, name, scratch)
 		if err != nil {
 			return nil, fmt.Errorf("function %s: %w", name, err)

@@ -1,0 +1,253 @@
+package main
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"debug/buildinfo"
+	"debug/macho"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"routinely/deploy/artifact"
+)
+
+const folder = "dist/release/v0.2.0/"
+
+func TestRelease(t *testing.T) {
+	enterClone(t)
+	systems, functions := chosen()
+	printed := makeRelease(t)
+	first := released(t)
+	t.Run("is the tool for each platform, the functions, their modules, and checksums", func(t *testing.T) {
+		want := []string{"checksums.txt", "routinely_v0.2.0.cdx.json"}
+		for _, name := range functions {
+			want = append(want, name+".zip")
+		}
+		for _, platform := range systems {
+			want = append(want, archiveName(platform))
+		}
+		slices.Sort(want)
+		if diff := cmp.Diff(want, slices.Sorted(maps.Keys(first))); diff != "" {
+			t.Errorf("files (-want +got):\n%s", diff)
+		}
+		var lines strings.Builder
+		for _, name := range want {
+			fmt.Fprintf(&lines, "%s%s  %d bytes\n", folder, name, len(first[name]))
+		}
+		if diff := cmp.Diff(lines.String(), printed); diff != "" {
+			t.Errorf("output (-want +got):\n%s", diff)
+		}
+	})
+	t.Run("has the program and what its user reads in each archive", func(t *testing.T) {
+		for _, platform := range systems {
+			name, program := archiveName(platform), "routinely"
+			if platform.OS == "windows" {
+				program = "routinely.exe"
+			}
+			var got []string
+			for _, e := range unpack(t, name, first[name]) {
+				got = append(got, e.mode+" "+e.modified+" "+e.name)
+			}
+			const at = " 2026-12-01T01:30:12Z "
+			want := []string{"-rw-r--r--" + at + "LICENSE", "-rw-r--r--" + at + "README.md", "-rw-r--r--" + at + "README.zh-CN.md", "-rwxr-xr-x" + at + program}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", name, diff)
+			}
+		}
+	})
+	t.Run("has programs that know their version and fit their platform", func(t *testing.T) {
+		for _, platform := range systems {
+			checkProgram(t, platform, program(t, archiveName(platform), first[archiveName(platform)]))
+		}
+	})
+	t.Run("has the checksums of all other files", func(t *testing.T) {
+		var want strings.Builder
+		for _, name := range slices.Sorted(maps.Keys(first)) {
+			if name != "checksums.txt" {
+				fmt.Fprintf(&want, "%x  %s\n", sha256.Sum256(first[name]), name)
+			}
+		}
+		if diff := cmp.Diff(want.String(), string(first["checksums.txt"])); diff != "" {
+			t.Errorf("checksums (-want +got):\n%s", diff)
+		}
+	})
+	t.Run("has the function zips that make dist makes", func(t *testing.T) {
+		binary := t.TempDir() + "/main"
+		if err := artifact.BuildFunction(t.Context(), "notify", binary, io.Discard); err != nil {
+			t.Fatal(err)
+		}
+		want, err := artifact.FunctionZip(binary)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(want, first["notify.zip"]) {
+			t.Error("the two archives differ")
+		}
+	})
+	t.Run("says which modules are linked into which file", func(t *testing.T) { checkBill(t, first) })
+	t.Run("has the same bytes in another folder, and replaces a release that is there", func(t *testing.T) {
+		enterClone(t)
+		t.Setenv("GOFLAGS", "-buildvcs=false -tags=other")
+		t.Setenv("GOARM64", "v9.0")
+		t.Setenv("TZ", "Asia/Shanghai")
+		write(t, folder+"old.zip", "of an older try")
+		makeRelease(t)
+		second := released(t)
+		if diff := cmp.Diff(slices.Sorted(maps.Keys(first)), slices.Sorted(maps.Keys(second))); diff != "" {
+			t.Errorf("files (-first +second):\n%s", diff)
+		}
+		for name, content := range first {
+			if !bytes.Equal(content, second[name]) {
+				t.Errorf("%s differs", name)
+			}
+		}
+	})
+}
+
+// released returns the files of the release by their names.
+func released(t *testing.T) map[string][]byte {
+	t.Helper()
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string][]byte{}
+	for _, e := range entries {
+		out[e.Name()] = read(t, folder+e.Name())
+	}
+	return out
+}
+
+func TestPlatforms(t *testing.T) {
+	want := []artifact.Platform{
+		{OS: "linux", Arch: "amd64"}, {OS: "linux", Arch: "arm64"},
+		{OS: "darwin", Arch: "amd64"}, {OS: "darwin", Arch: "arm64"},
+		{OS: "windows", Arch: "amd64"}, {OS: "windows", Arch: "arm64"},
+	}
+	if diff := cmp.Diff(want, platforms()); diff != "" {
+		t.Errorf("platforms (-want +got):\n%s", diff)
+	}
+}
+
+func archiveName(platform artifact.Platform) string {
+	extension := ".tar.gz"
+	if platform.OS == "windows" {
+		extension = ".zip"
+	}
+	return "routinely_v0.2.0_" + platform.OS + "_" + platform.Arch + extension
+}
+
+// entry is a file as an archive holds it.
+type entry struct {
+	name, mode, modified string
+	content              []byte
+}
+
+// unpack returns what is in an archive, in its order.
+func unpack(t *testing.T, name string, archive []byte) []entry {
+	t.Helper()
+	if strings.HasSuffix(name, ".zip") {
+		return unzip(t, archive)
+	}
+	compressed, err := gzip.NewReader(bytes.NewReader(archive))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []entry
+	r := tar.NewReader(compressed)
+	for {
+		header, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return out
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, entry{header.Name, header.FileInfo().Mode().String(), header.ModTime.UTC().Format("2006-01-02T15:04:05Z"), content})
+	}
+}
+
+func unzip(t *testing.T, archive []byte) []entry {
+	t.Helper()
+	r, err := zip.NewReader(bytes.NewReader(archive), int64(len(archive)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []entry
+	for _, f := range r.File {
+		opened, err := f.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := io.ReadAll(opened)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, entry{f.Name, f.Mode().String(), f.Modified.UTC().Format("2006-01-02T15:04:05Z"), content})
+	}
+	return out
+}
+
+// program returns the binary in an archive: the one file that can be executed.
+func program(t *testing.T, name string, archive []byte) []byte {
+	t.Helper()
+	for _, e := range unpack(t, name, archive) {
+		if strings.Contains(e.mode, "x") {
+			return e.content
+		}
+	}
+	t.Fatalf("%s has no program", name)
+	return nil
+}
+
+// checkProgram reports a binary of another platform, without the version, or with traces of this machine; and one for macOS without the
+// UUID that its loader asks for.
+func checkProgram(t *testing.T, platform artifact.Platform, binary []byte) {
+	t.Helper()
+	info, err := buildinfo.Read(bytes.NewReader(binary))
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := map[string]string{}
+	for _, s := range info.Settings {
+		settings[s.Key] = s.Value
+	}
+	got := []string{info.Main.Version, settings["GOOS"], settings["GOARCH"], settings["CGO_ENABLED"], settings["vcs.modified"], settings["vcs.time"]}
+	want := []string{"v0.2.0", platform.OS, platform.Arch, "0", "false", "2026-12-01T01:30:12Z"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("build (-want +got):\n%s", diff)
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(binary, []byte(here)) {
+		t.Errorf("%v: the binary names this machine's folder %s", platform, here)
+	}
+	if platform.OS != "darwin" {
+		return
+	}
+	file, err := macho.NewFile(bytes.NewReader(binary))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const uuid = 0x1b // LC_UUID of <mach-o/loader.h>
+	if !slices.ContainsFunc(file.Loads, func(load macho.Load) bool { return file.ByteOrder.Uint32(load.Raw()) == uuid }) {
+		t.Errorf("%v: the binary has no UUID", platform)
+	}
+}
