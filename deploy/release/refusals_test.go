@@ -24,7 +24,9 @@ func TestRefusals(t *testing.T) {
 		{"a new file", []string{"v0.2.0"}, func(t *testing.T) { write(t, "new.go", "package main") }, "commit or remove them:\n?? new.go"},
 		{"a commit without the tag", []string{"v0.3.0"}, nil, "the commit does not have the tag v0.3.0: git tag -a v0.3.0 -m v0.3.0"},
 		{
-			"a tag beside a higher one", []string{"v0.2.0"}, func(t *testing.T) { command(t, "tag", "v0.2.1") },
+			"a tag beside a higher one",
+			[]string{"v0.2.0"},
+			func(t *testing.T) { command(t, "tag", "v0.2.1") },
 			"the tool for linux/amd64: `routinely version` would print v0.2.1, not v0.2.0",
 		},
 		{"a linked worktree", []string{"v0.2.0"}, func(t *testing.T) {

@@ -131,9 +131,12 @@ func released(t *testing.T) map[string][]byte {
 
 func TestPlatforms(t *testing.T) {
 	want := []artifact.Platform{
-		{OS: "linux", Arch: "amd64"}, {OS: "linux", Arch: "arm64"},
-		{OS: "darwin", Arch: "amd64"}, {OS: "darwin", Arch: "arm64"},
-		{OS: "windows", Arch: "amd64"}, {OS: "windows", Arch: "arm64"},
+		{OS: "linux", Arch: "amd64"},
+		{OS: "linux", Arch: "arm64"},
+		{OS: "darwin", Arch: "amd64"},
+		{OS: "darwin", Arch: "arm64"},
+		{OS: "windows", Arch: "amd64"},
+		{OS: "windows", Arch: "arm64"},
 	}
 	if diff := cmp.Diff(want, platforms()); diff != "" {
 		t.Errorf("platforms (-want +got):\n%s", diff)
