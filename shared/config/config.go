@@ -217,24 +217,14 @@ func (c *Setup) declare(s *settings) {
 	s.text(&c.Instances, Variable{Name: "ROUTINELY_TABLESTORE_MANAGEMENT_ENDPOINT", Doc: "Endpoint of Tablestore's management; default: tablestore.REGION.aliyuncs.com. Only routinely setup reads it"})
 }
 
-// Doctor is the configuration of the command that examines a deployment.
+// Doctor is the configuration of the command that examines a deployment: that of its setup, and where ESA is.
 type Doctor struct {
-	Key
-	Prefix Prefix
-	Place
-	Queue     Queue
-	Ledger    Ledger
-	Retention time.Duration
-	ESA       ESA
+	Setup
+	ESA ESA
 }
 
 func (c *Doctor) declare(s *settings) {
-	c.Key.declare(s)
-	c.Prefix.declare(s)
-	c.Place.declare(s)
-	c.Queue.declare(s)
-	c.Ledger.declare(s)
-	s.retention(&c.Retention)
+	c.Setup.declare(s)
 	c.ESA.declare(s)
 }
 
