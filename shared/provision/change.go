@@ -338,11 +338,12 @@ func (r *run) unbind(ctx context.Context) error {
 func (r *run) unbindFrom(ctx context.Context, claim routine.RecordClaim, seen esa.Reading) error {
 	r.settle(seen)
 	record, found, err := r.findRecord(ctx, claim)
+	open := r.bindingOpen(claim)
 	switch {
 	case err != nil:
 		return err
-	case r.bindingOpen(claim) != nil:
-		return r.bindingOpen(claim)
+	case open != nil:
+		return open
 	case !found:
 		outcome := routine.Absent
 		if claim.State == routine.Deleting {
