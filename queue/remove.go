@@ -25,7 +25,7 @@ func (c *Client) Remove(ctx context.Context, dryRun bool) (changes []string, err
 		if err != nil {
 			return changes, err
 		}
-		changes = append(changes, fmt.Sprintf("delete queue %s with %d messages", name, found.ActiveMessages+found.InactiveMessages+found.DelayMessages))
+		changes = append(changes, fmt.Sprintf("delete queue %s with %d messages", name, depth(found)))
 	}
 	return changes, nil
 }

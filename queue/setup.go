@@ -166,9 +166,14 @@ func (c *Client) Depths(ctx context.Context) (out Depths, err error) {
 		if err != nil {
 			return Depths{}, err
 		}
-		*each.into = found.ActiveMessages + found.InactiveMessages + found.DelayMessages
+		*each.into = depth(found)
 	}
 	return out, nil
+}
+
+// depth is how many messages a queue has.
+func depth(q mns.QueueAttribute) int64 {
+	return q.ActiveMessages + q.InactiveMessages + q.DelayMessages
 }
 
 // options are all settings: the SDK sends a zero for some of those that it is not given, which resets them.

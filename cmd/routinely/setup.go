@@ -86,10 +86,7 @@ func makeReady(ctx context.Context, a *cli.App, cfg config.Setup, dryRun bool) e
 		return cli.Usage("%s", err)
 	}
 	defer jobs.Close()
-	tables, err := ledger.New(ledger.Config{
-		Endpoint: cfg.Ledger.Endpoint, Instance: cfg.Ledger.Instance, Table: cfg.Prefix.JobTable(), StateTable: cfg.Prefix.StateTable(),
-		Credentials: key, Timeout: cfg.Ledger.Timeout, Retention: cfg.Retention,
-	})
+	tables, err := ledger.OpenForSetup(cfg, key)
 	if err != nil {
 		return cli.Usage("%s", err)
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -58,10 +57,7 @@ func removeAll(ctx context.Context, a *cli.App, cfg config.Setup, given teardown
 		return cli.Usage("%s", err)
 	}
 	defer queues.Close()
-	tables, err := ledger.New(ledger.Config{
-		Endpoint: cfg.Ledger.Endpoint, Instance: cfg.Ledger.Instance, Table: cfg.Prefix.JobTable(), StateTable: cfg.Prefix.StateTable(),
-		Credentials: key, Timeout: cfg.Ledger.Timeout, Retention: cfg.Retention, Now: time.Now,
-	})
+	tables, err := ledger.OpenForSetup(cfg, key)
 	if err != nil {
 		return cli.Usage("%s", err)
 	}

@@ -45,10 +45,21 @@ type Ledger struct {
 
 // Open returns the ledger of a deployment. It makes no call; the error says which setting is wrong.
 func Open(cfg config.Ledger, prefix config.Prefix, credentials accesskey.Source) (*Ledger, error) {
-	return New(Config{
+	return New(configOf(cfg, prefix, credentials))
+}
+
+// OpenForSetup is Open for whoever makes, examines or deletes the tables: it knows how long jobs are to be kept.
+func OpenForSetup(cfg config.Setup, credentials accesskey.Source) (*Ledger, error) {
+	c := configOf(cfg.Ledger, cfg.Prefix, credentials)
+	c.Retention = cfg.Retention
+	return New(c)
+}
+
+func configOf(cfg config.Ledger, prefix config.Prefix, credentials accesskey.Source) Config {
+	return Config{
 		Endpoint: cfg.Endpoint, Instance: cfg.Instance, Table: prefix.JobTable(), StateTable: prefix.StateTable(), Credentials: credentials,
 		Timeout: cfg.Timeout,
-	})
+	}
 }
 
 // Names by the service's rules (limits page of the wide column model).

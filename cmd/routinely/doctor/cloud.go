@@ -23,10 +23,7 @@ type clients struct {
 
 func open(cfg config.Doctor) (*clients, error) {
 	queues, queuesErr := queue.Open(cfg.Queue, cfg.Prefix, "", cfg.Key.AccessKey) // without keys: it sends nothing
-	tables, tablesErr := ledger.New(ledger.Config{
-		Endpoint: cfg.Ledger.Endpoint, Instance: cfg.Ledger.Instance, Table: cfg.Prefix.JobTable(), StateTable: cfg.Prefix.StateTable(),
-		Credentials: cfg.Key.AccessKey, Timeout: cfg.Ledger.Timeout, Retention: cfg.Retention,
-	})
+	tables, tablesErr := ledger.OpenForSetup(cfg.Setup, cfg.Key.AccessKey)
 	account, esaErr := esa.New(esa.Config{Endpoint: cfg.ESA.Endpoint, Credentials: cfg.Key.AccessKey, Timeout: cfg.ESA.Timeout})
 	c := &clients{queues, tables, account}
 	if err := errors.Join(queuesErr, tablesErr, esaErr); err != nil {
