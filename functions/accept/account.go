@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"strings"
-	"time"
 
 	"routinely/shared/api"
 	"routinely/shared/logging"
@@ -36,15 +35,12 @@ func answerAccount(account routine.Account, oldest *api.WaitingJob) api.Account 
 	return body
 }
 
-// clockSkew is more than the clocks of two instances differ.
-const clockSkew = time.Minute
-
 // oldestWaiting is the unfinished job that was accepted first; nil if there is none. A call can find nothing but index rows that do not count,
 // so that it asks on.
 func (s *Service) oldestWaiting(ctx context.Context) (*api.WaitingJob, error) {
 	const few = 10
 	for from := ""; ; {
-		rows, next, err := s.Ledger.Unfinished(ctx, s.Now().Add(clockSkew), from, few)
+		rows, next, err := s.Ledger.Unfinished(ctx, s.Now().Add(routine.ClockSkew), from, few)
 		switch {
 		case err != nil:
 			return nil, err

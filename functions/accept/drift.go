@@ -79,7 +79,7 @@ func (s *Service) findings(ctx context.Context, listing routine.Listing) ([]api.
 
 // changedSince reports whether a claim may have been changed after ESA was read. Such a claim is not compared: it would only show the time between.
 func changedSince(c routine.Claim, readAt time.Time) bool {
-	return c.ChangedAt.After(readAt.Add(-clockSkew))
+	return c.ChangedAt.After(readAt.Add(-routine.ClockSkew))
 }
 
 // driftOf compares a claim with what ESA showed.

@@ -117,34 +117,29 @@ func (s *Service) routine(r *http.Request) (reply, error) {
 func (s *Service) showRecords(r *http.Request, out *api.Routine) error {
 	there := out.State == routine.Live || out.State == routine.Expiring
 	var needCNAME []string
-	for from := ""; ; {
-		rows, next, err := s.Ledger.RecordClaims(r.Context(), out.Name, from, ledger.MaxRecordPage)
+	for row, err := range s.Ledger.RecordClaims(r.Context(), out.Name) {
 		if err != nil {
 			return ledgerFailed(err)
 		}
-		for _, row := range rows {
-			if row.State == routine.Gone && !row.Expired {
-				continue
-			}
-			bound := row.State == routine.Live && there
-			out.Ready = out.Ready || bound
-			if bound && row.NeedsCNAME {
-				needCNAME = append(needCNAME, row.RecordName)
-			}
-			if len(out.Records) == api.MaxShownRecords {
-				out.More = true
-				continue
-			}
-			out.Records = append(out.Records, api.RoutineRecord{
-				RecordName: row.RecordName, SiteID: row.SiteID, RecordID: row.RecordID, State: row.State, Ownership: row.Ownership, Caller: row.Caller,
-				JobID: row.JobID, ChangedAt: row.ChangedAt, NeedsCNAME: row.NeedsCNAME,
-			})
+		if row.State == routine.Gone && !row.Expired {
+			continue
 		}
-		if from = next; next == "" {
-			out.Note = routine.CNAMENote(needCNAME)
-			return nil
+		bound := row.State == routine.Live && there
+		out.Ready = out.Ready || bound
+		if bound && row.NeedsCNAME {
+			needCNAME = append(needCNAME, row.RecordName)
 		}
+		if len(out.Records) == api.MaxShownRecords {
+			out.More = true
+			continue
+		}
+		out.Records = append(out.Records, api.RoutineRecord{
+			RecordName: row.RecordName, SiteID: row.SiteID, RecordID: row.RecordID, State: row.State, Ownership: row.Ownership, Caller: row.Caller,
+			JobID: row.JobID, ChangedAt: row.ChangedAt, NeedsCNAME: row.NeedsCNAME,
+		})
 	}
+	out.Note = routine.CNAMENote(needCNAME)
+	return nil
 }
 
 func unknownRoutine(name string) error {

@@ -20,8 +20,6 @@ const (
 	foreignRoutines = 20
 	// foreignTime is how long it goes on with one more routine, and listTime how long it goes on at all.
 	foreignTime = 10 * time.Second
-	// clockSkew is more than the clocks of two instances differ.
-	clockSkew = time.Minute
 	// maxRouteName bounds the name of a route, in bytes.
 	maxRouteName = 100
 )
@@ -103,7 +101,7 @@ func (r *run) foreignOf(ctx, bounded context.Context, name string) (*routine.For
 	for _, record := range records {
 		claim := claims[strings.ToLower(record.RecordName)]
 		own := claim.Ownership == routine.Owned && claim.RecordID == record.RecordID
-		if own || claim.State == routine.Creating || claim.ChangedAt.After(out.ReadAt.Add(-clockSkew)) {
+		if own || claim.State == routine.Creating || claim.ChangedAt.After(out.ReadAt.Add(-routine.ClockSkew)) {
 			continue
 		}
 		out.Records, out.MoreRecords = note(out.Records, out.MoreRecords, record.RecordName)
@@ -129,16 +127,11 @@ func note(names []string, more int, name string) (now []string, over int) {
 // recordClaims reads the claims of all host names of a routine.
 func (r *run) recordClaims(ctx context.Context, name string) (map[string]routine.RecordClaim, error) {
 	out := map[string]routine.RecordClaim{}
-	for from := ""; ; {
-		rows, next, err := r.Ledger.RecordClaims(ctx, name, from, ledger.MaxRecordPage)
+	for row, err := range r.Ledger.RecordClaims(ctx, name) {
 		if err != nil {
 			return nil, err
 		}
-		for _, row := range rows {
-			out[row.RecordName] = row.RecordClaim
-		}
-		if from = next; next == "" {
-			return out, nil
-		}
+		out[row.RecordName] = row.RecordClaim
 	}
+	return out, nil
 }

@@ -116,22 +116,18 @@ func (t *task) readRecords(h *held, names []string) error {
 
 // allRecords reads the claims of all host names of the routine.
 func (t *task) allRecords(h *held) (out []routine.RecordClaim, err error) {
-	for from := ""; ; {
-		var rows []ledger.RecordRow
-		if err := t.keep(func() (err error) {
-			rows, from, err = t.Ledger.RecordClaims(t.reserve, h.claim.Name, from, ledger.MaxRecordPage)
-			return err
-		}); err != nil {
-			return nil, err
-		}
-		for _, row := range rows {
+	err = t.keep(func() error {
+		out = nil
+		for row, err := range t.Ledger.RecordClaims(t.reserve, h.claim.Name) {
+			if err != nil {
+				return err
+			}
 			h.records[row.RecordName] = row
 			out = append(out, row.RecordClaim)
 		}
-		if from == "" {
-			return out, nil
-		}
-	}
+		return nil
+	})
+	return out, err
 }
 
 // givesWay returns the job of somebody else to which a job of the janitor gives way: one about the same routine that is unfinished, whatever its number.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -158,37 +159,50 @@ func readRecord(name, recordName string, row stateRow) (RecordRow, error) {
 	return out, nil
 }
 
-// MaxRecordPage is the largest page of RecordClaims. The service reads it in one call.
-const MaxRecordPage = 1000
+// recordPage is how many claims of host names are read in one call. The service gives up to 5,000 rows, or 4 MB.
+const recordPage = 1000
 
-// RecordClaims lists the claims of a routine's host names in the order of their names, those that are gone included. limit is 1 to MaxRecordPage.
-// from is empty, or the next of the call before; next is empty at the end.
-func (l *Ledger) RecordClaims(ctx context.Context, name, from string, limit int) (rows []RecordRow, next string, err error) {
-	if err := cmp.Or(checkKeys(name), checkKeys(cmp.Or(from, name))); err != nil {
-		return nil, "", err
-	}
-	if limit < 1 || limit > MaxRecordPage {
-		return nil, "", invalid("InvalidLimit", fmt.Sprintf("limit %d: want 1 to %d", limit, MaxRecordPage))
-	}
-	s := span{partition: claimKey(name).p, from: prefixRecord + from, forward: true}
-	next, err = l.state.walk(ctx, s, limit, func(found []*sdk.Row) error {
-		for _, one := range found {
-			order, err := second(one.PrimaryKey)
-			if err != nil {
-				return err
-			}
-			row, err := readRecord(name, strings.TrimPrefix(order, prefixRecord), newStateRow(key{s.partition, order}, one.Columns))
-			if err != nil {
-				return err
-			}
-			rows = append(rows, row)
+// RecordClaims lists the claims of a routine's host names in the order of their names, those that are gone included. It ends at the first error.
+func (l *Ledger) RecordClaims(ctx context.Context, name string) iter.Seq2[RecordRow, error] {
+	return func(yield func(RecordRow, error) bool) {
+		if err := checkKeys(name); err != nil {
+			yield(RecordRow{}, err)
+			return
 		}
-		return nil
-	})
-	if err != nil {
-		return nil, "", err
+		s := span{partition: claimKey(name).p, from: prefixRecord, forward: true}
+		for s.from != "" {
+			var rows []RecordRow
+			next, err := l.state.walk(ctx, s, recordPage, func(found []*sdk.Row) (err error) {
+				rows, err = readRecords(name, s.partition, found)
+				return err
+			})
+			if err != nil {
+				yield(RecordRow{}, err)
+				return
+			}
+			for _, row := range rows {
+				if !yield(row, nil) {
+					return
+				}
+			}
+			s.from = next
+		}
 	}
-	return rows, strings.TrimPrefix(next, prefixRecord), nil
+}
+
+func readRecords(name, partition string, found []*sdk.Row) ([]RecordRow, error) {
+	rows := make([]RecordRow, len(found))
+	for i, one := range found {
+		order, err := second(one.PrimaryKey)
+		if err != nil {
+			return nil, err
+		}
+		rows[i], err = readRecord(name, strings.TrimPrefix(order, prefixRecord), newStateRow(key{partition, order}, one.Columns))
+		if err != nil {
+			return nil, err
+		}
+	}
+	return rows, nil
 }
 
 // ChangeClaim lets change alter a claim as it was read, and writes it, on condition that nobody else wrote it meanwhile; otherwise it reads the

@@ -321,40 +321,37 @@ func TestRecordClaims(t *testing.T) {
 		b.bind(t, "pr-1", want[n])
 	}
 	b.bind(t, "pr-10", "other.example.com")
-	for _, limit := range []int{1, 3, 7, ledger.MaxRecordPage} {
-		t.Run(fmt.Sprintf("are one routine's alone, in order, in pages of %d", limit), func(t *testing.T) {
-			same(t, pages(t, func(from string) (names []string, next string, err error) {
-				rows, next, err := b.RecordClaims(t.Context(), "pr-1", from, limit)
-				for _, row := range rows {
-					check(t, row, row.Exists() && row.Routine == "pr-1")
-					names = append(names, row.RecordName)
-				}
-				return names, next, err
-			}), want)
-		})
-	}
-	t.Run("are changed as they were listed", func(t *testing.T) {
-		rows, _, err := b.RecordClaims(t.Context(), "pr-1", "", 1)
-		must(t, err)
-		b.calls()
-		_, err = b.ChangeRecord(t.Context(), rows[0], recordCounts)
-		must(t, err)
-		b.wantCalls(t, "BatchWriteRow")
-	})
-	t.Run("are none of a routine that has none", func(t *testing.T) {
-		rows, next, err := b.RecordClaims(t.Context(), "pr-2", "", 10)
-		must(t, err)
-		check(t, rows, len(rows) == 0 && next == "")
-	})
-	t.Run("are refused beyond the limits", func(t *testing.T) {
-		for _, limit := range []int{0, ledger.MaxRecordPage + 1} {
-			_, _, err := b.RecordClaims(t.Context(), "pr-1", "", limit)
-			wantCode(t, err, "invalid InvalidLimit")
+	list := func(t *testing.T, name string) (names []string) {
+		t.Helper()
+		for row, err := range b.RecordClaims(t.Context(), name) {
+			must(t, err)
+			check(t, row, row.Exists() && row.Routine == name)
+			names = append(names, row.RecordName)
 		}
-		for _, names := range [][2]string{{"", ""}, {"pr-1", "\xff"}} {
-			_, _, err := b.RecordClaims(t.Context(), names[0], names[1], 10)
+		return names
+	}
+	t.Run("are one routine's alone, in order", func(t *testing.T) { same(t, list(t, "pr-1"), want) })
+	t.Run("are changed as they were listed", func(t *testing.T) {
+		for row, err := range b.RecordClaims(t.Context(), "pr-1") {
+			must(t, err)
+			b.calls()
+			_, err = b.ChangeRecord(t.Context(), row, recordCounts)
+			must(t, err)
+			b.wantCalls(t, "BatchWriteRow")
+			break
+		}
+	})
+	t.Run("are none of a routine that has none", func(t *testing.T) { same(t, list(t, "pr-2"), nil) })
+	t.Run("are refused without a name", func(t *testing.T) {
+		for _, err := range b.RecordClaims(t.Context(), "") {
 			wantCode(t, err, "invalid InvalidName")
 		}
+	})
+	t.Run("are read in several calls if there are many", func(t *testing.T) {
+		want := b.putRecords(t, "pr-1", 2001)
+		b.calls()
+		same(t, list(t, "pr-1"), want)
+		b.wantCalls(t, "GetRange", "GetRange", "GetRange")
 	})
 }
 
@@ -387,8 +384,9 @@ func TestForeignRowsOfState(t *testing.T) {
 			}
 			_, err := b.Holdings(t.Context(), []ledger.Wanted{{Name: "pr-1"}})
 			unreadable(err, "/pr-1 claim")
-			_, _, err = b.RecordClaims(t.Context(), "pr-1", "", 10)
-			unreadable(err, "/pr-1 record/a.example.com")
+			for _, err := range b.RecordClaims(t.Context(), "pr-1") {
+				unreadable(err, "/pr-1 record/a.example.com")
+			}
 			_, _, err = b.Claims(t.Context(), ledger.ClaimFilter{}, 10, "")
 			unreadable(err, "/pr-1 claim")
 			_, err = b.ChangeClaim(t.Context(), ledger.ClaimRow{Claim: claim.Claim}, counts)

@@ -4,6 +4,7 @@ import (
 	"crypto/md5"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -57,6 +58,39 @@ func (b *book) rows(t testing.TB, table string) []*sdk.Row {
 	res, err := b.sdkClient().GetRange(&sdk.GetRangeRequest{RangeRowQueryCriteria: criteria})
 	must(t, err)
 	return res.Rows
+}
+
+// putRecords puts so many more claims of host names of a routine that has one, and returns all their names.
+func (b *book) putRecords(t testing.TB, name string, count int) (names []string) {
+	t.Helper()
+	var partition any
+	for _, row := range b.rows(t, "state") {
+		recordName, isRecord := strings.CutPrefix(row.PrimaryKey.PrimaryKeys[1].Value.(string), "record/")
+		if p := row.PrimaryKey.PrimaryKeys[0].Value; isRecord && strings.HasSuffix(p.(string), "/"+name) {
+			partition, names = p, append(names, recordName)
+		}
+	}
+	added := make([]string, count)
+	for n := range added {
+		added[n] = fmt.Sprintf("more-%04d.example.com", n)
+	}
+	for chunk := range slices.Chunk(added, 200) {
+		batch := new(sdk.BatchWriteRowRequest)
+		for _, recordName := range chunk {
+			change := &sdk.PutRowChange{TableName: "state", PrimaryKey: new(sdk.PrimaryKey)}
+			change.PrimaryKey.AddPrimaryKeyColumn("p", partition)
+			change.PrimaryKey.AddPrimaryKeyColumn("s", "record/"+recordName)
+			change.SetCondition(sdk.RowExistenceExpectation_EXPECT_NOT_EXIST)
+			change.AddColumn("mark", fmt.Sprintf(`{"routine":%q,"recordName":%q}`, name, recordName))
+			change.AddColumn("seq", int64(1))
+			batch.AddRowChange(change)
+		}
+		_, err := b.sdkClient().BatchWriteRow(batch)
+		must(t, err)
+		names = append(names, chunk...)
+	}
+	slices.Sort(names)
+	return names
 }
 
 // isJob reports whether the row is a job's own.

@@ -155,6 +155,9 @@ const (
 	MaxLabelValue = 80
 )
 
+// ClockSkew is more than the clocks of two instances differ.
+const ClockSkew = time.Minute
+
 // NextNumber is the number of a new intent: the acceptance in Unix milliseconds, or one more than the newest number of the things it is about.
 // So intents about one thing have the order in which they were accepted, whatever the clocks of two instances say.
 func NextNumber(accepted time.Time, newest ...int64) int64 {
