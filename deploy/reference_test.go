@@ -177,6 +177,32 @@ func TestWordsOfTheAPI(t *testing.T) {
 	}
 }
 
+func TestMessages(t *testing.T) {
+	var contract struct {
+		Schemas map[string]any `yaml:"x-schemas"`
+	}
+	if err := yaml.Unmarshal(read(t, "functions/accept/openapi.yaml"), &contract); err != nil {
+		t.Fatal(err)
+	}
+	var schemas []string
+	for name := range contract.Schemas {
+		schemas = append(schemas, "GET /schemas/"+name+".json")
+	}
+	words := map[string][]string{"schemas": schemas, "types": {queue.TypeJob, queue.TypeCallback, queue.TypeUnverified}}
+	for _, page := range reference("messages") {
+		for table, want := range words {
+			t.Run(page+" has the "+table+" of the code", func(t *testing.T) {
+				got := unquoted(tableIn(t, page, table))
+				slices.Sort(got)
+				slices.Sort(want)
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("-code +document:\n%s", diff)
+				}
+			})
+		}
+	}
+}
+
 func TestLimits(t *testing.T) {
 	trigger := list(properties(t, read(t, "s.yaml"), account).provision["triggers"])[0]
 	jobs, err := strconv.ParseInt(fmt.Sprint(at(trigger, "triggerConfig", "runOptions", "batchWindow", "CountBasedWindow")), 10, 64)

@@ -34,6 +34,8 @@ type receiver struct {
 	mu      sync.Mutex
 	// events are the ids of the events by job and round.
 	events map[end]map[string]bool
+	// latest is the body of the latest callback.
+	latest string
 }
 
 // end is the end of a job's round.
@@ -83,11 +85,19 @@ func (r *receiver) note(header http.Header, text []byte) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.latest = string(text)
 	e := end{callback.Data.ID, callback.Data.Redriven}
 	if r.events[e] == nil {
 		r.events[e] = map[string]bool{}
 	}
 	r.events[e][header.Get("Webhook-Id")] = true
+}
+
+// last is the body of the latest callback; empty if there was none.
+func (r *receiver) last() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.latest
 }
 
 // knows reports whether it has a callback of each order that wants one.

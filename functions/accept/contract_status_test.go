@@ -90,6 +90,7 @@ func operations() map[string]operation {
 			first: &operation{method: "POST", path: "/v1/account:pause", body: paused},
 		},
 		"getHealth": {method: "GET", path: "/healthz"}, "getProblems": {method: "GET", path: "/problems"}, "getContract": {method: "GET", path: "/openapi.yaml"},
+		"getSchema": {method: "GET", path: "/schemas/ID.json", about: "job", others: nobody},
 	}
 }
 
@@ -127,7 +128,7 @@ func newCrew(t *testing.T) *crew {
 		"all": fmt.Sprintf(`"scopes":["submit","read","operate"],"githubSecrets":[%q],"deleteOnClose":"pr-{number}"`, githubSecret), "slow": `"scopes":["submit","read","operate"],"requestsPerMinute":1`,
 		"submitter": `"scopes":["submit"]`, "reader": `"scopes":["read"]`, "operator": `"scopes":["operate"]`,
 	})
-	c := &crew{f, tokens, map[string]string{"pr-1": "pr-1", "nobody": "nobody", "own": "own", "adopted": "adopted"}, map[string]bool{}}
+	c := &crew{f, tokens, map[string]string{"pr-1": "pr-1", "nobody": "nobody", "job": "job", "own": "own", "adopted": "adopted"}, map[string]bool{}}
 	c.owns(t, "all", "own", "own.example.com")
 	c.owns(t, "all", "adopted")
 	c.claims(t, "adopted", func(claim *routine.Claim) { claim.Ownership = routine.AdoptedThing })
@@ -216,6 +217,9 @@ func (c *crew) provoke(t *testing.T, op operation) {
 	expect(400, "all", op, func(e map[string]any) { e["queryParameters"] = map[string]string{"nosuch": "1"} })
 	if op.may == "" {
 		expect(200, "", op, nil)
+		if op.path != "/healthz" { // which is no text
+			expect(304, "", op, func(e map[string]any) { e["headers"].(map[string]string)["If-None-Match"] = "*" })
+		}
 		c.routes = func() http.Handler {
 			return http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("broken") })
 		}

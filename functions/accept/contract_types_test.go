@@ -15,6 +15,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/google/go-cmp/cmp"
 
+	"routinely/queue"
 	"routinely/shared/api"
 	"routinely/shared/callback"
 	"routinely/shared/fault"
@@ -75,6 +76,8 @@ func bodies() map[string]reflect.Type {
 		"WaitingJob":        reflect.TypeFor[api.WaitingJob](),
 		"PauseRequest":      reflect.TypeFor[api.PauseRequest](),
 		"ResumeRequest":     reflect.TypeFor[api.ResumeRequest](),
+		"QueuedJob":         reflect.TypeFor[queue.Envelope](),
+		"Limits":            reflect.TypeFor[routine.Limits](),
 	}
 }
 
@@ -117,8 +120,25 @@ func TestContractSchemasAreTheGoTypes(t *testing.T) {
 			t.Errorf("-RoutineRequest +BatchItem:\n%s", diff)
 		}
 	})
+	t.Run("BareMessage is a RoutineRequest that is not protected", func(t *testing.T) {
+		want := propertiesOf(schemas["RoutineRequest"].Value)
+		delete(want, "protected")
+		if diff := cmp.Diff(want, propertiesOf(schemas["BareMessage"].Value)); diff != "" {
+			t.Errorf("-RoutineRequest +BareMessage:\n%s", diff)
+		}
+	})
+	t.Run("QueuedCallback is a Callback, whose event is an Event", func(t *testing.T) {
+		want := fieldsOf(reflect.TypeFor[queue.Callback]())
+		want["event"] = "Event, required"
+		if diff := cmp.Diff(want, propertiesOf(schemas["QueuedCallback"].Value)); diff != "" {
+			t.Errorf("-Callback +QueuedCallback:\n%s", diff)
+		}
+	})
 	t.Run("there are no others", func(t *testing.T) {
-		written := slices.AppendSeq([]string{"Request", "RoutineRequest", "RequestedRecord", "BatchItem", "Changes", "Labels", "Health", "GitHubEvent"}, maps.Keys(bodies()))
+		written := slices.AppendSeq([]string{
+			"Request", "RoutineRequest", "RequestedRecord", "BatchItem", "Changes", "Labels", "Health", "GitHubEvent", "BareMessage", "QueuedCallback",
+			"EventMessage", "JobEnvelope", "CallbackEnvelope", "UnverifiedEnvelope", // the form of CloudEvents
+		}, maps.Keys(bodies()))
 		for name, schema := range schemas {
 			if schema.Value.Type.Is("object") && !slices.Contains(written, name) {
 				t.Errorf("no Go type is known to be a %s", name)
@@ -131,7 +151,7 @@ func TestContractSchemasAreTheGoTypes(t *testing.T) {
 			if !s.Type.Is("object") || name == "DeadLetterFilter" || name == "RoutineFilter" { // what includes them is closed itself
 				continue
 			}
-			if name == "Labels" || name == "GitHubEvent" { // its members are the caller's, and GitHub's
+			if name == "Labels" || name == "GitHubEvent" || name == "EventMessage" { // its members are the caller's, GitHub's, and another program's
 				continue
 			}
 			if !isFalse(s.AdditionalProperties) && !isFalse(s.UnevaluatedProperties) {
@@ -203,6 +223,8 @@ func goKind(goType reflect.Type) string {
 		return "Changes" // the only JSON that is passed on as it is
 	case goType == reflect.TypeFor[routine.Request]():
 		return "Request" // which is written otherwise than its fields are: see TestContractRequest
+	case goType == reflect.TypeFor[routine.SiteIDs]():
+		return "array of string"
 	case goType.Kind() == reflect.Map:
 		return "Labels"
 	case goType.Kind() == reflect.Pointer:

@@ -97,7 +97,7 @@ func TestHTTP(t *testing.T) {
 	t.Run("keeps answers out of stores, but for the pages", func(t *testing.T) {
 		for path, want := range map[string]string{
 			"/v1/jobs": "no-store", "/v1/jobs/1": "no-store", "/nowhere": "no-store", "/healthz": "no-store",
-			"/problems": "public, max-age=300", "/openapi.yaml": "public, max-age=300",
+			"/problems": "public, max-age=300", "/openapi.yaml": "public, max-age=300", "/schemas/job.json": "public, max-age=300",
 		} {
 			if got := f.call(t, event("GET", path, "")).Headers["Cache-Control"]; got != want {
 				t.Errorf("%s: got %q, want %q", path, got, want)

@@ -1,7 +1,9 @@
 package accept
 
 import (
-	_ "embed"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -19,6 +21,11 @@ var problemsPage []byte
 
 //go:embed openapi.yaml
 var contractPage []byte
+
+// schemaFiles are the JSON Schemas that openapi.yaml names in x-schemas; TestSchemaFiles cuts them from it.
+//
+//go:embed schemas
+var schemaFiles embed.FS
 
 // newRoutes returns the function's HTTP interface; openapi.yaml describes it.
 func (s *Service) newRoutes() http.Handler {
@@ -57,6 +64,7 @@ func (s *Service) newRoutes() http.Handler {
 	mux.Handle("/healthz", resource{http.MethodGet: bare(health)})
 	mux.Handle("/problems", resource{http.MethodGet: bare(page("text/markdown; charset=utf-8", problemsPage))})
 	mux.Handle("/openapi.yaml", resource{http.MethodGet: bare(page("application/yaml", contractPage))})
+	mux.Handle("/schemas/{file}", resource{http.MethodGet: bare(schema)})
 	mux.HandleFunc("/", noSuchPath)
 	return onlyClean(mux)
 }
@@ -218,9 +226,35 @@ func health(*http.Request) (reply, error) {
 
 // page answers with a text that does not change until the next deployment.
 func page(contentType string, text []byte) handler {
-	return func(*http.Request) (reply, error) {
-		return reply{status: http.StatusOK, text: text, header: map[string]string{
-			"Content-Type": contentType, "Cache-Control": "public, max-age=300",
-		}}, nil
+	return func(r *http.Request) (reply, error) {
+		sum := sha256.Sum256(text)
+		tag := `"` + hex.EncodeToString(sum[:8]) + `"`
+		out := reply{status: http.StatusOK, text: text, header: map[string]string{
+			"Content-Type": contentType, "Cache-Control": "public, max-age=300", "ETag": tag,
+		}}
+		if sameText(r.Header.Get("If-None-Match"), tag) {
+			delete(out.header, "Content-Type")
+			out.status, out.text = http.StatusNotModified, []byte{}
+		}
+		return out, nil
 	}
+}
+
+// sameText reports whether a header If-None-Match names a text. A weak name is as good as a strong one there (RFC 9110, section 13.1.2).
+func sameText(wanted, tag string) bool {
+	for one := range strings.SplitSeq(wanted, ",") {
+		if one = strings.TrimSpace(one); one == "*" || strings.TrimPrefix(one, "W/") == tag {
+			return true
+		}
+	}
+	return false
+}
+
+// schema answers with a JSON Schema.
+func schema(r *http.Request) (reply, error) {
+	text, err := schemaFiles.ReadFile("schemas/" + r.PathValue("file"))
+	if err != nil {
+		return reply{}, problemNoSuchPath
+	}
+	return page("application/schema+json", text)(r)
 }

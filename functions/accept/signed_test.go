@@ -159,7 +159,7 @@ func TestRepeatedHeaders(t *testing.T) {
 		})
 	}
 	t.Run("are refused wherever they come", func(t *testing.T) {
-		for _, path := range []string{"/healthz", "/problems", "/openapi.yaml", "/v1/jobs", "/v1/jobs/1", "/v1/routines/pr-1", "/v1/dead-letters", "/v1/dead-letters/1"} {
+		for _, path := range []string{"/healthz", "/problems", "/openapi.yaml", "/schemas/job.json", "/v1/jobs", "/v1/jobs/1", "/v1/routines/pr-1", "/v1/dead-letters", "/v1/dead-letters/1"} {
 			refused(t, f.call(t, event("GET", path, "", "X-Extra", "1", "x-extra", "2")), 400, "repeated-header")
 		}
 	})
