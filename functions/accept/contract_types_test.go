@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -320,23 +321,44 @@ func TestContractEnumsAreTheGoValues(t *testing.T) {
 	}
 }
 
-func TestContractProblems(t *testing.T) {
-	doc := newContract(t).doc
-	page, err := os.ReadFile("problems.md")
+// explained are the sections of a page of problems by their codes: the status, and whether the same request can succeed later.
+func explained(t *testing.T, page, retryable, not string) map[string]string {
+	t.Helper()
+	text, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
 	}
-	explained := map[string]string{}
-	for _, section := range regexp.MustCompile(`(?m)^## (\S+)\n\n(\d{3})\. `).FindAllStringSubmatch(string(page), -1) {
-		explained[section[1]] = section[2]
+	out := map[string]string{}
+	for _, section := range regexp.MustCompile(`(?m)^## (\S+)\n\n(\d{3})(?:, |，)([^.。]+)[.。]`).FindAllStringSubmatch(string(text), -1) {
+		out[section[1]] = section[2] + " " + map[string]string{retryable: "true", not: "false"}[section[3]]
 	}
+	return out
+}
+
+func TestContractProblems(t *testing.T) {
+	doc := newContract(t).doc
+	sections := explained(t, "problems.md", "retryable", "not retryable")
 	t.Run("each code is explained on the page, and no other", func(t *testing.T) {
 		var codes []string
 		for _, code := range doc.Components.Schemas["ProblemCode"].Value.Enum {
 			codes = append(codes, fmt.Sprint(code))
 		}
-		if diff := cmp.Diff(slices.Sorted(slices.Values(codes)), slices.Sorted(maps.Keys(explained))); diff != "" {
+		if diff := cmp.Diff(slices.Sorted(slices.Values(codes)), slices.Sorted(maps.Keys(sections))); diff != "" {
 			t.Errorf("-openapi.yaml +problems.md:\n%s", diff)
+		}
+	})
+	t.Run("the page in Chinese has the same codes, statuses and verdicts", func(t *testing.T) {
+		if diff := cmp.Diff(sections, explained(t, "problems.zh-CN.md", "可重试", "不可重试")); diff != "" {
+			t.Errorf("-problems.md +problems.zh-CN.md:\n%s", diff)
+		}
+	})
+	t.Run("the page says of each status what the code does", func(t *testing.T) {
+		for code, said := range sections {
+			status, _, _ := strings.Cut(said, " ")
+			n, _ := strconv.Atoi(status)
+			if want := fmt.Sprint(status, " ", api.NewProblem(n, code, "", "").Retryable); said != want {
+				t.Errorf("%s: %s, in the code %s", code, said, want)
+			}
 		}
 	})
 	for path, item := range doc.Paths.Map() {
@@ -349,8 +371,9 @@ func TestContractProblems(t *testing.T) {
 					}
 					for code, example := range media.Examples {
 						got := example.Value.Value.(map[string]any)
-						if fmt.Sprint(got["type"], got["code"], got["status"]) != fmt.Sprint("/problems#", code, code, status) || explained[code] != status {
-							t.Errorf("%s %s: on the page %q, the example is %v", status, code, explained[code], got)
+						want := fmt.Sprint(status, " ", got["retryable"])
+						if fmt.Sprint(got["type"], got["code"], got["status"]) != fmt.Sprint("/problems#", code, code, status) || sections[code] != want {
+							t.Errorf("%s %s: on the page %q, the example is %v", status, code, sections[code], got)
 						}
 					}
 				}
