@@ -11,7 +11,7 @@ import (
 // translated are the pages that exist in English and in Chinese, without .md and .zh-CN.md.
 var translated = []string{
 	"README", "deploy/README", "docs/reference/api", "docs/reference/cli", "docs/reference/configuration", "docs/reference/limits", "docs/reference/messages",
-	"docs/local", "functions/accept/problems",
+	"docs/reference/esa-codes", "docs/local", "functions/accept/problems",
 }
 
 // inline is code in a sentence, remark one in a block of code, and anchor a link within the page.
