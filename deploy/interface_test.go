@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/goccy/go-yaml"
+	"github.com/google/go-cmp/cmp"
 
 	"routinely/deploy/local/localtest"
 )
@@ -156,6 +157,53 @@ func (c *tool) commands(words ...string) ([]string, error) {
 // flag is a flag on a command line.
 var flag = regexp.MustCompile(`^(--?[a-z][a-z-]*)`)
 
+// flagIn is a flag at the beginning of its line in a help text, perhaps after its short form.
+var flagIn = regexp.MustCompile(`(?m)^  (?:    |-[a-z], )(--[a-z][a-z-]*)`)
+
+// flags are those that a command has, or with global set those that all have, in their order.
+func (c *tool) flags(command string, global bool) ([]string, error) {
+	text, err := c.help(strings.Fields(command)...)
+	own, all, _ := strings.Cut(text, "\nGlobal Flags:\n")
+	if global {
+		own = "\nFlags:\n" + all
+	}
+	_, own, _ = strings.Cut(own, "\nFlags:\n")
+	var out []string
+	for _, match := range flagIn.FindAllStringSubmatch(own, -1) {
+		if match[1] != "--help" {
+			out = append(out, "`"+match[1]+"`")
+		}
+	}
+	return out, err
+}
+
+// flagTable returns the rows that the table of flags must have: those of all commands, then each command that has some of its own.
+func (c *tool) flagTable(t *testing.T, commands []string) (rows [][]string) {
+	t.Helper()
+	add := func(name string, flags []string, err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(flags) > 0 {
+			rows = append(rows, []string{name, strings.Join(flags, " ")})
+		}
+	}
+	flags, err := c.flags(commands[0], true)
+	add("`routinely`", flags, err)
+	seen := map[string]bool{}
+	for _, command := range commands {
+		group, _, _ := strings.Cut(command, " ") // may do something itself, as setup does
+		for _, one := range []string{group, command} {
+			if !seen[one] {
+				seen[one] = true
+				flags, err := c.flags(one, false)
+				add("`routinely "+one+"`", flags, err)
+			}
+		}
+	}
+	return rows
+}
+
 // check returns what is wrong with a command line of the tool: a command or a flag that it does not have.
 func (c *tool) check(line string) string {
 	words := strings.Fields(line)
@@ -230,6 +278,17 @@ func TestCommandLines(t *testing.T) {
 			for _, code := range codes {
 				if !strings.Contains(document, "\n| "+code[1]+" | ") {
 					t.Errorf("exit code %s is missing", code[1])
+				}
+			}
+		})
+	}
+	for _, name := range reference("cli") {
+		t.Run(name+" has the flags of each command", func(t *testing.T) {
+			want := c.flagTable(t, commands)
+			if diff := cmp.Diff(want, tableIn(t, name, "flags")); diff != "" || len(want) < 20 {
+				t.Errorf("-tool +document:\n%s\nthe whole table:", diff)
+				for _, row := range want {
+					t.Log("| " + strings.Join(row, " | ") + " |")
 				}
 			}
 		})

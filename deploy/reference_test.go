@@ -32,14 +32,43 @@ func reference(name string) []string {
 	return []string{"docs/reference/" + name + ".md", "docs/reference/" + name + ".zh-CN.md"}
 }
 
+// reader is a function or a command of the tool that reads variables.
+type reader struct {
+	name string
+	config.Configuration
+}
+
+// readers are all of them: the functions, then the commands.
+func readers() []reader {
+	return []reader{
+		{"accept", &config.Accept{}}, {"provision", &config.Provision{}}, {"notify", &config.Notify{}}, {"janitor", &config.Janitor{}},
+		{"routinely setup", &config.Setup{}}, {"routinely setup rights", &config.Rights{}}, {"routinely doctor", &config.Doctor{}},
+	}
+}
+
+// everyFunction stands for the four functions.
+const everyFunction = "every function"
+
+// readBy names those who read a variable.
+func readBy(name string) string {
+	var names []string
+	for _, r := range readers() {
+		if slices.ContainsFunc(config.Variables(r), func(v config.Variable) bool { return v.Name == name }) {
+			names = append(names, "`"+r.name+"`")
+		}
+	}
+	return strings.Replace(strings.Join(names, ", "), "`accept`, `provision`, `notify`, `janitor`", everyFunction, 1)
+}
+
 // wantedVariables returns the rows that the table of variables must have.
 func wantedVariables() [][]string {
 	var rows [][]string
 	seen := map[string]bool{}
-	for _, v := range slices.Concat(
-		config.Variables(&config.Accept{}), config.Variables(&config.Provision{}), config.Variables(&config.Notify{}),
-		config.Variables(&config.Janitor{}), config.Variables(&config.Setup{}), config.Variables(&config.Rights{}),
-	) {
+	var all []config.Variable
+	for _, r := range readers() {
+		all = append(all, config.Variables(r)...)
+	}
+	for _, v := range all {
 		if seen[v.Name] {
 			continue
 		}
@@ -51,20 +80,24 @@ func wantedVariables() [][]string {
 		case v.Default != "":
 			preset = "`" + v.Default + "`"
 		}
-		rows = append(rows, []string{"`" + v.Name + "`", v.Type, preset, v.Doc})
+		rows = append(rows, []string{"`" + v.Name + "`", v.Type, preset, v.Limits, readBy(v.Name), v.Doc})
 	}
 	return rows
 }
 
 func TestConfigurationTables(t *testing.T) {
+	translated := map[string]string{"": "", "above 0": "大于 0", "0 or more": "不小于 0", "at least 1": "至少 1", "0, or at least 720h": "0，或至少 720h"}
 	for i, page := range reference("configuration") {
 		t.Run(page+" describes every variable as the code does", func(t *testing.T) {
 			got, want := tableIn(t, page, "configuration"), wantedVariables()
 			if i > 0 { // a translation has its own words for the meaning
 				for n := range min(len(got), len(want)) {
-					if got[n][3] != "" {
-						want[n][3] = got[n][3]
+					last := len(want[n]) - 1
+					if len(got[n]) == len(want[n]) && got[n][last] != "" {
+						want[n][last] = got[n][last]
 					}
+					want[n][3] = translated[want[n][3]]
+					want[n][4] = strings.Replace(want[n][4], everyFunction, "所有 FC 函数", 1)
 				}
 			}
 			if diff := cmp.Diff(want, got); diff != "" {

@@ -142,8 +142,8 @@ func (a *Accept) declare(s *settings) {
 	s.secret(&a.Auth, Variable{Name: "ROUTINELY_AUTH", Required: true, Doc: "Who may call: a JSON document of callers, which routinely callers edits, see SECURITY.md; or the word none, which lets everybody in"})
 	s.retention(&a.Retention)
 	a.Deletion.declare(s)
-	s.span(&a.ExpiryMin, Variable{Name: "ROUTINELY_EXPIRY_MIN", Default: "1h", Doc: "Shortest time that a request may ask a routine to live"})
-	s.span(&a.ExpiryMax, Variable{Name: "ROUTINELY_EXPIRY_MAX", Default: "720h", Doc: "Longest time that a request may ask a routine to live"})
+	s.duration(&a.ExpiryMin, Variable{Name: "ROUTINELY_EXPIRY_MIN", Default: "1h", Doc: "Shortest time that a request may ask a routine to live"})
+	s.duration(&a.ExpiryMax, Variable{Name: "ROUTINELY_EXPIRY_MAX", Default: "720h", Doc: "Longest time that a request may ask a routine to live"})
 	s.expiryGrace(&a.ExpiryGrace)
 }
 
@@ -176,9 +176,9 @@ func (j *Janitor) declare(s *settings) {
 	s.retention(&j.Retention)
 	j.Deletion.declare(s)
 	j.ESA.declare(s)
-	s.span(&j.ExpirySettle, Variable{Name: "ROUTINELY_EXPIRY_SETTLE", Default: "10m", Doc: "How long the janitor leaves an expired routine alone after it first saw that its time is over"})
+	s.duration(&j.ExpirySettle, Variable{Name: "ROUTINELY_EXPIRY_SETTLE", Default: "10m", Doc: "How long the janitor leaves an expired routine alone after it first saw that its time is over"})
 	s.expiryGrace(&j.ExpiryGrace)
-	s.positive(&j.ExpiryPerHour, Variable{Name: "ROUTINELY_EXPIRY_PER_HOUR", Default: "3", Doc: "Most jobs that the janitor makes in an hour about expired routines; a tenth of all routines if that is more"})
+	s.integer(&j.ExpiryPerHour, Variable{Name: "ROUTINELY_EXPIRY_PER_HOUR", Default: "3", Doc: "Most jobs that the janitor makes in an hour about expired routines; a tenth of all routines if that is more"})
 }
 
 // Place is where a deployment is.
@@ -292,7 +292,7 @@ func (p *Provision) declare(s *settings) {
 	s.duration(&p.RetryMaxAge, Variable{Name: "ROUTINELY_RETRY_MAX_AGE", Default: "24h", Doc: "Age, from the first answer of ESA in its round, at which a job is dead-lettered, waiting for the account lock included"})
 	s.duration(&p.LockPollMin, Variable{Name: "ROUTINELY_LOCK_POLL_MIN", Default: "200ms", Doc: "First pause before asking again for the account lock"})
 	s.duration(&p.LockPollMax, Variable{Name: "ROUTINELY_LOCK_POLL_MAX", Default: "3s", Doc: "Longest pause between two tries for the account lock"})
-	s.duration(&p.ParkWait, Variable{Name: "ROUTINELY_PARK_WAIT", Default: "60s", Doc: "Longest time that an invocation waits in place while the lane is parked"})
+	s.wait(&p.ParkWait, Variable{Name: "ROUTINELY_PARK_WAIT", Default: "60s", Doc: "Longest time that an invocation waits in place while the lane is parked"})
 	s.duration(&p.ParkDelayMin, Variable{Name: "ROUTINELY_PARK_DELAY_MIN", Default: "1m", Doc: "Shortest delay of a job that finds the lane parked or paused"})
 	s.duration(&p.ParkDelayMax, Variable{Name: "ROUTINELY_PARK_DELAY_MAX", Default: "5m", Doc: "Longest delay of a job that finds the lane parked or paused"})
 	s.duration(&p.Reserve, Variable{Name: "ROUTINELY_RESERVE", Default: "20s", Doc: "Time kept back before the function's deadline for handing work back"})

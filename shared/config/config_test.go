@@ -215,3 +215,32 @@ func TestVariables(t *testing.T) {
 		t.Errorf("got %+v", first)
 	}
 }
+
+// TestLimits tries values below the limits that a variable says it has.
+func TestLimits(t *testing.T) {
+	below := map[string][]string{"above 0": {"0s", "-1s"}, "0 or more": {"-1s"}, "at least 1": {"0", "-1"}, "0, or at least 720h": {"719h", "-1h"}}
+	for name, load := range map[string]func([]string) error{
+		"accept":    func(e []string) error { _, err := config.LoadAccept(e); return err },
+		"provision": func(e []string) error { _, err := config.LoadProvision(e); return err },
+		"notify":    func(e []string) error { _, err := config.LoadNotify(e); return err },
+		"janitor":   func(e []string) error { _, err := config.LoadJanitor(e); return err },
+	} {
+		variables := map[string][]config.Variable{
+			"accept": config.Variables(&config.Accept{}), "provision": config.Variables(&config.Provision{}),
+			"notify": config.Variables(&config.Notify{}), "janitor": config.Variables(&config.Janitor{}),
+		}[name]
+		for _, v := range variables {
+			if v.Limits == "" && (v.Type == "duration" || v.Type == "integer") {
+				t.Errorf("%s: %s has no limits", name, v.Name)
+			}
+			for _, value := range below[v.Limits] {
+				if err := load([]string{v.Name + "=" + value}); err == nil || !strings.Contains(err.Error(), `"`+v.Name+`": want `) {
+					t.Errorf("%s: %s=%s: %v", name, v.Name, value, err)
+				}
+			}
+			if v.Limits != "" && below[v.Limits] == nil {
+				t.Errorf("%s: nobody has tried the limits %q", v.Name, v.Limits)
+			}
+		}
+	}
+}

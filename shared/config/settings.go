@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// Variable describes one environment variable.
+// Variable describes one environment variable. Limits are those of a number or a duration; empty if it has none.
 type Variable struct {
-	Name, Type, Default, Doc string
-	Required, Secret         bool
+	Name, Type, Limits, Default, Doc string
+	Required, Secret                 bool
 }
 
 // Configuration is a pointer to one of this package's configurations or their parts.
@@ -92,7 +92,10 @@ func (s *settings) networks(to *[]netip.Prefix, v Variable) {
 const MinRetention = 30 * 24 * time.Hour
 
 func (s *settings) retention(to *time.Duration) {
-	v := Variable{Name: "ROUTINELY_RETENTION", Default: "2160h", Doc: "How long a job is remembered after its last change; 0 means for ever, 720h is the least"}
+	v := Variable{
+		Name: "ROUTINELY_RETENTION", Default: "2160h", Limits: "0, or at least 720h",
+		Doc: "How long a job is remembered after its last change; 0 means for ever, 720h is the least",
+	}
 	s.add("duration", v, func(value string) error {
 		d, err := time.ParseDuration(value)
 		if err == nil && d != 0 && d < MinRetention {
@@ -103,8 +106,9 @@ func (s *settings) retention(to *time.Duration) {
 	})
 }
 
-// span is a duration above 0.
-func (s *settings) span(to *time.Duration, v Variable) {
+// duration is one above 0.
+func (s *settings) duration(to *time.Duration, v Variable) {
+	v.Limits = "above 0"
 	s.add("duration", v, func(value string) error {
 		d, err := time.ParseDuration(value)
 		if err == nil && d <= 0 {
@@ -116,25 +120,25 @@ func (s *settings) span(to *time.Duration, v Variable) {
 }
 
 func (s *settings) expiryGrace(to *time.Duration) {
-	s.span(to, Variable{Name: "ROUTINELY_EXPIRY_GRACE", Default: "24h", Doc: "How long an expired routine stays after its host names were unbound; then it is deleted"})
+	s.duration(to, Variable{Name: "ROUTINELY_EXPIRY_GRACE", Default: "24h", Doc: "How long an expired routine stays after its host names were unbound; then it is deleted"})
 }
 
-func (s *settings) duration(to *time.Duration, v Variable) {
-	s.add("duration", v, func(value string) (err error) {
-		*to, err = time.ParseDuration(value)
+// wait is a duration that can be none.
+func (s *settings) wait(to *time.Duration, v Variable) {
+	v.Limits = "0 or more"
+	s.add("duration", v, func(value string) error {
+		d, err := time.ParseDuration(value)
+		if err == nil && d < 0 {
+			err = fmt.Errorf("%s is less than 0", d)
+		}
+		*to = d
 		return err
 	})
 }
 
+// integer is one above 0.
 func (s *settings) integer(to *int, v Variable) {
-	s.add("integer", v, func(value string) (err error) {
-		*to, err = strconv.Atoi(value)
-		return err
-	})
-}
-
-// positive is an integer above 0.
-func (s *settings) positive(to *int, v Variable) {
+	v.Limits = "at least 1"
 	s.add("integer", v, func(value string) error {
 		n, err := strconv.Atoi(value)
 		if err == nil && n < 1 {

@@ -56,13 +56,12 @@ func TestRun(t *testing.T) {
 		}
 	})
 	for setting, want := range map[string]string{
-		"ROUTINELY_RETRY_ATTEMPTS=0":                       "attempts",
+		"ROUTINELY_RETRY_ATTEMPTS=0":                       "ROUTINELY_RETRY_ATTEMPTS",
 		"ROUTINELY_RETRY_ATTEMPTS=x":                       "ROUTINELY_RETRY_ATTEMPTS",
 		"ROUTINELY_RETRY_CAP=1s":                           "retry delays",
 		"ROUTINELY_ESA_ENDPOINT=http://":                   "esa",
-		"ROUTINELY_ESA_TIMEOUT=0s":                         "ime",
-		"ROUTINELY_LOCK_POLL_MIN=0s":                       "lock polling",
-		"ROUTINELY_RESERVE=0s":                             "reserve",
+		"ROUTINELY_ESA_TIMEOUT=0s":                         "ROUTINELY_ESA_TIMEOUT",
+		"ROUTINELY_LOCK_POLL_MIN=1m":                       "lock polling",
 		"ROUTINELY_PREFIX=-":                               "ROUTINELY_PREFIX",
 		"ROUTINELY_TABLESTORE_ENDPOINT=ftp://example.com/": "ledger",
 		"ROUTINELY_MNS_ENDPOINT=ftp://example.com/":        "mns",
