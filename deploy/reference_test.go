@@ -41,8 +41,13 @@ type reader struct {
 // readers are all of them: the functions, then the commands.
 func readers() []reader {
 	return []reader{
-		{"accept", &config.Accept{}}, {"provision", &config.Provision{}}, {"notify", &config.Notify{}}, {"janitor", &config.Janitor{}},
-		{"routinely setup", &config.Setup{}}, {"routinely setup rights", &config.Rights{}}, {"routinely doctor", &config.Doctor{}},
+		{"accept", &config.Accept{}},
+		{"provision", &config.Provision{}},
+		{"notify", &config.Notify{}},
+		{"janitor", &config.Janitor{}},
+		{"routinely setup", &config.Setup{}},
+		{"routinely setup rights", &config.Rights{}},
+		{"routinely doctor", &config.Doctor{}},
 	}
 }
 
