@@ -186,30 +186,31 @@ func (a *App) Variable(name string) string {
 
 // Connect returns the client that flags and environment describe.
 func (a *App) Connect() (*client.Client, error) {
-	return a.connect(client.Config{Calling: a.calling, Repeating: func(err error, after time.Duration) {
-		a.Note("%s: retrying in %s", oneLine(err), after.Round(100*time.Millisecond))
-	}})
+	return a.connect(a.bearer(), a.told())
 }
 
 // Elsewhere reports whether an address of accept was given. Without one it is that of the local servers.
 func (a *App) Elsewhere() bool { return a.url != "" || a.Variable("ROUTINELY_URL") != "" }
 
 // ConnectWithoutToken returns a client of the same address that does not say who asks.
-func (a *App) ConnectWithoutToken() (*client.Client, error) {
-	other := *a
-	other.token, other.Environ = "", append(slices.Clone(a.Environ), "ROUTINELY_TOKEN=")
-	c, err := other.Connect()
-	if err == nil {
-		a.closers = append(a.closers, c.Close)
-	}
-	return c, err
+func (a *App) ConnectWithoutToken() (*client.Client, error) { return a.connect("", a.told()) }
+
+// bearer is the token that flags and environment say; empty if there is none.
+func (a *App) bearer() config.Secret {
+	return config.Secret(cmp.Or(a.token, a.Variable("ROUTINELY_TOKEN")))
 }
 
-// connect returns a client that logs its calls as the configuration says.
-func (a *App) connect(told client.Config) (*client.Client, error) {
+// told is how a client tells people of its calls.
+func (a *App) told() client.Config {
+	return client.Config{Calling: a.calling, Repeating: func(err error, after time.Duration) {
+		a.Note("%s: retrying in %s", oneLine(err), after.Round(100*time.Millisecond))
+	}}
+}
+
+// connect returns a client with a token, which may be empty. told is how the client tells people of its calls.
+func (a *App) connect(token config.Secret, told client.Config) (*client.Client, error) {
 	c, err := client.New(client.Config{
-		URL:   cmp.Or(a.url, a.Variable("ROUTINELY_URL"), defaultURL),
-		Token: config.Secret(cmp.Or(a.token, a.Variable("ROUTINELY_TOKEN"))),
+		URL: cmp.Or(a.url, a.Variable("ROUTINELY_URL"), defaultURL), Token: token,
 		Agent: fmt.Sprintf("routinely/%s (%s; %s)", versionOf().Version, runtime.GOOS, runtime.GOARCH), Calling: told.Calling, Repeating: told.Repeating,
 	})
 	if err != nil {

@@ -140,7 +140,7 @@ func (a *App) Complete(many bool, find func(context.Context, *client.Client) ([]
 		if !many && len(args) > 0 {
 			return nil, nothing
 		}
-		c, err := a.connect(client.Config{})
+		c, err := a.connect(a.bearer(), client.Config{})
 		if err != nil {
 			return nil, nothing
 		}
