@@ -127,9 +127,12 @@ func (l List[T]) Show(a *App, things []T) error {
 	return err
 }
 
+// showIDs writes each id once: there can be several things to say of one.
 func (l List[T]) showIDs(a *App, things []T) error {
+	seen := map[string]bool{}
 	for _, thing := range things {
-		if id := l.ID(thing); id != "" {
+		if id := l.ID(thing); id != "" && !seen[id] {
+			seen[id] = true
 			if _, err := fmt.Fprintln(a.Out, display.Clean(id)); err != nil {
 				return err
 			}

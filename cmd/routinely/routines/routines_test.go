@@ -278,4 +278,12 @@ func TestCheck(t *testing.T) {
 		run(t, []string{"check", "-o", "json"}, api.Drift{ReadAt: read, Findings: []api.Finding{finding}}).
 			want(t, 4, []string{"GET /v1/routines:check"}, `{"readAt":"2026-11-30T08:00:00Z","findings":[{"name":"hello"`)
 	})
+	t.Run("-q prints a name with two differences once", func(t *testing.T) {
+		o := run(t, []string{"check", "-q"}, api.Drift{ReadAt: time.Date(2026, 1, 15, 6, 28, 17, 0, time.UTC), Findings: []api.Finding{
+			{Name: "hello", What: api.DriftDescription}, {Name: "other", What: api.DriftUnclaimed}, {Name: "hello", What: api.DriftForeignRecord},
+		}})
+		if o.stdout != "hello\nother\n" || o.code != 4 {
+			t.Errorf("exit code %d, %q, %s", o.code, o.stdout, o.stderr)
+		}
+	})
 }
