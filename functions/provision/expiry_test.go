@@ -1,6 +1,8 @@
 package provision_test
 
 import (
+	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -123,9 +125,12 @@ func TestExpiredRoutines(t *testing.T) {
 	})
 	t.Run("the deletion of a routine that nobody has claimed claims nothing", func(t *testing.T) {
 		l := start(t)
-		_, body := l.janitor(t, routine.Remove)
+		row, body := l.janitor(t, routine.Remove)
 		l.expect(t, "superseded", body)
 		same(t, "claimed", l.claim(t).Exists(), false)
+		text, err := json.Marshal(l.row(t, row.ID).Job)
+		must(t, err)
+		same(t, "superseded by somebody", strings.Contains(string(text), "supersededBy"), false)
 	})
 	t.Run("a deletion whose outcome is not known gives way no more", func(t *testing.T) {
 		l := outlived(t)

@@ -207,6 +207,13 @@ func TestExpire(t *testing.T) {
 			a.passes(t, expires(2), "job-1")
 		})
 	}
+	t.Run("names no job where no claim does", func(t *testing.T) {
+		a := start(t)
+		a.passes(t, expires(2), "")
+		if _, err := a.try(t, expires(2)); err.Error() != "superseded: nothing is left to end" {
+			t.Error(err)
+		}
+	})
 	t.Run("does nothing to one that somebody made again", func(t *testing.T) {
 		a := over(t, "a")
 		a.madeAgain(t)

@@ -82,12 +82,18 @@ type Begin = func(context.Context, routine.Progress) error
 
 // Superseded says that nothing is left to do for a job, because a newer intent is about the same things.
 type Superseded struct {
-	// By is the job with that intent.
+	// By is the job with that intent. It is empty for a job of the janitor about a routine that has no end and no job, as after its claim was lost:
+	// nothing is to end then.
 	By string
 }
 
-// Error names the newer job.
-func (s *Superseded) Error() string { return "superseded by job " + s.By }
+// Error names the newer job, if there is one.
+func (s *Superseded) Error() string {
+	if s.By == "" {
+		return "superseded: nothing is left to end"
+	}
+	return "superseded by job " + s.By
+}
 
 // Run performs the steps that are not done and keeps progress up to date, so that a later Run with it
 // resumes. begin is called with the progress as it is to be recorded: before the first write of the run, and right before every

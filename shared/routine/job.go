@@ -99,7 +99,7 @@ type Job struct {
 	// Reason says why the job was given up, cancelled, dropped or redriven, and By who cancelled, dropped or redrove it.
 	Reason string `json:"reason,omitempty"`
 	By     string `json:"by,omitempty"`
-	// SupersededBy is the job that overtook a superseded one, and Overtook are the jobs that a deletion has overtaken, at most MaxOvertook.
+	// SupersededBy is the job that overtook a superseded one, empty if a job of the janitor found nothing to end. Overtook are the jobs that a deletion has overtaken, at most MaxOvertook.
 	SupersededBy string   `json:"supersededBy,omitempty"`
 	Overtook     []string `json:"overtook,omitempty"`
 	// Attempts are the failed tries, oldest first; of many, the first and the latest. Jobs from a list come without them.

@@ -15,6 +15,8 @@ func Outcome(job routine.Job) string {
 	switch {
 	case job.State == routine.Succeeded && job.Result != nil:
 		return achieved(*job.Result)
+	case job.State == routine.Superseded && job.SupersededBy == "":
+		return "nothing was left to end"
 	case job.State == routine.Superseded:
 		return "overtaken by job " + job.SupersededBy
 	case job.State == routine.Cancelled, job.State == routine.Dropped:

@@ -155,7 +155,7 @@ func (a verbs) showJob(job routine.Job) error {
 		a.Note("next: routinely jobs notify %s", job.ID)
 	case cli.LaneStopped(job.Waiting):
 		a.Note("next: %s", cli.AccountShow)
-	case job.State == routine.Superseded:
+	case job.SupersededBy != "":
 		a.Note("next: routinely jobs get %s", job.SupersededBy)
 	case !job.State.Final():
 		a.Note("next: routinely jobs get %s --wait", job.ID)

@@ -49,6 +49,12 @@ func TestGet(t *testing.T) {
 			"routinely jobs get job-2",
 		},
 		{
+			"a job of the janitor that found nothing to end",
+			`{"id":"job-1","state":"superseded","request":{"action":"expire","name":"hello"}}`,
+			[]string{"action       expire\n", "outcome      nothing was left to end\n"},
+			"",
+		},
+		{
 			"a deletion with what it has overtaken",
 			`{"id":"job-1","state":"dead-lettered","request":{"action":"delete","name":"hello"},"overtook":["job-0"]}`,
 			[]string{"action       delete\n", "overtook     job job-0\n"},
