@@ -1,7 +1,6 @@
 package main
 
 import (
-	"archive/zip"
 	"bytes"
 	"crypto/sha256"
 	"debug/elf"
@@ -13,9 +12,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"go.uber.org/goleak"
 
 	"routinely/deploy/artifact"
+	"routinely/deploy/artifact/archivetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -79,22 +80,12 @@ func TestPack(t *testing.T) {
 		}
 	})
 	t.Run("puts one executable file named main into the archive", func(t *testing.T) {
-		archive, err := zip.OpenReader("dist/provision.zip")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer archive.Close()
-		type entry struct {
-			Name, Mode, Modified string
-		}
-		var got []entry
-		for _, f := range archive.File {
-			got = append(got, entry{f.Name, f.Mode().String(), f.Modified.UTC().Format("2006-01-02 15:04")})
-		}
-		if diff := cmp.Diff([]entry{{"main", "-rwxr-xr-x", "1980-01-01 00:00"}}, got); diff != "" {
+		got := archivetest.Read(t, "provision.zip", read(t, "dist/provision.zip"))
+		want := []archivetest.Entry{{Name: "main", Mode: "-rwxr-xr-x", Modified: "1980-01-01T00:00:00Z"}}
+		if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(archivetest.Entry{}, "Content")); diff != "" {
 			t.Fatalf("entries (-want +got):\n%s", diff)
 		}
-		checkBinary(t, open(t, archive.File[0]))
+		checkBinary(t, got[0].Content)
 	})
 	t.Run("writes the same bytes from another folder, whatever the user's build settings", func(t *testing.T) {
 		first := read(t, "dist/accept.zip")
@@ -186,20 +177,6 @@ func TestPackTheRealFunctions(t *testing.T) {
 	if !bytes.Equal(read(t, filepath.Join(out, "accept", "main")), read(t, filepath.Join(again, "accept", "main"))) {
 		t.Error("building accept twice gave different binaries")
 	}
-}
-
-func open(t *testing.T, file *zip.File) []byte {
-	t.Helper()
-	r, err := file.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	content, err := io.ReadAll(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return content
 }
 
 // checkBinary reports what runtime go1 could not start, and traces of this machine.

@@ -1,14 +1,10 @@
 package main
 
 import (
-	"archive/tar"
-	"archive/zip"
 	"bytes"
-	"compress/gzip"
 	"crypto/sha256"
 	"debug/buildinfo"
 	"debug/macho"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -20,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"routinely/deploy/artifact"
+	"routinely/deploy/artifact/archivetest"
 )
 
 const folder = "dist/release/v0.2.0/"
@@ -56,8 +53,8 @@ func TestRelease(t *testing.T) {
 				program = "routinely.exe"
 			}
 			var got []string
-			for _, e := range unpack(t, name, first[name]) {
-				got = append(got, e.mode+" "+e.modified+" "+e.name)
+			for _, e := range archivetest.Read(t, name, first[name]) {
+				got = append(got, e.Mode+" "+e.Modified+" "+e.Name)
 			}
 			const at = " 2026-12-01T01:30:12Z "
 			want := []string{"-rw-r--r--" + at + "LICENSE", "-rw-r--r--" + at + "README.md", "-rw-r--r--" + at + "README.zh-CN.md", "-rwxr-xr-x" + at + program}
@@ -151,67 +148,12 @@ func archiveName(platform artifact.Platform) string {
 	return "routinely_v0.2.0_" + platform.OS + "_" + platform.Arch + extension
 }
 
-// entry is a file as an archive holds it.
-type entry struct {
-	name, mode, modified string
-	content              []byte
-}
-
-// unpack returns what is in an archive, in its order.
-func unpack(t *testing.T, name string, archive []byte) []entry {
-	t.Helper()
-	if strings.HasSuffix(name, ".zip") {
-		return unzip(t, archive)
-	}
-	compressed, err := gzip.NewReader(bytes.NewReader(archive))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out []entry
-	r := tar.NewReader(compressed)
-	for {
-		header, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return out
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		content, err := io.ReadAll(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		out = append(out, entry{header.Name, header.FileInfo().Mode().String(), header.ModTime.UTC().Format("2006-01-02T15:04:05Z"), content})
-	}
-}
-
-func unzip(t *testing.T, archive []byte) []entry {
-	t.Helper()
-	r, err := zip.NewReader(bytes.NewReader(archive), int64(len(archive)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out []entry
-	for _, f := range r.File {
-		opened, err := f.Open()
-		if err != nil {
-			t.Fatal(err)
-		}
-		content, err := io.ReadAll(opened)
-		if err != nil {
-			t.Fatal(err)
-		}
-		out = append(out, entry{f.Name, f.Mode().String(), f.Modified.UTC().Format("2006-01-02T15:04:05Z"), content})
-	}
-	return out
-}
-
 // program returns the binary in an archive: the one file that can be executed.
 func program(t *testing.T, name string, archive []byte) []byte {
 	t.Helper()
-	for _, e := range unpack(t, name, archive) {
-		if strings.Contains(e.mode, "x") {
-			return e.content
+	for _, e := range archivetest.Read(t, name, archive) {
+		if strings.Contains(e.Mode, "x") {
+			return e.Content
 		}
 	}
 	t.Fatalf("%s has no program", name)
