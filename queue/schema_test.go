@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,12 +16,12 @@ import (
 	"routinely/deploy/sim"
 )
 
-// messageSchema is what accept serves for programs that put requests on the queue of jobs.
-func messageSchema(t *testing.T) *jsonschema.Schema {
+// schemaOf is one that accept serves.
+func schemaOf(t *testing.T, name string) *jsonschema.Schema {
 	t.Helper()
 	compiler := jsonschema.NewCompiler()
 	compiler.AssertFormat()
-	schema, err := compiler.Compile("../functions/accept/schemas/message.json")
+	schema, err := compiler.Compile("../functions/accept/schemas/" + name + ".json")
 	must(t, err)
 	return schema
 }
@@ -101,7 +102,7 @@ var eventMembers = map[string][]any{
 
 // TestMessageSchema asks the schema and the decoder about each value of each member, and about messages in which several are wrong.
 func TestMessageSchema(t *testing.T) {
-	schema := messageSchema(t)
+	schema := schemaOf(t, "message")
 	agree := func(t rapid.TB, message any) (good bool) {
 		t.Helper()
 		body := text(t, message)
@@ -185,7 +186,7 @@ func TestMessagesPage(t *testing.T) {
 	content, err := os.ReadFile(messagesPage)
 	must(t, err)
 	page := string(content)
-	schema := messageSchema(t)
+	schema := schemaOf(t, "message")
 	t.Run("has good examples", func(t *testing.T) {
 		examples := regexp.MustCompile("(?s)```json\n(.*?)```").FindAllStringSubmatch(page, -1)
 		for _, example := range examples {
@@ -210,5 +211,34 @@ func TestMessagesPage(t *testing.T) {
 	}
 	if lines := strings.Count(table, "\n| "); len(rows) != lines-1 || len(rows) < 10 { // all but the heading
 		t.Errorf("%d of %d rows can be read", len(rows), lines)
+	}
+}
+
+// TestRecordedMessages holds to the schemas what earlier releases left on their queues.
+func TestRecordedMessages(t *testing.T) {
+	files, err := filepath.Glob("../deploy/sim/seeds/testdata/releases/*/*.json")
+	must(t, err)
+	message, envelope := schemaOf(t, "message"), schemaOf(t, "envelope")
+	seen := map[string]int{}
+	for _, file := range files {
+		var left struct{ Messages map[string][]string }
+		content, err := os.ReadFile(file)
+		must(t, err)
+		must(t, json.Unmarshal(content, &left))
+		for name, bodies := range left.Messages {
+			for _, body := range bodies {
+				switch {
+				case allows(envelope, body):
+					seen["envelopes"]++
+				case allows(message, body):
+					seen["messages"]++
+				default:
+					t.Errorf("%s, %s: %s", filepath.Base(file), name, body)
+				}
+			}
+		}
+	}
+	if seen["envelopes"] < 10 {
+		t.Errorf("seen %v", seen)
 	}
 }
