@@ -2,8 +2,11 @@ package deploy_test
 
 import (
 	"fmt"
+	"go/ast"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -245,6 +248,41 @@ func toolCalls(document string) []string {
 		}
 	}
 	return out
+}
+
+// variableRead is where the tool reads a variable, named by a text or a constant of the package.
+var variableRead = regexp.MustCompile(`\.Variable\(("?)(\w+)"?\)`)
+
+func TestVariablesOfTheTool(t *testing.T) {
+	var files, want []string
+	for _, pattern := range []string{"cmd/routinely/*.go", "cmd/routinely/*/*.go"} {
+		found, err := fs.Glob(os.DirFS(root), pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, found...)
+	}
+	for _, file := range files {
+		for _, call := range variableRead.FindAllStringSubmatch(string(read(t, file)), -1) {
+			if call[1] != "" {
+				want = append(want, call[2])
+				continue
+			}
+			constants(t, path.Dir(file), func(name, _ string, value ast.Expr) {
+				if text, ok := value.(*ast.BasicLit); ok && name == call[2] {
+					want = append(want, strings.Trim(text.Value, `"`))
+				}
+			})
+		}
+	}
+	want = distinct(want)
+	for _, name := range reference("cli") {
+		t.Run(name+" has each of them", func(t *testing.T) {
+			if diff := cmp.Diff(want, unquoted(tableIn(t, name, "variables"))); diff != "" || len(want) < 5 {
+				t.Errorf("-tool +document:\n%s", diff)
+			}
+		})
+	}
 }
 
 func TestCommandLines(t *testing.T) {
