@@ -25,6 +25,8 @@ const (
 	codeConnection     = "ConnectionBroken"
 	codeTruncated      = "TruncatedAnswer"
 	codeUnusableAnswer = "UnusableAnswer"
+	codeCanceled       = "Canceled"
+	codeSDK            = "SDK"
 )
 
 // answerLimit bounds what is read of an answer; ESA's largest page of 20 records is a few kilobytes.
@@ -216,10 +218,10 @@ func classify(action string, err error, seen answer) *fault.Error {
 	case errors.Is(err, context.DeadlineExceeded):
 		out = *timeoutFault(err)
 	case errors.Is(err, context.Canceled):
-		out = fault.Error{Kind: fault.Unavailable, Code: "Canceled", Message: "the call was given up", Err: err, OutcomeUnknown: true, Hint: hintUnavailable}
+		out = fault.Error{Kind: fault.Unavailable, Code: codeCanceled, Message: "the call was given up", Err: err, OutcomeUnknown: true, Hint: hintUnavailable}
 	default:
 		out = fault.Error{
-			Kind: fault.Internal, Code: "SDK", Message: "the ESA SDK failed: " + err.Error(), Err: err, OutcomeUnknown: true,
+			Kind: fault.Internal, Code: codeSDK, Message: "the ESA SDK failed: " + err.Error(), Err: err, OutcomeUnknown: true,
 			Hint: "Check that the function has a role or an access key; otherwise report it.",
 		}
 	}
