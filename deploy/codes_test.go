@@ -11,7 +11,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"routinely/queue"
 	"routinely/shared/fault"
+	"routinely/shared/ledger"
 )
 
 // codeRow is what a door's codes.go says of a code.
@@ -143,6 +145,61 @@ func becomes(row codeRow, inChinese bool) string {
 		return said[1]
 	}
 	return said[0]
+}
+
+// codesGiven are the codes that faults of some folders have as texts, and the exported constants of codes there.
+func codesGiven(t *testing.T, folders ...string) (codes []string) {
+	t.Helper()
+	for _, folder := range folders {
+		constants(t, folder, func(name, _ string, value ast.Expr) {
+			if text, ok := value.(*ast.BasicLit); ok && strings.HasPrefix(name, "Code") {
+				codes = append(codes, strings.Trim(text.Value, `"`))
+			}
+		})
+		files, err := filepath.Glob(filepath.Join(root, folder, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ast.Inspect(parsed, func(node ast.Node) bool {
+				if pair, ok := node.(*ast.KeyValueExpr); ok {
+					name, _ := pair.Key.(*ast.Ident)
+					if text, ok := pair.Value.(*ast.BasicLit); ok && name != nil && name.Name == "Code" {
+						codes = append(codes, strings.Trim(text.Value, `"`))
+					}
+				}
+				return true
+			})
+		}
+	}
+	return distinct(codes)
+}
+
+func TestOwnCodes(t *testing.T) {
+	tables := map[string]struct {
+		page string
+		want []string
+	}{
+		"routinely": {"esa-codes", codesGiven(t, "shared/provision", "functions/provision", "functions/janitor")},
+		"codes": {"messages", distinct(append(codesGiven(t, "shared/dispatch"),
+			queue.CodeUnknownKey, ledger.CodeUnknownJob, "MessageTooLarge", "InvalidRequest", "UnreadableMessage"))},
+	}
+	for name, test := range tables {
+		for _, page := range reference(test.page) {
+			t.Run(page+" has the codes of "+name, func(t *testing.T) {
+				if diff := cmp.Diff(test.want, distinct(unquoted(tableIn(t, page, name)))); diff != "" {
+					t.Errorf("-code +document:\n%s", diff)
+				}
+			})
+		}
+	}
 }
 
 func TestCodesPage(t *testing.T) {
