@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
+
+	"routinely/deploy/local/signature"
 )
 
 // Error codes of the routine operations and of the gateway before them.
@@ -27,12 +29,6 @@ const (
 
 	codeUnknownAction  = "InvalidAction.NotFound"
 	codeInvalidVersion = "InvalidVersion"
-	codeUnknownKey     = "InvalidAccessKeyId.NotFound"
-	codeBadSignature   = "SignatureDoesNotMatch"
-	codeIncomplete     = "IncompleteSignature"
-	codeExpired        = "InvalidTimeStamp.Expired"
-	codeBadTime        = "InvalidTimeStamp.Format"
-	codeNonceUsed      = "SignatureNonceUsed"
 	codeInternal       = "InternalError"
 )
 
@@ -52,17 +48,15 @@ func refusal(code, format string, args ...any) *apiError {
 	return &apiError{status: statusOf(code), code: code, message: textOf(code), detail: fmt.Sprintf(format, args...)}
 }
 
-// missing is the gateway's error for a required common parameter that is absent.
-func missing(name string) *apiError {
-	return &apiError{status: http.StatusBadRequest, code: "Missing" + name, message: name + " is mandatory for this action."}
+// ofGateway is a refusal of the gateway, which stands in front of the operations.
+func ofGateway(r *signature.Refusal) *apiError {
+	return &apiError{status: r.Status, code: r.Code, message: r.Message, detail: r.Detail}
 }
 
 // statusOf is 400 for what the operations' pages list but ConfigNotFound; the gateway in front of them uses others too.
 func statusOf(code string) int {
 	switch code {
-	case codeBadSignature:
-		return http.StatusForbidden
-	case codeUnknownAction, codeUnknownKey, codeConfigNotFound:
+	case codeUnknownAction, codeConfigNotFound:
 		return http.StatusNotFound
 	case codeInternal:
 		return http.StatusInternalServerError
@@ -95,12 +89,6 @@ func textOf(code string) string {
 
 		codeUnknownAction:  "Specified api is not found, please check your url and method.",
 		codeInvalidVersion: "Specified parameter Version is not valid.",
-		codeUnknownKey:     "Specified access key is not found.",
-		codeBadSignature:   "Specified signature is not matched with our calculation.",
-		codeIncomplete:     "The request signature does not conform to Aliyun standards.",
-		codeExpired:        "Specified time stamp or date value is expired.",
-		codeBadTime:        "Specified time stamp or date value is not well formatted.",
-		codeNonceUsed:      "Specified signature nonce was used already.",
 	}[code]
 	if !known {
 		return "The request processing has failed due to some unknown error."

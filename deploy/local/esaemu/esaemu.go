@@ -21,6 +21,7 @@ import (
 
 	"routinely/deploy/local/clock"
 	"routinely/deploy/local/faults"
+	"routinely/deploy/local/signature"
 )
 
 // apiVersion is the only version of the API there is.
@@ -59,7 +60,7 @@ type Server struct {
 	clock     clock.Clock
 	store     *store
 	lock      *lock
-	verifier  *verifier
+	verifier  *signature.Verifier
 	faults    faults.Set
 	local     http.Handler
 	// latency and listDelay are durations.
@@ -89,7 +90,7 @@ func New(c Config) (*Server, error) {
 		clock:     c.Clock,
 		store:     store,
 		lock:      newLock(c.Clock),
-		verifier:  newVerifier(c.AccessKeyID, c.AccessKeySecret, c.SignatureClock),
+		verifier:  signature.New(c.AccessKeyID, c.AccessKeySecret, c.SignatureClock),
 	}
 	s.local = s.localRoutes()
 	s.latency.Store(int64(c.Latency))
@@ -252,8 +253,8 @@ func (s *Server) call(r *request) (answer, error) {
 	if r.unread != nil {
 		return nil, r.unread
 	}
-	if err := s.verifier.verify(r); err != nil {
-		return nil, err
+	if refused := s.verifier.Verify(signature.Request{HTTP: r.http, Query: r.query, Form: r.form, Body: r.body}); refused != nil {
+		return nil, ofGateway(refused)
 	}
 	p := &params{values: r.values, err: r.malformed}
 	do := o.read(p)
@@ -267,9 +268,9 @@ func (s *Server) call(r *request) (answer, error) {
 func (s *Server) route(r *request) (operation, error) {
 	switch format := r.values["Format"]; {
 	case r.action == "":
-		return operation{}, missing("Action")
+		return operation{}, ofGateway(signature.Missing("Action"))
 	case r.version == "":
-		return operation{}, missing("Version")
+		return operation{}, ofGateway(signature.Missing("Version"))
 	case r.version != apiVersion:
 		return operation{}, refusal(codeInvalidVersion, "version %q, want %s", r.version, apiVersion)
 	case format != "" && !strings.EqualFold(format, "JSON"):

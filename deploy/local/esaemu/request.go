@@ -12,6 +12,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"routinely/deploy/local/signature"
 )
 
 // bodyLimit is the largest body read, in bytes.
@@ -53,14 +55,11 @@ func readRequest(w http.ResponseWriter, r *http.Request) *request {
 // named is a value of the protocol from a header or a parameter. The RPC signature covers the parameters only, so they win over the headers
 // in which some clients repeat them.
 func (r *request) named(header, parameter string) string {
-	if r.signedByHeader() {
+	if signature.ByHeader(r.http) {
 		return cmp.Or(r.http.Header.Get(header), r.values[parameter])
 	}
 	return cmp.Or(r.values[parameter], r.http.Header.Get(header))
 }
-
-// signedByHeader reports whether the call bears an ACS3 signature rather than an RPC one.
-func (r *request) signedByHeader() bool { return r.http.Header.Get("Authorization") != "" }
 
 func (r *request) merge(values url.Values) {
 	for name := range values {

@@ -15,6 +15,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"routinely/deploy/local/clock"
+	"routinely/deploy/local/signature"
 )
 
 // maxVersions is how many versions a policy can have (limits page of RAM).
@@ -31,7 +34,6 @@ type Policy struct {
 
 // Server answers the APIs on one address. Its fields may be read and set while no request is served.
 type Server struct {
-	KeyID, KeySecret string
 	// Roles are trust policies by the role's name; service-linked ones have none.
 	Roles map[string]string
 	// Policies are those of the account.
@@ -43,14 +45,15 @@ type Server struct {
 	// Refuse are codes to answer an action with, instead of doing it.
 	Refuse map[string]string
 
-	mu    sync.Mutex
-	calls []string
+	verifier *signature.Verifier
+	mu       sync.Mutex
+	calls    []string
 }
 
 // New returns a server of an empty account, with an access key.
 func New(keyID, keySecret string) *Server {
 	return &Server{
-		KeyID: keyID, KeySecret: keySecret, Roles: map[string]string{}, Policies: map[string]*Policy{}, Attached: map[string][]string{},
+		verifier: signature.New(keyID, keySecret, clock.System()), Roles: map[string]string{}, Policies: map[string]*Policy{}, Attached: map[string][]string{},
 		Instances: map[string][]string{}, Refuse: map[string]string{},
 	}
 }
@@ -167,8 +170,8 @@ func (s *Server) serve(r *http.Request) (any, *refusal) {
 	if err != nil {
 		return nil, refuse(http.StatusBadRequest, "InvalidParameter", "body: %v", err)
 	}
-	if refused := s.verify(r, body); refused != nil {
-		return nil, refused
+	if refused := s.verifier.Verify(signature.Request{HTTP: r, Query: r.URL.Query(), Body: body}); refused != nil {
+		return nil, refuse(refused.Status, refused.Code, "%s", refused.Message)
 	}
 	name := r.Header.Get("X-Acs-Action")
 	what, known := actions()[name]

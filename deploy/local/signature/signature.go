@@ -1,4 +1,7 @@
-package esaemu
+// Package signature is how the local servers check who signed a request to one of the cloud's APIs: ACS3-HMAC-SHA256, which the official
+// clients use, and the older RPC signature, HMAC-SHA1. It refuses what the gateway in front of the APIs refuses, in the gateway's codes. It
+// knows no action and answers nothing: that is the servers' part.
+package signature
 
 import (
 	"crypto/hmac"
@@ -26,9 +29,17 @@ const (
 	acs3 = "ACS3-HMAC-SHA256"
 )
 
-// verifier checks who signed a request. It follows "V3 request structure and signature" for ACS3-HMAC-SHA256 and the RPC
-// signature of version 1.0, HMAC-SHA1.
-type verifier struct {
+// Request is what a signature covers.
+type Request struct {
+	HTTP *http.Request
+	// Query is the parsed query of the request, Form its parsed body if that is a form. Only the RPC signature covers Form apart from Body.
+	Query, Form url.Values
+	Body        []byte
+}
+
+// Verifier checks signatures of one access key. It follows "V3 request structure and signature" for ACS3-HMAC-SHA256 and the RPC
+// signature of version 1.0. Its methods are safe for concurrent use.
+type Verifier struct {
 	keyID, secret string
 	clock         clock.Clock
 
@@ -39,22 +50,27 @@ type verifier struct {
 	sweep time.Time
 }
 
-func newVerifier(keyID, secret string, c clock.Clock) *verifier {
-	return &verifier{keyID: keyID, secret: secret, clock: c, nonces: map[string]time.Time{}, sweep: c.Now()}
+// New returns a verifier of an access key. Requests are dated by the clock.
+func New(keyID, secret string, c clock.Clock) *Verifier {
+	return &Verifier{keyID: keyID, secret: secret, clock: c, nonces: map[string]time.Time{}, sweep: c.Now()}
 }
 
-// verify checks the signature of a request, its age and that it was not seen before.
-func (v *verifier) verify(r *request) error {
-	if r.signedByHeader() {
+// ByHeader reports whether a request bears an ACS3 signature rather than an RPC one.
+func ByHeader(r *http.Request) bool { return r.Header.Get("Authorization") != "" }
+
+// Verify checks the signature of a request, its age, which is at most 15 minutes either way, and that it was not seen before. It returns nil
+// if all is well.
+func (v *Verifier) Verify(r Request) *Refusal {
+	if ByHeader(r.HTTP) {
 		return v.verifyACS3(r)
 	}
 	return v.verifyRPC(r)
 }
 
-func (v *verifier) verifyACS3(r *request) error {
-	algorithm, fields, _ := strings.Cut(r.http.Header.Get("Authorization"), " ")
+func (v *Verifier) verifyACS3(r Request) *Refusal {
+	algorithm, fields, _ := strings.Cut(r.HTTP.Header.Get("Authorization"), " ")
 	if algorithm != acs3 {
-		return refusal(codeIncomplete, "Authorization: algorithm %q, want %s", algorithm, acs3)
+		return refuse(codeIncomplete, "Authorization: algorithm %q, want %s", algorithm, acs3)
 	}
 	given := map[string]string{}
 	for field := range strings.SplitSeq(fields, ",") {
@@ -63,20 +79,20 @@ func (v *verifier) verifyACS3(r *request) error {
 	}
 	for _, name := range []string{"Credential", "SignedHeaders", "Signature"} {
 		if given[name] == "" {
-			return refusal(codeIncomplete, "Authorization: %s is missing", name)
+			return refuse(codeIncomplete, "Authorization: %s is missing", name)
 		}
 	}
 	if given["Credential"] != v.keyID {
-		return refusal(codeUnknownKey, "access key %q", given["Credential"])
+		return refuse(codeUnknownKey, "access key %q", given["Credential"])
 	}
 	signed := strings.Split(given["SignedHeaders"], ";")
-	if err := checkSigned(r.http, signed); err != nil {
-		return err
+	if refused := checkSigned(r.HTTP, signed); refused != nil {
+		return refused
 	}
-	sum := sha256.Sum256(r.body)
+	sum := sha256.Sum256(r.Body)
 	hash := hex.EncodeToString(sum[:])
-	if got := r.http.Header.Get("X-Acs-Content-Sha256"); got != hash {
-		return badSignature("x-acs-content-sha256 is " + got + ", the body's is " + hash)
+	if got := r.HTTP.Header.Get("X-Acs-Content-Sha256"); got != hash {
+		return differs("x-acs-content-sha256 is " + got + ", the body's is " + hash)
 	}
 	canonical := canonicalRequest(r, signed, hash)
 	sum = sha256.Sum256([]byte(canonical))
@@ -84,51 +100,51 @@ func (v *verifier) verifyACS3(r *request) error {
 	mac := hmac.New(sha256.New, []byte(v.secret))
 	mac.Write([]byte(toSign))
 	if !hmac.Equal([]byte(hex.EncodeToString(mac.Sum(nil))), []byte(given["Signature"])) {
-		return badSignature("server string to sign is:" + toSign + ", server canonical request is:" + canonical)
+		return differs("server string to sign is:" + toSign + ", server canonical request is:" + canonical)
 	}
-	return v.fresh(r.http.Header.Get("X-Acs-Date"), r.http.Header.Get("X-Acs-Signature-Nonce"))
+	return v.fresh(r.HTTP.Header.Get("X-Acs-Date"), r.HTTP.Header.Get("X-Acs-Signature-Nonce"))
 }
 
 // checkSigned makes sure that nothing of the protocol could be changed on the way: the host and every x-acs header have to be
 // among the signed ones.
-func checkSigned(r *http.Request, signed []string) error {
+func checkSigned(r *http.Request, signed []string) *Refusal {
 	for _, common := range []struct{ header, name string }{
 		{"X-Acs-Date", "Timestamp"}, {"X-Acs-Signature-Nonce", "SignatureNonce"}, {"X-Acs-Content-Sha256", "ContentSha256"},
 	} {
 		if r.Header.Get(common.header) == "" {
-			return missing(common.name)
+			return Missing(common.name)
 		}
 	}
 	if !slices.Contains(signed, "host") {
-		return refusal(codeIncomplete, "SignedHeaders: host is missing")
+		return refuse(codeIncomplete, "SignedHeaders: host is missing")
 	}
 	for _, header := range slices.Sorted(maps.Keys(r.Header)) {
 		name := strings.ToLower(header)
 		if strings.HasPrefix(name, "x-acs-") && !slices.Contains(signed, name) {
-			return refusal(codeIncomplete, "SignedHeaders: %s is missing", name)
+			return refuse(codeIncomplete, "SignedHeaders: %s is missing", name)
 		}
 	}
 	return nil
 }
 
-func canonicalRequest(r *request, signed []string, hash string) string {
+func canonicalRequest(r Request, signed []string, hash string) string {
 	signed = slices.Sorted(slices.Values(signed))
 	var headers strings.Builder
 	for _, name := range signed {
-		value := strings.Join(r.http.Header.Values(name), ",")
+		value := strings.Join(r.HTTP.Header.Values(name), ",")
 		if name == "host" {
-			value = r.http.Host
+			value = r.HTTP.Host
 		}
 		headers.WriteString(name + ":" + strings.TrimSpace(value) + "\n")
 	}
 	return strings.Join([]string{
-		r.http.Method, r.http.URL.EscapedPath(), canonicalQuery(r.query), headers.String(), strings.Join(signed, ";"), hash,
+		r.HTTP.Method, r.HTTP.URL.EscapedPath(), canonicalQuery(r.Query), headers.String(), strings.Join(signed, ";"), hash,
 	}, "\n")
 }
 
-func (v *verifier) verifyRPC(r *request) error {
+func (v *Verifier) verifyRPC(r Request) *Refusal {
 	values := url.Values{}
-	for _, source := range []url.Values{r.query, r.form} {
+	for _, source := range []url.Values{r.Query, r.Form} {
 		for name, value := range source {
 			values[name] = value
 		}
@@ -137,30 +153,24 @@ func (v *verifier) verifyRPC(r *request) error {
 		"AccessKeyId", "Signature", "SignatureMethod", "SignatureVersion", "SignatureNonce", "Timestamp",
 	} {
 		if values.Get(name) == "" {
-			return missing(name)
+			return Missing(name)
 		}
 	}
 	if values.Get("AccessKeyId") != v.keyID {
-		return refusal(codeUnknownKey, "access key %q", values.Get("AccessKeyId"))
+		return refuse(codeUnknownKey, "access key %q", values.Get("AccessKeyId"))
 	}
 	if method, version := values.Get("SignatureMethod"), values.Get("SignatureVersion"); method != "HMAC-SHA1" || version != "1.0" {
-		return refusal(codeIncomplete, "SignatureMethod %q, SignatureVersion %q: want HMAC-SHA1, 1.0", method, version)
+		return refuse(codeIncomplete, "SignatureMethod %q, SignatureVersion %q: want HMAC-SHA1, 1.0", method, version)
 	}
 	given := values.Get("Signature")
 	values.Del("Signature")
-	toSign := r.http.Method + "&%2F&" + escape(canonicalQuery(values))
+	toSign := r.HTTP.Method + "&%2F&" + escape(canonicalQuery(values))
 	mac := hmac.New(sha1.New, []byte(v.secret+"&"))
 	mac.Write([]byte(toSign))
 	if !hmac.Equal([]byte(base64.StdEncoding.EncodeToString(mac.Sum(nil))), []byte(given)) {
-		return badSignature("server string to sign is:" + toSign)
+		return differs("server string to sign is:" + toSign)
 	}
 	return v.fresh(values.Get("Timestamp"), values.Get("SignatureNonce"))
-}
-
-func badSignature(detail string) *apiError {
-	err := refusal(codeBadSignature, "")
-	err.message += " " + detail
-	return err
 }
 
 // canonicalQuery lists parameters by name and value as both signatures want them.
@@ -178,19 +188,19 @@ func canonicalQuery(values url.Values) string {
 func escape(text string) string { return strings.ReplaceAll(url.QueryEscape(text), "+", "%20") }
 
 // fresh refuses a request that is too old, from the future, or seen before.
-func (v *verifier) fresh(stamp, nonce string) error {
+func (v *Verifier) fresh(stamp, nonce string) *Refusal {
 	at, err := time.Parse(timeLayout, stamp)
 	if err != nil {
-		return refusal(codeBadTime, "%q: want a time such as %s", stamp, timeLayout)
+		return refuse(codeBadTime, "%q: want a time such as %s", stamp, timeLayout)
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	now := v.clock.Now()
 	if skew := now.Sub(at); skew > maxSkew || skew < -maxSkew {
-		return refusal(codeExpired, "%s is %s from the server's time", stamp, skew)
+		return refuse(codeExpired, "%s is %s from the server's time", stamp, skew)
 	}
 	if _, used := v.nonces[nonce]; used {
-		return refusal(codeNonceUsed, "nonce %q", nonce)
+		return refuse(codeNonceUsed, "nonce %q", nonce)
 	}
 	v.nonces[nonce] = at.Add(maxSkew)
 	if now.After(v.sweep) {
