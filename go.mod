@@ -5,6 +5,7 @@ go 1.26.6
 require (
 	github.com/alibabacloud-go/darabonba-openapi/v2 v2.1.14
 	github.com/alibabacloud-go/esa-20240910/v2 v2.48.0
+	github.com/alibabacloud-go/fc-20230330/v4 v4.6.8
 	github.com/alibabacloud-go/ram-20150501/v2 v2.1.0
 	github.com/alibabacloud-go/tea v1.3.13
 	github.com/aliyun/aliyun-mns-go-sdk v1.0.11

@@ -81,7 +81,7 @@ func startStack(ts *testscript.TestScript, _ bool, _ []string) {
 		ts.Fatalf("the stack did not start: %v", err)
 	}
 	for name, value := range map[string]string{
-		"ROUTINELY_URL": s.HTTPURL(), "ESA": s.ESAURL(), "MNS": s.MNSURL(), "OTS": s.OTSURL(), "SITE": strconv.Itoa(stack.SiteID),
+		"ROUTINELY_URL": s.HTTPURL(), "ESA": s.ESAURL(), "MNS": s.MNSURL(), "OTS": s.OTSURL(), "FC": s.FCURL(), "SITE": strconv.Itoa(stack.SiteID),
 		"MESSAGE_KEYS": sim.KeysText(sim.Key), "KEY_ID": stack.AccessKeyID, "KEY_SECRET": stack.AccessKeySecret,
 	} {
 		ts.Setenv(name, value)

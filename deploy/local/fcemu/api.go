@@ -16,8 +16,14 @@ type Credentials struct {
 	SecurityToken   string `json:"securityToken"`
 }
 
-// API returns the server's HTTP API. It checks no signature: it is meant for the loopback interface, behind
-// serve.Guard.
+// API returns the server's HTTP API, which is meant for the loopback interface, behind serve.Guard. What reads functions, triggers and event streams
+// wants to be signed with the access key; InvokeFunction and /_local/ check no signature.
+//
+//	GET  /2023-03-30/functions/{name}                      GetFunction
+//	GET  /2023-03-30/functions/{name}/concurrency          GetConcurrencyConfig
+//	GET  /2023-03-30/functions/{name}/async-invoke-config  GetAsyncInvokeConfig
+//	GET  /2023-03-30/functions/{name}/triggers             ListTriggers
+//	POST /                                                 GetEventStreaming of EventBridge, version 2020-04-01
 //
 //	POST /2023-03-30/functions/{name}/invocations  InvokeFunction; X-Fc-Invocation-Type: Async answers 202 at once
 //	GET  /_local/counters        {function: Counters}
@@ -26,6 +32,10 @@ type Credentials struct {
 //	PUT  /_local/credentials     {"function": name} and the members of Credentials: its role's key from the next event on, also on
 //	                             instances that run already, whose environment keeps the key they were started with
 //	GET  /_local/triggers        the queue triggers, with their settings
+//	PATCH  /_local/functions/{name}  a JSON merge patch (RFC 7396) of what the management API shows from now on: {"function", "concurrency",
+//	                                 "asyncInvokeConfig", "triggers": {name: …}, "streams": {name: …}}; null takes away. It changes nothing else
+//	DELETE /_local/functions/{name}  takes the patches back
+//	       /_local/faults, /_local/calls    of the management API, see package faults
 func (s *Server) API() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /2023-03-30/functions/{name}/invocations", s.invokeFunction)
@@ -34,6 +44,16 @@ func (s *Server) API() http.Handler {
 	mux.HandleFunc("GET /_local/triggers", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, s.Triggers()) })
 	mux.HandleFunc("POST /_local/instances/kill", s.postKill)
 	mux.HandleFunc("PUT /_local/credentials", s.putCredentials)
+	for path, action := range map[string]string{"": "GetFunction", "/concurrency": "GetConcurrencyConfig", "/async-invoke-config": "GetAsyncInvokeConfig", "/triggers": "ListTriggers"} {
+		mux.HandleFunc("GET /2023-03-30/functions/{name}"+path, s.manage(action))
+	}
+	mux.HandleFunc("POST /{$}", s.manage("GetEventStreaming"))
+	mux.HandleFunc("/", s.manage("")) // whatever is no path of an action
+	mux.Handle("/_local/", http.NotFoundHandler())
+	mux.HandleFunc("PATCH /_local/functions/{name}", s.patchFunction)
+	mux.HandleFunc("DELETE /_local/functions/{name}", s.deletePatches)
+	mux.Handle("/_local/faults", http.StripPrefix("/_local", s.faults.Handler()))
+	mux.Handle("/_local/calls", http.StripPrefix("/_local", s.faults.Handler()))
 	return mux
 }
 

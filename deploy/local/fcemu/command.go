@@ -180,6 +180,9 @@ func (c *command) server() (*Server, error) {
 	for _, t := range c.timers {
 		c.config.Timers = append(c.config.Timers, TimerTrigger{Name: t.function + "-timer", Function: t.function, Schedule: t.value})
 	}
+	for _, h := range c.http {
+		c.config.HTTPTriggers = append(c.config.HTTPTriggers, HTTPTrigger{Name: h.function + "-http", Function: h.function})
+	}
 	return New(c.config)
 }
 

@@ -29,6 +29,8 @@ import (
 	"time"
 
 	"routinely/deploy/local/clock"
+	"routinely/deploy/local/faults"
+	"routinely/deploy/local/signature"
 )
 
 // grace is how long invocations under way may take once Run is told to stop.
@@ -43,8 +45,10 @@ type Config struct {
 	AccessKeyID, AccessKeySecret, SecurityToken string
 	// Functions lists the functions, at least one.
 	Functions []Function
-	// Triggers lists the queue triggers; HTTP triggers are made by Server.HTTP.
+	// Triggers lists the queue triggers.
 	Triggers []QueueTrigger
+	// HTTPTriggers are those that the management API shows; Server.HTTP answers requests without them.
+	HTTPTriggers []HTTPTrigger
 	// Timers lists the timer triggers.
 	Timers []TimerTrigger
 	// Stdout gets what the instances print on stdout and stderr, by whole lines; nil drops it. Lines over 64 KB are cut.
@@ -69,11 +73,15 @@ type Server struct {
 	triggers  []*trigger
 	timers    []*timer
 	printer   *printer
+	verifier  *signature.Verifier
+	faults    faults.Set
 	ran       atomic.Bool
 
 	mu       sync.Mutex
 	counters map[string]Counters
-	stopped  bool
+	// pretended are merge patches of what the management API shows, by the function's name.
+	pretended map[string][]object
+	stopped   bool
 	// stopping is closed when Run is told to stop.
 	stopping chan struct{}
 	// work counts invocations, instances and everything else that Run waits for.
@@ -99,7 +107,8 @@ func New(c Config) (*Server, error) {
 	}
 	s := &Server{
 		config: c, clock: c.Clock, log: c.Logger, printer: &printer{to: c.Stdout}, stopping: make(chan struct{}),
-		functions: map[string]*function{}, counters: map[string]Counters{},
+		functions: map[string]*function{}, counters: map[string]Counters{}, pretended: map[string][]object{},
+		verifier: signature.New(c.AccessKeyID, c.AccessKeySecret, clock.System()), // clients date requests by the machine's clock
 	}
 	return s, s.build()
 }
@@ -129,8 +138,16 @@ func (s *Server) build() error {
 		}
 		s.timers = append(s.timers, t)
 	}
+	for _, config := range s.config.HTTPTriggers {
+		if config.Name == "" || s.functions[config.Function] == nil {
+			return fmt.Errorf("trigger %q: want a name, and a function that is configured", config.Name)
+		}
+	}
 	return nil
 }
+
+// Faults are the scripted faults of the management API, its counters and its call log.
+func (s *Server) Faults() *faults.Set { return &s.faults }
 
 // Warm starts an instance of each function that has none, so that a binary that does not start is known at once. The error names each
 // such function, with the end of what it printed. Like Invoke it works before Run, which ends the instances.
@@ -167,6 +184,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.stopped = true
 	s.mu.Unlock()
 	close(s.stopping)
+	s.faults.Stop()
 	impatient := s.clock.AfterFunc(grace, func() {
 		for _, f := range s.functions {
 			f.killAll()

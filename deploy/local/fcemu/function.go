@@ -49,6 +49,8 @@ type Function struct {
 	PreStop bool
 	// Async says how asynchronous events are retried and when they are dropped; nil means FC's own: three retries, five hours.
 	Async *AsyncConfig
+	// FunctionSettings are shown and not obeyed.
+	FunctionSettings
 }
 
 // function is a Function with its instances.
@@ -57,6 +59,8 @@ type function struct {
 	config  Function
 	dir     string
 	handler string
+	// asyncSet is whether the function has an AsyncConfig of its own.
+	asyncSet bool
 	// credentials are the present ones of the role.
 	credentials atomic.Pointer[Credentials]
 	// slots holds a token for each call under way. Its capacity is MaxInstances.
@@ -74,6 +78,7 @@ func newFunction(s *Server, c Function) (*function, error) {
 	c.Timeout = cmp.Or(c.Timeout, defaultTimeout)
 	c.MaxInstances = cmp.Or(c.MaxInstances, defaultInstances)
 	c.MemoryMB = cmp.Or(c.MemoryMB, defaultMemoryMB)
+	asyncSet := c.Async != nil
 	c.Async = c.Async.complete()
 	if err := c.check(); err != nil {
 		return nil, err
@@ -87,7 +92,7 @@ func newFunction(s *Server, c Function) (*function, error) {
 	}
 	c.Command = append([]string{path}, c.Command[1:]...)
 	f := &function{
-		server: s, config: c, dir: filepath.Dir(path), handler: filepath.Base(path),
+		server: s, config: c, dir: filepath.Dir(path), handler: filepath.Base(path), asyncSet: asyncSet,
 		slots: make(chan struct{}, c.MaxInstances), instances: map[*instance]struct{}{},
 	}
 	f.credentials.Store(&Credentials{s.config.AccessKeyID, s.config.AccessKeySecret, s.config.SecurityToken})

@@ -13,21 +13,36 @@ func (s *Stack) functions() fcemu.Config {
 	return fcemu.Config{
 		AccountID: AccountID, Region: Region, AccessKeyID: AccessKeyID, AccessKeySecret: AccessKeySecret, SecurityToken: "local-security-token",
 		Functions: []fcemu.Function{
-			{Name: FunctionAccept, Command: []string{s.cfg.Accept}, Env: s.acceptEnv(), Timeout: acceptTimeout, MaxInstances: acceptInstances, MemoryMB: 256, PreStop: true},
-			{Name: FunctionWorker, Command: []string{s.cfg.Provision}, Env: s.workerEnv(), Timeout: workerTimeout, MaxInstances: 1, MemoryMB: 128, PreStop: true},
-			{Name: FunctionNotify, Command: []string{s.cfg.Notify}, Env: s.notifyEnv(), Timeout: notifyTimeout, MaxInstances: notifyInstances, MemoryMB: 128},
+			{
+				Name: FunctionAccept, Command: []string{s.cfg.Accept}, Env: s.acceptEnv(), Timeout: acceptTimeout, MaxInstances: acceptInstances, MemoryMB: 256, PreStop: true,
+				FunctionSettings: shown(FunctionAccept),
+			},
+			{
+				Name: FunctionWorker, Command: []string{s.cfg.Provision}, Env: s.workerEnv(), Timeout: workerTimeout, MaxInstances: 1, MemoryMB: 128, PreStop: true,
+				FunctionSettings: shown(FunctionWorker),
+			},
+			{
+				Name: FunctionNotify, Command: []string{s.cfg.Notify}, Env: s.notifyEnv(), Timeout: notifyTimeout, MaxInstances: notifyInstances, MemoryMB: 128,
+				FunctionSettings: shown(FunctionNotify),
+			},
 			{
 				Name: FunctionJanitor, Command: []string{s.cfg.Janitor}, Env: s.janitorEnv(), Timeout: janitorTimeout, MaxInstances: 1, MemoryMB: 128,
-				Async: &fcemu.AsyncConfig{MaxRetryAttempts: 0, MaxEventAge: time.Minute},
+				Async: &fcemu.AsyncConfig{MaxRetryAttempts: 0, MaxEventAge: time.Minute}, FunctionSettings: shown(FunctionJanitor),
 			},
 		},
-		Timers: []fcemu.TimerTrigger{{Name: "every-minute", Function: FunctionJanitor, Schedule: janitorSchedule}},
+		HTTPTriggers: []fcemu.HTTPTrigger{{Name: "http", Function: FunctionAccept, Methods: []string{"GET", "HEAD", "POST", "DELETE"}}},
+		Timers:       []fcemu.TimerTrigger{{Name: "every-minute", Function: FunctionJanitor, Schedule: janitorSchedule}},
 		Triggers: []fcemu.QueueTrigger{
 			s.trigger("jobs", FunctionWorker, Queue, cmp.Or(s.cfg.BatchSize, jobBatch), max(0, cmp.Or(s.cfg.BatchWindow, jobWindow))),
 			s.trigger("callbacks", FunctionNotify, CallbackQueue, callbackBatch, callbackWindow),
 		},
 		Stdout: s.cfg.Output, Logger: s.cfg.Logger, OnInvocation: s.cfg.OnInvocation,
 	}
+}
+
+// shown are the settings of a function that nothing here obeys.
+func shown(function string) fcemu.FunctionSettings {
+	return fcemu.FunctionSettings{Handler: "main", CPU: 0.1, DiskMB: 512, Role: function, LogProject: "serverless-" + Region + "-local", LogStore: "default-logs"}
 }
 
 // trigger delivers the messages of a queue to a function.
@@ -42,6 +57,9 @@ func (s *Stack) trigger(name, function, queue string, batch int, window time.Dur
 	}
 }
 
+// keptForEver is the retention: the tables here have no time to live.
+const keptForEver = "0"
+
 // commonEnv is what all functions are told.
 func (s *Stack) commonEnv() map[string]string {
 	return map[string]string{
@@ -51,7 +69,7 @@ func (s *Stack) commonEnv() map[string]string {
 
 func (s *Stack) acceptEnv() map[string]string {
 	env := s.commonEnv()
-	env["ROUTINELY_AUTH"] = cmp.Or(s.cfg.Auth, "none")
+	env["ROUTINELY_AUTH"], env["ROUTINELY_RETENTION"] = cmp.Or(s.cfg.Auth, "none"), keptForEver
 	s.addLedger(env)
 	s.addExpiry(env, "ROUTINELY_EXPIRY_MIN", "ROUTINELY_EXPIRY_MAX", "ROUTINELY_EXPIRY_GRACE")
 	addReceivers(env)
@@ -78,7 +96,7 @@ func (s *Stack) notifyEnv() map[string]string {
 
 func (s *Stack) janitorEnv() map[string]string {
 	env := s.commonEnv()
-	env["ROUTINELY_ESA_ENDPOINT"] = s.ESAURL()
+	env["ROUTINELY_ESA_ENDPOINT"], env["ROUTINELY_RETENTION"] = s.ESAURL(), keptForEver
 	s.addLedger(env)
 	s.addExpiry(env, "ROUTINELY_EXPIRY_SETTLE", "ROUTINELY_EXPIRY_GRACE")
 	return env

@@ -63,8 +63,8 @@ const (
 	jobBatch, jobWindow           = 10, time.Second
 	callbackBatch, callbackWindow = 10, time.Duration(0)
 	// acceptInstances and notifyInstances are how many instances may run at once.
-	acceptInstances = 4
-	notifyInstances = 2
+	acceptInstances = 30
+	notifyInstances = 10
 )
 
 // Addresses are where the servers listen, as host:port; port 0 picks a free one.
