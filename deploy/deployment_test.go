@@ -117,6 +117,7 @@ func (d *deployment) start(functions map[string]string) {
 		}
 	})
 	d.fc, d.url = localtest.Listen(d.t, server.API(), nil), localtest.Listen(d.t, server.HTTP("accept"), nil)
+	d.env["ROUTINELY_FC_ENDPOINT"], d.env["ROUTINELY_EVENTBRIDGE_ENDPOINT"] = d.fc, d.fc
 }
 
 // hurried is a clock that goes twenty times as fast as the machine's: dead letters that were looked at come back to their queue

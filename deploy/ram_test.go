@@ -183,9 +183,10 @@ func TestPolicies(t *testing.T) {
 	})
 	t.Run("deployer may run what the tool calls, and make no role but those of services", func(t *testing.T) {
 		p := loadPolicy(t, "deployer")
-		allowed := slices.Concat(p.actions("fc"), p.actions("ram"), p.actions("resourcemanager"), p.actions("log"))
+		allowed := slices.Concat(p.actions("fc"), p.actions("ram"), p.actions("resourcemanager"), p.actions("log"), p.actions("eventbridge"))
 		for _, needed := range []string{
 			"fc:InvokeFunction", "fc:PutConcurrencyConfig", "fc:PutFunctionAsyncInvokeConfig", "log:GetLogStoreLogs", "ram:PassRole",
+			"fc:GetFunction", "fc:GetConcurrencyConfig", "fc:GetFunctionAsyncInvokeConfig", "fc:ListTriggers", "eventbridge:GetEventStreaming",
 			"ram:CheckServiceLinkedRoleExistence", "resourcemanager:CheckServiceLinkedRoleExistence",
 		} {
 			if !slices.Contains(allowed, needed) {

@@ -217,16 +217,28 @@ func (c *Setup) declare(s *settings) {
 	s.text(&c.Instances, Variable{Name: "ROUTINELY_TABLESTORE_MANAGEMENT_ENDPOINT", Doc: "Endpoint of Tablestore's management; default: tablestore.REGION.aliyuncs.com. Only routinely setup reads it"})
 }
 
-// Doctor is the configuration of the command that examines a deployment: that of its setup, and where ESA is.
+// Doctor is the configuration of the command that examines a deployment: that of its setup, where ESA is, and what its functions are compared with.
 type Doctor struct {
 	Setup
 	ESA ESA
+	// Deletion is empty if it is not set: then the functions are compared with one another.
+	Deletion Deletion
+	// FunctionCompute and EventBridge are endpoints.
+	FunctionCompute, EventBridge string
 }
 
 func (c *Doctor) declare(s *settings) {
 	c.Setup.declare(s)
 	c.ESA.declare(s)
+	c.Deletion.declareOptional(s)
+	s.text(&c.FunctionCompute, Variable{Name: functionComputeEndpoint, Doc: "Endpoint of Function Compute; default: ACCOUNT.REGION.fc.aliyuncs.com. Only routinely doctor reads it"})
+	s.text(&c.EventBridge, Variable{Name: eventBridgeEndpoint, Doc: "Endpoint of EventBridge's management; default: eventbridge-console.REGION.aliyuncs.com. Only routinely doctor reads it"})
 }
+
+const (
+	functionComputeEndpoint = "ROUTINELY_FC_ENDPOINT"
+	eventBridgeEndpoint     = "ROUTINELY_EVENTBRIDGE_ENDPOINT"
+)
 
 // Rights is the configuration of the setup of roles and policies.
 type Rights struct {
@@ -357,8 +369,8 @@ func LoadRights(environ []string) (Rights, error) {
 	return cfg, err
 }
 
-// withEndpoints adds the endpoints that follow from region, account and instance (endpoints pages of Simple Message Queue and of
-// Tablestore), where what they are made of is known.
+// withEndpoints adds the endpoints that follow from region, account and instance (endpoints pages of Simple Message Queue, Tablestore, Function
+// Compute and EventBridge), where what they are made of is known.
 func withEndpoints(environ []string) []string {
 	var place Place
 	var table Ledger
@@ -374,6 +386,8 @@ func withEndpoints(environ []string) []string {
 	add("ROUTINELY_MNS_ENDPOINT", "https://"+place.AccountID+".mns."+place.Region+".aliyuncs.com", place.AccountID != "")
 	add("ROUTINELY_TABLESTORE_ENDPOINT", "https://"+table.Instance+"."+place.Region+".ots.aliyuncs.com", table.Instance != "")
 	add("ROUTINELY_TABLESTORE_MANAGEMENT_ENDPOINT", "tablestore."+place.Region+".aliyuncs.com", true)
+	add(functionComputeEndpoint, place.AccountID+"."+place.Region+".fc.aliyuncs.com", place.AccountID != "")
+	add(eventBridgeEndpoint, "eventbridge-console."+place.Region+".aliyuncs.com", true)
 	return out
 }
 

@@ -23,8 +23,13 @@ func (d Deletion) MayDelete() bool { return d == DeleteRequested || d == DeleteE
 // MayExpire reports whether the deployment deletes routines whose time is over.
 func (d Deletion) MayExpire() bool { return d == DeleteExpiredToo }
 
-func (d *Deletion) declare(s *settings) {
-	v := Variable{Name: "ROUTINELY_DELETE", Required: true, Doc: "What is deleted in ESA: " + deletionChoices}
+func (d *Deletion) declare(s *settings) { d.declareAs(s, true) }
+
+// declareOptional is declare where the deletion may be left out; it is then empty.
+func (d *Deletion) declareOptional(s *settings) { d.declareAs(s, false) }
+
+func (d *Deletion) declareAs(s *settings, required bool) {
+	v := Variable{Name: "ROUTINELY_DELETE", Required: required, Doc: "What is deleted in ESA: " + deletionChoices}
 	s.add("text", v, func(value string) error {
 		switch *d = Deletion(value); *d {
 		case DeleteNever, DeleteRequested, DeleteExpiredToo:

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"routinely/cmd/routinely/cloud"
 	"routinely/queue"
 	"routinely/shared/config"
 	"routinely/shared/esa"
@@ -16,17 +17,24 @@ import (
 
 // clients are those of the cloud's services.
 type clients struct {
-	queues *queue.Client
-	tables *ledger.Ledger
-	esa    *esa.Client
+	queues   *queue.Client
+	tables   *ledger.Ledger
+	esa      *esa.Client
+	deployed *cloud.Functions
 }
+
+// managementTime bounds one call of the management of functions, triggers and event streams.
+const managementTime = 20 * time.Second
 
 func open(cfg config.Doctor) (*clients, error) {
 	queues, queuesErr := queue.Open(cfg.Queue, cfg.Prefix, "", cfg.Key.AccessKey) // without keys: it sends nothing
 	tables, tablesErr := ledger.OpenForSetup(cfg.Setup, cfg.Key.AccessKey)
 	account, esaErr := esa.New(esa.Config{Endpoint: cfg.ESA.Endpoint, Credentials: cfg.Key.AccessKey, Timeout: cfg.ESA.Timeout})
-	c := &clients{queues, tables, account}
-	if err := errors.Join(queuesErr, tablesErr, esaErr); err != nil {
+	deployed, deployedErr := cloud.NewFunctions(cloud.FunctionsConfig{
+		Access: cloud.Access{Credentials: cfg.Key.AccessKey, Timeout: managementTime}, FunctionCompute: cfg.FunctionCompute, EventBridge: cfg.EventBridge,
+	})
+	c := &clients{queues, tables, account, deployed}
+	if err := errors.Join(queuesErr, tablesErr, esaErr, deployedErr); err != nil {
 		c.close()
 		return nil, err
 	}
@@ -43,14 +51,20 @@ func (c *clients) close() {
 	if c.esa != nil {
 		c.esa.Close()
 	}
+	if c.deployed != nil {
+		c.deployed.Close()
+	}
 }
 
 // cloud are the areas that are examined with an access key.
 func (e *examination) cloud(cfg config.Doctor, c *clients) []area {
+	d := newDeployed(e, cfg, c)
 	return []area{
 		{"queues", "Without the queues accept keeps jobs in the ledger, and nobody works them off.", func(ctx context.Context) error { return e.queues(ctx, cfg, c) }},
 		{"tables", "Without the ledger nothing is accepted and nothing is worked off.", func(ctx context.Context) error { return e.tables(ctx, c) }},
 		{"esa", "While ESA works for no job of the account the lane is parked.", func(ctx context.Context) error { return e.esa(ctx, c) }},
+		{"functions", "A function with other settings does not do its work, or does more than it should.", d.functions},
+		{"triggers", "Without its trigger a function is never called.", d.triggers},
 	}
 }
 

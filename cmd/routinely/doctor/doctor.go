@@ -77,11 +77,13 @@ func Command(a *cli.App, now func() time.Time) *cobra.Command {
   queues     the queues and their settings, and what lies on the dead-letter queue.
   tables     the tables, their keys, and how long rows are kept.
   esa        whether edge routines are activated, the sites, the quota, and the clock of this machine.
+  functions  the four functions: size, time, role, log, instances, environment variables.
+  triggers   what calls them, and whether the event streams of the queues run.
   http       whether accept answers, and refuses whoever has no token.
   operation  the lane, the job that waits longest, and the dead letters.
   probe      with --probe: a job that deletes a routine which does not exist is sent the whole way, and has to come to its end.
 
-The first four need the deployer's access key and the settings of routinely setup, the others ROUTINELY_URL and a token with the scope read, for the probe
+The first six need the deployer's access key and the settings of routinely setup, the others ROUTINELY_URL and a token with the scope read, for the probe
 also submit; an area whose settings are missing is skipped. The exit code is 4 if there is a problem, and 0 if there are only warnings.`,
 		Example: "  routinely doctor\n  routinely doctor -o json | jq '.findings[]'",
 	}
@@ -166,10 +168,19 @@ func (e *examination) skip(name, reason string) {
 
 func (e *examination) find(f Finding) { e.report.Findings = append(e.report.Findings, f) }
 
+// nothingThere is the error of an area that has nothing to examine, and says why.
+type nothingThere string
+
+func (n nothingThere) Error() string { return string(n) }
+
 // examine checks an area. An error of a service is a finding; then it reports false.
 func (e *examination) examine(ctx context.Context, one area) bool {
 	before := len(e.report.Findings)
 	err := one.check(ctx)
+	if reason, nothing := errors.AsType[nothingThere](err); nothing {
+		e.skip(one.name, reason.Error())
+		return true
+	}
 	if err != nil {
 		e.find(failed(one, err))
 	}

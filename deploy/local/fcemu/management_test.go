@@ -163,7 +163,7 @@ func TestManagement(t *testing.T) {
 		refusedWith(t, err, 404, "InvalidAction.NotFound")
 	})
 
-	t.Run("shows something else on wish, and then again what is", func(t *testing.T) {
+	t.Run("shows something else if wanted, and then again what is", func(t *testing.T) {
 		memory := func() int32 {
 			got, err := client.GetFunctionWithOptions(dara.String("f"), &fc.GetFunctionRequest{}, nil, once())
 			if err != nil {
