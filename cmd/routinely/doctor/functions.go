@@ -200,6 +200,9 @@ func (d *deployed) stream(ctx context.Context, of expected.Function, want expect
 		stopped.ID, stopped.What = "stream-missing", fmt.Sprintf("there is no event stream %s, which trigger %s needs", have.Stream, name)
 		stopped.Repair = fmt.Sprintf("Delete the trigger %s in Function Compute's console, and deploy the function again: %s", want.Name, redeploy(of))
 		d.find(stopped)
+	case fault.HasCode(err, "ServiceNotEnable"):
+		stopped.ID, stopped.What, stopped.Repair = "stream-service", "EventBridge is not activated for this account", "Activate it in EventBridge's console, and deploy the function again: "+redeploy(of)
+		d.find(stopped)
 	case err != nil:
 		return err
 	case state != cloud.StreamRunning:
