@@ -58,6 +58,15 @@ func pretend(t *testing.T, url, patch string) {
 	}
 }
 
+// answers makes the next call of an action be answered with a document.
+func answers(t *testing.T, server *fcemu.Server, action, document string) {
+	t.Helper()
+	fault := faults.Fault{Answer: faults.Document, Headers: map[string]string{"Content-Type": "application/json"}, Body: document}
+	if _, err := server.Faults().Add(faults.Rule{Action: action, Fault: fault}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestFunctions(t *testing.T) {
 	t.Run("are read with their numbers as they are written, and their environment apart", func(t *testing.T) {
 		_, _, client := deployed(t)
@@ -128,10 +137,7 @@ func TestTriggers(t *testing.T) {
 	})
 	t.Run("with settings that are no JSON are a failure", func(t *testing.T) {
 		server, _, client := deployed(t)
-		document := faults.Fault{Answer: faults.Document, Headers: map[string]string{"Content-Type": "application/json"}, Body: `{"triggers":[{"triggerName":"x","triggerConfig":"{"}]}`}
-		if _, err := server.Faults().Add(faults.Rule{Action: "ListTriggers", Fault: document}); err != nil {
-			t.Fatal(err)
-		}
+		answers(t, server, "ListTriggers", `{"triggers":[{"triggerName":"x","triggerConfig":"{"}]}`)
 		if _, err := client.Triggers(t.Context(), "f"); !fault.HasCode(err, "UnusableAnswer") {
 			t.Errorf("got %v", err)
 		}
@@ -149,10 +155,7 @@ func TestStream(t *testing.T) {
 	}
 	// Older pages show failures with the status 200.
 	for code, kind := range map[string]fault.Kind{"EventStreamingNotExist": fault.NotFound, "ServiceNotEnable": fault.Invalid} {
-		document := faults.Fault{Answer: faults.Document, Headers: map[string]string{"Content-Type": "application/json"}, Body: `{"Success":false,"Code":"` + code + `","Message":"m","RequestId":"R"}`}
-		if _, err := server.Faults().Add(faults.Rule{Action: "GetEventStreaming", Fault: document}); err != nil {
-			t.Fatal(err)
-		}
+		answers(t, server, "GetEventStreaming", `{"Success":false,"Code":"`+code+`","Message":"m","RequestId":"R"}`)
 		if _, err := client.Stream(t.Context(), "f-jobs"); !fault.HasKind(err, kind) || !fault.HasCode(err, code) {
 			t.Errorf("got %v, want %s", err, code)
 		}

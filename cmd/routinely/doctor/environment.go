@@ -56,7 +56,8 @@ func (d *deployed) environments(all map[string]cloud.Environment) {
 		if environment["ROUTINELY_MESSAGE_KEYS"] != keys {
 			d.find(Finding{
 				ID: "message-keys-differ", Area: "functions", Level: Problem, What: fmt.Sprintf("%s has other ROUTINELY_MESSAGE_KEYS than %s", want.Name, keysOf),
-				Why: "A function takes messages for those of strangers if it does not know the key that sealed them.", Repair: "Deploy all functions with the same keys: s deploy -y",
+				Why:    "A function takes messages for those of strangers if it does not know the key that sealed them.",
+				Repair: "Deploy all functions with the same keys: s deploy -y",
 			})
 		}
 	}
@@ -71,8 +72,9 @@ func (d *deployed) size(of expected.Function, environment cloud.Environment) {
 		return
 	}
 	f := Finding{
-		ID: "environment-size", Area: "functions", Level: Warning, What: fmt.Sprintf("the environment variables of %s have %d bytes of %d", of.Name, bytes, environmentMost),
-		Why: "With more the function cannot be deployed.", Repair: "Take callers and keys that nobody needs any more out of it, and deploy it again: " + redeploy(of),
+		ID: "environment-size", Area: "functions", Level: Warning,
+		What: fmt.Sprintf("the environment variables of %s have %d bytes of %d", of.Name, bytes, environmentMost),
+		Why:  "With more the function cannot be deployed.", Repair: "Take callers and keys that nobody needs any more out of it, and deploy it again: " + redeploy(of),
 	}
 	if bytes > environmentMost {
 		f.Level = Problem
@@ -99,7 +101,8 @@ func (d *deployed) compare(of expected.Function, one variable) {
 		return
 	}
 	d.find(Finding{
-		ID: "environment-differs", Area: "functions", Level: Problem, What: fmt.Sprintf("%s of %s is %s, and has to be %s", one.name, of.Name, shownValue(one.have), one.may[0]),
+		ID: "environment-differs", Area: "functions", Level: Problem,
+		What:   fmt.Sprintf("%s of %s is %s, and has to be %s", one.name, of.Name, shownValue(one.have), one.may[0]),
 		Why:    "The function works with other queues, tables or times than the rest of the deployment.",
 		Repair: fmt.Sprintf("Set %s to what is meant, here too, and deploy it again: %s", one.name, redeploy(of)),
 	})

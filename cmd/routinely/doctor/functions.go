@@ -91,20 +91,27 @@ func (d *deployed) function(ctx context.Context, want expected.Function, setting
 		settings["asyncInvokeConfig"] = map[string]any(async)
 	}
 	have := expected.Flatten(settings)
-	differing, values := expected.Differing(want.Settings, have)
-	for i, one := range differing {
-		d.find(Finding{
-			ID: one.ID, Area: "functions", Level: levelOf(one), What: fmt.Sprintf("%s of %s is %s, and has to be %s", one.Path, want.Name, shownValue(values[i]), one.Want),
-			Why: one.Why, Repair: "Deploy it again: " + redeploy(want),
-		})
-	}
+	d.compared("functions", want.Name, want, want.Settings, have)
 	if have["logConfig.project"] == "" || have["logConfig.logstore"] == "" {
 		d.find(Finding{
 			ID: "function-log", Area: "functions", Level: Problem, What: want.Name + " keeps no log", Why: expected.LogWhy,
-			Repair: "Deploy it again, with logConfig: auto: " + redeploy(want),
+			Repair: "Deploy the function again, with logConfig: auto: " + redeploy(want),
 		})
 	}
 	return nil
+}
+
+// compared reports each setting of a function, or of its trigger, that is something else than it has to be, and whether the trigger is off.
+func (d *deployed) compared(area, whose string, of expected.Function, want []expected.Setting, have map[string]string) (off bool) {
+	for _, one := range expected.Differences(want, have) {
+		off = off || one.ID == expected.Off
+		d.find(Finding{
+			ID: one.ID, Area: area, Level: levelOf(one.Setting),
+			What: fmt.Sprintf("%s of %s is %s, and has to be %s", one.Path, whose, shownValue(one.Have), shownValue(one.Want)),
+			Why:  one.Why, Repair: "Deploy the function again: " + redeploy(of),
+		})
+	}
+	return off
 }
 
 // triggers examines the triggers of each function that is there.
@@ -137,15 +144,7 @@ func (d *deployed) trigger(ctx context.Context, of expected.Function, want expec
 		if have.Name != want.Name || have.Type != want.Type {
 			continue
 		}
-		differing, values := expected.Differing(want.Settings, expected.Flatten(have.Settings))
-		off := false
-		for i, one := range differing {
-			off = off || one.ID == "trigger-off"
-			d.find(Finding{
-				ID: one.ID, Area: "triggers", Level: levelOf(one), What: fmt.Sprintf("%s of trigger %s is %s, and has to be %s", one.Path, name, shownValue(values[i]), shownValue(one.Want)),
-				Why: one.Why, Repair: "Deploy the function again: " + redeploy(of),
-			})
-		}
+		off := d.compared("triggers", "trigger "+name, of, want.Settings, expected.Flatten(have.Settings))
 		if !want.Streams || off { // the stream of a trigger that is off does not run
 			return nil
 		}
@@ -201,7 +200,8 @@ func (d *deployed) stream(ctx context.Context, of expected.Function, want expect
 		stopped.Repair = fmt.Sprintf("Delete the trigger %s in Function Compute's console, and deploy the function again: %s", want.Name, redeploy(of))
 		d.find(stopped)
 	case fault.HasCode(err, "ServiceNotEnable"):
-		stopped.ID, stopped.What, stopped.Repair = "stream-service", "EventBridge is not activated for this account", "Activate it in EventBridge's console, and deploy the function again: "+redeploy(of)
+		stopped.ID, stopped.What = "stream-service", "EventBridge is not activated for this account"
+		stopped.Repair = "Activate it in its console, and deploy the function again: " + redeploy(of)
 		d.find(stopped)
 	case err != nil:
 		return err

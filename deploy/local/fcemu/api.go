@@ -44,7 +44,9 @@ func (s *Server) API() http.Handler {
 	mux.HandleFunc("GET /_local/triggers", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, s.Triggers()) })
 	mux.HandleFunc("POST /_local/instances/kill", s.postKill)
 	mux.HandleFunc("PUT /_local/credentials", s.putCredentials)
-	for path, action := range map[string]string{"": "GetFunction", "/concurrency": "GetConcurrencyConfig", "/async-invoke-config": "GetAsyncInvokeConfig", "/triggers": "ListTriggers"} {
+	for path, action := range map[string]string{
+		"": "GetFunction", "/concurrency": "GetConcurrencyConfig", "/async-invoke-config": "GetAsyncInvokeConfig", "/triggers": "ListTriggers",
+	} {
 		mux.HandleFunc("GET /2023-03-30/functions/{name}"+path, s.manage(action))
 	}
 	mux.HandleFunc("POST /{$}", s.manage("GetEventStreaming"))

@@ -5,7 +5,6 @@ package expected
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -71,8 +70,14 @@ func Functions(p Place) []Function {
 	janitor.Async = true
 	janitor.Settings = append(
 		janitor.Settings,
-		Setting{ID: "function-async", Path: "asyncInvokeConfig.maxAsyncRetryAttempts", Want: "0", Why: "A run that failed is repeated although the next minute has its own."},
-		Setting{ID: "function-async", Path: "asyncInvokeConfig.maxAsyncEventAgeInSeconds", Want: "60", Why: "Runs that could not begin pile up instead of being dropped."},
+		Setting{
+			ID: "function-async", Path: "asyncInvokeConfig.maxAsyncRetryAttempts", Want: "0",
+			Why: "A run that failed is repeated although the next minute has its own.",
+		},
+		Setting{
+			ID: "function-async", Path: "asyncInvokeConfig.maxAsyncEventAgeInSeconds", Want: "60",
+			Why: "Runs that could not begin pile up instead of being dropped.",
+		},
 	)
 	janitor.Triggers = []Trigger{timerTrigger()}
 	accept := p.function(Accept, Accept, size{memory: 256, timeout: 60, reserved: 30})
@@ -89,11 +94,20 @@ func (p Place) function(called, resource string, s size) Function {
 		{ID: "function-runtime", Path: "runtime", Want: "go1", Why: "The binary starts in the runtime go1 alone."},
 		{ID: "function-handler", Path: "handler", Want: "main", Why: "It names the binary in the code, which is not found otherwise."},
 		{ID: "function-size", Path: "cpu", Want: "0.1", Minor: true, Why: "It is what the figures of speed and cost were measured with."},
-		{ID: "function-size", Path: "memorySize", Want: fmt.Sprint(s.memory), Minor: true, Why: "With less the function can be ended in the middle of its work; more costs more."},
+		{
+			ID: "function-size", Path: "memorySize", Want: fmt.Sprint(s.memory), Minor: true,
+			Why: "With less the function can be ended in the middle of its work; more costs more.",
+		},
 		{ID: "function-size", Path: "diskSize", Want: "512", Minor: true, Why: "The function writes nothing; more costs more."},
-		{ID: "function-timeout", Path: "timeout", Want: fmt.Sprint(s.timeout), Why: "With less time the function is ended in the middle of its work; the queues hide messages for the time it has."},
+		{
+			ID: "function-timeout", Path: "timeout", Want: fmt.Sprint(s.timeout),
+			Why: "With less time the function is ended in the middle of its work; the queues hide messages for the time it has.",
+		},
 		{ID: "function-role", Path: "role", Want: p.Role(name), Why: "Another role may do too much, or not what the function needs."},
-		{ID: "function-internet", Path: "internetAccess", Want: "true", Preset: true, Why: "The queue service, ESA and the receivers of callbacks are reached over the internet."},
+		{
+			ID: "function-internet", Path: "internetAccess", Want: "true", Preset: true,
+			Why: "The queue service, ESA and the receivers of callbacks are reached over the internet.",
+		},
 		{ID: "function-concurrency", Path: "concurrencyConfig.reservedConcurrency", Want: fmt.Sprint(s.reserved), Why: concurrencyWhy(called)},
 	}}
 }
@@ -159,21 +173,21 @@ func text(value any) string {
 	return fmt.Sprint(value)
 }
 
-// Differing returns the settings that are something else than they have to be, with what they are; empty means that nobody has set one.
-func Differing(want []Setting, have map[string]string) (settings []Setting, values []string) {
-	for _, one := range want {
-		value, set := have[one.Path]
-		if value == one.Want || !set && one.Preset {
-			continue
-		}
-		settings, values = append(settings, one), append(values, value)
-	}
-	return settings, values
+// Difference is a setting that is something else than it has to be.
+type Difference struct {
+	Setting
+	// Have is what it is; empty means that nobody has set it.
+	Have string
 }
 
-// Unknown returns the paths that no setting is about, in order.
-func Unknown(want []Setting, have map[string]string) []string {
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(have)), func(path string) bool {
-		return slices.ContainsFunc(want, func(s Setting) bool { return s.Path == path })
-	})
+// Differences compares settings, as Flatten writes them, with what they have to be.
+func Differences(want []Setting, have map[string]string) []Difference {
+	var out []Difference
+	for _, one := range want {
+		value, set := have[one.Path]
+		if value != one.Want && (set || !one.Preset) {
+			out = append(out, Difference{one, value})
+		}
+	}
+	return out
 }
