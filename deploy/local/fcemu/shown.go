@@ -136,18 +136,19 @@ func (s *Server) queueTriggerConfig(t QueueTrigger) object {
 	}
 }
 
-// shownStreams are the event streams of a function's triggers. A trigger that works has one that runs.
+// shownStreams are the event streams of a function's triggers. They run until the server stops, whether or not Run was called yet.
 func (s *Server) shownStreams(function string) object {
+	status := "RUNNING"
+	select {
+	case <-s.stopping:
+		status = "PAUSED"
+	default:
+	}
 	out := object{}
 	for _, t := range s.triggers {
-		if t.config.Function != function {
-			continue
+		if t.config.Function == function {
+			out[streamName(t.config)] = object{"EventStreamingName": streamName(t.config), "Status": status}
 		}
-		status := "READY"
-		if t.running.Load() {
-			status = "RUNNING"
-		}
-		out[streamName(t.config)] = object{"EventStreamingName": streamName(t.config), "Status": status}
 	}
 	return out
 }
