@@ -164,8 +164,11 @@ func streamIn(arn string) string {
 	return name
 }
 
-// StreamRunning is the state of an event stream that delivers.
-const StreamRunning = "RUNNING"
+// States of an event stream: it delivers, or it is about to.
+const (
+	StreamRunning  = "RUNNING"
+	StreamStarting = "STARTING"
+)
 
 // Stream returns the state of an event stream, such as RUNNING or PAUSED. A missing one is a fault of kind NotFound.
 func (f *Functions) Stream(ctx context.Context, name string) (state string, err error) {

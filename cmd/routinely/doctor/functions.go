@@ -205,6 +205,9 @@ func (d *deployed) stream(ctx context.Context, of expected.Function, want expect
 		d.find(stopped)
 	case err != nil:
 		return err
+	case state == cloud.StreamStarting:
+		stopped.ID, stopped.Level, stopped.Repair = "stream-starting", Warning, "Run this command again in a minute; the stream has to be running then."
+		d.find(stopped)
 	case state != cloud.StreamRunning:
 		d.find(stopped)
 	}
