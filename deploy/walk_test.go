@@ -118,9 +118,9 @@ func (p *page) install() {
 	}
 }
 
-// prepare copies the repository and puts the replacement of the component where the tool keeps the real one.
-func (p *page) prepare() {
-	p.t.Helper()
+// copyRepository copies the files of the repository to a new folder, without what was built.
+func copyRepository(t *testing.T, to string) {
+	t.Helper()
 	repository := os.DirFS(root)
 	err := fs.WalkDir(repository, ".", func(path string, entry fs.DirEntry, err error) error {
 		switch {
@@ -130,7 +130,7 @@ func (p *page) prepare() {
 			return fs.SkipDir
 		}
 		if entry.IsDir() {
-			return os.MkdirAll(filepath.Join(p.dir, "work", path), 0o755)
+			return os.MkdirAll(filepath.Join(to, path), 0o755)
 		}
 		if !entry.Type().IsRegular() {
 			return nil
@@ -139,10 +139,19 @@ func (p *page) prepare() {
 		if err != nil {
 			return err
 		}
-		return os.WriteFile(filepath.Join(p.dir, "work", path), content, 0o644)
+		return os.WriteFile(filepath.Join(to, path), content, 0o644)
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// prepare copies the repository and puts the replacement of the component where the tool keeps the real one.
+func (p *page) prepare() {
+	p.t.Helper()
+	copyRepository(p.t, p.file("work"))
 	component := filepath.Join(p.dir, "tool", ".s", "components", "devsapp.cn", "v3", "fc3@0.1.22")
-	err = errors.Join(err, os.MkdirAll(component, 0o755))
+	err := os.MkdirAll(component, 0o755)
 	for name, content := range map[string]string{
 		"index.js": string(read(p.t, "deploy", "testdata", "fc3", "index.js")), "schema.json": string(read(p.t, "deploy", "testdata", "fc3-schema.json")),
 		"package.json": `{"name":"fc3","version":"0.1.22","main":"index.js"}`,
