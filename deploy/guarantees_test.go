@@ -9,7 +9,7 @@ import (
 )
 
 var (
-	namedPackage = regexp.MustCompile("`([a-z/]+)`")
+	namedPackage = regexp.MustCompile("`([a-z/-]+)`")
 	namedTest    = regexp.MustCompile(`\b(?:Test|Benchmark)[A-Z][A-Za-z0-9]*\b`)
 )
 
