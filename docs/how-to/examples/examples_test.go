@@ -183,7 +183,8 @@ func (d *deployment) ends(t *testing.T, url, id, state string) (c customer) {
 func TestBackends(t *testing.T) {
 	d := deploy(t)
 	programs := map[string][]string{"go": {filepath.Join(d.bin, "go")}}
-	if node, err := exec.LookPath("node"); err == nil {
+	// An old Node.js has no fetch.
+	if node, err := exec.LookPath("node"); err == nil && exec.Command(node, "-e", "process.exit(typeof fetch === 'function' ? 0 : 1)").Run() == nil {
 		programs["node"] = []string{node, filepath.Join("node", "backend.mjs")}
 	}
 	for language, program := range programs {
