@@ -147,9 +147,13 @@ func (l *laptop) follow(t *testing.T, before string, steps []step) (said, codes 
 	cmd := exec.CommandContext(ctx, "bash", "-c", strings.NewReplacer(pairs...).Replace(script))
 	cmd.Dir, cmd.Env = l.dir, l.environ("ROUTINELY_URL=http://"+l.where["127.0.0.1:18082"], "LISTEN="+l.where["127.0.0.1:3000"],
 		"PATH="+filepath.Join(l.dir, ".local", "bin")+string(filepath.ListSeparator)+os.Getenv("PATH"))
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // what it leaves in the background ends with it
+	// What the shell leaves in the background would keep its output open: it is waited for a moment, and ended.
+	cmd.SysProcAttr, cmd.WaitDelay = &syscall.SysProcAttr{Setpgid: true}, time.Second
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	out, err := cmd.CombinedOutput()
+	if cmd.Process != nil {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	}
 	rest := string(out)
 	for range steps {
 		text, after, _ := strings.Cut(rest, mark)
