@@ -236,6 +236,7 @@ func TestBackends(t *testing.T) {
 			if text, _ := io.ReadAll(res.Body); res.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(string(text), "is not a routine name") {
 				t.Errorf("%d %s", res.StatusCode, text)
 			}
+			d.ends(t, url, "Upper", "refused")
 		})
 		t.Run(language+" takes no callback that is forged or old", func(t *testing.T) {
 			url := d.run(t, program, "")

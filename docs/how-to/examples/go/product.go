@@ -54,17 +54,26 @@ func (p *product) create(w http.ResponseWriter, r *http.Request) {
 		p.customers[c.ID] = &customer{ID: c.ID, Host: c.Host, State: "asked"}
 	}
 	p.mu.Unlock()
-	found, err := p.routinely.ask(r.Context(), c.ID, c.Host, p.public+"/hook")
-	var no *refused
-	if errors.As(err, &no) && no.Status < http.StatusInternalServerError {
-		http.Error(w, no.Detail, no.Status)
+	var wrong *problem
+	if err := p.ask(r.Context(), c); errors.As(err, &wrong) && wrong.final() {
+		http.Error(w, wrong.Detail, wrong.Status)
 		return
-	}
-	if err == nil {
-		p.learn(c.ID, found)
 	}
 	w.WriteHeader(http.StatusAccepted) // it is stored; if Routinely did not answer, poll asks again
 	p.write(w, c.ID)
+}
+
+// ask asks for a customer's routine. What is refused for good is not asked for again.
+func (p *product) ask(ctx context.Context, c customer) error {
+	found, err := p.routinely.ask(ctx, c.ID, c.Host, p.public+"/hook")
+	var wrong *problem
+	switch {
+	case err == nil:
+		p.learn(c.ID, found)
+	case errors.As(err, &wrong) && wrong.final():
+		p.learn(c.ID, job{State: "refused"})
+	}
+	return err
 }
 
 func (p *product) show(w http.ResponseWriter, r *http.Request) { p.write(w, r.PathValue("id")) }
@@ -131,17 +140,20 @@ func (p *product) poll(ctx context.Context) {
 	}
 	p.mu.Unlock()
 	for _, c := range open {
-		var found job
-		var err error
-		if c.Job == "" {
-			found, err = p.routinely.ask(ctx, c.ID, c.Host, p.public+"/hook")
-		} else {
-			found, err = p.routinely.job(ctx, c.Job)
-		}
-		if err != nil {
+		if err := p.look(ctx, c); err != nil {
 			log.Printf("customer %s: %v", c.ID, err)
-			continue
 		}
+	}
+}
+
+// look asks for the job of a customer, or for the routine if no job is known.
+func (p *product) look(ctx context.Context, c customer) error {
+	if c.Job == "" {
+		return p.ask(ctx, c)
+	}
+	found, err := p.routinely.job(ctx, c.Job)
+	if err == nil {
 		p.learn(c.ID, found)
 	}
+	return err
 }

@@ -23,14 +23,19 @@ type job struct {
 	} `json:"request"`
 }
 
-// refused is an answer that asking again does not change.
-type refused struct {
+// problem is an answer that says what is wrong.
+type problem struct {
 	Status int    `json:"status"`
 	Code   string `json:"code"`
 	Detail string `json:"detail"`
 }
 
-func (r *refused) Error() string { return fmt.Sprintf("%d %s: %s", r.Status, r.Code, r.Detail) }
+func (p *problem) Error() string { return fmt.Sprintf("%d %s: %s", p.Status, p.Code, p.Detail) }
+
+// final reports whether sending the request again does not help.
+func (p *problem) final() bool {
+	return p.Status < http.StatusInternalServerError && p.Status != http.StatusTooManyRequests
+}
 
 // attempts is how often one request is sent.
 const attempts = 5
@@ -91,10 +96,10 @@ func (r *routinely) once(ctx context.Context, method, path, key string, body []b
 		err := json.NewDecoder(res.Body).Decode(&found)
 		return found, true, err
 	}
-	problem := &refused{Status: res.StatusCode}
-	_ = json.NewDecoder(res.Body).Decode(problem) // a proxy's answer has no problem in it: the status says enough
+	wrong := &problem{Status: res.StatusCode}
+	_ = json.NewDecoder(res.Body).Decode(wrong) // a proxy's answer has no problem in it: the status says enough
 	if seconds, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil {
 		*pause = time.Duration(seconds) * time.Second
 	}
-	return job{}, res.StatusCode == http.StatusTooManyRequests || res.StatusCode >= http.StatusInternalServerError, problem
+	return job{}, !wrong.final(), wrong
 }

@@ -24,22 +24,30 @@ async function call(method, path, { key, body } = {}) {
       const res = await fetch(routinely + path, { method, headers, body: body && JSON.stringify(body), signal: AbortSignal.timeout(60_000) });
       if (res.ok) return await res.json(); // 202: recorded, 200: a job that is known
       const problem = await res.json().catch(() => ({})); // a proxy's answer has no problem in it: the status says enough
-      failure = Object.assign(new Error(problem.detail ?? String(res.status)), { status: res.status });
-      if (res.status !== 429 && res.status < 500) throw failure;
+      const final = res.status < 500 && res.status !== 429;
+      failure = Object.assign(new Error(problem.detail ?? String(res.status)), { status: res.status, final });
       pause = Number(res.headers.get("Retry-After")) || pause;
     } catch (error) {
-      if (error.status && error.status !== 429 && error.status < 500) throw error;
       failure = error;
     }
-    if (attempt === 5) throw failure;
+    if (failure.final || attempt === 5) throw failure;
     await new Promise((done) => setTimeout(done, pause * 1000));
   }
 }
 
-const ask = ({ id, host }) => call("POST", "/v1/routines", {
-  key: `customer-${id}`,
-  body: { name: `customer-${id}`, recordName: host, labels: { customer: id }, callbackUrl: `${publicURL}/hook` },
-});
+// Asks for a customer's routine. What is refused for good is not asked for again.
+async function ask({ id, host }) {
+  try {
+    learn(id, await call("POST", "/v1/routines", {
+      key: `customer-${id}`,
+      body: { name: `customer-${id}`, recordName: host, labels: { customer: id }, callbackUrl: `${publicURL}/hook` },
+    }));
+  } catch (error) {
+    const c = customers.get(id);
+    if (error.final && !c.job) c.state = "refused";
+    throw error;
+  }
+}
 
 // Keeps what is newest: a callback can come twice, late, and before the answer to the request.
 function learn(id, job) {
@@ -63,7 +71,8 @@ async function poll() {
   for (const c of customers.values()) {
     if (c.state !== "asked" && c.state !== "queued") continue;
     try {
-      learn(c.id, c.job ? await call("GET", `/v1/jobs/${c.job}`) : await ask(c));
+      if (c.job) learn(c.id, await call("GET", `/v1/jobs/${c.job}`));
+      else await ask(c);
     } catch (error) {
       console.error(`customer ${c.id}: ${error.message}`);
     }
@@ -79,9 +88,9 @@ async function answer(req, body) {
     // Stored first, asked for then: after a crash in between, poll asks with the same key.
     if (!customers.has(id)) customers.set(id, { id, host, state: "asked" });
     try {
-      learn(id, await ask({ id, host }));
+      await ask({ id, host });
     } catch (error) {
-      if (error.status < 500) return [error.status, error.message];
+      if (error.final) return [error.status, error.message];
     }
     return [202, customers.get(id)];
   }
