@@ -3,6 +3,8 @@ package deploy_test
 import (
 	"io/fs"
 	"os"
+	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -91,6 +93,26 @@ func TestDocuments(t *testing.T) {
 		t.Run(name+" has at most 200 lines", func(t *testing.T) {
 			if lines := strings.Count(string(read(t, name)), "\n"); lines > 200 {
 				t.Errorf("it has %d", lines)
+			}
+		})
+	}
+}
+
+func TestIndex(t *testing.T) {
+	for _, index := range []string{"docs/README.md", "docs/README.zh-CN.md"} {
+		t.Run(index+" leads to every page of docs", func(t *testing.T) {
+			var listed []string
+			for _, link := range links(string(read(t, index))) {
+				listed = append(listed, path.Join("docs", strings.ReplaceAll(link, ".zh-CN.md", ".md")))
+			}
+			for _, page := range documents(t, filepath.Join(root, "docs")) {
+				page = path.Join("docs", page)
+				if page == "docs/README.md" || strings.HasSuffix(page, ".zh-CN.md") || slices.Contains(listed, path.Dir(page)) {
+					continue
+				}
+				if !slices.Contains(listed, page) {
+					t.Errorf("%s is not listed", page)
+				}
 			}
 		})
 	}
