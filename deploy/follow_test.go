@@ -86,7 +86,7 @@ func (l *laptop) start(command string) {
 func addresses(t *testing.T, banner string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
-	for shown, address := range map[string]string{`HTTP trigger\)`: "127.0.0.1:18082", "MNS": "127.0.0.1:18080", "ESA": "127.0.0.1:18081", "Tablestore": "127.0.0.1:18084"} {
+	for shown, address := range map[string]string{`HTTP trigger\)`: "127.0.0.1:18082", "MNS": "127.0.0.1:18080", "ESA": "127.0.0.1:18081", "Tablestore": "127.0.0.1:18084", "Function Compute": "127.0.0.1:18083"} {
 		match := regexp.MustCompile(shown + ` +http://(\S+)`).FindStringSubmatch(banner)
 		if match == nil {
 			t.Fatalf("no address of %s in:\n%s", shown, banner)

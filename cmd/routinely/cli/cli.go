@@ -189,9 +189,6 @@ func (a *App) Connect() (*client.Client, error) {
 	return a.connect(a.bearer(), a.told())
 }
 
-// Elsewhere reports whether an address of accept was given. Without one it is that of the local servers.
-func (a *App) Elsewhere() bool { return a.url != "" || a.Variable("ROUTINELY_URL") != "" }
-
 // ConnectWithoutToken returns a client of the same address that does not say who asks.
 func (a *App) ConnectWithoutToken() (*client.Client, error) { return a.connect("", a.told()) }
 

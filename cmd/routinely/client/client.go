@@ -90,6 +90,12 @@ func isLoopback(host string) bool {
 	return err == nil && addr.Unmap().IsLoopback() || strings.EqualFold(host, "localhost")
 }
 
+// OnThisMachine reports whether the client calls this machine, where only local servers are.
+func (c *Client) OnThisMachine() bool {
+	u, err := url.Parse(c.base)
+	return err == nil && isLoopback(u.Hostname())
+}
+
 // Close drops the idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 

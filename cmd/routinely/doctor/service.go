@@ -23,7 +23,7 @@ func (e *examination) http(ctx context.Context) error {
 		return err
 	}
 	switch _, err := c.Account(ctx); {
-	case err == nil && !e.Elsewhere(): // the local servers let everybody in
+	case err == nil && c.OnThisMachine(): // the local servers let everybody in
 	case err == nil:
 		e.find(Finding{
 			ID: "open", Area: "http", Level: Problem, What: "accept answers whoever asks, without a token",
