@@ -4,14 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"routinely/cmd/routinely/cli"
 	"routinely/cmd/routinely/cloud"
+	"routinely/cmd/routinely/rights"
 	"routinely/deploy/ram"
 	"routinely/shared/config"
 )
@@ -50,7 +49,7 @@ The access key is read from ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KE
 		if err != nil {
 			return cli.Usage("%s", err)
 		}
-		all, err := rightsOf(cfg)
+		all, err := rights.Of(cfg)
 		switch {
 		case err != nil:
 			return cli.Usage("%s", err)
@@ -62,59 +61,17 @@ The access key is read from ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KE
 	return cmd
 }
 
-// holder is somebody with policies: a function, which has a role, or people.
-type holder struct {
-	name     string
-	role     *cloud.Role
-	policies []cloud.Policy
-	// withheld are policies that the deployment gives to nobody.
-	withheld []cloud.Policy
-}
-
-// rightsOf returns all roles and policies of a deployment.
-func rightsOf(cfg config.Rights) ([]holder, error) {
-	d := ram.Deployment{
-		Prefix: string(cfg.Prefix), TablePrefix: strings.TrimSuffix(cfg.Prefix.JobTable(), "_jobs"), Region: cfg.Region, AccountID: cfg.AccountID,
-		Instance: cfg.Instance,
-	}
-	trust, err := d.Trust()
-	if err != nil {
-		return nil, err
-	}
-	policy := func(of string) cloud.Policy {
-		document, failed := d.Policy(of)
-		err = errors.Join(err, failed)
-		return cloud.Policy{Name: cfg.Prefix.Function(of), Description: "Routinely: what " + of + " may do", Document: document}
-	}
-	var out []holder
-	for _, of := range append(ram.Functions(), ram.People()...) {
-		h := holder{name: of, policies: []cloud.Policy{policy(of)}}
-		if name := cfg.Prefix.Function(of); len(out) < len(ram.Functions()) {
-			h.role = &cloud.Role{Name: name, Description: "Routinely: the function " + name, Trust: trust}
-		}
-		if of == ram.Deleter {
-			if deletion := policy(ram.Deletion); cfg.Deletion.MayDelete() {
-				h.policies = append(h.policies, deletion)
-			} else {
-				h.withheld = append(h.withheld, deletion)
-			}
-		}
-		out = append(out, h)
-	}
-	return out, err
-}
-
 // show writes the roles and policies for somebody who reviews them.
-func show(a *cli.App, all []holder) error {
+func show(a *cli.App, all []rights.Holder) error {
 	for _, h := range all {
-		for _, policy := range h.policies {
+		for _, policy := range h.Policies {
 			object := map[string]any{"policy": policy.Name, "document": json.RawMessage(policy.Document)}
-			title := "policy " + policy.Name + ", for the user of the " + h.name
+			title := "policy " + policy.Name + ", for the user of the " + h.Name
 			text := indented(policy.Document)
-			if h.role != nil {
-				object["role"], object["trust"] = h.role.Name, json.RawMessage(h.role.Trust)
-				title = fmt.Sprintf("role %s with the policy %s", h.role.Name, policy.Name)
-				text = "may be taken by " + indented(h.role.Trust) + "\nmay do " + text
+			if h.Role != nil {
+				object["role"], object["trust"] = h.Role.Name, json.RawMessage(h.Role.Trust)
+				title = fmt.Sprintf("role %s with the policy %s", h.Role.Name, policy.Name)
+				text = "may be taken by " + indented(h.Role.Trust) + "\nmay do " + text
 			}
 			if err := a.WriteLine(title+"\n"+text+"\n", object); err != nil {
 				return err
@@ -132,17 +89,7 @@ func indented(document string) string {
 	return out.String()
 }
 
-// serviceRoles are the roles that Function Compute and EventBridge take (the pages on their service-linked roles). Function Compute makes
-// one more by itself with the first trigger of EventBridge, AliyunServiceRoleForFCTriggerEventBridge.
-func serviceRoles() []cloud.ServiceRole {
-	return []cloud.ServiceRole{
-		{Name: "AliyunServiceRoleForFC", Service: "fc.aliyuncs.com"},
-		{Name: "AliyunServiceRoleForEventBridgeSendToFC", Service: "sendevent-fc.eventbridge.aliyuncs.com"},
-		{Name: "AliyunServiceRoleForEventBridgeSendToMNS", Service: "sendevent-mns.eventbridge.aliyuncs.com"},
-	}
-}
-
-func makeRights(ctx context.Context, a *cli.App, cfg config.Rights, all []holder, given rightsFlags) error {
+func makeRights(ctx context.Context, a *cli.App, cfg config.Rights, all []rights.Holder, given rightsFlags) error {
 	key, err := credentials(cfg.Key)
 	if err != nil {
 		return err
@@ -154,60 +101,17 @@ func makeRights(ctx context.Context, a *cli.App, cfg config.Rights, all []holder
 		return cli.Usage("%s", err)
 	}
 	defer r.Close()
-	var parts []part
-	if given.remove {
-		for _, h := range all {
-			parts = append(parts, removing(r, h)...)
+	planned := rights.Removing(r, all)
+	if !given.remove {
+		users := map[string]string{}
+		for person, user := range given.users {
+			users[person] = *user
 		}
-		return change(ctx, a, given.dryRun, parts...)
+		planned = rights.Making(r, all, users)
 	}
-	for _, role := range serviceRoles() {
-		parts = append(parts, func(ctx context.Context, dryRun bool) ([]string, error) { return r.SetUpServiceRole(ctx, role, dryRun) })
-	}
-	for _, h := range all {
-		parts = append(parts, partsOf(r, h, given)...)
+	var parts []part
+	for _, one := range planned {
+		parts = append(parts, one.Do)
 	}
 	return change(ctx, a, given.dryRun, parts...)
-}
-
-// partsOf are the role, the policies, and who gets them.
-func partsOf(r *cloud.Rights, h holder, given rightsFlags) []part {
-	var parts []part
-	if h.role != nil {
-		parts = append(parts, func(ctx context.Context, dryRun bool) ([]string, error) { return r.SetUpRole(ctx, *h.role, dryRun) })
-	}
-	for _, policy := range h.policies {
-		parts = append(parts, func(ctx context.Context, dryRun bool) ([]string, error) { return r.SetUpPolicy(ctx, policy, dryRun) })
-		if h.role != nil {
-			parts = append(parts, func(ctx context.Context, dryRun bool) ([]string, error) {
-				return r.AttachToRole(ctx, policy.Name, h.role.Name, dryRun)
-			})
-		} else if user := *given.users[h.name]; user != "" {
-			parts = append(parts, func(ctx context.Context, dryRun bool) ([]string, error) {
-				return r.AttachToUser(ctx, policy.Name, user, dryRun)
-			})
-		}
-	}
-	return append(parts, removingPolicies(r, h.withheld)...)
-}
-
-// removing are the parts that take away policies and the role that had them.
-func removing(r *cloud.Rights, h holder) []part {
-	parts := removingPolicies(r, append(h.policies, h.withheld...))
-	if h.role != nil {
-		parts = append(parts, func(ctx context.Context, dryRun bool) ([]string, error) {
-			return r.RemoveRole(ctx, h.role.Name, dryRun)
-		})
-	}
-	return parts
-}
-
-func removingPolicies(r *cloud.Rights, policies []cloud.Policy) []part {
-	var parts []part
-	for _, policy := range policies {
-		parts = append(parts, func(ctx context.Context, dryRun bool) ([]string, error) {
-			return r.RemovePolicy(ctx, policy.Name, dryRun)
-		})
-	}
-	return parts
 }

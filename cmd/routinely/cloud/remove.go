@@ -88,14 +88,8 @@ func (r *Rights) detaching(policy string, from *ram.ListEntitiesForPolicyRespons
 
 // RemoveRole deletes a role, which must have no policy left, and says so; a role that is not there is no failure.
 func (r *Rights) RemoveRole(ctx context.Context, name string, dryRun bool) (changes []string, err error) {
-	err = r.call(ctx, "GetRole", func() error {
-		_, err := r.ram.GetRoleWithOptions(&ram.GetRoleRequest{RoleName: &name}, none())
-		return err
-	})
-	if fault.HasCode(err, "EntityNotExist.Role") {
-		return nil, nil
-	}
-	if err != nil {
+	there, err := r.HasRole(ctx, name)
+	if !there || err != nil {
 		return nil, err
 	}
 	return r.change(ctx, dryRun, "delete role "+name, "DeleteRole", func() error {

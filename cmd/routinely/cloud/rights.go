@@ -171,13 +171,22 @@ func (r *Rights) AttachToUser(ctx context.Context, policy, user string, dryRun b
 	})
 }
 
-// SetUpServiceRole lets a service's role be made if it is missing, and says so.
-func (r *Rights) SetUpServiceRole(ctx context.Context, role ServiceRole, dryRun bool) (changes []string, err error) {
-	err = r.call(ctx, "GetRole", func() error {
-		_, err := r.ram.GetRoleWithOptions(&ram.GetRoleRequest{RoleName: &role.Name}, none())
+// HasRole reports whether there is a role.
+func (r *Rights) HasRole(ctx context.Context, name string) (bool, error) {
+	err := r.call(ctx, "GetRole", func() error {
+		_, err := r.ram.GetRoleWithOptions(&ram.GetRoleRequest{RoleName: &name}, none())
 		return err
 	})
-	if !fault.HasCode(err, "EntityNotExist.Role") {
+	if fault.HasCode(err, "EntityNotExist.Role") {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// SetUpServiceRole lets a service's role be made if it is missing, and says so.
+func (r *Rights) SetUpServiceRole(ctx context.Context, role ServiceRole, dryRun bool) (changes []string, err error) {
+	there, err := r.HasRole(ctx, role.Name)
+	if there || err != nil {
 		return nil, err
 	}
 	text := fmt.Sprintf("create role %s of the service %s", role.Name, role.Service)
