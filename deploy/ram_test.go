@@ -188,6 +188,7 @@ func TestPolicies(t *testing.T) {
 			"fc:InvokeFunction", "fc:PutConcurrencyConfig", "fc:PutFunctionAsyncInvokeConfig", "log:GetLogStoreLogs", "ram:PassRole",
 			"fc:GetFunction", "fc:GetConcurrencyConfig", "fc:GetFunctionAsyncInvokeConfig", "fc:ListTriggers", "eventbridge:GetEventStreaming",
 			"ram:CheckServiceLinkedRoleExistence", "resourcemanager:CheckServiceLinkedRoleExistence",
+			"ram:GetRole", "ram:GetPolicy", "ram:ListPolicyVersions", "ram:ListEntitiesForPolicy", "ram:ListPoliciesForRole",
 		} {
 			if !slices.Contains(allowed, needed) {
 				t.Errorf("%s is missing", needed)

@@ -24,6 +24,7 @@ import (
 
 	"routinely/deploy/local/stack"
 	"routinely/deploy/sim"
+	"routinely/deploy/sim/management"
 )
 
 // TestScripts runs the scripts of testdata. With UPDATE set in the environment it corrects their golden files.
@@ -37,11 +38,12 @@ func TestScripts(t *testing.T) {
 			env.Setenv("NOTIFY", binary("notify"))
 			env.Setenv("JANITOR", binary("janitor"))
 			setCustomers(env)
+			env.Values[accountKey{}] = management.New(stack.AccessKeyID, stack.AccessKeySecret)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"stack": startStack, "exits": exits, "until": until, "interrupts": interrupts, "http": sendHTTP, "tidy": tidy, "pick": pick, "let": let, "take": take, "sortlines": sortLines,
-			"management": startManagement, "tally": tally, "customers": customers, "records": records, "fits": fits, "next": next, "bytes": writeBytes,
+			"management": startManagement, "account": changeAccount, "tally": tally, "customers": customers, "records": records, "fits": fits, "next": next, "bytes": writeBytes,
 		},
 	})
 }

@@ -225,6 +225,7 @@ type Doctor struct {
 	Deletion Deletion
 	// FunctionCompute and EventBridge are endpoints.
 	FunctionCompute, EventBridge string
+	RightsEndpoints
 }
 
 func (c *Doctor) declare(s *settings) {
@@ -233,33 +234,13 @@ func (c *Doctor) declare(s *settings) {
 	c.Deletion.declareOptional(s)
 	s.text(&c.FunctionCompute, Variable{Name: functionComputeEndpoint, Doc: "Endpoint of Function Compute; default: ACCOUNT.REGION.fc.aliyuncs.com. Only routinely doctor reads it"})
 	s.text(&c.EventBridge, Variable{Name: eventBridgeEndpoint, Doc: "Endpoint of EventBridge's management; default: eventbridge-console.REGION.aliyuncs.com. Only routinely doctor reads it"})
+	c.RightsEndpoints.declare(s)
 }
 
 const (
 	functionComputeEndpoint = "ROUTINELY_FC_ENDPOINT"
 	eventBridgeEndpoint     = "ROUTINELY_EVENTBRIDGE_ENDPOINT"
 )
-
-// Rights is the configuration of the setup of roles and policies.
-type Rights struct {
-	Key
-	Prefix Prefix
-	Place
-	Deletion        Deletion
-	Instance        string
-	RAM             string
-	ResourceManager string
-}
-
-func (r *Rights) declare(s *settings) {
-	r.Key.declare(s)
-	r.Prefix.declare(s)
-	r.Place.declare(s)
-	r.Deletion.declare(s)
-	s.text(&r.Instance, Variable{Name: "ROUTINELY_TABLESTORE_INSTANCE", Required: true, Doc: "Tablestore instance; default: the first part of the endpoint's host name"})
-	s.text(&r.RAM, Variable{Name: "ROUTINELY_RAM_ENDPOINT", Default: "ram.aliyuncs.com", Doc: "RAM endpoint; only routinely setup rights reads it"})
-	s.text(&r.ResourceManager, Variable{Name: "ROUTINELY_RESOURCE_MANAGER_ENDPOINT", Default: "resourcemanager.aliyuncs.com", Doc: "Resource Management endpoint; only routinely setup rights reads it"})
-}
 
 // NoLimits is the word for a caller that may name and bind everything.
 const NoLimits = "none"

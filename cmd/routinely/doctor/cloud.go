@@ -60,6 +60,8 @@ func (c *clients) close() {
 func (e *examination) cloud(cfg config.Doctor, c *clients) []area {
 	d := newDeployed(e, cfg, c)
 	return []area{
+		{"roles", "Without its role a function does not start.", func(ctx context.Context) error { return e.roles(ctx, cfg) }},
+		{"policies", "What a function may not do it does not do: its calls are denied.", func(ctx context.Context) error { return e.policies(ctx, cfg) }},
 		{"queues", "Without the queues accept keeps jobs in the ledger, and nobody works them off.", func(ctx context.Context) error { return e.queues(ctx, cfg, c) }},
 		{"tables", "Without the ledger nothing is accepted and nothing is worked off.", func(ctx context.Context) error { return e.tables(ctx, c) }},
 		{"esa", "While ESA works for no job of the account the lane is parked.", func(ctx context.Context) error { return e.esa(ctx, c) }},

@@ -74,6 +74,8 @@ func Command(a *cli.App, now func() time.Time) *cobra.Command {
 		Long: `Look at a deployment and show what is wrong with it, why it matters, and what repairs it. Nothing is changed, unless --probe is given. The areas:
 
   settings   the environment of this command, which is that of routinely setup.
+  roles      the role of each function, who may take it, and the roles of Function Compute and EventBridge.
+  policies   the policies of functions and people, their text, and whether each role has its own.
   queues     the queues and their settings, and what lies on the dead-letter queue.
   tables     the tables, their keys, and how long rows are kept.
   esa        whether edge routines are activated, the sites, the quota, and the clock of this machine.
@@ -83,7 +85,7 @@ func Command(a *cli.App, now func() time.Time) *cobra.Command {
   operation  the lane, the job that waits longest, and the dead letters.
   probe      with --probe: a job that deletes a routine which does not exist is sent the whole way, and has to come to its end.
 
-The first six need the deployer's access key and the settings of routinely setup, the others ROUTINELY_URL and a token with the scope read, for the probe
+Those before http need the deployer's access key and the settings of routinely setup, the others ROUTINELY_URL and a token with the scope read, for the probe
 also submit; an area whose settings are missing is skipped. The exit code is 4 if there is a problem, and 0 if there are only warnings.`,
 		Example: "  routinely doctor\n  routinely doctor -o json | jq '.findings[]'",
 	}

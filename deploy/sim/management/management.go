@@ -67,6 +67,13 @@ func (s *Server) Calls() []string {
 	return calls
 }
 
+// Change changes the account while no request is served.
+func (s *Server) Change(do func(*Server)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	do(s)
+}
+
 // refusal is an error as the APIs answer it.
 type refusal struct {
 	status        int
