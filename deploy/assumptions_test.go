@@ -1,6 +1,8 @@
 package deploy_test
 
 import (
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -26,6 +28,31 @@ func unfinished(document string) (bad []string, good int) {
 	return bad, good
 }
 
+// unknownFindings returns the findings that a document names and the doctor does not have, and how many it has.
+func unknownFindings(t *testing.T, document string) (unknown []string, known int) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(root, "cmd", "routinely", "doctor", "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var source strings.Builder
+	for _, file := range files {
+		source.Write(read(t, "cmd", "routinely", "doctor", filepath.Base(file)))
+	}
+	for _, named := range regexp.MustCompile("finding `([^`]+)`(?: or `([^`]+)`)?").FindAllStringSubmatch(document, -1) {
+		for _, id := range named[1:] {
+			switch {
+			case id == "":
+			case strings.Contains(source.String(), `ID: "`+id+`"`):
+				known++
+			default:
+				unknown = append(unknown, id)
+			}
+		}
+	}
+	return unknown, known
+}
+
 func TestAssumptions(t *testing.T) {
 	document := string(read(t, "docs", "assumptions.md"))
 	t.Run("say what is assumed, what breaks and how to settle it", func(t *testing.T) {
@@ -42,6 +69,17 @@ func TestAssumptions(t *testing.T) {
 			if !strings.Contains(document, subject) {
 				t.Errorf("nothing is said of %s", subject)
 			}
+		}
+	})
+	t.Run("name findings that the doctor has", func(t *testing.T) {
+		unknown, known := unknownFindings(t, document)
+		if unknown != nil || known < 10 {
+			t.Errorf("unknown: %q; %d are known", unknown, known)
+		}
+	})
+	t.Run("are noticed when they name another finding", func(t *testing.T) {
+		if unknown, known := unknownFindings(t, "no finding `policy` or `no-such`, no finding `none-such`"); len(unknown) != 2 || known != 1 {
+			t.Errorf("unknown: %q; %d are known", unknown, known)
 		}
 	})
 	t.Run("are noticed when they lack a cell", func(t *testing.T) {
