@@ -7,6 +7,7 @@ require (
 	github.com/alibabacloud-go/esa-20240910/v2 v2.48.0
 	github.com/alibabacloud-go/fc-20230330/v4 v4.6.8
 	github.com/alibabacloud-go/ram-20150501/v2 v2.1.0
+	github.com/alibabacloud-go/sls-20201230/v6 v6.0.0
 	github.com/alibabacloud-go/tea v1.3.13
 	github.com/aliyun/aliyun-mns-go-sdk v1.0.11
 	github.com/aliyun/aliyun-tablestore-go-sdk v1.7.16
@@ -34,6 +35,13 @@ require (
 )
 
 require (
+	github.com/alibabacloud-go/alibabacloud-gateway-sls v0.0.6 // indirect
+	github.com/alibabacloud-go/alibabacloud-gateway-sls-util v0.0.1 // indirect
+	github.com/alibabacloud-go/darabonba-array v0.1.0 // indirect
+	github.com/alibabacloud-go/darabonba-encode-util v0.0.2 // indirect
+	github.com/alibabacloud-go/darabonba-map v0.0.2 // indirect
+	github.com/alibabacloud-go/darabonba-signature-util v0.0.7 // indirect
+	github.com/alibabacloud-go/darabonba-string v1.0.2 // indirect
 	github.com/alibabacloud-go/endpoint-util v1.1.0 // indirect
 	github.com/alibabacloud-go/openapi-util v0.1.0 // indirect
 	github.com/alibabacloud-go/tea-utils v1.3.1 // indirect
@@ -42,6 +50,7 @@ require (
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
 	github.com/oasdiff/yaml v0.1.1 // indirect
 	github.com/oasdiff/yaml3 v0.0.14 // indirect
+	github.com/pierrec/lz4 v2.6.1+incompatible // indirect
 	golang.org/x/tools v0.49.0 // indirect
 )
 

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -53,6 +54,10 @@ type deployment struct {
 	answers  chan int
 	// calls are the calls made so far, by principal.
 	calls map[string][]grant
+	// functions are programs by name. stop ends those that run; log is what they have printed.
+	functions map[string]string
+	stop      func()
+	log       outcomes
 }
 
 func deploy(t *testing.T) *deployment {
@@ -74,11 +79,11 @@ func deploy(t *testing.T) *deployment {
 	d.answers = make(chan int, 3)
 	d.receiver = localtest.Listen(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(<-d.answers) }), nil)
 	var programs []string
-	functions := map[string]string{shortOfTime: "functions/provision/main"}
+	d.functions = map[string]string{shortOfTime: "functions/provision/main"}
 	for _, each := range recordings {
 		programs = append(programs, each.program)
 		if strings.HasPrefix(each.program, "functions/") {
-			functions[each.principal] = each.program
+			d.functions[each.principal] = each.program
 		}
 	}
 	var err error
@@ -86,17 +91,18 @@ func deploy(t *testing.T) *deployment {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(d.bin) })
-	d.start(functions)
+	d.start()
 	return d
 }
 
-// start runs Function Compute with the functions, programs by name.
-func (d *deployment) start(functions map[string]string) {
+// start runs Function Compute with the functions.
+func (d *deployment) start() {
 	d.t.Helper()
 	cfg := fcemu.Config{
 		AccountID: localtest.AccountID, Region: "cn-hangzhou", AccessKeyID: localtest.AccessKeyID, AccessKeySecret: localtest.AccessKeySecret,
+		Stdout: &d.log,
 	}
-	for name, program := range functions {
+	for name, program := range d.functions {
 		f := fcemu.Function{Name: name, Command: []string{filepath.Join(d.bin, filepath.Base(strings.TrimSuffix(program, "/main")))}, Env: d.env, Timeout: usualTime}
 		if name == shortOfTime {
 			f.Timeout = shortTime
@@ -110,12 +116,13 @@ func (d *deployment) start(functions map[string]string) {
 	ctx, stop := context.WithCancel(context.WithoutCancel(d.t.Context()))
 	ended := make(chan error, 1)
 	go func() { ended <- server.Run(ctx) }()
-	d.t.Cleanup(func() {
+	d.stop = sync.OnceFunc(func() {
 		stop()
 		if err := <-ended; err != nil {
 			d.t.Error(err)
 		}
 	})
+	d.t.Cleanup(d.stop)
 	d.fc, d.url = localtest.Listen(d.t, server.API(), nil), localtest.Listen(d.t, server.HTTP("accept"), nil)
 	d.env["ROUTINELY_FC_ENDPOINT"], d.env["ROUTINELY_EVENTBRIDGE_ENDPOINT"] = d.fc, d.fc
 }

@@ -31,7 +31,7 @@ type statement struct {
 }
 
 // principals are those that have a policy.
-var principals = []string{"accept", "provision", "notify", "janitor", "deployer", "operator", "remover"}
+var principals = []string{"accept", "provision", "notify", "janitor", "deployer", "operator", "remover", "watcher"}
 
 // policyNames are the policies of the principals, and the one that some deployments add.
 func policyNames() []string { return append(slices.Clone(principals), ram.Deletion) }
@@ -134,10 +134,11 @@ func (p policy) of(services ...string) []grant {
 }
 
 // withoutResource are the actions for which RAM knows no resource but *: those on routines (ESA's RAM page lists them so), and looking
-// for and making a role that a service owns; the condition limits which.
+// for and making a role that a service owns; the condition limits which. Those on alert rules are of all resources too (authorization page of Simple Log
+// Service).
 var withoutResource = []string{
 	"esa:CreateRoutine", "esa:UpdateRoutineConfigDescription", "esa:DeleteRoutine", "esa:GetRoutine", "esa:ListRoutineRelatedRecords",
-	"esa:ListRoutineRoutes", "esa:ListSites", "esa:ListUserRoutines", "esa:GetErService", "ram:CreateServiceLinkedRole",
+	"log:GetAlert", "log:CreateAlert", "log:UpdateAlert", "esa:ListRoutineRoutes", "esa:ListSites", "esa:ListUserRoutines", "esa:GetErService", "ram:CreateServiceLinkedRole",
 	"resourcemanager:CreateServiceLinkedRole", "ram:CheckServiceLinkedRoleExistence", "resourcemanager:CheckServiceLinkedRoleExistence",
 }
 

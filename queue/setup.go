@@ -171,6 +171,12 @@ func (c *Client) Depths(ctx context.Context) (out Depths, err error) {
 	return out, nil
 }
 
+// DeadLetterDepth reads how many messages the dead-letter queue has, hidden and delayed ones included. MNS counts with some delay.
+func (c *Client) DeadLetterDepth(ctx context.Context) (int64, error) {
+	found, err := c.attributes(ctx, c.cfg.DeadLetterQueue)
+	return depth(found), err
+}
+
 // depth is how many messages a queue has.
 func depth(q mns.QueueAttribute) int64 {
 	return q.ActiveMessages + q.InactiveMessages + q.DelayMessages

@@ -7,6 +7,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"routinely/deploy/local/stack"
+	"routinely/deploy/sim/logs"
 	"routinely/deploy/sim/management"
 )
 
@@ -51,4 +52,13 @@ func changeAccount(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("%s is nothing that is done in an account", what)
 		}
 	})
+}
+
+// startLogs starts Simple Log Service with a project and its log store: logservice PROJECT STORE. The address is in variables.
+func startLogs(ts *testscript.TestScript, _ bool, args []string) {
+	server := httptest.NewServer(logs.New(stack.AccessKeyID, stack.AccessKeySecret, args[0], args[1]))
+	ts.Defer(server.Close)
+	ts.Setenv("ROUTINELY_LOG_ENDPOINT", server.URL)
+	ts.Setenv("ALIBABA_CLOUD_ACCESS_KEY_ID", stack.AccessKeyID)
+	ts.Setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", stack.AccessKeySecret)
 }

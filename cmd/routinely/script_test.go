@@ -43,7 +43,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"stack": startStack, "exits": exits, "until": until, "interrupts": interrupts, "http": sendHTTP, "tidy": tidy, "pick": pick, "let": let, "take": take, "sortlines": sortLines,
-			"management": startManagement, "account": changeAccount, "tally": tally, "customers": customers, "records": records, "fits": fits, "next": next, "bytes": writeBytes,
+			"management": startManagement, "account": changeAccount, "logservice": startLogs, "tally": tally, "customers": customers, "records": records, "fits": fits, "next": next, "bytes": writeBytes,
 		},
 	})
 }

@@ -36,7 +36,7 @@ ALIBABA_CLOUD_SECURITY_TOKEN; each flag has an environment variable, as the func
 		}
 		return makeReady(cmd.Context(), a, cfg, dryRun)
 	}
-	cmd.AddCommand(setupRights(a))
+	cmd.AddCommand(setupRights(a), setupAlerts(a))
 	return cmd
 }
 

@@ -18,7 +18,7 @@ var files embed.FS
 func Functions() []string { return []string{"accept", "provision", "notify", "janitor"} }
 
 // People are those who have a policy without a role: it is attached to their users.
-func People() []string { return []string{"deployer", "operator", "remover"} }
+func People() []string { return []string{"deployer", "operator", "remover", "watcher"} }
 
 // Deleter is the function that deletes in ESA.
 const Deleter = "provision"

@@ -42,6 +42,9 @@ func (s *Service) cancelJob(r *http.Request) (reply, error) {
 	if err != nil && !errors.Is(err, errAsWished) {
 		return reply{}, notCancelled(err)
 	}
+	if err == nil {
+		logging.Of(ctx, row.ID, row.Trace.ID()).WithFields(logging.Fields{logging.Event: logging.JobEnded, logging.State: row.State}).Info("job cancelled")
+	}
 	if row, err = s.takeBack(ctx, row); err != nil {
 		return reply{}, ledgerFailed(err) // to cancel again takes it back
 	}

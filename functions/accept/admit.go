@@ -67,7 +67,7 @@ func (s *Service) admit(ctx context.Context, jobs []routine.Job, on terms) []adm
 	for _, a := range pending {
 		if a.err == nil {
 			logging.Of(ctx, a.row.ID, a.row.Trace.ID()).WithFields(logging.Fields{
-				"action": a.row.Request.Action, "name": a.row.Request.Name, "recordNames": a.row.Request.RecordNames(),
+				logging.Event: logging.JobAccepted, logging.Action: a.row.Request.Action, "name": a.row.Request.Name, "recordNames": a.row.Request.RecordNames(),
 				"replayed": a.replayed,
 			}).Info("job accepted")
 		}

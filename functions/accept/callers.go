@@ -51,7 +51,7 @@ func (s *Service) allow(scope auth.Scope, h handler) handler {
 		}
 		caller, err := s.Guard.Authenticate(r.Header, body, s.Now())
 		if err != nil {
-			s.refusals.log(r, err, s.Now())
+			s.refusals.log(r, err, http.StatusUnauthorized, s.Now())
 			return reply{}, notKnown(err)
 		}
 		out := http.Header{}
@@ -72,7 +72,9 @@ func (s *Service) allow(scope auth.Scope, h handler) handler {
 // receive counts a request of a known caller, and answers it if the caller may make it.
 func (s *Service) receive(r *http.Request, scope auth.Scope, h handler) (reply, error) {
 	caller := callerOf(r.Context())
-	if err := counted(r.Context(), s.Guard.Admit(caller, 1, s.Now())); err != nil {
+	limit := s.Guard.Admit(caller, 1, s.Now())
+	if err := counted(r.Context(), limit); err != nil {
+		s.refusals.log(r, limit.Err(), http.StatusTooManyRequests, s.Now())
 		return reply{}, err
 	}
 	if scope != ownRule {

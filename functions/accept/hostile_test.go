@@ -75,7 +75,7 @@ func described(text string) string {
 }
 
 // ours are the fields of our log lines.
-var ours = strings.Fields("time level msg function caller source reason jobId traceId action name recordNames replayed error count failed more sent jobs kind code step hint cloudRequestId")
+var ours = strings.Fields("time level msg function event status state leftOut caller source reason jobId traceId action name recordNames replayed error count failed more sent jobs kind code step hint cloudRequestId")
 
 // bury makes a dead letter whose every text is hostile, as an envelope of somebody else could have it.
 func (f *function) bury(t *testing.T, text string) {

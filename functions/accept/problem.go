@@ -198,6 +198,7 @@ func logCause(ctx context.Context, p problem) {
 	}
 	failure := fault.From(p.cause)
 	logging.From(ctx).WithFields(logging.Fields{
+		logging.Event: logging.RequestFailed, logging.Status: p.Status, logging.Reason: p.Code,
 		logging.Kind: failure.Kind, logging.Code: failure.Code, logging.Step: failure.Step, logging.Hint: failure.Hint,
 		"cloudRequestId": failure.RequestID, logging.Error: p.cause.Error(),
 	}).Error("answered " + p.Code)

@@ -10,10 +10,10 @@ import (
 	"routinely/shared/logging"
 )
 
-// maxRefusals is how many lines about unknown callers are logged in a minute: the lines of a flood would cost more than they say.
+// maxRefusals is how many lines about refused callers are logged in a minute: the lines of a flood would cost more than they say.
 const maxRefusals = 20
 
-// refusals logs the requests of callers who are not known: who tries tokens must leave a trace. It counts for one instance of the function.
+// refusals logs the requests of callers who are not known, or who send too many: who tries tokens must leave a trace. It counts for one instance of the function.
 type refusals struct {
 	mu sync.Mutex
 	// since is when the first line of the current minute was written.
@@ -21,22 +21,19 @@ type refusals struct {
 	told, leftOut int
 }
 
-// log writes one line with where a request came from and why it is refused, and in it how many lines were left out before. Errors of package
+// log writes one line with where a request came from, the status of its answer and why it is refused, and in it how many lines were left out before. Errors of package
 // auth quote nothing of what was sent.
-func (f *refusals) log(r *http.Request, err error, now time.Time) {
+func (f *refusals) log(r *http.Request, err error, status int, now time.Time) {
 	leftOut, wanted := f.take(now)
 	if !wanted {
 		return
 	}
 	failure := fault.From(err)
-	line := logging.From(r.Context()).WithFields(logging.Fields{
-		"source": fmt.Sprintf("%.45s", r.RemoteAddr), // the longest text of an IPv6 address
-		"reason": failure.Code, logging.Error: failure.Message,
-	})
-	if leftOut > 0 {
-		line = line.WithField("leftOut", leftOut)
-	}
-	line.Warn("caller refused")
+	logging.From(r.Context()).WithFields(logging.Fields{
+		logging.Event: logging.CallerRefused, logging.Status: status, logging.LeftOut: leftOut,
+		"source":       fmt.Sprintf("%.45s", r.RemoteAddr), // the longest text of an IPv6 address
+		logging.Reason: failure.Code, logging.Error: failure.Message,
+	}).Warn("caller refused")
 }
 
 // take reports whether there is room for a line, and how many found none since the last one.

@@ -174,7 +174,7 @@ func (f *function) ignores(t *testing.T, e map[string]any, mark string) {
 	if _, valid := trace.Parse(string(kept)); !valid || kept.ID() == traceID {
 		t.Errorf("kept %q", kept)
 	}
-	sim.CheckLog(t, f.log.Bytes(), strings.Fields("time level msg function caller jobId traceId action name recordNames replayed"))
+	sim.CheckLog(t, f.log.Bytes(), strings.Fields("time level msg function event caller jobId traceId action name recordNames replayed"))
 	if text := strings.ToLower(f.log.String()); strings.Contains(text, mark) || strings.Contains(text, traceID) {
 		t.Errorf("log %s", text)
 	}

@@ -92,7 +92,10 @@ func (r *run) unsendable(ctx context.Context, row ledger.Row, err error) error {
 	})
 	if failed == nil {
 		r.out.GivenUp++
-		logging.Of(ctx, row.ID, row.Trace.ID()).WithField(logging.Error, err.Error()).Error("job given up")
+		logging.Of(ctx, row.ID, row.Trace.ID()).WithFields(logging.Fields{
+			logging.Event: logging.JobEnded, logging.State: routine.DeadLettered, logging.Outcome: givenUp, logging.Code: fault.From(err).Code,
+			logging.Error: err.Error(),
+		}).Error("job given up")
 	}
 	return passing(failed)
 }

@@ -18,6 +18,7 @@ import (
 	"routinely/shared/esa"
 	"routinely/shared/fault"
 	"routinely/shared/ledger"
+	"routinely/shared/logging"
 	"routinely/shared/routine"
 )
 
@@ -95,9 +96,19 @@ func (j *Janitor) Run(ctx context.Context) (Report, error) {
 			r.fail(ctx, t.name, err)
 		}
 	}
-	r.out.log(ctx)
+	seen := logging.Fields{}
+	if calls.Err() == nil {
+		if err := r.see(calls, seen); err != nil {
+			failed = append(failed, fmt.Errorf("%s: %w", taskSee, err))
+			r.fail(ctx, taskSee, err)
+		}
+	}
+	r.out.log(ctx, seen)
 	return r.out, errors.Join(failed...)
 }
+
+// taskSee is the part of a run that comes after its tasks and has no time of its own: it looks at what they have left.
+const taskSee = "see the account"
 
 // task is a part of a run.
 type task struct {

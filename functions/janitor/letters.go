@@ -5,9 +5,11 @@ import (
 	"fmt"
 
 	"routinely/queue"
+	"routinely/shared/dispatch"
 	"routinely/shared/fault"
 	"routinely/shared/ledger"
 	"routinely/shared/logging"
+	"routinely/shared/routine"
 )
 
 // outcome is what became of one message of the dead-letter queue.
@@ -33,7 +35,15 @@ func (r *run) count(ctx context.Context, d queue.Delivery, what outcome, err err
 	if d.Callback != nil {
 		job, parent = d.Callback.JobID, d.Callback.Trace
 	}
-	log := logging.Of(ctx, job, parent.ID()).WithFields(logging.Fields{logging.Outcome: what, logging.MessageID: d.MessageID})
+	fields := logging.Fields{logging.Event: logging.DeliveryEnded, logging.Outcome: what, logging.MessageID: d.MessageID}
+	switch what {
+	case givenUp, filed:
+		fields[logging.Event], fields[logging.State], fields[logging.Code] = logging.JobEnded, routine.DeadLettered, codeOf(d, what)
+	case callbackFailed:
+		fields[logging.Event] = logging.CallbackEnded
+	case redelivered, passed, left:
+	}
+	log := logging.Of(ctx, job, parent.ID()).WithFields(fields)
 	switch {
 	case err != nil:
 		log.WithField(logging.Error, err.Error()).Warn("a dead letter of a trigger")
@@ -42,6 +52,17 @@ func (r *run) count(ctx context.Context, d queue.Delivery, what outcome, err err
 	default:
 		log.Info("a dead letter of a trigger")
 	}
+}
+
+// codeOf is why a delivery has become a dead letter: empty for one whose job is not in the ledger or asks for something else.
+func codeOf(d queue.Delivery, what outcome) string {
+	if what == givenUp {
+		return undelivered().Code
+	}
+	if unreadable := dispatch.Unreadable(d); unreadable != nil {
+		return unreadable.Code
+	}
+	return ""
 }
 
 const reasonUndelivered = "the trigger has used up its retries"

@@ -46,22 +46,16 @@ func (r *run) fail(ctx context.Context, task string, err error) {
 	failure := fault.From(err)
 	r.out.Failed = append(r.out.Failed, Failure{task, failure.Kind, failure.Code, err.Error(), failure.Hint})
 	logging.From(ctx).WithFields(logging.Fields{
-		"task": task, logging.Kind: failure.Kind, logging.Code: failure.Code, logging.Error: err.Error(), logging.Hint: failure.Hint,
+		logging.Event: logging.TaskFailed, logging.Task: task, logging.Kind: failure.Kind, logging.Step: failure.Step, logging.Code: failure.Code, logging.Error: err.Error(), logging.Hint: failure.Hint,
 	}).Error("a task of the janitor failed")
 }
 
-// idle reports whether the run did nothing.
-func (r Report) idle() bool {
-	return r.Sent+r.SentAgain+r.Redelivered+r.GivenUp+r.Filed+r.CallbacksFailed+r.Passed+r.Left+r.Expired+r.Told == 0
-}
-
-// log writes the one line of a run that did something.
-func (r Report) log(ctx context.Context) {
-	if r.idle() {
-		return
-	}
-	logging.From(ctx).WithFields(logging.Fields{
-		"sent": r.Sent, "sentAgain": r.SentAgain, "redelivered": r.Redelivered, "givenUp": r.GivenUp, "filed": r.Filed,
-		"callbacksFailed": r.CallbacksFailed, "passed": r.Passed, "left": r.Left, "expired": r.Expired, "told": r.Told, "more": r.More,
+// log writes the one line of a run: what it did, and how the deployment is.
+func (r Report) log(ctx context.Context, seen logging.Fields) {
+	logging.From(ctx).WithFields(seen).WithFields(logging.Fields{
+		logging.Event: logging.AccountSeen,
+		logging.Sent:  r.Sent, logging.SentAgain: r.SentAgain, logging.Redelivered: r.Redelivered, logging.GivenUp: r.GivenUp, logging.Filed: r.Filed,
+		logging.CallbacksFailed: r.CallbacksFailed, logging.Passed: r.Passed, logging.Left: r.Left, logging.Expired: r.Expired, logging.Told: r.Told,
+		logging.More: r.More, logging.FailedTasks: len(r.Failed),
 	}).Info("the janitor is done")
 }

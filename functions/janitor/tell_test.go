@@ -11,6 +11,7 @@ import (
 	"routinely/functions/janitor"
 	"routinely/shared/ledger"
 	"routinely/shared/logging"
+	"routinely/shared/routine"
 )
 
 const day = 24 * time.Hour
@@ -88,12 +89,13 @@ func TestTelling(t *testing.T) {
 		h.job(t, "job-1")
 		h.change(t, "job-1", h.die)
 		h.clock.Advance(1000 * day)
-		same(t, "lines", h.lines(t), nil)
+		lines := h.lines(t)
+		same(t, "told", append(jobs(lines, dead), jobs(lines, unfinished)...), nil)
 	})
 }
 
 func TestLog(t *testing.T) {
-	t.Run("has a line for each thing done and one for the run, and none for a run with nothing to do", func(t *testing.T) {
+	t.Run("has a line for each thing done and one for the run, also if there was nothing to do", func(t *testing.T) {
 		h := start(t)
 		h.job(t, "job-1")
 		h.change(t, "job-1", h.due)
@@ -103,7 +105,46 @@ func TestLog(t *testing.T) {
 			lines[2]["msg"] != "the janitor is done" || lines[2]["sent"] != 1.0 || lines[2]["filed"] != 1.0 {
 			t.Errorf("%v", lines)
 		}
-		same(t, "lines", h.lines(t), nil)
+		if lines = h.lines(t); len(lines) != 1 || lines[0]["event"] != "account.seen" || lines[0]["sent"] != 0.0 {
+			t.Errorf("%v", lines)
+		}
+	})
+	t.Run("says of the lane, the jobs that wait, the dead letters and the quota how they are", func(t *testing.T) {
+		h := start(t)
+		cfg := h.Config
+		cfg.Retention = 0
+		h.remake(t, cfg)
+		h.job(t, "dead")
+		h.change(t, "dead", h.die)
+		h.job(t, "waits")
+		h.clock.Advance(2 * time.Hour)
+		h.change(t, "waits", func(row *ledger.Row) {
+			row.Waiting = &routine.Waiting{For: routine.ForAccountLock, Since: h.clock.Now()}
+		})
+		_, err := h.Ledger.ChangeAccount(t.Context(), func(a *routine.Account) error {
+			a.Stop(&routine.Park{Since: h.clock.Now().Add(-time.Minute)}, nil, h.clock.Now())
+			a.Quota = &routine.Quota{Limit: 50, Used: 46, ReadAt: h.clock.Now()}
+			return nil
+		})
+		must(t, err)
+		lines := h.lines(t)
+		got := lines[len(lines)-1]
+		for name, want := range map[string]any{
+			"lane": "parked", "parked": 1.0, "parkedSeconds": 60.0, "paused": 0.0, "waitingJobs": 1.0, "waitingMore": false, "waitingAccountLock": 1.0,
+			"waitingQueue": 0.0, "oldestJobAgeSeconds": 7200.0, "deadLetters": 1.0, "deadLettersMore": false, "deadLetterQueueMessages": 0.0,
+			"quotaLimit": 50.0, "quotaUsed": 46.0, "quotaUsedPercent": 92.0, "failedTasks": 0.0,
+		} {
+			same(t, name, got[name], want)
+		}
+	})
+	t.Run("leaves out what it could not read, and says that it could not", func(t *testing.T) {
+		h := start(t)
+		fail(t, h.mns.Faults(), "GetQueueAttributes")
+		lines := h.lines(t)
+		got := lines[len(lines)-1]
+		if _, there := got["deadLetterQueueMessages"]; there || got["failedTasks"] != 1.0 || lines[0]["event"] != "task.failed" || lines[0]["step"] != "GetQueueAttributes" {
+			t.Errorf("%v", lines)
+		}
 	})
 	t.Run("names a task that failed, with its code", func(t *testing.T) {
 		h := start(t)

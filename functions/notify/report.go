@@ -48,7 +48,10 @@ func (l *entry) blame(failure *fault.Error) {
 // log writes the one line of a message's outcome.
 func (l *entry) log(ctx context.Context) {
 	fields := logging.Fields{
-		logging.Outcome: l.Outcome, logging.MessageID: l.MessageID, logging.Attempt: l.Attempt, "callbackId": l.ID, "url": l.URL,
+		logging.Event: logging.DeliveryEnded, logging.Outcome: l.Outcome, logging.MessageID: l.MessageID, logging.Attempt: l.Attempt, "callbackId": l.ID, "url": l.URL,
+	}
+	if l.Outcome == delivered || l.Outcome == givenUp {
+		fields[logging.Event] = logging.CallbackEnded
 	}
 	if l.Error != "" {
 		fields[logging.Error], fields[logging.Kind], fields[logging.Code], fields[logging.Hint] = l.Error, l.Kind, l.Code, l.Hint

@@ -163,7 +163,9 @@ func (t *task) handOver(failure *fault.Error, d decision) (entry, error) {
 
 // repeat deals with a delivery that has nothing to do any more. If its job has ended and somebody is still to be told, that is done now.
 func (t *task) repeat() (entry, error) {
+	calls := t.line.ESACalls
 	t.line = newEntry(t.d)
+	t.line.ESACalls = calls
 	t.line.Attempt, t.line.TraceID, t.line.Outcome = t.row.Attempt, t.row.Trace.ID(), duplicate
 	if t.row.State == routine.Cancelled {
 		t.line.Outcome = cancelled

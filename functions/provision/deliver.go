@@ -119,7 +119,9 @@ func (t *task) unsettled(err error) conclusion {
 // attempt runs the job and decides about it.
 func (t *task) attempt() conclusion {
 	found := t.account.Park != nil
+	begun := time.Now()
 	result, err := t.run()
+	t.busy += time.Since(begun)
 	switch {
 	case t.passed:
 		return t.repeat
@@ -164,6 +166,8 @@ func (t *task) runOnce(progress *routine.Progress) (result routine.Result, err e
 			err = defect(broken)
 		}
 	}()
+	before := t.Workflow.ESA.Calls()
+	defer func() { t.line.ESACalls += t.Workflow.ESA.Calls() - before }()
 	claims := t.claims()
 	if by, err := t.givesWay(claims.Routine); by != "" || err != nil {
 		return result, cmp.Or[error](err, &provision.Superseded{By: by})

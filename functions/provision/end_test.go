@@ -249,8 +249,8 @@ func (l *lane) dead(t *testing.T, event []byte, message string) ledger.Row {
 	must(t, err)
 	report, err := l.worker(t).Handle(logging.Into(t.Context(), logger), event)
 	must(t, err)
-	sim.CheckLog(t, log.Bytes(), strings.Fields("time level msg function outcome jobId messageId attempt error kind code step esaRequestId hint"))
-	if strings.Count(log.String(), "\n") != 1 || !strings.Contains(log.String(), `"msg":"job dead-lettered"`) {
+	sim.CheckLog(t, log.Bytes(), strings.Fields("time level msg function event state outcome jobId messageId attempt esaCalls error kind code step esaRequestId hint messages durationMs laneBusyMs"))
+	if strings.Count(log.String(), `"jobId":`) != 1 || !strings.Contains(log.String(), `"msg":"job dead-lettered"`) {
 		t.Errorf("log %q", &log)
 	}
 	same(t, "outcomes", outcomes(report), []string{"dead-lettered"})

@@ -34,6 +34,8 @@ type lane struct {
 	waited, pause time.Duration
 	// probed is set once a job has found the lane parked: ESA is left alone for a pause.
 	probed bool
+	// busy is how long jobs ran in the invocation.
+	busy time.Duration
 	// full is set once ESA refused a routine because the account has as many as it may.
 	full bool
 }
@@ -235,7 +237,7 @@ func (l *lane) park(failure *fault.Error) {
 		}
 	})
 	logging.From(l.work).WithFields(logging.Fields{
-		logging.Kind: failure.Kind, logging.Code: failure.Code, logging.Error: failure.Error(), logging.ESARequestID: failure.RequestID,
+		logging.Event: logging.LaneParked, logging.Kind: failure.Kind, logging.Code: failure.Code, logging.Error: failure.Error(), logging.ESARequestID: failure.RequestID,
 		logging.Hint: failure.Hint,
 	}).Error("THE LANE IS PARKED: ESA works for no job of this account; all jobs wait")
 }
@@ -250,7 +252,7 @@ func (l *lane) resume() {
 	}
 	since := l.account.Park.Since
 	l.change(func(a *routine.Account) { a.Stop(nil, a.Pause, l.Now()) })
-	logging.From(l.work).WithField("parkedSince", since).Warn("THE LANE RUNS AGAIN: ESA works for this account")
+	logging.From(l.work).WithFields(logging.Fields{logging.Event: logging.LaneResumed, "parkedSince": since}).Warn("THE LANE RUNS AGAIN: ESA works for this account")
 }
 
 // parked is why a job is handed back that finds the lane parked.

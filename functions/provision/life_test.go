@@ -105,7 +105,7 @@ func TestSupersededJob(t *testing.T) {
 		must(t, err)
 		_, err = l.worker(t).Handle(logging.Into(t.Context(), logger), sim.Event(t, body))
 		must(t, err)
-		if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, `"msg":"job superseded"`) || !strings.Contains(text, `"level":"info"`) {
+		if text := log.String(); strings.Count(text, `"jobId":`) != 1 || !strings.Contains(text, `"msg":"job superseded"`) || !strings.Contains(text, `"level":"info"`) {
 			t.Errorf("log %s", text)
 		}
 	})

@@ -43,6 +43,8 @@ type entry struct {
 	ESARequestID string          `json:"esaRequestId,omitempty"`
 	Hint         string          `json:"hint,omitempty"`
 	DelaySeconds float64         `json:"delaySeconds,omitempty"`
+	// ESACalls is how many calls of ESA the delivery took.
+	ESACalls int `json:"esaCalls,omitempty"`
 }
 
 // logResult adds what was achieved to the fields of a line. Of several host names it says how many.
@@ -74,13 +76,21 @@ func (l *entry) blame(last routine.Attempt) {
 func (l *entry) unsettled(failure *fault.Error) {
 	*l = entry{
 		JobID: l.JobID, TraceID: l.TraceID, MessageID: l.MessageID, Attempt: l.Attempt, Outcome: notSettled, Step: failure.Step, Kind: failure.Kind,
-		Code: failure.Code, Error: failure.Error(), Hint: failure.Hint,
+		Code: failure.Code, Error: failure.Error(), Hint: failure.Hint, ESACalls: l.ESACalls,
 	}
 }
 
-// log writes the one line of a message's outcome.
+// log writes the one line of a message's outcome. The outcomes that end a job are named as the states that they end in.
 func (l *entry) log(ctx context.Context) {
-	fields := logging.Fields{logging.Outcome: l.Outcome, logging.MessageID: l.MessageID, logging.Attempt: l.Attempt}
+	fields := logging.Fields{
+		logging.Event: logging.DeliveryEnded, logging.Outcome: l.Outcome, logging.MessageID: l.MessageID, logging.Attempt: l.Attempt,
+		logging.ESACalls: l.ESACalls,
+	}
+	switch l.Outcome {
+	case succeeded, superseded, deadLettered:
+		fields[logging.Event], fields[logging.State] = logging.JobEnded, l.Outcome
+	case again, handedBack, duplicate, cancelled, notSettled:
+	}
 	if l.Result != nil {
 		logResult(*l.Result, fields)
 	}

@@ -19,6 +19,7 @@ import (
 	"routinely/shared/dispatch"
 	"routinely/shared/fault"
 	"routinely/shared/ledger"
+	"routinely/shared/logging"
 	"routinely/shared/provision"
 	"routinely/shared/retry"
 	"routinely/shared/routine"
@@ -95,6 +96,7 @@ func (w *Worker) Handle(ctx context.Context, event json.RawMessage) (Report, err
 
 // settle settles the deliveries of an event. What became of one is written down while the next one runs: the lane does not wait for the ledger.
 func (l *lane) settle(deliveries []queue.Delivery) (Report, error) {
+	begun := time.Now()
 	var out Report
 	var failed []error
 	report := func(line entry, err error) {
@@ -140,6 +142,10 @@ func (l *lane) settle(deliveries []queue.Delivery) (Report, error) {
 		}
 	}
 	l.leave()
+	logging.From(l.work).WithFields(logging.Fields{
+		logging.Event: logging.InvocationEnded, logging.Messages: len(out.Messages), logging.DurationMs: time.Since(begun).Milliseconds(),
+		logging.LaneBusyMs: l.busy.Milliseconds(),
+	}).Info("invocation ended")
 	return out, errors.Join(failed...)
 }
 

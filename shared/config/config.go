@@ -188,7 +188,7 @@ type Place struct {
 }
 
 func (p *Place) declare(s *settings) {
-	s.text(&p.Region, Variable{Name: "ROUTINELY_REGION", Default: "cn-hangzhou", Doc: "Region of the deployment; s.yaml and routinely setup read it"})
+	s.region(&p.Region)
 	s.text(&p.AccountID, Variable{Name: "ROUTINELY_ACCOUNT_ID", Required: true, Doc: "Id of the Alibaba Cloud account; s.yaml and routinely setup read it"})
 }
 
@@ -349,6 +349,7 @@ func LoadRights(environ []string) (Rights, error) {
 	err := load(environ, &cfg)
 	return cfg, err
 }
+
 
 // withEndpoints adds the endpoints that follow from region, account and instance (endpoints pages of Simple Message Queue, Tablestore, Function
 // Compute and EventBridge), where what they are made of is known.

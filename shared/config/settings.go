@@ -119,6 +119,10 @@ func (s *settings) duration(to *time.Duration, v Variable) {
 	})
 }
 
+func (s *settings) region(to *string) {
+	s.text(to, Variable{Name: "ROUTINELY_REGION", Default: "cn-hangzhou", Doc: "Region of the deployment; s.yaml and routinely setup read it"})
+}
+
 func (s *settings) expiryGrace(to *time.Duration) {
 	s.duration(to, Variable{Name: "ROUTINELY_EXPIRY_GRACE", Default: "24h", Doc: "How long an expired routine stays after its host names were unbound; then it is deleted"})
 }

@@ -39,7 +39,11 @@ type Client struct {
 	wire    *wire
 	key     accesskey.Source
 	timeout time.Duration
+	calls   int
 }
+
+// Calls counts the calls made so far.
+func (c *Client) Calls() int { return c.calls }
 
 // New checks the configuration and returns a client. It makes no call.
 func New(cfg Config) (*Client, error) {
@@ -188,6 +192,7 @@ func (c *Client) exchange(ctx context.Context, action string, do func(context.Co
 	defer cancel()
 	err = c.key.Call(func() error {
 		seen = answer{}
+		c.calls++
 		if err := do(context.WithValue(ctx, answerKey{}, &seen)); err != nil {
 			return classify(action, err, seen)
 		}

@@ -79,7 +79,18 @@ func Serve[T any](
 			var nothing T
 			return nothing, errors.New("the instance is ending: the event was not begun")
 		}
-		return handle(p.Credentials.Begin(call, p.Log), event)
+		ctx, returned := p.Credentials.Begin(call, p.Log), false
+		defer func() {
+			if !returned {
+				logFailure(ctx, "the handler has panicked")
+			}
+		}()
+		out, err := handle(ctx, event)
+		returned = true
+		if err != nil {
+			logFailure(ctx, err.Error())
+		}
+		return out, err
 	}
 	preStop := func(call context.Context) { atEnd(p.Credentials.Begin(call, p.Log)) }
 	end := func() {
@@ -92,4 +103,9 @@ func Serve[T any](
 	}
 	defer context.AfterFunc(process.Stopping, end)()
 	process.Start(serve, preStop)
+}
+
+// logFailure writes that the platform gets an error. Why is in the lines before, if the handler knew more.
+func logFailure(ctx context.Context, why string) {
+	logging.From(ctx).WithFields(logging.Fields{logging.Event: logging.InvocationFailed, logging.Error: why}).Error("the invocation has failed")
 }

@@ -1,5 +1,5 @@
 // Package cloud is the one door to the management APIs that the setup calls: RAM (version 2015-05-01) for roles and policies,
-// Resource Management (2020-03-31) for the roles that belong to services, and Tablestore (2020-12-09) for its instances. Tables and queues
+// Resource Management (2020-03-31) for the roles that belong to services, Tablestore (2020-12-09) for its instances, and Simple Log Service (2020-12-30). Tables and queues
 // are not its business: shared/ledger and queue set up their own.
 //
 // Everything is looked up before it is changed, so that nothing is left to do the second time, and a dry run calls only what reads. Every

@@ -2,6 +2,7 @@ package cloud
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,6 +27,8 @@ type wire struct {
 	ctx context.Context
 	// requestID is that of the latest answer.
 	requestID string
+	// silent says that the service answers what has succeeded with an empty body.
+	silent bool
 }
 
 func newWire() *wire {
@@ -44,16 +47,13 @@ func (w *wire) Call(req *http.Request, _ *http.Transport) (*http.Response, error
 	if err != nil {
 		return nil, err
 	}
-	var said struct {
-		RequestID string `json:"RequestId"`
-		Code      string `json:"Code"`
-		Message   string `json:"Message"`
-	}
+	var said answer
 	unreadable := json.Unmarshal(body, &said)
-	w.requestID = said.RequestID
-	if w.requestID == "" {
-		w.requestID = res.Header.Get("x-acs-request-id")
+	if w.silent && len(body) == 0 {
+		unreadable = nil
 	}
+	said.Code, said.Message = cmp.Or(said.Code, said.ErrorCode), cmp.Or(said.Message, said.ErrorMessage)
+	w.requestID = cmp.Or(said.RequestID, res.Header.Get("x-acs-request-id"), res.Header.Get("x-log-requestid"))
 	if res.StatusCode >= 300 || unreadable != nil {
 		if said.Code == "" {
 			said.Code = "HTTP" + strconv.Itoa(res.StatusCode)
@@ -63,6 +63,15 @@ func (w *wire) Call(req *http.Request, _ *http.Transport) (*http.Response, error
 	}
 	res.Body = io.NopCloser(bytes.NewReader(body))
 	return res, nil
+}
+
+// answer is what an answer says beside what was asked for. ErrorCode and ErrorMessage are Simple Log Service's names.
+type answer struct {
+	RequestID    string `json:"RequestId"`
+	Code         string
+	Message      string
+	ErrorCode    string `json:"errorCode"`
+	ErrorMessage string `json:"errorMessage"`
 }
 
 // refusal is an error in the API's own shape.
@@ -107,7 +116,7 @@ func kindOf(r *refusal) (kind fault.Kind, hint string) {
 	if accesskey.Refused(r.code, r.message) {
 		return fault.Account, hintKey
 	}
-	for _, code := range []string{"SignatureDoesNotMatch", "IncompleteSignature", "InvalidTimeStamp"} {
+	for _, code := range []string{"SignatureDoesNotMatch", "SignatureNotMatch", "IncompleteSignature", "InvalidTimeStamp"} {
 		if strings.HasPrefix(r.code, code) {
 			return fault.Account, hintKey
 		}
@@ -115,7 +124,7 @@ func kindOf(r *refusal) (kind fault.Kind, hint string) {
 	switch {
 	case strings.HasPrefix(r.code, "Throttling"), r.status == http.StatusTooManyRequests:
 		return fault.Throttled, hintAgain
-	case r.status == http.StatusForbidden:
+	case r.status == http.StatusForbidden, r.code == "Unauthorized":
 		return fault.Denied, hintDenied
 	case r.status == http.StatusNotFound:
 		return fault.NotFound, hintMissing

@@ -35,8 +35,8 @@ func Credentials() (accessKeyID, accessKeySecret, securityToken string) {
 	return AccessKeyID, AccessKeySecret, ""
 }
 
-// Listen serves handler on a free loopback port until the test ends and returns its URL.
-func Listen(t testing.TB, handler http.Handler, beforeStop func()) string {
+// Listen serves handler on a free loopback port until the test ends and returns its URL. hosts are names that are the server's own too.
+func Listen(t testing.TB, handler http.Handler, beforeStop func(), hosts ...string) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -44,7 +44,7 @@ func Listen(t testing.TB, handler http.Handler, beforeStop func()) string {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- serve.HTTP(ctx, listener, handler, beforeStop, "", "") }()
+	go func() { ended <- serve.HTTP(ctx, listener, handler, beforeStop, "", "", hosts...) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-ended; err != nil {
