@@ -72,7 +72,7 @@ func (d *deployment) said(do func()) []map[string]any {
 	return d.log.take(d.t)
 }
 
-// schema is that of the outcome lines.
+// outcomeSchema is that of the outcome lines.
 func outcomeSchema(t *testing.T) *jsonschema.Schema {
 	t.Helper()
 	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(read(t, "deploy", "observability", "schema.json")))
@@ -160,7 +160,7 @@ func (d *deployment) restore() {
 	}
 }
 
-// planted are the faults by the alert that tells of them, each on a deployment that is well.
+// planted are the faults by the alert that reports them, each on a deployment that is well.
 var planted = map[string]func(*deployment){
 	"jobs-dead": func(d *deployment) {
 		d.submit(request("dead", "dead", noSite))
@@ -341,22 +341,63 @@ func TestOutcomeLines(t *testing.T) {
 	}
 }
 
+// outcomeProperty is what the schema says of a field.
+type outcomeProperty struct {
+	Type any
+	Enum []any
+}
+
+// kind is the type of a field, in words of JSON Schema.
+func (p outcomeProperty) kind() string {
+	if _, number := append(p.Enum, "")[0].(float64); number {
+		return "integer"
+	}
+	if several, ok := p.Type.([]any); ok {
+		return fmt.Sprint(several[0])
+	}
+	if p.Type == nil {
+		return "string"
+	}
+	return fmt.Sprint(p.Type)
+}
+
+// outcomeRule is what the schema says of the lines of an event.
+type outcomeRule struct {
+	Then struct {
+		Title         string
+		Required      []string
+		PropertyNames struct{ Enum []string }
+	}
+}
+
+// optional are the fields that lines of an event can have, beside those that all lines have.
+func (r outcomeRule) optional(common []string) []string {
+	return slices.DeleteFunc(slices.Clone(r.Then.PropertyNames.Enum), func(name string) bool {
+		return name == "requestId" || slices.Contains(common, name) || slices.Contains(r.Then.Required, name)
+	})
+}
+
+// outcomeRules are the schema, as far as pages and the index repeat it.
+type outcomeRules struct {
+	Required   []string
+	Properties map[string]outcomeProperty
+	AllOf      []outcomeRule
+}
+
+func outcomeDocument(t *testing.T) (out outcomeRules) {
+	t.Helper()
+	if err := json.Unmarshal(read(t, "deploy", "observability", "schema.json"), &out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
 // outcomeFields are the fields of the schema, with true for numbers.
 func outcomeFields(t *testing.T) map[string]bool {
 	t.Helper()
-	var schema struct {
-		Properties map[string]struct {
-			Type any
-			Enum []any
-		}
-	}
-	if err := json.Unmarshal(read(t, "deploy", "observability", "schema.json"), &schema); err != nil {
-		t.Fatal(err)
-	}
 	out := map[string]bool{}
-	for name, property := range schema.Properties {
-		_, number := append(property.Enum, "")[0].(float64)
-		out[name] = number || property.Type == "integer" || property.Type == "number"
+	for name, property := range outcomeDocument(t).Properties {
+		out[name] = property.kind() == "integer" || property.kind() == "number"
 	}
 	return out
 }

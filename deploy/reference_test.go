@@ -48,6 +48,7 @@ func readers() []reader {
 		{"routinely setup", &config.Setup{}},
 		{"routinely setup rights", &config.Rights{}},
 		{"routinely doctor", &config.Doctor{}},
+		{"routinely setup alerts", &config.Logs{}},
 	}
 }
 

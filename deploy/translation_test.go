@@ -12,7 +12,7 @@ import (
 var translated = []string{
 	"README", "deploy/README", "docs/reference/api", "docs/reference/cli", "docs/reference/configuration", "docs/reference/limits", "docs/reference/messages",
 	"docs/reference/esa-codes", "docs/local", "functions/accept/problems",
-	"SECURITY", "docs/README", "docs/tutorial", "docs/concepts", "docs/routines", "docs/operations/cost",
+	"SECURITY", "docs/README", "docs/tutorial", "docs/concepts", "docs/routines", "docs/operations/cost", "docs/operations/runbook", "docs/reference/log",
 	"docs/how-to/saas-backend", "docs/how-to/bulk-onboarding", "docs/how-to/previews", "docs/how-to/rotating-secrets",
 	"docs/how-to/second-environment", "docs/how-to/restoring-from-dead-letters",
 }

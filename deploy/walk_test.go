@@ -22,6 +22,7 @@ import (
 	"routinely/deploy/local/fcemu"
 	"routinely/deploy/local/localtest"
 	"routinely/deploy/local/otsemu"
+	"routinely/deploy/sim/logs"
 	"routinely/deploy/sim/management"
 )
 
@@ -32,7 +33,9 @@ type page struct {
 	// dir has a copy of the repository in work, the programs that the page installs in bin, and the tool's files in tool.
 	dir                       string
 	account                   *management.Server
+	logs                      *logs.Server
 	mns, ots, esa, management string
+	logService                string
 	deployed                  []componentCall
 }
 
@@ -65,6 +68,9 @@ func newPage(t *testing.T) *page {
 	p.account = management.New(localtest.AccessKeyID, localtest.AccessKeySecret)
 	p.account.Attached["user/routinely-deployer"] = nil
 	p.management = localtest.Listen(t, p.account, nil)
+	project := exports(p.text)["ROUTINELY_LOG_PROJECT"]
+	p.logs = logs.New(localtest.AccessKeyID, localtest.AccessKeySecret, project, "default-logs")
+	p.logService = localtest.Listen(t, p.logs, nil, project+".127.0.0.1")
 	_, p.mns = localtest.MNS(t, nil)
 	_, p.esa = localtest.ESA(t, nil, 0)
 	tables, err := otsemu.New(otsemu.Config{
@@ -93,7 +99,7 @@ func (p *page) environ(more ...string) []string {
 		// The tool keeps its files there, and looks for no newer version of itself.
 		"serverless_devs_config_home="+filepath.Join(p.dir, "tool"), "NODE_ENV=test", "CI=1", "WALK_CALLS="+p.file("calls"),
 		"ROUTINELY_MNS_ENDPOINT="+p.mns, "ROUTINELY_TABLESTORE_ENDPOINT="+p.ots, "ROUTINELY_TABLESTORE_MANAGEMENT_ENDPOINT="+p.management,
-		"ROUTINELY_RAM_ENDPOINT="+p.management, "ROUTINELY_RESOURCE_MANAGER_ENDPOINT="+p.management,
+		"ROUTINELY_LOG_ENDPOINT="+p.logService, "ROUTINELY_RAM_ENDPOINT="+p.management, "ROUTINELY_RESOURCE_MANAGER_ENDPOINT="+p.management,
 	), more...)
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"routinely/cmd/routinely/cli"
+	"routinely/deploy/observability"
 	"routinely/shared/config"
 	"routinely/shared/fault"
 )
@@ -39,6 +40,8 @@ type Finding struct {
 	// Code and RequestID are those of the service that told it, if one did.
 	Code      string `json:"code,omitempty"`
 	RequestID string `json:"requestId,omitempty"`
+	// Runbook is the section of the repository's pages that explains the finding.
+	Runbook string `json:"runbook"`
 }
 
 // Checked says what became of an area: ok, findings, or why it was not checked.
@@ -168,7 +171,11 @@ func (e *examination) skip(name, reason string) {
 	e.report.Areas = append(e.report.Areas, Checked{Area: name, State: skipped, Reason: reason})
 }
 
-func (e *examination) find(f Finding) { e.report.Findings = append(e.report.Findings, f) }
+// find adds a finding, with the section that explains it.
+func (e *examination) find(f Finding) {
+	f.Runbook = observability.Runbook(f.ID)
+	e.report.Findings = append(e.report.Findings, f)
+}
 
 // nothingThere is the error of an area that has nothing to examine, and says why.
 type nothingThere string
@@ -216,7 +223,7 @@ func (e *examination) show() error {
 		return e.ending()
 	}
 	for _, one := range e.report.Findings {
-		err := e.Show(one, cli.Fields{{string(one.Level), one.Area + ": " + one.What}, {"why", one.Why}, {"repair", one.Repair}})
+		err := e.Show(one, cli.Fields{{string(one.Level), one.Area + ": " + one.What}, {"why", one.Why}, {"repair", one.Repair}, {"see", one.Runbook}})
 		if err == nil {
 			err = e.WriteLine("", nil)
 		}
