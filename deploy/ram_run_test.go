@@ -17,6 +17,7 @@ import (
 	"routinely/deploy/local/localtest"
 	"routinely/deploy/ram"
 	"routinely/deploy/sim"
+	"routinely/deploy/sim/logs"
 	"routinely/queue"
 )
 
@@ -74,6 +75,40 @@ func compare(allowed, called []grant) []string {
 func (g grant) covers(call grant) bool {
 	prefix, open := strings.CutSuffix(g.resource, "*")
 	return g.action == call.action && (g.resource == call.resource || open && strings.HasPrefix(call.resource, prefix))
+}
+
+func TestWatcherIsAllowedWhatItCalls(t *testing.T) {
+	bin, err := localtest.Build("cmd/routinely")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(bin) })
+	const project = "serverless-cn-hangzhou-1"
+	server := logs.New(localtest.AccessKeyID, localtest.AccessKeySecret, project, "default-logs")
+	url := localtest.Listen(t, server, nil, project+".127.0.0.1")
+	setup := func(language string) {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "routinely"), "setup", "alerts", "--log-project", project, "--language", language)
+		cmd.Env = append(os.Environ(), "ROUTINELY_LOG_ENDPOINT="+url,
+			"ALIBABA_CLOUD_ACCESS_KEY_ID="+localtest.AccessKeyID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET="+localtest.AccessKeySecret)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	setup("en")
+	// Somebody has changed the index and the dashboard, and the alerts get other names.
+	server.Index["keys"] = map[string]any{}
+	for _, dashboard := range server.Dashboards {
+		dashboard["displayName"] = "another"
+	}
+	setup("zh")
+	var called []string
+	for _, call := range server.Calls() {
+		called = append(called, "log:"+call)
+	}
+	if diff := cmp.Diff(loadPolicy(t, "watcher").actions("log"), distinct(called)); diff != "" {
+		t.Errorf("-allowed +called:\n%s", diff)
+	}
 }
 
 func TestComparisonFails(t *testing.T) {

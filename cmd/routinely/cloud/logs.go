@@ -145,7 +145,9 @@ func within(want, have any) bool {
 		}
 		return true
 	case string:
-		return have == want || want == "" && have == nil // an empty text may be left out of an answer
+		return have == want || want == "" && have == nil // an answer may leave out what is empty
+	case bool:
+		return have == want || !want && have == nil
 	}
 	return reflect.DeepEqual(want, have)
 }

@@ -35,7 +35,7 @@ func (s *Server) alert(name, verb string, body Document) (Document, *refusal) {
 	case !there:
 		return nil, &refusal{http.StatusNotFound, "JobNotExist", "alert " + name + " does not exist"}
 	case verb == "Get":
-		out := maps.Clone(have)
+		out := full(have)
 		out["createTime"] = 1
 		return out, nil
 	}
@@ -46,6 +46,22 @@ func (s *Server) alert(name, verb string, body Document) (Document, *refusal) {
 		have[member] = value
 	}
 	return nil, nil
+}
+
+// full is a document without what is empty, as an answer may be.
+func full(given Document) Document {
+	out := Document{}
+	for name, value := range given {
+		inner, ok := value.(Document)
+		list, isList := value.([]any)
+		switch {
+		case ok:
+			out[name] = full(inner)
+		case value != "" && value != false && (!isList || len(list) > 0):
+			out[name] = value
+		}
+	}
+	return out
 }
 
 var (
