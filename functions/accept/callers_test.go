@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -287,7 +288,7 @@ func TestWhatCallsCost(t *testing.T) {
 // refusal is a line of the log about a caller who is not known.
 type refusal struct {
 	Level, Msg, Source, Reason, Error string
-	LeftOut                           int
+	LeftOut, Status                   int
 }
 
 // refused are the lines about callers who are not known, since the last call.
@@ -326,7 +327,7 @@ func TestRefusalsLeaveATrace(t *testing.T) {
 				t.Errorf("log %s", f.log)
 			}
 			got := f.refused(t)
-			if len(got) != 1 || got[0].Reason != want || got[0].Source != "192.0.2.1" || got[0].Level != "warning" || got[0].Error == "" {
+			if len(got) != 1 || got[0].Reason != want || got[0].Source != "192.0.2.1" || got[0].Level != "warning" || got[0].Status != http.StatusUnauthorized || got[0].Error == "" {
 				t.Errorf("%s: got %+v", want, got)
 			}
 		}
@@ -365,6 +366,16 @@ func TestRefusalsLeaveATrace(t *testing.T) {
 		f.call(t, as(event("GET", "/v1/jobs", ""), tokens["shop"]))
 		if got := f.refused(t); got != nil {
 			t.Errorf("a caller who is known: %+v", got)
+		}
+	})
+	t.Run("also if the caller is known and sends too many", func(t *testing.T) {
+		f, tokens := guarded(t, 1)
+		for range 2 {
+			f.call(t, as(event("POST", "/v1/routines", good), tokens["ci"]))
+		}
+		got := f.refused(t)
+		if len(got) != 1 || got[0].Status != http.StatusTooManyRequests || got[0].Reason != auth.CodeTooManyRequests || got[0].Error == "" {
+			t.Errorf("got %+v", got)
 		}
 	})
 }

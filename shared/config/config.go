@@ -350,7 +350,6 @@ func LoadRights(environ []string) (Rights, error) {
 	return cfg, err
 }
 
-
 // withEndpoints adds the endpoints that follow from region, account and instance (endpoints pages of Simple Message Queue, Tablestore, Function
 // Compute and EventBridge), where what they are made of is known.
 func withEndpoints(environ []string) []string {

@@ -1,10 +1,12 @@
 package invocation_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,6 +44,36 @@ func TestServe(t *testing.T) {
 				t.Errorf("%q, %v", got, err)
 			}
 		}), parts(t), func(_ context.Context, event json.RawMessage) (string, error) { return "done " + string(event), failed }, nothing)
+	})
+	t.Run("writes a line when the platform gets an error, or the handler panics, and none otherwise", func(t *testing.T) {
+		parts := parts(t)
+		var out bytes.Buffer
+		parts.Log.Logger.SetOutput(&out)
+		failed := errors.New("no ledger")
+		invocation.Serve(sim.Process(t, func(h any, _ func(context.Context)) {
+			for _, event := range []string{"well", "fail", "panic"} {
+				func() {
+					defer func() { _ = recover() }() // the platform's SDK does that
+					_, _ = h.(handler)(t.Context(), []byte(event))
+				}()
+			}
+		}), parts, func(_ context.Context, event json.RawMessage) (string, error) {
+			if string(event) == "panic" {
+				panic("broken")
+			}
+			return "", map[string]error{"fail": failed}[string(event)]
+		}, nothing)
+		var got []string
+		for text := range strings.Lines(out.String()) {
+			var line struct{ Event, Error string }
+			if err := json.Unmarshal([]byte(text), &line); err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, line.Event+": "+line.Error)
+		}
+		if diff := cmp.Diff([]string{"invocation.failed: no ledger", "invocation.failed: the handler has panicked"}, got); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
 	})
 	t.Run("looks out for its end before it begins an event, and not before the first", func(t *testing.T) {
 		watched := 0

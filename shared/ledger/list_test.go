@@ -221,6 +221,15 @@ func TestDeadLetters(t *testing.T) {
 		same(t, codes, []ledger.CodeCount{{"conflict", "Taken", 5}, {"conflict", "Quota", 4}})
 		same(t, total, 9)
 	})
+	t.Run("are counted up to a bound, in one call", func(t *testing.T) {
+		b.calls()
+		for most, want := range map[int]int{9: 9, 10: 9, 4: 4} {
+			count, more, err := b.CountSomeDead(t.Context(), most)
+			must(t, err)
+			check(t, count, count == want && more == (most < 9))
+		}
+		b.wantCalls(t, "GetRange", "GetRange", "GetRange")
+	})
 	t.Run("by ids are read without a look at the index", func(t *testing.T) {
 		b.calls()
 		dead(t, b.Ledger, ledger.DeadFilter{IDs: newestFirst(1, 2, 3)}, 100)
