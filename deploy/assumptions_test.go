@@ -1,6 +1,8 @@
 package deploy_test
 
 import (
+	"io/fs"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -31,13 +33,15 @@ func unfinished(document string) (bad []string, good int) {
 // unknownFindings returns the findings that a document names and the doctor does not have, and how many it has.
 func unknownFindings(t *testing.T, document string) (unknown []string, known int) {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(root, "cmd", "routinely", "doctor", "*.go"))
+	var source strings.Builder
+	err := fs.WalkDir(os.DirFS(root), "cmd/routinely/doctor", func(path string, _ fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, ".go") {
+			source.Write(read(t, filepath.FromSlash(path)))
+		}
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
-	}
-	var source strings.Builder
-	for _, file := range files {
-		source.Write(read(t, "cmd", "routinely", "doctor", filepath.Base(file)))
 	}
 	for _, named := range regexp.MustCompile("finding `([^`]+)`(?: or `([^`]+)`)?").FindAllStringSubmatch(document, -1) {
 		for _, id := range named[1:] {
