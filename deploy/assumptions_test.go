@@ -1,10 +1,8 @@
 package deploy_test
 
 import (
-	"io/fs"
-	"os"
-	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -33,21 +31,12 @@ func unfinished(document string) (bad []string, good int) {
 // unknownFindings returns the findings that a document names and the doctor does not have, and how many it has.
 func unknownFindings(t *testing.T, document string) (unknown []string, known int) {
 	t.Helper()
-	var source strings.Builder
-	err := fs.WalkDir(os.DirFS(root), "cmd/routinely/doctor", func(path string, _ fs.DirEntry, err error) error {
-		if err == nil && strings.HasSuffix(path, ".go") {
-			source.Write(read(t, filepath.FromSlash(path)))
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	ids := findings(t)
 	for _, named := range regexp.MustCompile("finding `([^`]+)`(?: or `([^`]+)`)?").FindAllStringSubmatch(document, -1) {
 		for _, id := range named[1:] {
 			switch {
 			case id == "":
-			case strings.Contains(source.String(), `ID: "`+id+`"`):
+			case slices.Contains(ids, id):
 				known++
 			default:
 				unknown = append(unknown, id)

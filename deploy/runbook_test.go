@@ -37,18 +37,28 @@ func findings(t *testing.T) []string {
 			t.Fatal(err)
 		}
 		ast.Inspect(file, func(node ast.Node) bool {
-			pair, ok := node.(*ast.KeyValueExpr)
-			if !ok {
-				return true
-			}
-			key, named := pair.Key.(*ast.Ident)
-			if text, ok := pair.Value.(*ast.BasicLit); ok && named && key.Name == "ID" && text.Kind == token.STRING {
-				out = append(out, constant.StringVal(constant.MakeFromLiteral(text.Value, text.Kind, 0)))
+			switch node := node.(type) {
+			case *ast.KeyValueExpr:
+				if key, named := node.Key.(*ast.Ident); named && key.Name == "ID" {
+					out = append(out, literal(node.Value)...)
+				}
+			case *ast.AssignStmt:
+				if to, is := node.Lhs[0].(*ast.SelectorExpr); is && to.Sel.Name == "ID" {
+					out = append(out, literal(node.Rhs[0])...)
+				}
 			}
 			return true
 		})
 	}
 	return distinct(out)
+}
+
+// literal is a text in quotes; nothing of another expression.
+func literal(value ast.Expr) []string {
+	if text, ok := value.(*ast.BasicLit); ok && text.Kind == token.STRING {
+		return []string{constant.StringVal(constant.MakeFromLiteral(text.Value, text.Kind, 0))}
+	}
+	return nil
 }
 
 func TestRunbook(t *testing.T) {

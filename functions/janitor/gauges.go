@@ -16,8 +16,6 @@ const (
 	maxWaiting = ledger.MaxPage
 	// maxLetters bounds the dead letters that it counts, from their index rows alone.
 	maxLetters = 1000
-	// skew is more than the clocks of two instances differ.
-	skew = time.Minute
 )
 
 // see adds how the deployment is to the fields of the run's line, by four calls if nothing waits. What cannot be read is left out.
@@ -52,7 +50,7 @@ func (r *run) seeAccount(ctx context.Context, out logging.Fields) error {
 
 // seeWaiting adds the unfinished jobs.
 func (r *run) seeWaiting(ctx context.Context, out logging.Fields) error {
-	rows, next, err := r.Ledger.Unfinished(ctx, r.Now().Add(skew), "", maxWaiting)
+	rows, next, err := r.Ledger.Unfinished(ctx, r.Now().Add(routine.ClockSkew), "", maxWaiting)
 	if err != nil {
 		return fmt.Errorf("the unfinished jobs: %w", err)
 	}
