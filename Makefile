@@ -11,7 +11,7 @@ GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # A reader of openapi.yaml that is not ours; it runs where there is npx (Node.js 18.18 or later).
 SPECTRAL := @stoplight/spectral-cli@6.16.3
 
-.PHONY: help run demo test sim mutants soak bench fuzz lint dist release build clean
+.PHONY: help run demo test sim mutants soak bench fuzz lint dist release deploy rollback undeploy build clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,6 +82,14 @@ dist: ## build the four function zips into dist
 
 release: ## make the files of a release: VERSION=v0.2.0, which must be a tag of the commit
 	@$(GO) run ./deploy/release $(VERSION)
+
+# ENV names a file of settings: deploy/environments/staging.env for ENV=staging.
+deploy: ## set up and deploy ENV=staging, and send a job the whole way
+rollback: ## deploy an older commit that is checked out to ENV=staging, accept first
+undeploy: ## remove the functions, queues and tables of ENV=staging: CONFIRM=staging
+deploy rollback undeploy:
+	@$(GO) build -o $(BIN)/routinely ./cmd/routinely
+	@$(GO) run ./deploy/rollout $@ $(ENV)
 
 clean: ## remove what was built and the local state, unless it is in use
 	@for pid in $$(ls .local/running 2>/dev/null); do \

@@ -1,5 +1,6 @@
 // A stand-in for the component fc3 of Serverless Devs: it has the component's schema, and writes down what it is told to do instead of
-// doing it, a JSON object a line, into the file that WALK_CALLS names. See deploy/walk_test.go.
+// doing it, a JSON object a line, into the file that WALK_CALLS names. As the component, it returns the variables of a function for the tool to
+// print. It fails for the resource that WALK_FAILS names. See deploy/walk_test.go.
 'use strict';
 const fs = require('fs');
 const path = require('path');
@@ -20,7 +21,11 @@ class Component {
   note(command, inputs) {
     const call = { command, resource: inputs.resource.name, props: inputs.props };
     fs.appendFileSync(process.env.WALK_CALLS, JSON.stringify(call) + '\n');
-    return {};
+    const environmentVariables = inputs.props.environmentVariables;
+    if (process.env.WALK_FAILS === call.resource) {
+      throw new Error(`cannot ${command}: ${JSON.stringify({ environmentVariables })}`);
+    }
+    return { environmentVariables };
   }
 }
 
