@@ -11,10 +11,10 @@ GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # A reader of openapi.yaml that is not ours; it runs where there is npx (Node.js 18.18 or later).
 SPECTRAL := @stoplight/spectral-cli@6.16.3
 
-.PHONY: help run demo test sim mutants soak bench fuzz lint dist release deploy rollback undeploy build clean
+.PHONY: help run demo test sim mutants soak bench fuzz lint dist application release deploy rollback undeploy build clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # A package that is in Go's cache is not stale; this one takes longest.
 LARGEST := github.com/alibabacloud-go/esa-20240910/v2/client
@@ -79,6 +79,9 @@ lint: ## check formatting, imports and style (.golangci.yml), go.mod, and openap
 
 dist: ## build the four function zips into dist
 	$(GO) run ./deploy/pack -out dist
+
+application: ## build an application of Serverless Devs into dist/application.zip
+	$(GO) run ./deploy/pack -out dist -application
 
 release: ## make the files of a release: VERSION=v0.2.0, which must be a tag of the commit
 	@$(GO) run ./deploy/release $(VERSION)

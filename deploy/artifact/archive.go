@@ -22,14 +22,16 @@ type File struct {
 	Content []byte
 }
 
-// FunctionZip returns a zip file that holds the binary as an executable file named main. Its time is the earliest that the zip format
-// can hold.
+// Earliest is the earliest time that the zip format can hold: that of files that have none.
+func Earliest() time.Time { return time.Date(1980, time.January, 1, 0, 0, 0, 0, time.UTC) }
+
+// FunctionZip returns a zip file that holds the binary as an executable file named main, of the earliest time.
 func FunctionZip(binary string) ([]byte, error) {
 	content, err := os.ReadFile(binary)
 	if err != nil {
 		return nil, err
 	}
-	return Zip([]File{{Handler, 0o755, content}}, time.Date(1980, time.January, 1, 0, 0, 0, 0, time.UTC))
+	return Zip([]File{{Handler, 0o755, content}}, Earliest())
 }
 
 // sorted returns the files in the order of their names.

@@ -1,10 +1,11 @@
 // Command pack builds the functions for Function Compute's runtime go1, which runs a static linux/amd64 binary named main.
 //
-//	go run ./deploy/pack [-out dist] [-unpacked] [accept] [provision] [notify] [janitor]
+//	go run ./deploy/pack [-out dist] [-unpacked | -application] [accept] [provision] [notify] [janitor]
 //
 // It writes OUT/FUNCTION.zip for each function named, for all of them when none is named, and prints size and SHA-256 of what
 // it wrote. The same sources and the same version of Go give the same bytes, wherever and whenever they are packed. With
-// -unpacked it writes OUT/FUNCTION/main instead, the folder that s.yaml deploys. It must run in the root of the module.
+// -unpacked it writes OUT/FUNCTION/main instead, the folder that s.yaml deploys. With
+// -application it also writes OUT/application.zip, an application of Serverless Devs with all functions. It must run in the root of the module.
 //
 // It does not upload anything.
 package main
@@ -43,6 +44,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.SetOutput(stderr)
 	out := flags.String("out", "dist", "write into this `folder`")
 	unpacked := flags.Bool("unpacked", false, "write the bare binaries, as folders for s.yaml, instead of zip files")
+	application := flags.Bool("application", false, "write an application of Serverless Devs, too, which holds all functions")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -55,6 +57,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		if !slices.Contains(functions, name) {
 			return fmt.Errorf("no function %q: want one of %v", name, functions)
 		}
+	}
+	if *application && (*unpacked || len(wanted) != len(functions)) {
+		return errors.New("an application holds all functions, packed")
 	}
 	pack := packZip
 	if *unpacked {
@@ -69,7 +74,36 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	return nil
+	if !*application {
+		return nil
+	}
+	path, err := packApplication(wanted, *out)
+	if err != nil {
+		return fmt.Errorf("application: %w", err)
+	}
+	return describe(stdout, path)
+}
+
+// packApplication packs the application with the functions that are in OUT, without a version, into OUT/application.zip and returns that path.
+func packApplication(functions []string, out string) (string, error) {
+	var packed []artifact.File
+	for _, name := range functions {
+		content, err := os.ReadFile(filepath.Join(out, name+".zip"))
+		if err != nil {
+			return "", err
+		}
+		packed = append(packed, artifact.File{Name: name + ".zip", Mode: 0o644, Content: content})
+	}
+	files, err := artifact.Application(os.DirFS("."), "v0.0.0", packed)
+	if err != nil {
+		return "", err
+	}
+	archive, err := artifact.Zip(files, artifact.Earliest())
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(out, "application.zip")
+	return path, os.WriteFile(path, archive, 0o644)
 }
 
 // packFolder builds the function into OUT/NAME/main and returns that path.

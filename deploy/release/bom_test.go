@@ -66,7 +66,7 @@ func checkBill(t *testing.T, files map[string][]byte) {
 			t.Errorf("%s: hash %s, want %s", c.Name, c.Hashes[0].Content, want)
 		}
 	}
-	if len(names) != len(files)-2 { // all but the bill itself and the checksums
+	if len(names) != len(files)-3 { // all but the bill itself, the checksums, and the application, which holds the functions
 		t.Errorf("files %v", names)
 	}
 	for _, d := range got.Dependencies {

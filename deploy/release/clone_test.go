@@ -21,7 +21,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func enterClone(t *testing.T) {
 	t.Helper()
 	cmpVersion, sums := linkedModule(t)
+	product := root()
 	t.Chdir(t.TempDir())
+	// The application is made of the real s.yaml: what release does with another one is no matter here.
+	write(t, "s.yaml", string(read(t, filepath.Join(product, "s.yaml"))))
+	if err := os.CopyFS("deploy/application", os.DirFS(filepath.Join(product, "deploy", "application"))); err != nil {
+		t.Fatal(err)
+	}
 	write(t, "go.mod", "module routinely\n\ngo 1.26.0\n\nrequire github.com/google/go-cmp "+cmpVersion+"\n")
 	write(t, "go.sum", sums)
 	write(t, "cmd/routinely/main.go", "package main\n\nfunc main() { println(\"routinely\") }\n")
@@ -50,13 +56,17 @@ func enterClone(t *testing.T) {
 // linkedModule returns the version of go-cmp that the product's tests use, so that it need not be fetched, and the sums of all modules.
 func linkedModule(t *testing.T) (version, sums string) {
 	t.Helper()
-	_, here, _, _ := runtime.Caller(0)
-	root := filepath.Join(filepath.Dir(here), "..", "..")
-	found := regexp.MustCompile(`github\.com/google/go-cmp (v\S+)`).FindSubmatch(read(t, filepath.Join(root, "go.mod")))
+	found := regexp.MustCompile(`github\.com/google/go-cmp (v\S+)`).FindSubmatch(read(t, filepath.Join(root(), "go.mod")))
 	if found == nil {
 		t.Fatal("go.mod does not name go-cmp")
 	}
-	return string(found[1]), string(read(t, filepath.Join(root, "go.sum")))
+	return string(found[1]), string(read(t, filepath.Join(root(), "go.sum")))
+}
+
+// root is the root of the product's module, wherever the test is by now.
+func root() string {
+	_, here, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(here), "..", "..")
 }
 
 func command(t *testing.T, args ...string) {

@@ -2,8 +2,8 @@
 //
 //	go run ./deploy/release VERSION
 //
-// It writes into dist/release/VERSION: the command line tool for six platforms, the function zips as `make dist` makes them, a list of
-// all Go modules in them (CycloneDX 1.6), and checksums.txt. The same commit and the same version of Go give the same bytes. It must run
+// It writes into dist/release/VERSION: the command line tool for six platforms, the function zips as `make dist` makes them, an
+// application of Serverless Devs that holds them, a list of all Go modules in them (CycloneDX 1.6), and checksums.txt. The same commit and the same version of Go give the same bytes. It must run
 // in the root of the module, in a clone with all changes committed.
 //
 // It does not make the tag, and it does not upload anything.

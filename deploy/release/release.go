@@ -105,8 +105,19 @@ func (r release) files(ctx context.Context, scratch string) (map[string][]byte, 
 		packed = append(packed, file)
 	}
 	out := map[string][]byte{}
+	var functions []artifact.File
 	for _, file := range packed {
 		out[file.name] = file.content
+		if slices.Contains(r.functions, strings.TrimSuffix(file.name, ".zip")) {
+			functions = append(functions, artifact.File{Name: file.name, Mode: 0o644, Content: file.content})
+		}
+	}
+	application, err := artifact.Application(os.DirFS("."), r.version, functions)
+	if err != nil {
+		return nil, fmt.Errorf("the application of Serverless Devs: %w", err)
+	}
+	if out["routinely_"+r.version+"_application.zip"], err = artifact.Zip(application, r.commit); err != nil {
+		return nil, err
 	}
 	modules, err := bom(r.version, r.commit, packed)
 	if err != nil {

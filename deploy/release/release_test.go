@@ -26,8 +26,8 @@ func TestRelease(t *testing.T) {
 	systems, functions := chosen()
 	printed := makeRelease(t)
 	first := released(t)
-	t.Run("is the tool for each platform, the functions, their modules, and checksums", func(t *testing.T) {
-		want := []string{"checksums.txt", "routinely_v0.2.0.cdx.json"}
+	t.Run("is the tool for each platform, the functions, their application and modules, and checksums", func(t *testing.T) {
+		want := []string{"checksums.txt", "routinely_v0.2.0.cdx.json", "routinely_v0.2.0_application.zip"}
 		for _, name := range functions {
 			want = append(want, name+".zip")
 		}
@@ -90,6 +90,20 @@ func TestRelease(t *testing.T) {
 		}
 		if !bytes.Equal(want, first["notify.zip"]) {
 			t.Error("the two archives differ")
+		}
+	})
+	t.Run("has the function zips and the version in the application", func(t *testing.T) {
+		packed := map[string]string{}
+		for _, e := range archivetest.Read(t, "application.zip", first["routinely_v0.2.0_application.zip"]) {
+			packed[e.Name] = string(e.Content)
+		}
+		for _, name := range functions {
+			if packed["src/code/"+name+".zip"] != string(first[name+".zip"]) {
+				t.Errorf("%s.zip is another one, or missing", name)
+			}
+		}
+		if got := packed["publish.yaml"]; !strings.Contains(got, "\nVersion: 0.2.0\n") {
+			t.Errorf("publish.yaml:\n%s", got)
 		}
 	})
 	t.Run("says which modules are linked into which file", func(t *testing.T) { checkBill(t, first) })
