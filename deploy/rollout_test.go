@@ -53,7 +53,8 @@ func (p *page) staging() []string {
 		p.t.Fatalf("%v\n%s", err, out)
 	}
 	secrets := strings.Split(strings.TrimSuffix(out[strings.Index(out, "ROUTINELY_TOKEN="):], "\x00"), "\x00")
-	return append(secrets, "ALIBABA_CLOUD_ACCESS_KEY_ID="+localtest.AccessKeyID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET="+localtest.AccessKeySecret)
+	return append(secrets, "ALIBABA_CLOUD_ACCESS_KEY_ID="+localtest.AccessKeyID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET="+localtest.AccessKeySecret,
+		"ALIBABA_CLOUD_SECURITY_TOKEN=token-of-a-temporary-key")
 }
 
 // accept is an address that starts the functions at its first request, as they were deployed by then.
@@ -131,8 +132,8 @@ func TestEnvironment(t *testing.T) {
 			t.Errorf("deployed (-want +got):\n%s", diff)
 		}
 		for _, call := range p.deployed {
-			if name := fmt.Sprint(call.Props["functionName"]); !strings.HasPrefix(name, stagingPrefix+"-") {
-				t.Errorf("deployed %s", name)
+			if name := fmt.Sprint(call.Props["functionName"]); !strings.HasPrefix(name, stagingPrefix+"-") || !call.Temporary {
+				t.Errorf("deployed %s, with a temporary key: %t", name, call.Temporary)
 			}
 		}
 		for _, line := range []string{"create queue staging-jobs", "probe        ok", "staging is deployed, and a job went the whole way."} {
@@ -186,7 +187,7 @@ func TestEnvironment(t *testing.T) {
 		}
 	})
 	t.Run("is removed by one command, accept first", func(t *testing.T) {
-		said, err := p.shell(secrets[len(secrets)-2:], "make undeploy ENV=staging CONFIRM=staging")
+		said, err := p.shell(secrets[len(secrets)-3:], "make undeploy ENV=staging CONFIRM=staging")
 		if err != nil {
 			t.Fatalf("%v\n%s", err, said)
 		}

@@ -15,7 +15,7 @@ var translated = []string{
 	"SECURITY", "docs/README", "docs/tutorial", "docs/concepts", "docs/routines", "docs/operations/cost", "docs/operations/runbook", "docs/reference/log",
 	"docs/how-to/saas-backend", "docs/how-to/bulk-onboarding", "docs/how-to/previews", "docs/how-to/rotating-secrets",
 	"docs/how-to/second-environment", "docs/how-to/restoring-from-dead-letters",
-	"deploy/application/readme",
+	"deploy/application/readme", "docs/how-to/ci",
 }
 
 // inline is code in a sentence, remark one in a block of code, and anchor a link within the page.

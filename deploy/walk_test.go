@@ -43,6 +43,8 @@ type page struct {
 type componentCall struct {
 	Command, Resource string
 	Props             map[string]any
+	// Temporary says whether the tool has the token of a temporary key.
+	Temporary bool
 }
 
 // block is a block of code with its language.

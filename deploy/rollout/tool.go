@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -26,6 +27,10 @@ const (
 	keySecret  = "ALIBABA_CLOUD_ACCESS_KEY_SECRET"
 	keyToken   = "ALIBABA_CLOUD_SECURITY_TOKEN"
 	token      = "ROUTINELY_TOKEN"
+	// access is the variable that holds the access key for Serverless Devs, and the name of that access. The variables AccountID, AccessKeyID and
+	// AccessKeySecret, which would need no name, take no temporary key: the tool reads no SecurityToken beside them.
+	accessSuffix = "_serverless_devs_key"
+	access       = "routinely" + accessSuffix
 	// swallowed is what the component prints about a removal that failed, and then ends with exit code 0.
 	swallowed = "remove error:"
 )
@@ -37,7 +42,9 @@ var installed = regexp.MustCompile(`@serverless-devs/s: ([0-9.]+[0-9])`)
 func (r *rollout) plain() []string {
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(r.caller)) {
-		if !strings.HasPrefix(name, "ROUTINELY_") && !strings.HasPrefix(name, "ALIBABA_CLOUD_") && !slices.Contains([]string{"AccountID", "AccessKeyID", "AccessKeySecret", "SecurityToken"}, name) {
+		ours := strings.HasPrefix(name, "ROUTINELY_") || strings.HasPrefix(name, "ALIBABA_CLOUD_") || strings.HasSuffix(name, accessSuffix) ||
+			slices.Contains([]string{"AccountID", "AccessKeyID", "AccessKeySecret", "SecurityToken"}, name)
+		if !ours {
 			out = append(out, name+"="+r.caller[name])
 		}
 	}
@@ -63,9 +70,15 @@ func (r *rollout) routinely(ctx context.Context, more []string, args ...string) 
 func (r *rollout) s(ctx context.Context, args ...string) (string, error) {
 	fmt.Fprintln(r.stdout, "s", strings.Join(args, " "))
 	run := "routinely-" + strconv.FormatInt(time.Now().UnixNano(), 36)
-	cmd := exec.CommandContext(ctx, "s", args...)
-	cmd.Env = append(r.plain(), "AccountID="+r.environment.settings["ROUTINELY_ACCOUNT_ID"], "AccessKeyID="+r.caller[keyID],
-		"AccessKeySecret="+r.caller[keySecret], "SecurityToken="+r.caller[keyToken], "serverless_devs_traceid="+run)
+	cmd := exec.CommandContext(ctx, "s", append(args, "-a", access)...)
+	key, err := json.Marshal(map[string]string{
+		"AccountID": r.environment.settings["ROUTINELY_ACCOUNT_ID"], "AccessKeyID": r.caller[keyID], "AccessKeySecret": r.caller[keySecret],
+		"SecurityToken": r.caller[keyToken],
+	})
+	if err != nil {
+		return "", err
+	}
+	cmd.Env = append(r.plain(), access+"="+string(key), "serverless_devs_traceid="+run)
 	for _, name := range r.wanted.secrets {
 		cmd.Env = append(cmd.Env, name+"="+r.secret(name))
 	}

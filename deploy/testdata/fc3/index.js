@@ -18,8 +18,9 @@ class Component {
     return this.note('remove', inputs);
   }
 
-  note(command, inputs) {
-    const call = { command, resource: inputs.resource.name, props: inputs.props };
+  async note(command, inputs) {
+    const credential = await inputs.getCredential();
+    const call = { command, resource: inputs.resource.name, props: inputs.props, temporary: Boolean(credential.SecurityToken) };
     fs.appendFileSync(process.env.WALK_CALLS, JSON.stringify(call) + '\n');
     const environmentVariables = inputs.props.environmentVariables;
     if (process.env.WALK_FAILS === call.resource) {
