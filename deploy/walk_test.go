@@ -37,6 +37,8 @@ type page struct {
 	mns, ots, esa, management string
 	logService                string
 	deployed                  []componentCall
+	// platform is the API of the platform that runs them, once they run.
+	platform http.Handler
 }
 
 // componentCall is what the component was told to do, see testdata/fc3/index.js.
@@ -235,6 +237,9 @@ func (p *page) start() (url string, err error) {
 			switch at(trigger, "triggerType") {
 			case "http":
 				open = fmt.Sprint(call.Props["functionName"])
+				cfg.HTTPTriggers = append(cfg.HTTPTriggers, fcemu.HTTPTrigger{
+					Name: fmt.Sprint(at(trigger, "triggerName")), Function: open, Methods: texts(at(trigger, "triggerConfig", "methods")),
+				})
 			case "eventbridge":
 				cfg.Triggers = append(cfg.Triggers, p.trigger(call.Props, trigger))
 			case "timer":
@@ -249,6 +254,7 @@ func (p *page) start() (url string, err error) {
 	if err != nil {
 		return "", err
 	}
+	p.platform = server.API()
 	ctx, stop := context.WithCancel(context.WithoutCancel(p.t.Context()))
 	ended := make(chan error, 1)
 	go func() { ended <- server.Run(ctx) }()
@@ -281,7 +287,37 @@ func (p *page) function(props map[string]any) fcemu.Function {
 		Name: fmt.Sprint(props["functionName"]), Command: []string{filepath.Join(p.dir, "work", fmt.Sprint(props["code"]), fmt.Sprint(props["handler"]))},
 		Env: env, Timeout: seconds(props), MaxInstances: int(number(at(props, "concurrencyConfig", "reservedConcurrency"))),
 		MemoryMB: int(number(props["memorySize"])), PreStop: at(props, "instanceLifecycleConfig", "preStop") != nil,
+		Async: async(props), FunctionSettings: shown(props),
 	}
+}
+
+// shown are the settings of a function that the local platform shows and does not obey. The component makes a log project if it is told auto.
+func shown(props map[string]any) fcemu.FunctionSettings {
+	out := fcemu.FunctionSettings{
+		Handler: fmt.Sprint(props["handler"]), CPU: number(props["cpu"]), DiskMB: int(number(props["diskSize"])), Role: fmt.Sprint(props["role"]),
+		NoInternet: props["internetAccess"] != true,
+	}
+	if props["logConfig"] == "auto" {
+		out.LogProject, out.LogStore = "project", "store"
+	}
+	return out
+}
+
+func async(props map[string]any) *fcemu.AsyncConfig {
+	set := object(props["asyncInvokeConfig"])
+	if set == nil {
+		return nil
+	}
+	return &fcemu.AsyncConfig{
+		MaxRetryAttempts: int(number(set["maxAsyncRetryAttempts"])), MaxEventAge: time.Duration(number(set["maxAsyncEventAgeInSeconds"])) * time.Second,
+	}
+}
+
+func texts(value any) (out []string) {
+	for _, one := range list(value) {
+		out = append(out, fmt.Sprint(one))
+	}
+	return out
 }
 
 func (p *page) trigger(props map[string]any, trigger any) fcemu.QueueTrigger {
@@ -294,6 +330,10 @@ func (p *page) trigger(props map[string]any, trigger any) fcemu.QueueTrigger {
 		Endpoint: p.mns, AccessKeyID: localtest.AccessKeyID, AccessKeySecret: localtest.AccessKeySecret, DeadLetterQueue: letters,
 		CountBasedWindow: int(number(at(options, "batchWindow", "CountBasedWindow"))),
 		TimeBasedWindow:  time.Duration(number(at(options, "batchWindow", "TimeBasedWindow"))) * time.Second,
+		TriggerSettings: fcemu.TriggerSettings{
+			Mode: fmt.Sprint(at(options, "mode")), EventSchema: fmt.Sprint(at(settings, "eventSinkConfig", "deliveryOption", "eventSchema")),
+			ErrorsTolerance: fmt.Sprint(at(options, "errorsTolerance")), PushRetryStrategy: fmt.Sprint(at(options, "retryStrategy", "PushRetryStrategy")),
+		},
 	}
 }
 
