@@ -44,7 +44,7 @@ func (e *examination) policies(ctx context.Context, cfg config.Doctor) error {
 // examineRights examines an area of RAM. A refusal is no problem of the deployment: its roles and policies belong to a RAM administrator, who need not be
 // whoever runs this command.
 func (e *examination) examineRights(cfg config.Doctor, name string, check func(*cloud.Rights) error) error {
-	if !ofAlibabaCloud(cfg.Queue.Endpoint) && e.Variable("ROUTINELY_RAM_ENDPOINT") == "" {
+	if !ofAlibabaCloud(cfg.Queue.Endpoint) && ofAlibabaCloud(cfg.RAM) {
 		return nothingThere("the local servers have no RAM")
 	}
 	r, err := cloud.NewRights(cloud.RightsConfig{
@@ -63,8 +63,11 @@ func (e *examination) examineRights(cfg config.Doctor, name string, check func(*
 	return err
 }
 
-// ofAlibabaCloud reports whether an address is one of the cloud's: a key of local servers is not to be sent to the real RAM.
+// ofAlibabaCloud reports whether an address, a URL or a host, is one of the cloud's: a key of local servers is not to be sent to the real RAM.
 func ofAlibabaCloud(address string) bool {
+	if !strings.Contains(address, "://") {
+		address = "https://" + address
+	}
 	parsed, err := url.Parse(address)
 	return err == nil && strings.HasSuffix(parsed.Hostname(), ".aliyuncs.com")
 }
