@@ -97,10 +97,12 @@ func TestWatcherIsAllowedWhatItCalls(t *testing.T) {
 	}
 	setup("en")
 	// Somebody has changed the index and the dashboard, and the alerts get other names.
-	server.Index["keys"] = map[string]any{}
-	for _, dashboard := range server.Dashboards {
-		dashboard["displayName"] = "another"
-	}
+	server.Change(func(server *logs.Server) {
+		server.Index["keys"] = map[string]any{}
+		for _, dashboard := range server.Dashboards {
+			dashboard["displayName"] = "another"
+		}
+	})
 	setup("zh")
 	var called []string
 	for _, call := range server.Calls() {

@@ -119,9 +119,9 @@ func (t *task) unsettled(err error) conclusion {
 // attempt runs the job and decides about it.
 func (t *task) attempt() conclusion {
 	found := t.account.Park != nil
-	begun := t.Now()
+	begun := time.Now()
 	result, err := t.run()
-	t.busy += t.Now().Sub(begun)
+	t.busy += time.Since(begun)
 	switch {
 	case t.passed:
 		return t.repeat

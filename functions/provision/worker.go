@@ -96,7 +96,7 @@ func (w *Worker) Handle(ctx context.Context, event json.RawMessage) (Report, err
 
 // settle settles the deliveries of an event. What became of one is written down while the next one runs: the lane does not wait for the ledger.
 func (l *lane) settle(deliveries []queue.Delivery) (Report, error) {
-	begun := l.Now()
+	begun := time.Now()
 	var out Report
 	var failed []error
 	report := func(line entry, err error) {
@@ -143,7 +143,7 @@ func (l *lane) settle(deliveries []queue.Delivery) (Report, error) {
 	}
 	l.leave()
 	logging.From(l.work).WithFields(logging.Fields{
-		logging.Event: logging.InvocationEnded, logging.Messages: len(out.Messages), logging.DurationMs: l.Now().Sub(begun).Milliseconds(),
+		logging.Event: logging.InvocationEnded, logging.Messages: len(out.Messages), logging.DurationMs: time.Since(begun).Milliseconds(),
 		logging.LaneBusyMs: l.busy.Milliseconds(),
 	}).Info("invocation ended")
 	return out, errors.Join(failed...)

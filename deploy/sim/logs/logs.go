@@ -18,7 +18,7 @@ import (
 // Document is a body as decoded JSON.
 type Document = map[string]any
 
-// Server answers the API of one project. Its fields may be read and set while no request is served.
+// Server answers the API of one project. Change reads and sets its fields.
 type Server struct {
 	KeyID, KeySecret string
 	Project, Store   string
@@ -39,6 +39,13 @@ func New(keyID, keySecret, project, store string) *Server {
 		KeyID: keyID, KeySecret: keySecret, Project: project, Store: store,
 		Dashboards: map[string]Document{}, Alerts: map[string]Document{}, Refuse: map[string]string{},
 	}
+}
+
+// Change lets do read and set the fields between two requests.
+func (s *Server) Change(do func(*Server)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	do(s)
 }
 
 // Calls returns the actions called so far, and forgets them.
