@@ -3,6 +3,8 @@ package deploy_test
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -117,15 +119,25 @@ func steps(document string) []step {
 	return out
 }
 
-// freeAddress is an address of this machine that nobody listens at.
+// freeAddress is an address of this machine that nobody listens at, with a port that systems do not give to connections: one of those could be taken
+// until it is listened at.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	const first, count = 20000, 10000
+	for {
+		address := fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(count))
+		listener, err := net.Listen("tcp", address)
+		if err != nil && t.Context().Err() == nil {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := listener.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return address
 	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 // mark ends what a step says; the exit code of its last command follows.
