@@ -3,9 +3,6 @@ package deploy_test
 import (
 	"bytes"
 	"context"
-	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"routinely/deploy/local/localtest"
 )
 
 // laptop has a copy of the repository in dir, on which somebody follows pages. What make run says is in the file said.
@@ -70,7 +69,7 @@ func (l *laptop) start(command string) {
 		}
 		if bytes.Contains(banner, []byte("Ctrl-C stops everything")) {
 			l.where = addresses(l.t, string(banner))
-			l.where["127.0.0.1:3000"] = freeAddress(l.t)
+			l.where["127.0.0.1:3000"] = localtest.FreeAddress(l.t)
 			return
 		}
 		select {
@@ -117,27 +116,6 @@ func steps(document string) []step {
 		}
 	}
 	return out
-}
-
-// freeAddress is an address of this machine that nobody listens at, with a port that systems do not give to connections: one of those could be taken
-// until it is listened at.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	const first, count = 20000, 10000
-	for {
-		address := fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(count))
-		listener, err := net.Listen("tcp", address)
-		if err != nil && t.Context().Err() == nil {
-			continue
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := listener.Close(); err != nil {
-			t.Fatal(err)
-		}
-		return address
-	}
 }
 
 // mark ends what a step says; the exit code of its last command follows.

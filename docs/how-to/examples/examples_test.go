@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -88,7 +87,7 @@ func deploy(t *testing.T) *deployment {
 // run starts a program of the page that listens at an address, until the test ends.
 func (d *deployment) run(t *testing.T, program []string, public string) (url string) {
 	t.Helper()
-	address := freeAddress(t)
+	address := localtest.FreeAddress(t)
 	if public == "" {
 		public = "http://" + address
 	}
@@ -114,17 +113,6 @@ func (d *deployment) run(t *testing.T, program []string, public string) (url str
 		return err == nil
 	})
 	return "http://" + address
-}
-
-// freeAddress is an address of this machine that nobody listens at.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 func until(t *testing.T, what string, done func() bool) {
@@ -203,7 +191,7 @@ func TestBackends(t *testing.T) {
 			d.ends(t, url, asked.ID, "succeeded")
 		})
 		t.Run(language+" asks twice and gets one job", func(t *testing.T) {
-			public := "http://" + freeAddress(t)
+			public := "http://" + localtest.FreeAddress(t)
 			first, _ := create(t, d.run(t, program, public), "twice", stack.SiteName)
 			again := d.run(t, program, public) // it has forgotten its customers
 			second, _ := create(t, again, "twice", stack.SiteName)
@@ -212,7 +200,7 @@ func TestBackends(t *testing.T) {
 			}
 		})
 		t.Run(language+" asks for the end if no callback reaches it", func(t *testing.T) {
-			url := d.run(t, program, "http://"+freeAddress(t))
+			url := d.run(t, program, "http://"+localtest.FreeAddress(t))
 			asked, _ := create(t, url, "polled", stack.SiteName)
 			d.ends(t, url, asked.ID, "succeeded")
 		})
