@@ -20,9 +20,13 @@ type Standing struct {
 	RoutineQuota int `json:"routineQuota"`
 	// SiteQuota is the number of sites whose records each routine may be bound to.
 	SiteQuota int `json:"siteQuota"`
+	// VersionQuota is the number of code versions that each routine may have; 0 is the plan's.
+	VersionQuota int `json:"versionQuota"`
 	// RecordQuota is the number of related records each routine may have, 0 without limit: the cloud has a code for one and
 	// publishes no number.
 	RecordQuota int `json:"recordQuota"`
+	// UploadToken is whether uploads of JavaScript need a security token, as newer pages have it. Official tools of before send none.
+	UploadToken bool `json:"uploadToken"`
 	// Dangling is whether DeleteRoutine deletes a routine that records or routes use, and leaves those. Otherwise it refuses that with
 	// DependedByOthers. Which of the two the cloud does is not known.
 	Dangling bool `json:"dangling"`
@@ -49,7 +53,9 @@ type AccountChange struct {
 	Plan            *Plan  `json:"plan"`
 	RoutineQuota    *int   `json:"routineQuota"`
 	SiteQuota       *int   `json:"siteQuota"`
+	VersionQuota    *int   `json:"versionQuota"`
 	RecordQuota     *int   `json:"recordQuota"`
+	UploadToken     *bool  `json:"uploadToken"`
 	Dangling        *bool  `json:"dangling"`
 	LatencyMillis   *int64 `json:"latencyMillis"`
 	ListDelayMillis *int64 `json:"listDelayMillis"`
@@ -75,9 +81,9 @@ const (
 const maxMillis = 24 * 60 * 60 * 1000
 
 func (c AccountChange) check() error {
-	for _, n := range []*int{c.RoutineQuota, c.SiteQuota, c.RecordQuota} {
+	for _, n := range []*int{c.RoutineQuota, c.SiteQuota, c.VersionQuota, c.RecordQuota} {
 		if n != nil && *n < 0 {
-			return errors.New("routineQuota, siteQuota and recordQuota must not be negative")
+			return errors.New("routineQuota, siteQuota, versionQuota and recordQuota must not be negative")
 		}
 	}
 	for _, n := range []*int64{c.LatencyMillis, c.ListDelayMillis} {
@@ -116,6 +122,8 @@ func (s *Server) SetAccount(c AccountChange) error {
 		set(&a.Overdue, c.Overdue)
 		set(&a.RoutineQuota, c.RoutineQuota)
 		set(&a.SiteQuota, c.SiteQuota)
+		set(&a.VersionQuota, c.VersionQuota)
+		set(&a.UploadToken, c.UploadToken)
 		set(&a.RecordQuota, c.RecordQuota)
 		set(&a.Dangling, c.Dangling)
 		t.put(bucketAccount, []byte(accountKey), a)
@@ -150,10 +158,18 @@ func (s *Server) SetOverdue(overdue bool) error {
 
 // subscribe gives the account a plan with its quotas, which are those of the console guide's table of prices.
 func (a *Standing) subscribe(p Plan) {
-	a.Plan, a.RoutineQuota, a.SiteQuota = p, 20, 20
+	a.Plan, a.RoutineQuota, a.SiteQuota, a.VersionQuota = p, 20, 20, p.versions()
 	if p == Paid {
 		a.RoutineQuota, a.SiteQuota = 100, 100
 	}
+}
+
+// versions is how many each routine may have.
+func (p Plan) versions() int {
+	if p == Paid {
+		return 20
+	}
+	return 5
 }
 
 // standing reads the account; in that of a new data file the service runs, the plan is paid, and nothing is overdue.
@@ -162,6 +178,9 @@ func (t *tx) standing() Standing {
 	a.ErService = cmp.Or(a.ErService, serviceRunning)
 	if a.Plan == "" {
 		a.subscribe(Paid)
+	}
+	if a.VersionQuota == 0 { // stored by a server that knew no versions
+		a.VersionQuota = a.Plan.versions()
 	}
 	return a
 }
@@ -175,17 +194,21 @@ func (t *tx) writable() Standing {
 	return a
 }
 
-// getErService names the plan as accounts of the China site have it.
+// name is that of the plan for accounts of the China site.
+func (p Plan) name() string {
+	if p == Paid {
+		return "er_paymode"
+	}
+	return "er_freemode"
+}
+
 func (s *Server) getErService(*params) step {
 	return func(t *tx) answer {
 		a := t.standing()
-		switch {
-		case a.ErService == serviceNotOpened:
+		if a.ErService == serviceNotOpened {
 			return answer{"Status": a.ErService}
-		case a.Plan == Paid:
-			return answer{"Status": a.ErService, "PlanName": "er_paymode"}
 		}
-		return answer{"Status": a.ErService, "PlanName": "er_freemode"}
+		return answer{"Status": a.ErService, "PlanName": a.Plan.name()}
 	}
 }
 

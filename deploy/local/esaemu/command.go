@@ -18,7 +18,7 @@ A local ESA server (API 2024-09-10) for official SDKs and tools. Scripts set it 
   GET /_local/state, POST /_local/sites, PUT /_local/account, POST|DELETE /_local/lock,
   GET|POST|DELETE /_local/faults, GET|DELETE /_local/calls
 Scripts act as somebody else of the account, without its lock: POST /_local/routines, DELETE /_local/routines/NAME, POST /_local/records,
-DELETE /_local/records/ID, POST /_local/routes.
+DELETE /_local/records/ID, POST /_local/routes, POST /_local/versions, POST /_local/uploads.
 PUT /_local/account {"erService": "NotOpened"} (or Creating, Running) sets what GetErService answers: CreateRoutine answers ServiceNotOpen
 unless the service runs; {"overdue": true} halts every write; {"dangling": true} lets DeleteRoutine delete a routine that records or
 routes use, which it refuses otherwise.

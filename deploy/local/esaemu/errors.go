@@ -22,6 +22,7 @@ const (
 	codeOverdue             = "RoutineUserServiceStatusHalt"
 	codeLocked              = "UserOperationStatusIsLocked"
 	codeDepended            = "DependedByOthers"
+	codeVersionQuota        = "CodeVersionNumberExceedQuotaLimit"
 	codeMissingParameter    = "MissingParameter"
 	codeInvalidConfigID     = "InvalidConfigId"
 	codeConfigNotFound      = "ConfigNotFound"
@@ -82,6 +83,7 @@ func textOf(code string) string {
 		codeLocked:            "You are calling an another routine related api. Please wait for the api finished, and try again later.",
 		codeDepended:          "Failed to call the service. Try again later or contact technical support.",
 
+		codeVersionQuota:     "The maximum number of code versions has been reached. Upgrade the plan, or delete versions that are not used.",
 		codeMissingParameter: "A required parameter is missing.",
 		codeInvalidConfigID:  "The specified configuration ID is invalid.",
 		codeConfigNotFound:   "The specified configuration does not exist.",

@@ -3,7 +3,7 @@
 //
 // What is answered comes from the operations' pages and from what the Go and Node SDKs, the Terraform provider, aliyun-cli and
 // esa-cli send. State is kept in one file and a write that was answered is on disk. Paths under /_local/ are not the cloud's:
-// they set up, inspect and break the server. It stores routines and records and runs no code. The command refuses foreign hosts
+// they set up, inspect and break the server. It stores routines, their code and records, and runs no code. The command refuses foreign hosts
 // and origins: see serve.Guard.
 package esaemu
 
@@ -168,6 +168,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.local.ServeHTTP(w, r)
 		return
 	}
+	if strings.HasPrefix(r.URL.Path, bucketPath) {
+		s.serveUpload(w, r)
+		return
+	}
 	req := readRequest(w, r)
 	call := faults.Call{Action: req.action, Params: req.shown()}
 	s.faults.Serve(w, r, call, s.now, func(w http.ResponseWriter) {
@@ -219,27 +223,36 @@ const (
 // operation finds an action. Names are case-sensitive.
 func (s *Server) operation(action string) (operation, bool) {
 	o, found := map[string]operation{
-		"CreateRoutine":                  {s.createRoutine, writes},
-		"GetRoutine":                     {s.getRoutine, reads},
-		"ListUserRoutines":               {s.listUserRoutines, reads},
-		"GetRoutineUserInfo":             {s.getUserInfo, reads},
-		"UpdateRoutineConfigDescription": {s.updateDescription, writes},
-		"DeleteRoutine":                  {s.deleteRoutine, writes},
-		"ListRoutineCodeVersions":        {s.listCodeVersions, reads},
-		"CreateRoutineRelatedRecord":     {s.createRelatedRecord, writes},
-		"ListRoutineRelatedRecords":      {s.listRelatedRecords, reads},
-		"DeleteRoutineRelatedRecord":     {s.deleteRelatedRecord, writes},
-		"CreateRoutineRoute":             {s.createRoute, writes},
-		"UpdateRoutineRoute":             {s.updateRoute, writes},
-		"GetRoutineRoute":                {s.getRoute, reads},
-		"ListSiteRoutes":                 {s.listSiteRoutes, reads},
-		"ListRoutineRoutes":              {s.listRoutes, reads},
-		"DeleteRoutineRoute":             {s.deleteRoute, writes},
-		"GetErService":                   {s.getErService, reads},
-		"OpenErService":                  {s.openErService, changes},
-		"GetMatchSite":                   {s.getMatchSite, reads},
-		"GetSite":                        {s.getSite, reads},
-		"ListSites":                      {s.listSites, reads},
+		"CreateRoutine":                      {s.createRoutine, writes},
+		"GetRoutine":                         {s.getRoutine, reads},
+		"ListUserRoutines":                   {s.listUserRoutines, reads},
+		"GetRoutineUserInfo":                 {s.getUserInfo, reads},
+		"UpdateRoutineConfigDescription":     {s.updateDescription, writes},
+		"DeleteRoutine":                      {s.deleteRoutine, writes},
+		"GetRoutineStagingCodeUploadInfo":    {s.getUploadInfo, reads},
+		"CommitRoutineStagingCode":           {s.commitUpload, writes},
+		"CreateRoutineWithAssetsCodeVersion": {s.createAssetsVersion, writes},
+		"ListRoutineCodeVersions":            {s.listCodeVersions, reads},
+		"GetRoutineCodeVersion":              {s.getCodeVersion, reads},
+		"GetRoutineCodeVersionInfo":          {s.getCodeVersionInfo, reads},
+		"DeleteRoutineCodeVersion":           {s.deleteCodeVersion, writes},
+		"PublishRoutineCodeVersion":          {s.publish, writes},
+		"CreateRoutineCodeDeployment":        {s.createDeployment, writes},
+		"ListEdgeRoutinePlans":               {s.listPlans, reads},
+		"CreateRoutineRelatedRecord":         {s.createRelatedRecord, writes},
+		"ListRoutineRelatedRecords":          {s.listRelatedRecords, reads},
+		"DeleteRoutineRelatedRecord":         {s.deleteRelatedRecord, writes},
+		"CreateRoutineRoute":                 {s.createRoute, writes},
+		"UpdateRoutineRoute":                 {s.updateRoute, writes},
+		"GetRoutineRoute":                    {s.getRoute, reads},
+		"ListSiteRoutes":                     {s.listSiteRoutes, reads},
+		"ListRoutineRoutes":                  {s.listRoutes, reads},
+		"DeleteRoutineRoute":                 {s.deleteRoute, writes},
+		"GetErService":                       {s.getErService, reads},
+		"OpenErService":                      {s.openErService, changes},
+		"GetMatchSite":                       {s.getMatchSite, reads},
+		"GetSite":                            {s.getSite, reads},
+		"ListSites":                          {s.listSites, reads},
 	}[action]
 	return o, found
 }
@@ -256,7 +269,7 @@ func (s *Server) call(r *request) (answer, error) {
 	if refused := s.verifier.Verify(signature.Request{HTTP: r.http, Query: r.query, Form: r.form, Body: r.body}); refused != nil {
 		return nil, ofGateway(refused)
 	}
-	p := &params{values: r.values, err: r.malformed}
+	p := &params{values: r.values, origin: r.origin(), err: r.malformed}
 	do := o.read(p)
 	if p.err != nil {
 		return nil, p.err

@@ -40,6 +40,7 @@ func (s *Server) State() (State, error) {
 		for i := range out.Routines {
 			out.Routines[i].Records = t.recordsOf(out.Routines[i].Name)
 			out.Routines[i].Routes = t.routesOf(out.Routines[i].Name)
+			t.stateOfCode(&out.Routines[i])
 		}
 		out.Planted = list(t, bucketRecords, func(r Record) bool { return r.Routine == "" })
 		out.DanglingRecords = list(t, bucketRecords, func(r Record) bool { return r.Routine != "" && !t.known(r.Routine) })
@@ -81,6 +82,8 @@ func (s *Server) ReleaseLock() { s.lock.endHold() }
 //	DELETE /_local/lock
 //	POST   /_local/routines    {"name", "description", "hasAssets", "createTime"}
 //	DELETE /_local/routines/NAME, which takes its records and routes with it
+//	POST   /_local/versions    {"routine", "source", "description", "environments"}, a version that is deployed there; answers {"codeVersion"}
+//	POST   /_local/uploads     {"routine", "source"}, what a commit would make a version
 //	POST   /_local/records     {"routine", "siteId", "recordName"}, an ordinary record without a routine; answers {"recordId"}
 //	DELETE /_local/records/ID
 //	POST   /_local/routes      Route; answers {"configId"}

@@ -38,14 +38,14 @@ func TestScripts(t *testing.T) {
 		b.wantScript(t, "POST", "records", `{"siteId":7,"recordName":"Mail.example.org"}`, 200, `{"recordId":3227405728754049}`)
 		id := must[int64](t)(b.createRecord("foreign", "www.example.com"))
 		b.wantScript(t, "PUT", "account", `{"erService":"Creating","overdue":true,"recordQuota":3,"dangling":true,"latencyMillis":40,"listDelayMillis":50}`, 200,
-			`{"erService":"Creating","overdue":true,"plan":"paid","routineQuota":100,"siteQuota":100,"recordQuota":3,"dangling":true,"latencyMillis":40,"listDelayMillis":50,"locked":false}`)
+			`{"erService":"Creating","overdue":true,"plan":"paid","routineQuota":100,"siteQuota":100,"versionQuota":20,"recordQuota":3,"uploadToken":false,"dangling":true,"latencyMillis":40,"listDelayMillis":50,"locked":false}`)
 		_, text := b.script(t, "GET", "state", "")
 		var got esaemu.State
 		do(t, json.Unmarshal([]byte(text), &got))
 		now, then := b.clock.Now().UTC().Round(0), time.Date(2025, 1, 2, 3, 4, 5, 0, time.UTC)
 		same(t, "state", got, esaemu.State{
 			Account: esaemu.Account{
-				Standing:      esaemu.Standing{ErService: "Creating", Overdue: true, Plan: esaemu.Paid, RoutineQuota: 100, SiteQuota: 100, RecordQuota: 3, Dangling: true},
+				Standing:      esaemu.Standing{ErService: "Creating", Overdue: true, Plan: esaemu.Paid, RoutineQuota: 100, SiteQuota: 100, VersionQuota: 20, RecordQuota: 3, Dangling: true},
 				LatencyMillis: 40, ListDelayMillis: 50,
 			},
 			Sites: []esaemu.Site{

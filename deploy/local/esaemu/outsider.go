@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -38,6 +39,7 @@ func (s *Server) RemoveRoutine(name string) error {
 		for _, r := range t.routesOf(name) {
 			t.remove(bucketRoutes, idKey(r.ConfigID))
 		}
+		t.removeCode(name)
 		t.remove(bucketRoutines, []byte(name))
 	})
 }
@@ -94,6 +96,55 @@ func (s *Server) PlantRoute(r Route) (configID int64, err error) {
 	return configID, err
 }
 
+// PlantUpload puts JavaScript into a routine's one place for code as somebody else would, where it takes the place of what lies there.
+// It refuses a routine that does not exist.
+func (s *Server) PlantUpload(routine string, source []byte) error {
+	return s.store.update(func(t *tx) {
+		t.routine(routine)
+		t.put(bucketUploads, []byte(routine), upload{source})
+	})
+}
+
+// PlantVersion makes a version of JavaScript as somebody else would, deploys it to some environments, staging or production, and returns its
+// CodeVersion. It refuses a routine or an environment that does not exist, and a routine that is full.
+func (s *Server) PlantVersion(routine, description string, source []byte, envs ...string) (codeVersion string, err error) {
+	err = s.store.update(func(t *tx) {
+		t.routine(routine)
+		v := t.addVersion(routine, Version{CodeDescription: description, Status: versionAvailable, Code: source}, s.now())
+		for _, env := range envs {
+			if !slices.Contains(environments(), env) {
+				t.fail(fmt.Errorf("environment %q: want staging or production", env))
+			}
+			t.deploy(routine, env, []Share{{v.CodeVersion, 100}}, s.now())
+		}
+		codeVersion = v.CodeVersion
+	})
+	return codeVersion, err
+}
+
+// DeployVersion deploys a version as somebody else would. It refuses one that does not exist.
+func (s *Server) DeployVersion(routine, codeVersion, env string) error {
+	return s.store.update(func(t *tx) {
+		t.routine(routine)
+		t.deploy(routine, env, []Share{{codeVersion, 100}}, s.now())
+	})
+}
+
+// RemoveVersion deletes a version as somebody else would. It refuses one that does not exist or is deployed.
+func (s *Server) RemoveVersion(routine, codeVersion string) error {
+	return s.store.update(func(t *tx) {
+		t.version(routine, codeVersion)
+		t.removeVersion(routine, codeVersion)
+	})
+}
+
+type plantedCode struct {
+	Routine      string   `json:"routine"`
+	Source       string   `json:"source"`
+	Description  string   `json:"description"`
+	Environments []string `json:"environments"`
+}
+
 type plantedRecord struct {
 	Routine    string `json:"routine"`
 	SiteID     int64  `json:"siteId"`
@@ -106,6 +157,13 @@ func (s *Server) outsiderRoutes(mux *http.ServeMux) {
 		return map[string]string{"name": r.Name}, s.PlantRoutine(r)
 	}))
 	mux.HandleFunc("DELETE /_local/routines/{name}", removing(func(name string) error { return s.RemoveRoutine(name) }))
+	mux.HandleFunc("POST /_local/versions", local(func(_ context.Context, c plantedCode) (any, error) {
+		version, err := s.PlantVersion(c.Routine, c.Description, []byte(c.Source), c.Environments...)
+		return map[string]string{"codeVersion": version}, err
+	}))
+	mux.HandleFunc("POST /_local/uploads", local(func(_ context.Context, c plantedCode) (any, error) {
+		return struct{}{}, s.PlantUpload(c.Routine, []byte(c.Source))
+	}))
 	mux.HandleFunc("POST /_local/records", local(func(_ context.Context, r plantedRecord) (any, error) {
 		id, err := s.plantRecord(Record{Routine: r.Routine, SiteID: r.SiteID, RecordName: r.RecordName})
 		return map[string]int64{"recordId": id}, err

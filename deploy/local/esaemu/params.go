@@ -13,6 +13,8 @@ type params struct {
 	// values are by name, wherever the client put them. Empty ones are absent: official clients send PageNumber= for a parameter that was
 	// not set.
 	values map[string]string
+	// origin is the scheme and host under which the client reached the server.
+	origin string
 	err    error
 }
 

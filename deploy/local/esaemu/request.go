@@ -61,6 +61,14 @@ func (r *request) named(header, parameter string) string {
 	return cmp.Or(r.values[parameter], r.http.Header.Get(header))
 }
 
+// origin is the scheme and host that the client called.
+func (r *request) origin() string {
+	if r.http.TLS != nil {
+		return "https://" + r.http.Host
+	}
+	return "http://" + r.http.Host
+}
+
 func (r *request) merge(values url.Values) {
 	for name := range values {
 		r.set(name, values.Get(name))
@@ -107,6 +115,10 @@ func (r *request) readJSON() error {
 		switch raw := object[name]; raw[0] {
 		case 'n': // null is absent
 		case '{', '[':
+			if name == "CodeVersions" || name == "ConfOptions" { // the SDKs send these as JSON texts, the official CLI as they are
+				r.set(name, string(raw))
+				continue
+			}
 			malformed = cmp.Or(malformed, error(refusal(codeInvalidParameter, "%s: want a text, a number or a boolean", name)))
 		case '"':
 			var text string

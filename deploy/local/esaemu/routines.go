@@ -22,6 +22,9 @@ type Routine struct {
 	Records []Record `json:"records,omitempty"`
 	// Routes are those to the routine, by id; only State fills them.
 	Routes []Route `json:"routes,omitempty"`
+	// Versions are those of its code, the newest first, and Deployments what answers in its environments; only State fills them.
+	Versions    []Version    `json:"versions,omitempty"`
+	Deployments []Deployment `json:"deployments,omitempty"`
 }
 
 func (t *tx) routine(name string) Routine {
@@ -59,17 +62,16 @@ func (s *Server) createRoutine(p *params) step {
 }
 
 func (s *Server) getRoutine(p *params) step {
-	return withRoutine(p, func(_ *tx, r Routine) answer {
+	return withRoutine(p, func(t *tx, r Routine) answer {
 		out := s.describe(r)
 		delete(out, "RoutineName")
-		out["Envs"] = []answer{noCode("production"), noCode("staging")} // in the order of recorded answers
+		envs := []answer{}
+		for _, env := range environments() {
+			envs = append(envs, t.environment(r.Name, env))
+		}
+		out["Envs"] = envs
 		return out
 	})
-}
-
-// noCode is an environment to which nothing was deployed.
-func noCode(env string) answer {
-	return answer{"Env": env, "CodeDeploy": answer{"CodeVersions": []answer{}}}
 }
 
 // describe names a DefaultRelatedRecord with a part that is the account's own.
@@ -134,23 +136,18 @@ func (s *Server) updateDescription(p *params) step {
 }
 
 // deleteRoutine refuses while records or routes use the routine: whether the cloud does is not documented, and the refusal
-// makes callers undo in the order that works either way. Dangling makes it leave them behind.
+// makes callers undo in the order that works either way. Dangling makes it leave them behind. Versions and deployments do not hold it up, as a
+// test of the Terraform provider shows.
 func (s *Server) deleteRoutine(p *params) step {
 	return withRoutine(p, func(t *tx, r Routine) answer {
 		a := t.writable()
 		if records, routes := len(t.keys(bucketRelated, relatedPrefix(r.Name))), len(t.routesOf(r.Name)); records+routes > 0 && !a.Dangling {
 			t.refuse(codeDepended, "%d related records and %d routes use routine %q", records, routes, r.Name)
 		}
+		t.removeCode(r.Name)
 		t.remove(bucketRoutines, []byte(r.Name))
 		return ok()
 	})
-}
-
-// listCodeVersions is always empty: no code is deployed here.
-func (s *Server) listCodeVersions(p *params) step {
-	const maxPage, sizeCap = 2, 20
-	page := p.page(maxPage, sizeCap)
-	return withRoutine(p, func(*tx, Routine) answer { return page.answer("CodeVersions", []answer{}) })
 }
 
 // withRoutine is a step on the routine called Name.

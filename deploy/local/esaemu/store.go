@@ -23,13 +23,16 @@ type store struct {
 
 // Buckets of the data file.
 const (
-	bucketAccount  = "account"  // accountKey -> Standing
-	bucketSites    = "sites"    // site id -> Site
-	bucketRoutines = "routines" // name -> Routine without its records
-	bucketRecords  = "records"  // record id -> Record, bound and planted ones
-	bucketNames    = "names"    // site id + record name -> record id: a name is taken once in a site
-	bucketRelated  = "related"  // routine name + 0 + record id -> nothing
-	bucketRoutes   = "routes"   // config id -> Route
+	bucketAccount     = "account"     // accountKey -> Standing
+	bucketSites       = "sites"       // site id -> Site
+	bucketRoutines    = "routines"    // name -> Routine without its records
+	bucketRecords     = "records"     // record id -> Record, bound and planted ones
+	bucketNames       = "names"       // site id + record name -> record id: a name is taken once in a site
+	bucketRelated     = "related"     // routine name + 0 + record id -> nothing
+	bucketRoutes      = "routes"      // config id -> Route
+	bucketVersions    = "versions"    // routine name + 0 + code version -> Version; its sequence is the last number of a version or deployment
+	bucketDeployments = "deployments" // routine name + 0 + environment -> Deployment
+	bucketUploads     = "uploads"     // routine name -> what was uploaded last, which a commit makes a version
 )
 
 // accountKey is the only key of the account bucket.
@@ -53,7 +56,8 @@ func openStore(dir string, noSync bool) (*store, error) {
 	s := &store{db: db}
 	err = s.update(func(t *tx) {
 		for _, name := range []string{
-			bucketAccount, bucketSites, bucketRoutines, bucketRecords, bucketNames, bucketRelated, bucketRoutes,
+			bucketAccount, bucketSites, bucketRoutines, bucketRecords, bucketNames, bucketRelated, bucketRoutes, bucketVersions, bucketDeployments,
+			bucketUploads,
 		} {
 			_, err := t.CreateBucketIfNotExists([]byte(name))
 			t.fail(err)
