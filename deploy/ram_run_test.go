@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"routinely/deploy/local/esaemu"
 	"routinely/deploy/local/faults"
 	"routinely/deploy/local/localtest"
 	"routinely/deploy/ram"
@@ -260,6 +261,18 @@ func (d *deployment) provision() {
 	d.ask("DELETE", "/v1/routines/again/records/again."+localtest.SiteName, "", 202)
 	d.work("provision", "succeeded")
 	d.ask("DELETE", "/v1/routines/again", "", 202)
+	d.work("provision", "succeeded")
+
+	// A routine gets more code than it has versions, and goes back.
+	versions := 3
+	if err := d.esa.SetAccount(esaemu.AccountChange{VersionQuota: &versions}); err != nil {
+		d.t.Fatal(err)
+	}
+	for _, source := range []string{"one", "two", "three", "four"} {
+		d.submit(strings.Replace(request("coded", "coded", site), "{", fmt.Sprintf(`{"code":{"source":%q},`, source), 1))
+		d.work("provision", "succeeded")
+	}
+	d.ask("POST", "/v1/routines/coded:rollback", `{"to":"previous"}`, 202)
 	d.work("provision", "succeeded")
 
 	// A message of another program, and one that nobody can read.

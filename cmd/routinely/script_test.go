@@ -22,6 +22,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"routinely/deploy/local/localtest"
 	"routinely/deploy/local/stack"
 	"routinely/deploy/sim"
 	"routinely/deploy/sim/management"
@@ -42,7 +43,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"stack": startStack, "exits": exits, "until": until, "interrupts": interrupts, "http": sendHTTP, "tidy": tidy, "pick": pick, "let": let, "take": take, "sortlines": sortLines,
+			"stack": startStack, "edge": startEdge, "exits": exits, "until": until, "interrupts": interrupts, "http": sendHTTP, "tidy": tidy, "pick": pick, "let": let, "take": take, "sortlines": sortLines,
 			"management": startManagement, "account": changeAccount, "logservice": startLogs, "tally": tally, "customers": customers, "records": records, "fits": fits, "next": next, "bytes": writeBytes,
 		},
 	})
@@ -64,28 +65,27 @@ func startStack(ts *testscript.TestScript, _ bool, _ []string) {
 		ProvisionEnv: map[string]string{"ROUTINELY_PARK_DELAY_MIN": "1s", "ROUTINELY_PARK_DELAY_MAX": "2s"},
 	})
 	ts.Check(err)
-	ctx, stop := context.WithCancel(context.Background())
-	ready, ended := make(chan struct{}), make(chan error, 1)
-	go func() {
-		ended <- s.Run(ctx, func(context.Context) error {
-			close(ready)
-			return nil
-		})
-	}()
-	ts.Defer(func() {
-		stop()
-		ts.Check(<-ended)
-	})
-	select {
-	case <-ready:
-	case err := <-ended:
-		ended <- err
-		ts.Fatalf("the stack did not start: %v", err)
-	}
+	stop, err := s.Start()
+	ts.Check(err)
+	ts.Defer(func() { ts.Check(stop()) })
 	for name, value := range map[string]string{
 		"ROUTINELY_URL": s.HTTPURL(), "ESA": s.ESAURL(), "MNS": s.MNSURL(), "OTS": s.OTSURL(), "FC": s.FCURL(), "SITE": strconv.Itoa(stack.SiteID),
 		"MESSAGE_KEYS": sim.KeysText(sim.Key), "KEY_ID": stack.AccessKeyID, "KEY_SECRET": stack.AccessKeySecret,
 	} {
+		ts.Setenv(name, value)
+	}
+}
+
+// startEdge leads the script's commands to a server that has all host names below the site's, and answers with 404 and a header: edge NAME VALUE.
+func startEdge(ts *testscript.TestScript, _ bool, args []string) {
+	edge, err := localtest.NewEdge(ts.MkAbs("."), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set(args[0], args[1])
+		w.WriteHeader(http.StatusNotFound)
+	}))
+	ts.Check(err)
+	ts.Defer(edge.Close)
+	for _, pair := range edge.Environ {
+		name, value, _ := strings.Cut(pair, "=")
 		ts.Setenv(name, value)
 	}
 }

@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"slices"
@@ -90,9 +91,47 @@ func (d *deployment) checkRoutines() {
 		if o.want != deadLettered || len(records) == 0 {
 			delete(found, o.name)
 		}
+		if o.code != "" {
+			d.checkCode(o)
+		}
 	}
 	if len(found) > 0 {
 		d.t.Errorf("routines without an order: %v", found)
+	}
+}
+
+// checkCode checks that an order's code is live everywhere, and that no job has made two versions.
+func (d *deployment) checkCode(o *order) {
+	d.t.Helper()
+	var state struct {
+		Routines []struct {
+			Name     string
+			Versions []struct{ CodeVersion, CodeDescription, SHA256 string }
+
+			Deployments []struct {
+				Env    string
+				Shares []struct{ CodeVersion string }
+			}
+		}
+	}
+	d.read(d.url[edgeService]+"/_local/state", &state)
+	for _, r := range state.Routines {
+		if r.Name != o.name {
+			continue
+		}
+		live, jobs := map[string]string{}, map[string]bool{}
+		for _, v := range r.Versions {
+			jobs[v.CodeDescription] = true
+			for _, deployed := range r.Deployments {
+				if deployed.Shares[0].CodeVersion == v.CodeVersion {
+					live[deployed.Env] = v.SHA256
+				}
+			}
+		}
+		sum := fmt.Sprintf("%x", sha256.Sum256([]byte(o.code)))
+		if live["staging"] != sum || live["production"] != sum || len(jobs) != len(r.Versions) || len(r.Versions) > codeVersions {
+			d.t.Errorf("%s: %q must be live: %+v", o.name, o.code, r)
+		}
 	}
 }
 

@@ -32,6 +32,8 @@ type order struct {
 	// pair says that it asks for two host names, and expiresIn how long the routine is to live, if that is not for ever.
 	pair      bool
 	expiresIn string
+	// code is what the routine is to run in the end, beside at most codeVersions versions; empty if it has none.
+	code string
 	// other is the call of an order for something else than that a routine is there.
 	other *call
 	// deleted says that a later order is for the routine's deletion, which may overtake the job.
@@ -59,7 +61,7 @@ func (o *order) records() []string {
 
 // body is the request.
 func (d *deployment) body(o *order) string {
-	more := ""
+	more := codeMember(o.code)
 	if o.expiresIn != "" {
 		more += fmt.Sprintf(`,"expiresIn":%q`, o.expiresIn)
 	}
@@ -71,6 +73,14 @@ func (d *deployment) body(o *order) string {
 		return fmt.Sprintf(`{"name":%q,"records":[{"recordName":%q},{"recordName":%q}]%s}`, o.name, names[0], names[1], more)
 	}
 	return fmt.Sprintf(`{"name":%q,"siteId":%d,"recordName":%q%s}`, o.name, o.site, o.record(), more)
+}
+
+// codeMember is the member of a request with some code.
+func codeMember(source string) string {
+	if source == "" {
+		return ""
+	}
+	return fmt.Sprintf(`,"code":{"source":%q}`, source)
 }
 
 // order makes an order with a name of its own that must succeed.

@@ -146,7 +146,7 @@ func (d *deployment) platform() []string {
 		"MNS_ENDPOINT="+d.url[messageService], "ESA_ENDPOINT="+d.url[edgeService], "TABLESTORE_ENDPOINT="+d.url[tableService],
 		"TABLESTORE_INSTANCE="+stack.Instance, "PREFIX="+stack.Prefix, "AUTH=none", "CALLBACK_SECRETS=whsec_"+callbackSecret,
 		"MESSAGE_KEYS="+messageKey, "CALLBACK_HTTP=true", "CALLBACK_NETWORKS=127.0.0.0/8",
-		"TABLESTORE_TIMEOUT=60s", "MNS_TIMEOUT=60s", "RETRY_BASE=100ms", "LOCK_POLL_MIN=5ms", "LOCK_POLL_MAX=50ms",
+		"TABLESTORE_TIMEOUT=60s", "MNS_TIMEOUT=60s", "ESA_TIMEOUT=15s", "RETRY_BASE=100ms", "LOCK_POLL_MIN=5ms", "LOCK_POLL_MAX=50ms",
 		"PARK_WAIT=1s", "PARK_DELAY_MIN=1s", "PARK_DELAY_MAX=2s", "DELETE=expired-too",
 	)...)
 }

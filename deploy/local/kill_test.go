@@ -27,6 +27,7 @@ type life struct {
 func lives() []life {
 	return []life{
 		{"three jobs in one invocation, and the deletion of a routine beside what somebody else has", false, jobsAndDeletion},
+		{"code takes the place of code, and the oldest version goes", false, newCode},
 		{"a batch is accepted", true, batchOfJobs},
 		{"the janitor has all kinds of work", true, sweepOfAll},
 	}
@@ -43,6 +44,33 @@ func jobsAndDeletion(d *deployment) func() {
 		d.submit(orders...)
 		until(d.t, "the jobs have ended", d.atRest)
 		d.askAgain(deletion)
+	}
+}
+
+// codeVersions is how many versions of its code a routine may have.
+const codeVersions = 3
+
+// newCode gives code to a routine that has as many versions as it may.
+func newCode(d *deployment) func() {
+	d.send(http.MethodPut, d.url[edgeService]+"/_local/account", fmt.Sprintf(`{"versionQuota":%d}`, codeVersions))
+	o := d.order()
+	o.code = "1"
+	d.submit(o)
+	d.awaitState(succeeded, o)
+	change := func() *order {
+		o.code += "+1"
+		body := fmt.Sprintf(`{"name":%q,"recordName":%q%s}`, o.name, o.record(), codeMember(o.code))
+		return d.question(succeeded, http.MethodPost, "/v1/routines", body)
+	}
+	for range codeVersions - 1 {
+		earlier := change()
+		d.askAgain(earlier)
+		d.awaitState(succeeded, earlier)
+	}
+	last := change()
+	return func() {
+		d.askAgain(last)
+		until(d.t, "the job has ended", d.atRest)
 	}
 }
 

@@ -24,8 +24,12 @@ func People() []string { return []string{"deployer", "operator", "remover", "wat
 const Deleter = "provision"
 
 // Deletion is the policy that the role of Deleter gets beside its own, in a deployment that may delete routines and records:
-// where ROUTINELY_DELETE is requested or expired-too. No other policy allows a deletion in ESA.
+// where ROUTINELY_DELETE is requested or expired-too. No other policy allows a deletion in ESA, but for that of Pruning in Deleter's own.
 const Deletion = "provision-delete"
+
+// Pruning is the action that deletes versions of code. Deleter has it whatever ROUTINELY_DELETE says: without it each routine would be full after as many
+// deployments as the plan has versions, and no version that is live, or was before, is deleted, nor one that Routinely has not made.
+const Pruning = "esa:DeleteRoutineCodeVersion"
 
 // Deployment is what the templates are filled with. TablePrefix begins the names of the tables. Instance is in lower case, as Tablestore's
 // page on RAM policies wants it.

@@ -60,6 +60,7 @@ func (s *Service) admit(ctx context.Context, jobs []routine.Job, on terms) []adm
 	// Nothing but its own time limit ends a call: once it is under way, giving it up would leave the outcome open.
 	ctx = context.WithoutCancel(ctx)
 	s.intend(ctx, pending, on)
+	s.keepAll(ctx, pending)
 	pending = slices.DeleteFunc(pending, func(a *admission) bool { return a.err != nil })
 	s.create(ctx, pending)
 	s.intended(ctx, pending)

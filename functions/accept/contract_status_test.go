@@ -20,6 +20,8 @@ import (
 // operation is how to ask for one, about a job of that id.
 type operation struct {
 	method, path, body string
+	// media is the type of the body, if it is not JSON.
+	media string
 	// may says which of the callers with a single scope may make it; empty if everybody may, and nobody has to be known.
 	may string
 	// about names the job that a good request is about.
@@ -54,6 +56,12 @@ func operations() map[string]operation {
 		"renewRoutine": changes(operation{
 			method: "POST", path: "/v1/routines/ID:renew", body: `{"expiresIn":"72h"}`, may: submit, others: adopted,
 		}, `{"expiresIn":"1s"}`),
+		"rollbackRoutine": changes(operation{
+			method: "POST", path: "/v1/routines/ID:rollback", body: `{"to":"previous"}`, may: submit, others: adopted,
+		}, `{"to":"7"}`),
+		"keepCode": {method: "POST", path: "/v1/code", body: "export default {}", media: "application/javascript", may: submit, others: map[int]operation{
+			422: {body: " "},
+		}},
 		"claimRoutine": changes(operation{method: "POST", path: "/v1/routines/ID:claim", may: operate}, badURL),
 		"planDeletion": {method: "POST", path: "/v1/routines:plan-delete", body: `{"all":true}`, may: submit, others: map[int]operation{422: {body: "{}"}}},
 		"applyDeletion": {method: "POST", path: "/v1/routines:apply-delete", about: "own", plan: true, may: submit, others: map[int]operation{
@@ -164,6 +172,9 @@ func (c *crew) ask(t *testing.T, who string, op operation, change func(map[strin
 	if op.plan {
 		e["body"] = planOf(t, api.PlanItem{Name: c.jobs[op.about], CreateTime: made, Number: made.UnixMilli(), Delete: true, Why: "the filter chooses it"})
 	}
+	if op.media != "" {
+		e["headers"].(map[string]string)["Content-Type"] = op.media
+	}
 	if op.key != "" {
 		e["headers"].(map[string]string)["Idempotency-Key"] = op.key
 	}
@@ -241,8 +252,10 @@ func (c *crew) provoke(t *testing.T, op operation) {
 	}
 	longest := queue.MaxMessageBytes
 	switch op.path {
-	case "/v1/routines:batch", "/v1/routines:apply-delete":
+	case "/v1/routines", "/v1/routines:batch", "/v1/routines:apply-delete":
 		longest = api.MaxBatchBytes
+	case "/v1/code":
+		longest = routine.MaxCode
 	case "/v1/github":
 		longest = maxGitHubEvent
 	}

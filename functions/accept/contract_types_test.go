@@ -79,6 +79,13 @@ func bodies() map[string]reflect.Type {
 		"ResumeRequest":     reflect.TypeFor[api.ResumeRequest](),
 		"QueuedJob":         reflect.TypeFor[queue.Envelope](),
 		"Limits":            reflect.TypeFor[routine.Limits](),
+		"KnownCode":         reflect.TypeFor[routine.Code](),
+		"CodeProgress":      reflect.TypeFor[routine.CodeProgress](),
+		"CodeResult":        reflect.TypeFor[routine.CodeResult](),
+		"OwnVersion":        reflect.TypeFor[routine.OwnVersion](),
+		"KeptCode":          reflect.TypeFor[api.KeptCode](),
+		"LiveCode":          reflect.TypeFor[api.LiveCode](),
+		"Rollback":          reflect.TypeFor[api.Rollback](),
 	}
 }
 
@@ -99,14 +106,15 @@ func TestContractSchemasAreTheGoTypes(t *testing.T) {
 	t.Run("RoutineRequest is a Request without an action, in which ids may be text", func(t *testing.T) {
 		want := propertiesOf(schemas["Request"].Value)
 		delete(want, "action")
-		want["records"] = "array of RequestedRecord"
+		delete(want, "version")
+		want["records"], want["code"] = "array of RequestedRecord", "Code"
 		if diff := cmp.Diff(want, propertiesOf(schemas["RoutineRequest"].Value)); diff != "" {
 			t.Errorf("-Request +RoutineRequest:\n%s", diff)
 		}
 	})
 	t.Run("Changes are those of a RoutineRequest, none of which must be there", func(t *testing.T) {
 		want := propertiesOf(schemas["RoutineRequest"].Value)
-		want["name"] = "string"
+		want["name"], want["code"], want["version"] = "string", "KnownCode", "string"
 		if diff := cmp.Diff(want, propertiesOf(schemas["Changes"].Value)); diff != "" {
 			t.Errorf("-RoutineRequest +Changes:\n%s", diff)
 		}
@@ -117,13 +125,16 @@ func TestContractSchemasAreTheGoTypes(t *testing.T) {
 			t.Errorf("idempotencyKey: %q", item["idempotencyKey"])
 		}
 		delete(item, "idempotencyKey")
+		item["code"] = strings.TrimPrefix(item["code"], "Known") // only its hash has room
 		if diff := cmp.Diff(propertiesOf(schemas["RoutineRequest"].Value), item); diff != "" {
 			t.Errorf("-RoutineRequest +BatchItem:\n%s", diff)
 		}
 	})
-	t.Run("BareMessage is a RoutineRequest that is not protected", func(t *testing.T) {
+	t.Run("BareMessage is a RoutineRequest without protection and code", func(t *testing.T) {
 		want := propertiesOf(schemas["RoutineRequest"].Value)
-		delete(want, "protected")
+		for _, member := range []string{"protected", "code", "environments", "codeDescription"} {
+			delete(want, member)
+		}
 		if diff := cmp.Diff(want, propertiesOf(schemas["BareMessage"].Value)); diff != "" {
 			t.Errorf("-RoutineRequest +BareMessage:\n%s", diff)
 		}
@@ -137,7 +148,7 @@ func TestContractSchemasAreTheGoTypes(t *testing.T) {
 	})
 	t.Run("there are no others", func(t *testing.T) {
 		written := slices.AppendSeq([]string{
-			"Request", "RoutineRequest", "RequestedRecord", "BatchItem", "Changes", "Labels", "Health", "GitHubEvent", "BareMessage", "QueuedCallback",
+			"Request", "RoutineRequest", "Code", "RequestedRecord", "BatchItem", "Changes", "Labels", "Health", "GitHubEvent", "BareMessage", "QueuedCallback",
 			"EventMessage", "JobEnvelope", "CallbackEnvelope", "UnverifiedEnvelope", // the form of CloudEvents
 		}, maps.Keys(bodies()))
 		for name, schema := range schemas {
@@ -168,6 +179,7 @@ func TestContractRequest(t *testing.T) {
 	full := routine.Request{
 		Action: routine.Renew, Name: "pr-1", Description: ptr(""), HasAssets: ptr(false), Records: wish.Records, IfExists: routine.Update,
 		ExpiresIn: routine.Span(72 * time.Hour), Protected: ptr(false), Labels: map[string]string{"team": "web"}, CallbackURL: hook,
+		Code: routine.NewCode([]byte("x")), Environments: []routine.Environment{routine.Staging}, CodeDescription: "x", Version: routine.Previous,
 	}
 	several := full
 	several.Records = []routine.Record{{SiteID: 7, RecordName: "a.example.com"}, {RecordName: "b.example.com"}}
@@ -291,7 +303,7 @@ func TestContractEnumsAreTheGoValues(t *testing.T) {
 	for name, want := range map[string][]any{
 		"JobState": {routine.Queued, routine.Succeeded, routine.DeadLettered, routine.Cancelled, routine.Dropped, routine.Superseded},
 		"IfExists": {routine.Adopt, routine.Fail, routine.Update},
-		"Action":   {routine.Delete, routine.Unbind, routine.Renew, routine.TakeOwnership, routine.Expire, routine.Remove},
+		"Action":   {routine.Delete, routine.Unbind, routine.Renew, routine.Rollback, routine.TakeOwnership, routine.Expire, routine.Remove},
 		"Outcome": {
 			routine.Created, routine.Adopted, routine.Unknown, routine.Updated, routine.Deleted, routine.Absent, routine.Passed, routine.Claimed,
 			routine.Renewed,
@@ -311,6 +323,8 @@ func TestContractEnumsAreTheGoValues(t *testing.T) {
 		"Step": {
 			routine.ListSites, routine.GetRoutine, routine.CreateRoutine, routine.UpdateRoutineConfigDescription, routine.CreateRoutineRelatedRecord,
 			routine.ListRoutineRelatedRecords, routine.ListRoutineRoutes, routine.DeleteRoutineRelatedRecord, routine.DeleteRoutine,
+			routine.GetRoutineStagingCodeUploadInfo, routine.PostObject, routine.CommitRoutineStagingCode, routine.ListRoutineCodeVersions,
+			routine.GetRoutineCodeVersion, routine.DeleteRoutineCodeVersion, routine.CreateRoutineCodeDeployment, routine.ListEdgeRoutinePlans,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -163,6 +163,7 @@ func (s *Service) finish(ctx context.Context, row ledger.Row, verb string) {
 // sendAgain sends jobs that were redriven, after the numbers of deletions were written to the claims. If that fails the worker does it; what MNS
 // does not confirm stays due.
 func (s *Service) sendAgain(ctx context.Context, rows []ledger.Row) {
+	s.renewCode(ctx, rows)
 	var wanted []ledger.Wanted
 	var deletions []ledger.Row
 	for _, row := range rows {

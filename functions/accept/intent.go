@@ -139,16 +139,28 @@ func (s *Service) mayOvertake(ctx context.Context, caller auth.Caller, name stri
 // mayCreate refuses what only the owner of a routine that is there may ask for.
 func mayCreate(req routine.Request, claim routine.Claim, mine bool) error {
 	switch {
-	case !claim.There() || mine:
+	case !claim.There():
 		return nil
+	case mine:
+		return mayDeploy(req, claim)
 	case claim.Protected:
 		return notOwner("the routine is protected: only its owner's host names may be bound to it")
 	case claim.Ownership != routine.Owned:
-		return nil
+		return mayDeploy(req, claim)
+	case req.Code != nil:
+		return problemOwned.with("the routine belongs to another caller, who alone may deploy code to it: leave code out to bind a host name to it")
 	case req.ExpiresIn != 0, req.IfExists == routine.Update, req.Protected != nil, req.Labels != nil:
 		return problemOwned.with("the routine belongs to another caller, who alone may set expiresIn, protected, labels and ifExists update: leave them out to bind a host name to it")
 	}
 	return nil
+}
+
+// mayDeploy refuses code for a routine that is not proven to be made by Routinely.
+func mayDeploy(req routine.Request, claim routine.Claim) error {
+	if req.Code == nil || claim.Ownership == routine.Owned {
+		return nil
+	}
+	return problemNotOwned.with(fmt.Sprintf("the routine is %s, so that no code is deployed to it. An operator can claim it: routinely routines claim %s", claim.Ownership, req.Name))
 }
 
 // intended writes the numbers of deletions to the claims, once their jobs are recorded: older intents give way from then on. If that fails the worker does

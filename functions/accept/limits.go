@@ -7,14 +7,16 @@ import (
 
 	"routinely/queue"
 	"routinely/shared/api"
+	"routinely/shared/routine"
 )
 
 // bodyLimits are the longest bodies in bytes, by the route's pattern. openapi.yaml states them, and a test compares. A job travels in one MNS
-// message, so that more than a message holds could never be accepted of what makes one job.
+// message, so that more than a message holds could never be accepted of what makes one job, but for its code.
 func bodyLimits() map[string]int {
 	const message = queue.MaxMessageBytes
 	return map[string]int{
-		"/v1/routines":                       message,
+		"/v1/routines":                       api.MaxBatchBytes, // the code in it is kept apart
+		"/v1/code":                           routine.MaxCode,
 		"/v1/routines:batch":                 api.MaxBatchBytes,
 		"/v1/routines:plan-delete":           message,
 		"/v1/routines:apply-delete":          api.MaxBatchBytes,

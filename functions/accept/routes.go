@@ -37,11 +37,14 @@ func (s *Service) newRoutes() http.Handler {
 	mux.Handle("/v1/routines:plan-delete", resource{http.MethodPost: s.allow(auth.Submit, bare(byToken(s.planDeletion)))})
 	mux.Handle("/v1/routines:apply-delete", resource{http.MethodPost: s.allow(auth.Submit, bare(byToken(keyed(s.applyDeletion))))})
 	mux.Handle("/v1/routines:check", resource{http.MethodGet: s.allow(auth.Read, bare(s.checkDrift))})
+	mux.Handle("/v1/code", resource{http.MethodPost: s.allow(auth.Submit, bare(byToken(s.postCode)))})
 	mux.Handle("/v1/github", resource{http.MethodPost: s.allow(auth.Submit, bare(s.receiveGitHub))})
 	mux.Handle("/v1/routines/{id}", thing{
 		resource{http.MethodGet: s.allow(auth.Read, bare(s.routine)), http.MethodDelete: s.allow(auth.Submit, bare(byToken(keyed(s.deleteRoutine))))},
 		map[string]handler{
-			"renew": s.allow(auth.Submit, bare(byToken(keyed(s.renewRoutine)))), "claim": s.allow(auth.Operate, bare(keyed(s.claimRoutine))),
+			"renew":    s.allow(auth.Submit, bare(byToken(keyed(s.renewRoutine)))),
+			"rollback": s.allow(auth.Submit, bare(byToken(keyed(s.rollbackRoutine)))),
+			"claim":    s.allow(auth.Operate, bare(keyed(s.claimRoutine))),
 		},
 	})
 	mux.Handle("/v1/routines/{id}/records/{record}", resource{http.MethodDelete: s.allow(auth.Submit, bare(byToken(keyed(s.deleteRecord))))})

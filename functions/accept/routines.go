@@ -101,6 +101,7 @@ func (s *Service) routine(r *http.Request) (reply, error) {
 		return reply{}, unknownRoutine(name)
 	}
 	out := api.NewRoutine(claim.Claim, s.ExpiryGrace)
+	out.Versions = claim.Versions
 	if err := s.showRecords(r, &out); err != nil {
 		return reply{}, err
 	}

@@ -80,7 +80,7 @@ func TestRefusals(t *testing.T) {
 			"a redrive as a table": event("POST", "/v1/dead-letters:redrive", "all", "Content-Type", csv),
 		}},
 		{413, "too-large", map[string]map[string]any{
-			"an oversized body": submit(strings.Repeat(" ", queue.MaxMessageBytes+1)), "an oversized job": submit(described(strings.Repeat("d", queue.MaxEnvelopeBytes))),
+			"an oversized body": submit(strings.Repeat(" ", api.MaxBatchBytes+1)), "an oversized job": submit(described(strings.Repeat("d", queue.MaxEnvelopeBytes))),
 			"too many requests": batch("[" + strings.Repeat(good+",", api.MaxBatch) + good + "]"),
 		}},
 		{400, "invalid-idempotency-key", map[string]map[string]any{"an endless key": submit(good, "Idempotency-Key", strings.Repeat("k", 256))}},

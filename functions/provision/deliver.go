@@ -2,6 +2,7 @@ package provision
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -178,7 +179,22 @@ func (t *task) runOnce(progress *routine.Progress) (result routine.Result, err e
 	}
 	return t.Workflow.Run(work, provision.Job{
 		ID: t.row.ID, Request: t.row.Request, Caller: t.row.Caller, Operate: t.row.Operate, Number: t.row.IntentNumber(), Limits: t.row.Limits,
+		Source: t.source,
 	}, progress, claims, &t.known, t.begin)
+}
+
+// source reads the code of the job. If the ledger does not answer, the delivery is left to the platform.
+func (t *task) source(context.Context) (source []byte, err error) {
+	var unknown error
+	err = t.keep(func() error {
+		source, err = t.Ledger.Code(t.reserve, t.row.Caller, t.row.Request.Code.SHA256)
+		if fault.HasCode(err, ledger.CodeUnknownCode) {
+			unknown = err
+			return nil
+		}
+		return err
+	})
+	return source, cmp.Or(err, unknown)
 }
 
 // defect is the fault of a panic.

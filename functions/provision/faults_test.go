@@ -11,7 +11,7 @@ import (
 	"routinely/shared/routine"
 )
 
-// TestEveryDocumentedError says for each row of ESA's two error tables what becomes of the job, if ESA answers so for ever and if it does so once.
+// TestEveryDocumentedError says for each row of ESA's error tables, and for what others have met of actions without one, what becomes of the job, if ESA answers so for ever and if it does so once.
 func TestEveryDocumentedError(t *testing.T) {
 	type fate struct {
 		forever, once []string
@@ -49,16 +49,51 @@ func TestEveryDocumentedError(t *testing.T) {
 			"RoutineUserServiceStatusHalt":        parks,
 			"UserOperationStatusIsLocked":         waits,
 		},
+		commit: {
+			"InternalException":                 given(10, "unavailable"),
+			"InvalidParameter":                  atOnce("invalid"),
+			"RoutineNotExist":                   atOnce("not-found"),
+			"InternalOperationError":            given(10, "unavailable"),
+			"CodeVersionNumberExceedQuotaLimit": atOnce("quota"),
+			"UserOperationStatusIsLocked":       waits,
+		},
+		removeVersion: {
+			"InternalException":            given(10, "unavailable"),
+			"InvalidParameter":             atOnce("invalid"),
+			"RoutineNotExist":              atOnce("not-found"),
+			"SiteParameterNotMatch":        atOnce("not-found"),
+			"RoutineUserServiceStatusHalt": parks,
+		},
+		postObject:   {"AccessDenied": given(10, "unavailable"), "InternalError": given(10, "unavailable"), "EntityTooLarge": atOnce("invalid")},
+		uploadInfo:   {"InternalException": given(10, "unavailable"), "RoutineNotExist": atOnce("not-found"), "UserOperationStatusIsLocked": waits, "ServiceNotOpen": parks},
+		listVersions: {"InternalException": given(10, "unavailable"), "RoutineNotExist": atOnce("not-found"), "UserOperationStatusIsLocked": waits},
+		readVersion:  {"InternalException": given(10, "unavailable"), "InvalidParameter": atOnce("invalid"), "RoutineNotExist": atOnce("not-found")},
+		deployment: {
+			"InternalException": given(10, "unavailable"), "InvalidParameter": atOnce("invalid"), "RoutineNotExist": atOnce("not-found"),
+			"UserOperationStatusIsLocked": waits, "RoutineUserServiceStatusHalt": parks,
+		},
+		listPlans: {"InternalException": given(10, "unavailable"), "ServiceNotOpen": parks},
 	} {
-		routines := 0
-		if action == createRecord {
+		routines, records := 0, 0
+		prepare := func(t *testing.T) (*lane, string) {
+			l := start(t)
+			return l, message(t, l.accept(t, 1))
+		}
+		switch action {
+		case createRoutine:
+		case createRecord:
 			routines = 1
+		default:
+			routines, records = 1, 1
+			prepare = func(t *testing.T) (*lane, string) {
+				l := full(t)
+				return l, l.deploys(t, 1, "one")
+			}
 		}
 		for code, want := range codes {
 			t.Run(action+" answers "+code+" for ever", func(t *testing.T) {
-				l := start(t)
+				l, body := prepare(t)
 				l.refuses(t, action, code, forever)
-				body := message(t, l.accept(t, 1))
 				switch want.kind {
 				case "account": // TestFaultsOfTheAccount goes on from there
 					l.expect(t, "again", body)
@@ -84,14 +119,17 @@ func TestEveryDocumentedError(t *testing.T) {
 				if tries := len(want.forever); want.kind != "locked" && (len(row.Attempts) != tries || row.Attempt != tries) {
 					t.Errorf("attempt %d, %d attempts told, want %d", row.Attempt, len(row.Attempts), tries)
 				}
-				l.holds(t, routines, 0)
+				l.holds(t, routines, records)
 			})
 			t.Run(action+" answers "+code+" once", func(t *testing.T) {
-				l := start(t)
+				l, body := prepare(t)
 				l.refuses(t, action, code, 1)
-				same(t, "outcomes", l.drain(t, message(t, l.accept(t, 1))), want.once)
+				same(t, "outcomes", l.drain(t, body), want.once)
 				if want.once[len(want.once)-1] == "succeeded" {
 					l.holds(t, 1, 1)
+				}
+				if records == 1 && want.once[len(want.once)-1] == "succeeded" {
+					l.runs(t, "one", 1)
 				}
 			})
 		}

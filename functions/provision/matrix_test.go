@@ -18,6 +18,8 @@ import (
 type life struct {
 	name   string
 	action routine.Action
+	// deploys means that the job has code, for a routine that is full: the oldest version is deleted.
+	deploys bool
 	// prepare makes ESA answer so that the job takes this way.
 	prepare func(*testing.T, *lane)
 	// state and code are what the job says in the end; ESA then holds so many routines, each with a record.
@@ -34,20 +36,27 @@ func lives() []life {
 		}
 	}
 	return []life{
-		{"a job that fails once", routine.Create, refused, routine.Succeeded, "", 1},
-		{"a deletion", routine.Delete, func(*testing.T, *lane) {}, routine.Succeeded, "", 0},
-		{"a deletion with which something foreign would go", routine.Delete, foreign, routine.DeadLettered, "BoundByOthers", 1},
+		{"a deployment of code", routine.Create, true, func(*testing.T, *lane) {}, routine.Succeeded, "", 1},
+		{"a job that fails once", routine.Create, false, refused, routine.Succeeded, "", 1},
+		{"a deletion", routine.Delete, false, func(*testing.T, *lane) {}, routine.Succeeded, "", 0},
+		{"a deletion with which something foreign would go", routine.Delete, false, foreign, routine.DeadLettered, "BoundByOthers", 1},
 	}
 }
 
 // prepared starts the servers and accepts the job.
 func (f life) prepared(t *testing.T) (*lane, string) {
 	t.Helper()
-	l := start(t)
+	var l *lane
 	var body string
-	if f.action == routine.Create {
+	switch {
+	case f.deploys:
+		l = full(t)
+		body = l.deploys(t, 1, "one")
+	case f.action == routine.Create:
+		l = start(t)
 		body = message(t, l.accept(t, 1, strict, hooked))
-	} else {
+	default:
+		l = start(t)
 		l.expect(t, "succeeded", l.wants(t, 0, routine.Create, "a"))
 		body = l.wants(t, 1, f.action)
 	}
@@ -73,17 +82,22 @@ func (f life) check(t *testing.T, l *lane) {
 	}
 	l.holds(t, f.routines, f.routines)
 	jobs, _, err := l.ledger.Jobs(t.Context(), ledger.Filter{}, 10, "")
-	if want := 1 + min(1, len(f.action)); err != nil || len(jobs) != want {
+	want := 1 + min(1, len(f.action))
+	if f.deploys {
+		want = 4
+		l.runs(t, "one", 1)
+	}
+	if err != nil || len(jobs) != want {
 		t.Errorf("%d jobs, %v", len(jobs), err)
 	}
-	want, err := dispatch.Callback(row)
+	told, err := dispatch.Callback(row)
 	must(t, err)
 	sent := l.callbacks(t)
 	if len(sent) == 0 || row.Callback == nil || row.Callback.State != routine.HandedOver {
 		t.Errorf("%d callbacks, the row says %+v", len(sent), row.Callback)
 	}
 	for _, c := range sent {
-		same(t, "event", c.ID, want.ID)
+		same(t, "event", c.ID, told.ID)
 	}
 }
 

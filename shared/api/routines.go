@@ -27,6 +27,10 @@ type Routine struct {
 	ExpiresAt    time.Time `json:"expiresAt,omitzero"`
 	UnboundAt    time.Time `json:"unboundAt,omitzero"`
 	DeletedAfter time.Time `json:"deletedAfter,omitzero"`
+	// Code is what was deployed to each environment, staging first. An environment without any is left out.
+	Code []LiveCode `json:"code,omitempty"`
+	// Versions are the versions of its code that Routinely has made and that are still there, the newest last. A list of routines has none.
+	Versions []routine.OwnVersion `json:"versions,omitempty"`
 	// SeenAt is when ESA last showed the routine, or that it is not there.
 	SeenAt time.Time `json:"seenAt,omitzero"`
 	// DeletionJob is the job of a deletion that is accepted and not over, and Reason says why one could not be carried out.
@@ -81,6 +85,13 @@ func NewRoutine(c routine.Claim, grace time.Duration) Routine {
 		Name: c.Name, State: c.State, Ownership: c.Ownership, Caller: c.Caller, CreateTime: c.CreateTime, Description: c.Description, HasAssets: c.HasAssets,
 		Protected: c.Protected, Labels: c.Labels, ExpiresAt: c.ExpiresAt, SeenAt: c.SeenAt, Reason: c.Reason, ChangedAt: c.ChangedAt,
 	}
+	for _, d := range c.Deployed {
+		if d.CodeVersion != "" {
+			out.Code = append(out.Code, LiveCode{
+				Environment: d.Environment, CodeVersion: d.CodeVersion, SHA256: d.SHA256, Since: d.Since, JobID: d.By, Previous: d.Previous,
+			})
+		}
+	}
 	if c.DeleteNumber > c.CreateNumber && c.State != routine.Gone {
 		out.DeletionJob = c.DeleteJob
 	}
@@ -88,6 +99,46 @@ func NewRoutine(c routine.Claim, grace time.Duration) Routine {
 		out.UnboundAt, out.DeletedAfter = c.Expiry.UnboundAt, c.Expiry.UnboundAt.Add(grace)
 	}
 	return out
+}
+
+// KeptCode is the answer to POST /v1/code.
+type KeptCode struct {
+	// SHA256 names the code in requests of the same caller, Bytes is its length.
+	SHA256 string `json:"sha256"`
+	Bytes  int    `json:"bytes"`
+	// ExpiresAt is until when it is kept unless a request names it; zero if for ever.
+	ExpiresAt time.Time `json:"expiresAt,omitzero"`
+}
+
+// Rollback is the body of POST /v1/routines/{name}:rollback.
+type Rollback struct {
+	// To is routine.Previous or the number of a version.
+	To string `json:"to"`
+	// Environments are where it is to run; all of them if there are none.
+	Environments []string `json:"environments,omitempty"`
+	CallbackURL  string   `json:"callbackUrl,omitempty"`
+}
+
+// Request is the rollback as a request about a routine, and what is wrong with it.
+func (b Rollback) Request(name string) (routine.Request, []routine.Problem) {
+	envs, problems := routine.CheckEnvironments(b.Environments)
+	if detail := routine.CheckVersion(b.To); detail != "" {
+		problems = append(problems, routine.Problem{Pointer: "/to", Code: "value", Detail: detail})
+	}
+	return routine.Request{Action: routine.Rollback, Name: name, Version: b.To, Environments: envs, CallbackURL: b.CallbackURL}, problems
+}
+
+// LiveCode is what runs in one environment of a routine.
+type LiveCode struct {
+	Environment routine.Environment `json:"environment"`
+	CodeVersion string              `json:"codeVersion"`
+	// SHA256 is the hash of its code; empty of a version that was not made by Routinely.
+	SHA256 string `json:"sha256,omitempty"`
+	// Since is when ESA first showed it there, and JobID the job that deployed it.
+	Since time.Time `json:"since,omitzero"`
+	JobID string    `json:"jobId,omitempty"`
+	// Previous is the version to which a rollback goes back; empty if there is none.
+	Previous string `json:"previous,omitempty"`
 }
 
 // RoutineList is a page of routines, by name.

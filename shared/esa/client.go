@@ -78,6 +78,9 @@ type Routine struct {
 	HasAssets   bool
 	// CreateTime is in whole seconds, in UTC. It is zero where ESA's text is not RFC 3339: then nothing can be proven by it.
 	CreateTime time.Time
+	// Live are the numbers of the versions that answer in each environment: one, two if they share the requests, none if nothing was deployed. Only
+	// GetRoutine says it.
+	Live map[Environment][]string
 }
 
 // Reading is what GetRoutine showed.
@@ -138,7 +141,27 @@ func readRoutine(body *sdk.GetRoutineResponseBody) (*Routine, error) {
 		Description: dara.StringValue(body.Description),
 		HasAssets:   dara.BoolValue(body.HasAssets),
 		CreateTime:  createTime(*body.CreateTime),
+		Live:        live(body.Envs),
 	}, nil
+}
+
+// live reads what is deployed. Of an environment without, the entry, its CodeDeploy or that one's CodeVersions may be missing.
+func live(envs []*sdk.GetRoutineResponseBodyEnvs) map[Environment][]string {
+	var out map[Environment][]string
+	for _, env := range envs {
+		if env == nil || env.CodeDeploy == nil {
+			continue
+		}
+		for _, v := range env.CodeDeploy.CodeVersions {
+			if v != nil && dara.StringValue(v.CodeVersion) != "" {
+				if out == nil {
+					out = map[Environment][]string{}
+				}
+				out[dara.StringValue(env.Env)] = append(out[dara.StringValue(env.Env)], *v.CodeVersion)
+			}
+		}
+	}
+	return out
 }
 
 // createTime reads a CreateTime. An odd format is no reason to doubt that the routine exists: it is zero then.

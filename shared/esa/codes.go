@@ -55,6 +55,9 @@ const (
 	hintNoRoutine     = "ESA does not know the routine. It may have been deleted meanwhile."
 	hintNoRecord      = "ESA does not know the record, or it is bound to another routine. It may have been deleted meanwhile."
 	hintUsed          = "ESA says that others depend on it. Look for records and routes that use the routine and remove them, then redrive."
+	hintUpload        = "The storage did not take the code, each time the job was tried. Redrive; if it persists, open a ticket with the request id."
+	hintVersionQuota  = "The routine has as many code versions as the plan allows: 5 on the free plan, 20 on the paid one. Delete versions that are not used, or change the plan, then redrive."
+	hintDeployed      = "ESA says that others depend on the version. Is it deployed? Deploy another one first."
 	hintAnotherUpdate = "Another change of the same object was running. Redrive."
 )
 
@@ -130,6 +133,27 @@ var deleteRoutineRows = []row{
 	{CodeDependedByOthers, fault.Internal, true, hintUsed},
 }
 
+// commitRows is the error table of the CommitRoutineStagingCode page as far as it was read, in its order.
+// https://help.aliyun.com/zh/edge-security-acceleration/esa/api-esa-2024-09-10-commitroutinestagingcode
+var commitRows = []row{
+	{"InternalException", fault.Unavailable, true, hintSupport},
+	{"InvalidParameter", fault.Invalid, false, hintParameter},
+	{CodeRoutineNotExist, fault.NotFound, false, hintRoutineGone},
+	{"InternalOperationError", fault.Unavailable, true, hintSupport},
+	{CodeVersionQuota, fault.Quota, false, hintVersionQuota},
+}
+
+// deleteVersionRows is the error table of the DeleteRoutineCodeVersion page as far as it was read, in its order.
+// https://help.aliyun.com/zh/edge-security-acceleration/esa/api-esa-2024-09-10-deleteroutinecodeversion
+var deleteVersionRows = []row{
+	{"InternalException", fault.Unavailable, true, hintSupport},
+	{"InvalidParameter", fault.Invalid, false, hintParameter},
+	{CodeRoutineNotExist, fault.NotFound, false, hintNoRoutine},
+	{CodeDependedByOthers, fault.Conflict, false, hintDeployed},
+	{CodeSiteParameterNotMatch, fault.NotFound, false, hintSite},
+	{CodeServiceHalt, fault.Account, false, hintOverdue},
+}
+
 // listRelatedRecordsRows is the error table of the ListRoutineRelatedRecords page as far as it was read, in its order.
 // https://help.aliyun.com/zh/edge-security-acceleration/esa/api-esa-2024-09-10-listroutinerelatedrecords
 var listRelatedRecordsRows = []row{
@@ -187,6 +211,10 @@ func rowsOf(action string) []row {
 		return updateDescriptionRows
 	case "DeleteRoutine":
 		return deleteRoutineRows
+	case "CommitRoutineStagingCode":
+		return commitRows
+	case "DeleteRoutineCodeVersion":
+		return deleteVersionRows
 	case "ListRoutineRelatedRecords":
 		return listRelatedRecordsRows
 	}

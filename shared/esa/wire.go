@@ -29,8 +29,8 @@ const (
 	codeSDK            = "SDK"
 )
 
-// answerLimit bounds what is read of an answer; ESA's largest page of 20 records is a few kilobytes.
-const answerLimit = 1 << 20
+// answerLimit bounds what is read of an answer, in bytes. The largest is a version's code of 1 MiB, in Base64.
+const answerLimit = 2 << 20
 
 // wire carries the SDK's requests. Reading status, headers and error body here keeps what the SDK loses on the way: the
 // status of an HTML error page, the request id, the retry hint.

@@ -21,6 +21,7 @@ func (r *Row) Redrive(by, reason string, corrected *routine.Request, asOf, now, 
 	now = stored(now)
 	if r.State == routine.Superseded || corrected != nil {
 		r.Intent = routine.NextNumber(now, r.IntentNumber())
+		r.Progress.Code.Targets, r.Progress.Code.Done = nil, false // a new intent chooses again
 	}
 	redrive := routine.Redrive{Number: r.Redriven + 1, At: now, By: cut(by, maxWord), Reason: cut(reason, maxText)}
 	if corrected != nil && Hash(*corrected) != Hash(r.Request) {

@@ -80,6 +80,17 @@ func TestCorrection(t *testing.T) {
 			check(t, r, len(r.Left) == 2 && (r.Redrives[0].Was != nil) == (ledger.Hash(r.Request) != ledger.Hash(request)) && r.StandsFor(request) && r.StandsFor(r.Request))
 		})
 	}
+	t.Run("of a rollback chooses the version again", func(t *testing.T) {
+		r := begun()
+		progress := routine.Progress{Code: routine.CodeProgress{Targets: []routine.CodeResult{{Environment: routine.Staging, CodeVersion: "1"}}, CommitUnknown: true}}
+		r.Die(failureAt(120, "Gone"), "", ledger.Worker, progress, after(3))
+		again := changed(t, r, func(r *ledger.Row) error { return r.Redrive("", "", nil, after(10), after(10), after(10)) })
+		other := r.Request
+		other.Version = "2"
+		corrected := changed(t, r, func(r *ledger.Row) error { return r.Redrive("", "", &other, after(10), after(10), after(10)) })
+		check(t, again, len(again.Progress.Code.Targets) == 1)
+		check(t, corrected, corrected.Progress.Code.Targets == nil && corrected.Progress.Code.CommitUnknown)
+	})
 	t.Run("that succeeds still tells what the earlier request left", func(t *testing.T) {
 		r := corrected(t, func(r *routine.Request) { r.Records = []routine.Record{{SiteID: 7, RecordName: "other.example.com"}} })
 		r.Succeed(routine.Result{}, routine.Progress{}, after(12), after(12))

@@ -42,6 +42,9 @@ type Config struct {
 type Workflow struct {
 	Config
 	sites sites
+	// quota is how many versions of its code a routine may have, as ESA said at quotaAt.
+	quota   int
+	quotaAt time.Time
 }
 
 // New checks the configuration and returns a workflow. It makes no call.
@@ -75,6 +78,8 @@ type Job struct {
 	Number int64
 	// Limits are what the caller may use.
 	Limits routine.Limits
+	// Source reads the code that the request names. It is asked only if the code is not in ESA; required of a request with code.
+	Source func(context.Context) ([]byte, error)
 }
 
 // Begin records the progress of a job before a write to ESA.
@@ -172,6 +177,8 @@ func (r *run) steps() []step {
 		return []step{{routine.DeleteRoutineRelatedRecord, never, r.unbind}}
 	case routine.TakeOwnership:
 		return []step{{routine.GetRoutine, never, r.takeOwnership}}
+	case routine.Rollback:
+		return []step{{routine.CreateRoutineCodeDeployment, never, r.rollback}}
 	case routine.Renew:
 		return []step{{routine.GetRoutine, never, r.renew}, {routine.CreateRoutineRelatedRecord, never, r.bindAgain}}
 	default:
@@ -179,7 +186,9 @@ func (r *run) steps() []step {
 			{routine.ListSites, r.hasRoutine, r.checkSites},
 			{routine.CreateRoutine, r.hasRoutine, r.createRoutine},
 			{routine.UpdateRoutineConfigDescription, r.isDescribed, r.describe},
+			{routine.CommitRoutineStagingCode, r.isCoded, r.deployCode},
 			{routine.CreateRoutineRelatedRecord, never, r.bindAll},
+			{routine.CommitRoutineStagingCode, r.isCoded, r.deployCode}, // of a routine that was made again in the step before
 			{routine.GetRoutine, r.isKept, r.keep},
 			{routine.CreateRoutineRelatedRecord, r.isWhole, r.bindAgain},
 		}
@@ -204,7 +213,7 @@ func (r *run) redescribed(claim routine.Claim) bool {
 
 // result is what the job has achieved, once all its steps are done.
 func (r *run) result() routine.Result {
-	out := routine.Result{Routine: r.progress.Routine, Records: r.progress.Records, More: r.progress.More, ExpiresAt: r.claims.Routine.ExpiresAt}
+	out := routine.Result{Code: r.progress.Code.Targets, Routine: r.progress.Routine, Records: r.progress.Records, More: r.progress.More, ExpiresAt: r.claims.Routine.ExpiresAt}
 	var needCNAME []string
 	for _, record := range out.Records {
 		if record.NeedsCNAME {

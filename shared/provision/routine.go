@@ -79,7 +79,7 @@ func (r *run) createUnlessThere(ctx context.Context, seen reading) error {
 	if seen.Routine != nil {
 		return r.take(ctx, seen.Reading)
 	}
-	r.progress.Records = nil // what was bound to an earlier one went with it
+	r.progress.Records, r.progress.Code = nil, routine.CodeProgress{} // what an earlier one had went with it
 	before := r.progress.Look
 	earlier := r.openBefore(seen.At)
 	r.progress.Look = &routine.Look{At: seen.At, Until: latest(seen.At.Add(r.Timeout), earlier)}
@@ -114,6 +114,7 @@ func (r *run) creating(was routine.Claim) func(*routine.Claim) {
 			Name: c.Name, State: routine.Creating, Caller: r.job.Caller, CallbackURL: r.req.CallbackURL, Call: r.progress.Look,
 			CreateNumber: max(c.CreateNumber, r.job.Number), DeleteNumber: c.DeleteNumber, DescriptionNumber: description, ExpiryNumber: c.ExpiryNumber,
 			CreateJob: r.job.ID, DeleteJob: c.DeleteJob, ExpiryJob: c.ExpiryJob, Overtook: c.Overtook, MadeAt: c.MadeAt,
+			Deployed: c.Remaining(),
 		}
 	}
 }

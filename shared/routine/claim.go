@@ -78,6 +78,13 @@ type Claim struct {
 	CallbackURL string `json:"callbackUrl,omitempty"`
 	// Labels are the owner's, at most MaxLabels.
 	Labels map[string]string `json:"labels,omitempty"`
+	// Deployed is what we have deployed, and want, in each environment: see DeployedTo.
+	Deployed []Deployed `json:"deployed,omitempty"`
+	// Versions are the versions of its code that calls of ours have made, the newest last. What ESA does not have any more is left out.
+	Versions []OwnVersion `json:"versions,omitempty"`
+	// CommitUntil is until when an upload of ours with its commit, of which nobody knows what became, may take effect; zero if there is none. Until then
+	// nothing is uploaded: a routine has one place for code.
+	CommitUntil time.Time `json:"commitUntil,omitzero"`
 	// SeenAt is when ESA last showed the routine, or that it is not there, by ESA's clock.
 	SeenAt time.Time `json:"seenAt,omitzero"`
 	// Reason says why a deletion could not be carried out, until one is.
@@ -170,7 +177,11 @@ func NextNumber(accepted time.Time, newest ...int64) int64 {
 
 // Newest is the highest number of the claim.
 func (c Claim) Newest() int64 {
-	return max(c.CreateNumber, c.DeleteNumber, c.DescriptionNumber, c.ExpiryNumber)
+	newest := max(c.CreateNumber, c.DeleteNumber, c.DescriptionNumber, c.ExpiryNumber)
+	for _, d := range c.Deployed {
+		newest = max(newest, d.Number)
+	}
+	return newest
 }
 
 // TakeBack ends a deletion that is not carried out, so that older intents hold again. One of which a call to ESA may have taken effect stays.

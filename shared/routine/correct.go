@@ -39,7 +39,8 @@ func Correct(was Request, changes []byte) (Request, error) {
 		fields[name] = value
 	}
 	d := decoder{fields: fields}
-	return d.job()
+	req, err := d.job()
+	return withoutSource(req, err)
 }
 
 // Below returns the error with the pointers of an *Invalid moved below a member; any other error as it is.

@@ -34,22 +34,6 @@ func Decode(text []byte) (Request, error) {
 	return d.request()
 }
 
-// DecodeItem reads one request of a batch, which may have an idempotency key of its own in the member idempotencyKey.
-func DecodeItem(text []byte) (req Request, idempotencyKey string, err error) {
-	fields, err := split(text)
-	if err != nil {
-		return Request{}, "", err
-	}
-	d := decoder{fields: fields}
-	if key := d.text("idempotencyKey"); key != nil {
-		if idempotencyKey = *key; idempotencyKey == "" {
-			d.add("idempotencyKey", codeValue, "is empty: leave it out")
-		}
-	}
-	req, err = d.request()
-	return req, idempotencyKey, err
-}
-
 // DecodeJob is Decode for the request of a job, whatever its action.
 func DecodeJob(text []byte) (Request, error) {
 	fields, err := split(text)
@@ -72,6 +56,9 @@ func DecodeBare(text []byte) (Request, error) {
 	}
 	if req.Protected != nil {
 		problems = append(problems, Problem{"/protected", codeUnknown, "needs HTTP: a message on the queue does not show whose it is"})
+	}
+	if req.Code != nil {
+		problems = append(problems, Problem{"/code", codeUnknown, "needs HTTP: a message on the queue does not show whose it is"})
 	}
 	if len(problems) > 0 {
 		return Request{}, &Invalid{Problems: problems}
@@ -96,6 +83,8 @@ func (d *decoder) job() (Request, error) {
 		if given, value := d.take("expiresIn"); value == nil {
 			d.add(given, codeMissing, "is required")
 		}
+	case Rollback:
+		req.Version, req.Environments = d.version(), d.environments()
 	case Delete, TakeOwnership, Expire, Remove:
 	default:
 		d.add("action", codeValue, fmt.Sprintf("%q is not an action", clip(*given)))
@@ -118,7 +107,12 @@ func (d *decoder) request() (Request, error) {
 		Protected:   d.flag("protected"),
 		Labels:      d.labels(),
 		CallbackURL: d.callbackURL(),
+
+		Code:            d.code(),
+		Environments:    d.environments(),
+		CodeDescription: d.codeDescription(),
 	}
+	d.onlyWithCode(req)
 	d.unknown("a routine request")
 	if len(d.problems) > 0 {
 		return Request{}, &Invalid{Problems: inOrder(d.problems)}
@@ -210,7 +204,7 @@ func malformed(code, detail string) error { return Malformed(Problem{"", code, d
 func camel(name string) string {
 	switch name {
 	case "Name", "Description", "HasAssets", "SiteId", "RecordName", "Records", "IfExists", "ExpiresIn", "Protected", "Labels", "CallbackUrl",
-		"IdempotencyKey":
+		"IdempotencyKey", "Code", "CodeFile", "Environments", "CodeDescription":
 		return strings.ToLower(name[:1]) + name[1:]
 	}
 	return name

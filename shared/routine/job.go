@@ -17,13 +17,23 @@ const (
 	ListRoutineRoutes              Step = "ListRoutineRoutes"
 	DeleteRoutineRelatedRecord     Step = "DeleteRoutineRelatedRecord"
 	DeleteRoutine                  Step = "DeleteRoutine"
+	// PostObject is an upload to the storage for code; the others about code are ESA's.
+	GetRoutineStagingCodeUploadInfo Step = "GetRoutineStagingCodeUploadInfo"
+	PostObject                      Step = "PostObject"
+	CommitRoutineStagingCode        Step = "CommitRoutineStagingCode"
+	ListRoutineCodeVersions         Step = "ListRoutineCodeVersions"
+	GetRoutineCodeVersion           Step = "GetRoutineCodeVersion"
+	DeleteRoutineCodeVersion        Step = "DeleteRoutineCodeVersion"
+	CreateRoutineCodeDeployment     Step = "CreateRoutineCodeDeployment"
+	ListEdgeRoutinePlans            Step = "ListEdgeRoutinePlans"
 )
 
 // Steps lists all steps.
 func Steps() []Step {
 	return []Step{
 		ListSites, GetRoutine, CreateRoutine, UpdateRoutineConfigDescription, CreateRoutineRelatedRecord, ListRoutineRelatedRecords,
-		ListRoutineRoutes, DeleteRoutineRelatedRecord, DeleteRoutine,
+		ListRoutineRoutes, DeleteRoutineRelatedRecord, DeleteRoutine, GetRoutineStagingCodeUploadInfo, PostObject, CommitRoutineStagingCode,
+		ListRoutineCodeVersions, GetRoutineCodeVersion, DeleteRoutineCodeVersion, CreateRoutineCodeDeployment, ListEdgeRoutinePlans,
 	}
 }
 
@@ -246,6 +256,8 @@ type Progress struct {
 	Records []RecordResult `json:"records,omitempty"`
 	// More is how many host names the job is done with beside Records, of which there are at most MaxRecords.
 	More int `json:"more,omitempty"`
+	// Code is how far the job has come with code; zero of one that has nothing to do with it, or has not begun.
+	Code CodeProgress `json:"code,omitzero"`
 }
 
 // Record is what the job has achieved with a host name; false if it is not done with it.
@@ -277,6 +289,8 @@ type Result struct {
 	Records []RecordResult `json:"records,omitempty"`
 	// More is how many host names there are beside Records, of which there are at most MaxRecords.
 	More int `json:"more,omitempty"`
+	// Code is what is live in each environment that the job was about.
+	Code []CodeResult `json:"code,omitempty"`
 	// ExpiresAt is when the routine's time is over; zero if never.
 	ExpiresAt time.Time `json:"expiresAt,omitzero"`
 	// Note says what is still to do before the host names get traffic, and what of the request had no effect; empty if there is nothing to say. See

@@ -54,11 +54,7 @@ func (d *decoder) record(member, at string, text json.RawMessage) Record {
 	}
 	fields, err := split(text)
 	if err != nil {
-		var problems []Problem
-		if invalid, ok := err.(*Invalid); ok { //nolint:errorlint // split wraps nothing
-			problems = invalid.Problems
-		}
-		for _, p := range problems {
+		for _, p := range problemsOf(err) {
 			d.addBelow(member, at+p.Pointer, p.Code, p.Detail)
 		}
 		return Record{}

@@ -41,6 +41,8 @@ const (
 	Unbind Action = "unbind"
 	// Renew sets when the routine's time is over, and binds again what was unbound because it was.
 	Renew Action = "renew"
+	// Rollback deploys an earlier version of the routine's code.
+	Rollback Action = "rollback"
 	// TakeOwnership makes an unproven or adopted routine, with its records, the caller's own.
 	TakeOwnership Action = "claim"
 	// Expire unbinds the host names of a routine whose time is over, and Remove deletes it a grace later. Only the janitor asks for them.
@@ -87,6 +89,14 @@ type Request struct {
 	Labels map[string]string
 	// CallbackURL is where to tell that the job has ended; empty if nobody is to be told. It may hold a secret: see Shown.
 	CallbackURL string
+	// Code is what the routine is to run; nil when not given.
+	Code *Code
+	// Environments are where the code, or the version of a Rollback, is to answer; nil is all of them. See DeployTo.
+	Environments []Environment
+	// CodeDescription is what the code is committed with, at most MaxCodeDescription bytes.
+	CodeDescription string
+	// Version is what a Rollback goes back to: Previous, or the number of a version.
+	Version string
 }
 
 // written is a Request as JSON has it. The order of its members is that of their introduction: a hash of a request is made of its JSON.
@@ -103,6 +113,11 @@ type written struct {
 	ExpiresIn   Span              `json:"expiresIn,omitzero"`
 	Protected   *bool             `json:"protected,omitempty"`
 	Labels      map[string]string `json:"labels,omitempty"`
+
+	Code            *Code         `json:"code,omitempty"`
+	Environments    []Environment `json:"environments,omitempty"`
+	CodeDescription string        `json:"codeDescription,omitempty"`
+	Version         string        `json:"version,omitempty"`
 }
 
 // MarshalJSON writes the one record of a request as siteId and recordName, and several as records.
@@ -110,6 +125,7 @@ func (r Request) MarshalJSON() ([]byte, error) {
 	w := written{
 		Action: r.Action, Name: r.Name, Description: r.Description, HasAssets: r.HasAssets, IfExists: r.IfExists, CallbackURL: r.CallbackURL,
 		Records: r.Records, ExpiresIn: r.ExpiresIn, Protected: r.Protected, Labels: r.Labels,
+		Code: r.Code, Environments: r.Environments, CodeDescription: r.CodeDescription, Version: r.Version,
 	}
 	if len(r.Records) == 1 {
 		w.Records, w.SiteID, w.RecordName = nil, r.Records[0].SiteID, r.Records[0].RecordName
@@ -126,6 +142,7 @@ func (r *Request) UnmarshalJSON(text []byte) error {
 	*r = Request{
 		Action: w.Action, Name: w.Name, Description: w.Description, HasAssets: w.HasAssets, Records: w.Records, IfExists: w.IfExists,
 		ExpiresIn: w.ExpiresIn, Protected: w.Protected, Labels: w.Labels, CallbackURL: w.CallbackURL,
+		Code: w.Code, Environments: w.Environments, CodeDescription: w.CodeDescription, Version: w.Version,
 	}
 	if w.RecordName != "" {
 		r.Records = []Record{{SiteID: w.SiteID, RecordName: w.RecordName}}

@@ -208,13 +208,18 @@ func (a *App) told() client.Config {
 func (a *App) connect(token config.Secret, told client.Config) (*client.Client, error) {
 	c, err := client.New(client.Config{
 		URL: cmp.Or(a.url, a.Variable("ROUTINELY_URL"), defaultURL), Token: token,
-		Agent: fmt.Sprintf("routinely/%s (%s; %s)", versionOf().Version, runtime.GOOS, runtime.GOARCH), Calling: told.Calling, Repeating: told.Repeating,
+		Agent: Agent(), Calling: told.Calling, Repeating: told.Repeating,
 	})
 	if err != nil {
 		return nil, Usage("%s", err)
 	}
 	a.closers = append(a.closers, c.Close)
 	return c, nil
+}
+
+// Agent is the User-Agent of this tool's requests.
+func Agent() string {
+	return fmt.Sprintf("routinely/%s (%s; %s)", versionOf().Version, runtime.GOOS, runtime.GOARCH)
 }
 
 // Call makes what a command runs of a function that talks to accept.

@@ -40,7 +40,7 @@ var exitCodes = []struct {
 	{ExitUnavailable, []fault.Kind{fault.Unavailable, fault.Throttled, fault.Locked}, "the service could not be reached or had no capacity, also after retries"},
 	{ExitJobsFailed, nil, "all jobs have ended, but not all of them well: one was dead-lettered, cancelled, dropped or superseded"},
 	{ExitTimeout, nil, "the time of --timeout is over"},
-	{ExitPartly, nil, "a part of it was done, and a part refused or failed"},
+	{ExitPartly, nil, "a part of it was done, and a part refused or failed; or the jobs have succeeded, and a host name was not yet seen serving"},
 	{ExitInterrupted, nil, "interrupted by Ctrl-C, or not confirmed"},
 }
 

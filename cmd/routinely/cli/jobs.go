@@ -45,6 +45,7 @@ func achieved(r routine.Result) string {
 	case r.Record != "":
 		parts = append(parts, "record "+string(r.Record))
 	}
+	parts = append(parts, code(r.Code)...)
 	counts := map[routine.Outcome]int{}
 	for _, record := range r.Records {
 		counts[record.Outcome]++
@@ -61,6 +62,25 @@ func achieved(r routine.Result) string {
 		parts = append(parts, "a CNAME record is needed")
 	}
 	return strings.Join(parts, ", ")
+}
+
+// code is what a job did with the code of the routine's environments, those of one outcome together.
+func code(results []routine.CodeResult) (parts []string) {
+	for outcome, text := range map[routine.Outcome]string{
+		routine.Created: "code deployed to ", routine.Adopted: "code is live in ", routine.Passed: "a newer job is about the code in ",
+	} {
+		var envs []string
+		for _, c := range results {
+			if c.Outcome == outcome {
+				envs = append(envs, string(c.Environment))
+			}
+		}
+		if len(envs) > 0 {
+			parts = append(parts, text+strings.Join(envs, " and "))
+		}
+	}
+	slices.Sort(parts)
+	return parts
 }
 
 // Result shows what a job did with each host name, a line for each, and what follows. Of a job about one host name whose outcome says all there are no lines.

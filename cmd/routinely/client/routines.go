@@ -50,6 +50,18 @@ func (c *Client) Renew(ctx context.Context, name, key string, r api.Renewal) (ro
 	return c.change(ctx, http.MethodPost, routinePath(name)+":renew", key, r)
 }
 
+// Rollback asks for an earlier version of a routine's code.
+func (c *Client) Rollback(ctx context.Context, name, key string, r api.Rollback) (routine.Job, error) {
+	return c.change(ctx, http.MethodPost, routinePath(name)+":rollback", key, r)
+}
+
+// KeepCode gives code to the service, which requests of the same caller can name by its hash from then on.
+func (c *Client) KeepCode(ctx context.Context, source []byte) (kept api.KeptCode, err error) {
+	do := call{method: http.MethodPost, path: "/v1/code", body: source, header: map[string]string{"Content-Type": "application/javascript"}}
+	_, err = c.get(ctx, do, &kept)
+	return kept, err
+}
+
 // Claim asks for a routine, with its records, to become the caller's own.
 func (c *Client) Claim(ctx context.Context, name, key string, d api.Deletion) (routine.Job, error) {
 	return c.change(ctx, http.MethodPost, routinePath(name)+":claim", key, d)

@@ -16,6 +16,7 @@ import (
 // columns are the names a header may have; ESA's spelling is possible too.
 var columns = []string{
 	"name", "siteId", "recordName", "records", "description", "hasAssets", "ifExists", "expiresIn", "protected", "labels", "callbackUrl", "idempotencyKey",
+	"codeFile", "environments", "codeDescription",
 }
 
 // fieldOf returns the field that a column stands for; empty if there is none.

@@ -55,6 +55,8 @@ type Item struct {
 	Place Place
 	// Key is its idempotency key, empty if it has none.
 	Key string
+	// CodeFile is the file that has its code; empty if none is named. LoadCode reads it.
+	CodeFile string
 	// Request is valid and normalised, unless Invalid is set.
 	Request routine.Request
 	Invalid *routine.Invalid
@@ -188,8 +190,8 @@ func readLines(text []byte) []Item {
 // decode reads one request, which may have a member for its key.
 func decode(text []byte, at Place) Item {
 	item := Item{Place: at}
-	var err error
-	item.Request, item.Key, err = routine.DecodeItem(text)
+	filed, err := routine.DecodeFiled(text)
+	item.Request, item.Key, item.CodeFile = filed.Request, filed.Key, filed.CodeFile
 	if err != nil && !errors.As(err, &item.Invalid) {
 		item.Invalid = malformed(err)
 	}

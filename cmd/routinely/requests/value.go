@@ -6,7 +6,7 @@ import (
 )
 
 // Value is what was written for a member as text, in a cell or behind a flag, as JSON has it. A truth value may be in the capitals that spreadsheets
-// write; records have spaces between them, and labels semicolons. Everything else is a text, which a request may have for a number, too.
+// write; records and environments have spaces between them, and labels semicolons. Everything else is a text, which a request may have for a number, too.
 func Value(member, text string) (any, error) {
 	text = strings.TrimSpace(text)
 	switch lower := strings.ToLower(text); fieldOf(member) {
@@ -16,6 +16,8 @@ func Value(member, text string) (any, error) {
 		}
 	case "records":
 		return Records(strings.Fields(text), ""), nil
+	case "environments":
+		return strings.Fields(text), nil
 	case "labels":
 		return Labels(strings.Split(text, ";"))
 	}

@@ -20,8 +20,8 @@ type verbs struct{ *cli.App }
 // Command returns the command routines.
 func Command(app *cli.App) *cobra.Command {
 	a := verbs{app}
-	noun := cli.Group("routines", "List, show, delete, renew, claim and check routines",
-		a.list(), a.get(), a.delete(), a.renew(), a.claim(), a.check())
+	noun := cli.Group("routines", "List, show, delete, renew, roll back, claim and check routines",
+		a.list(), a.get(), a.delete(), a.renew(), a.versions(), a.rollback(), a.claim(), a.check())
 	noun.Long = `What is known of the routines that were asked for: who owns each, until when it lives, and its host names.
 
   owned     a job of this deployment made the routine. Only such a routine is altered or deleted, and only while ESA shows the same one.

@@ -12,7 +12,8 @@ import (
 // fields are the flags that describe one request.
 type fields struct {
 	name, siteID, description, ifExists, expiresIn, callbackURL string
-	records, labels                                             []string
+	codeFile, codeDescription                                   string
+	records, labels, environments                               []string
 	hasAssets, protected                                        bool
 }
 
@@ -31,6 +32,10 @@ func (f *fields) add(cmd *cobra.Command) {
 	flags.StringArrayVar(&f.labels, "label", nil, "a pair `key=value` by which lists can be filtered; may be repeated")
 	flags.BoolVar(&f.protected, "protected", false, "nobody else may bind host names to the routine")
 	flags.StringVar(&f.callbackURL, "callback-url", "", "`URL` to call when the job has ended")
+	flags.StringVar(&f.codeFile, "code", "", "`file` with the JavaScript that the routine is to run")
+	flags.StringArrayVar(&f.environments, "environment", nil, "where the code is to run, `staging` or production; may be repeated; default: both")
+	_ = cmd.RegisterFlagCompletionFunc("environment", cobra.FixedCompletions([]string{"staging", "production"}, cobra.ShellCompDirectiveNoFileComp))
+	flags.StringVar(&f.codeDescription, "code-description", "", "free `text` about this version of the code")
 	cli.AlsoCalled(cmd, "record-name", "record") // as the member of a request is called
 }
 
@@ -38,6 +43,7 @@ func (f *fields) add(cmd *cobra.Command) {
 func (f *fields) given(cmd *cobra.Command) bool {
 	for _, flag := range []string{
 		"name", "record", "site-id", "description", "has-assets", "if-exists", "expires-in", "label", "protected", "callback-url",
+		"code", "environment", "code-description",
 	} {
 		if cmd.Flags().Changed(flag) {
 			return true
@@ -56,6 +62,7 @@ func (f *fields) object(cmd *cobra.Command) (string, error) {
 		"name": {"name", f.name}, "site-id": {"siteId", f.siteID}, "description": {"description", f.description},
 		"has-assets": {"hasAssets", f.hasAssets}, "if-exists": {"ifExists", f.ifExists}, "expires-in": {"expiresIn", f.expiresIn},
 		"protected": {"protected", f.protected}, "callback-url": {"callbackUrl", f.callbackURL},
+		"code": {"codeFile", f.codeFile}, "environment": {"environments", f.environments}, "code-description": {"codeDescription", f.codeDescription},
 	} {
 		if cmd.Flags().Changed(flag) {
 			members[member.name] = member.value

@@ -47,7 +47,10 @@ func (s *submission) end(results []submitted, failed error) error {
 	if failed != nil {
 		return failed
 	}
-	return s.judge(results, counts)
+	if err := s.judge(results, counts); err != nil {
+		return err
+	}
+	return s.notServing(results)
 }
 
 // judge makes an error of results that are not all good.
@@ -129,7 +132,7 @@ func (r submitted) failed() bool {
 	for _, state := range notSucceeded() {
 		bad = append(bad, string(state))
 	}
-	return slices.Contains(bad, r.word()) || r.hasJob() && r.State == routine.DeadLettered
+	return slices.Contains(bad, r.word()) || r.hasJob() && r.State == routine.DeadLettered || len(r.unseen()) > 0
 }
 
 // list is how the results are shown.
@@ -148,7 +151,7 @@ func list() cli.List[submitted] {
 			{Name: "record", Least: 16, Turn: 2, Text: func(r submitted) string { return r.hostNames() }},
 			{Name: "state", Text: func(r submitted) string { return r.word() }},
 			{Name: "job", Turn: 1, Text: func(r submitted) string { return r.JobID }},
-			{Name: "detail", Least: 22, Text: func(r submitted) string { return r.detail() }},
+			{Name: "detail", Least: 22, Text: func(r submitted) string { return strings.Trim(r.detail()+"; "+r.serving(), "; ") }},
 			{Name: "key", Least: 12, OnWish: true, Text: func(r submitted) string { return r.Key }},
 		},
 	}
@@ -159,7 +162,7 @@ func (s *submission) show(results []submitted) error {
 	if !s.fromFile && !s.AsList() {
 		r := results[0]
 		return s.Show(r, cli.Fields{
-			{"job", r.JobID}, {"state", r.word()}, {"name", r.Name}, {"record", r.hostNames()}, {"key", s.key}, {"outcome", r.detail()},
+			{"job", r.JobID}, {"state", r.word()}, {"name", r.Name}, {"record", r.hostNames()}, {"key", s.key}, {"outcome", r.detail()}, {"serving", r.serving()},
 		})
 	}
 	shown := slices.Clone(results)

@@ -13,6 +13,7 @@ import (
 	"routinely/cmd/routinely/cli"
 	"routinely/cmd/routinely/client"
 	"routinely/cmd/routinely/requests"
+	"routinely/cmd/routinely/verify"
 	"routinely/shared/api"
 	"routinely/shared/callback"
 	"routinely/shared/fault"
@@ -48,6 +49,8 @@ type submitted struct {
 	SameAs int `json:"sameAs,omitempty"`
 	// Job is the job as it was seen last, if it was waited for.
 	Job *routine.Job `json:"job,omitempty"`
+	// Verified is what was seen of each host name, if they were asked.
+	Verified []verify.Seen `json:"verified,omitempty"`
 	// Request is what a dry run would send, as it may be shown, and Note what it depends on whether it is accepted.
 	Request *routine.Request `json:"request,omitempty"`
 	Note    string           `json:"note,omitempty"`

@@ -3,6 +3,7 @@ package submit
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"os"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"routinely/cmd/routinely/cli"
+	"routinely/cmd/routinely/client"
 	"routinely/cmd/routinely/requests"
 	"routinely/shared/api"
 	"routinely/shared/routine"
@@ -20,6 +22,7 @@ import (
 type submission struct {
 	*cli.App
 	fields
+	verification
 	cmd                             *cobra.Command
 	key                             string
 	format                          requests.Format
@@ -33,6 +36,7 @@ type submission struct {
 
 const submitExample = `  routinely submit --name hello --record hello.example.com --wait
   routinely submit --name pr-41 --record pr-41.example.com@54362329990032 --expires-in 72h --label team=web
+  routinely submit --name pr-41 --record pr-41.example.com --code dist/index.js --verify X-Commit=1f0c3d9
   routinely submit customers.csv --idempotency-key import-7 --wait
   routinely submit customers.csv --idempotency-key import-7 --wait --retry-dead   # after correcting the file
   generate | routinely submit - --format ndjson -o json`
@@ -44,7 +48,7 @@ func Command(a *cli.App) *cobra.Command {
 		Use: "submit [FILE|-]", Short: "Ask for a routine, or for those of a file", Example: submitExample,
 		Long: `Ask for one routine with flags, or for many with a file or standard input: JSON (an object or an array), newline-delimited
 JSON, or CSV with a header of field names (name, siteId, recordName, records, description, hasAssets, ifExists, expiresIn, protected,
-labels, callbackUrl, idempotencyKey; ESA's spelling is possible too). What is wrong with one request does not stop the others.
+labels, callbackUrl, idempotencyKey, codeFile, environments, codeDescription; ESA's spelling is possible too). What is wrong with one request does not stop the others.
 
 A host name stands alone or, if its site is to be a certain one, as HOST@SITEID. In the cell records there are spaces between host names, in
 the cell labels semicolons between pairs such as team=web.
@@ -52,17 +56,22 @@ the cell labels semicolons between pairs such as team=web.
 Requests without an idempotency key get one, so that this run can send them again safely when an answer is lost. To make a
 whole run repeatable, give --idempotency-key: each request of a file then has a key of its own, made of this one, its name and
 its host name. Correct the file and give the same command with --retry-dead: jobs that are dead take over the corrected request
-and are redriven, the others stay as they are.`,
+and are redriven, the others stay as they are.
+
+A job that has succeeded does not mean that every node of the edge serves the code already. With --verify NAME=VALUE the host names are asked
+afterwards, several times over new connections, until each sends the response header that the code sends. If one does not before the time of
+--verify-timeout is over, the routine stays, the output says what was seen, and the exit code is 9.`,
 		Args: cli.AtMostOne("file"),
 		RunE: func(cmd *cobra.Command, args []string) error { return s.run(cmd, args) },
 	}
 	s.cmd = cmd
 	flags := cmd.Flags()
-	s.add(cmd)
+	s.fields.add(cmd)
 	flags.StringVar(&s.key, "idempotency-key", "", "`key` under which asking again gives the same jobs")
 	cli.Choice(cmd, &s.format, "format", "`format` of the file, by default as its name says, else found out by looking", requests.Formats()...)
 	flags.BoolVar(&s.retryDead, "retry-dead", false, "redrive the dead jobs of the file's requests, as they stand in the file now; wants --idempotency-key")
 	flags.BoolVar(&s.wait, "wait", false, "wait until all jobs have ended")
+	s.verification.add(cmd)
 	flags.BoolVar(&s.dryRun, "dry-run", false, "only check the requests and show what would be sent")
 	flags.BoolVar(&s.failed, "failed", false, "show only what has failed; the counts are of all")
 	list().Flags(a, cmd)
@@ -74,6 +83,12 @@ func (s *submission) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
+	verified, err := s.verification.check(cmd)
+	if err != nil {
+		return err
+	}
+	s.wait = s.wait || verified
+	requests.LoadCode(items)
 	if first := items[0]; first.Invalid != nil && !s.fromFile {
 		return invalid(first.Invalid)
 	}
@@ -83,6 +98,9 @@ func (s *submission) run(cmd *cobra.Command, args []string) error {
 	}
 	c, err := s.Connect()
 	if err != nil {
+		return err
+	}
+	if err := sendCode(cmd.Context(), c, results); err != nil {
 		return err
 	}
 	if !s.fromFile {
@@ -96,7 +114,26 @@ func (s *submission) run(cmd *cobra.Command, args []string) error {
 	if s.wait {
 		err = s.await(cmd.Context(), c, results)
 	}
+	if err == nil && verified {
+		err = s.verify(cmd.Context(), results)
+	}
 	return s.end(results, err)
+}
+
+// sendCode gives the code of the requests to the service, each once: requests name it by its hash.
+func sendCode(ctx context.Context, c *client.Client, results []submitted) error {
+	sent := map[string]bool{}
+	for _, r := range results {
+		code := r.request.Code
+		if code == nil || code.Source == nil || r.Status != statusUnanswered || sent[code.SHA256] {
+			continue
+		}
+		if _, err := c.KeepCode(ctx, code.Source); err != nil {
+			return err
+		}
+		sent[code.SHA256] = true
+	}
+	return nil
 }
 
 // noteRest says how to go on after an interruption.

@@ -1,7 +1,6 @@
 package bench_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -53,27 +52,16 @@ func deploy(b *testing.B, cfg stack.Config, jobs int) *deployment {
 	if d.Stack, err = stack.New(cfg); err != nil {
 		b.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	ready, ended := make(chan struct{}), make(chan error, 1)
-	go func() {
-		ended <- d.Run(ctx, func(context.Context) error {
-			close(ready)
-			return nil
-		})
-	}()
+	stop, err := d.Start()
+	if err != nil {
+		b.Fatal(err)
+	}
 	b.Cleanup(func() {
 		transport.CloseIdleConnections()
-		stop()
-		if err := <-ended; err != nil {
+		if err := stop(); err != nil {
 			b.Error(err)
 		}
 	})
-	select {
-	case <-ready:
-	case err := <-ended:
-		ended <- nil
-		b.Fatal(err)
-	}
 	return d
 }
 

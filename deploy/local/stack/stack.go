@@ -262,6 +262,28 @@ func (s *Stack) Sweep(ctx context.Context) error {
 // busyPause is the time between two looks at an instance that is busy.
 const busyPause = 50 * time.Millisecond
 
+// Start is Run in the background: it returns once everything runs. stop ends it and returns its error.
+func (s *Stack) Start() (stop func() error, err error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		ended <- s.Run(ctx, func(context.Context) error {
+			close(ready)
+			return nil
+		})
+	}()
+	select {
+	case <-ready:
+		return func() error {
+			cancel()
+			return <-ended
+		}, nil
+	case err := <-ended:
+		cancel()
+		return nil, fmt.Errorf("the stack did not start: %w", err)
+	}
+}
+
 // Run serves everything until ctx is done or a part fails, then stops the functions, the servers and closes the data
 // directory. ready is called once everything answers; its error stops the stack.
 func (s *Stack) Run(ctx context.Context, ready func(context.Context) error) (err error) {

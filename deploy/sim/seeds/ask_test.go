@@ -70,8 +70,20 @@ func itemOf(in intent, receiver string) map[string]any {
 	if in.expiresIn > 0 {
 		item["expiresIn"] = routine.Span(in.expiresIn).String()
 	}
+	if in.what == rollsBack {
+		item["to"] = routine.Previous
+	}
+	if in.environment != "" {
+		item["environments"] = []routine.Environment{in.environment}
+	}
 	if in.what != creates {
 		return item
+	}
+	switch {
+	case in.bySum:
+		item["code"] = map[string]string{"sha256": sumOf(in.code)}
+	case in.code != "":
+		item["code"] = map[string]string{"source": in.code}
 	}
 	item["name"] = in.name
 	var records []any

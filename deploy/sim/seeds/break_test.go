@@ -17,10 +17,11 @@ type lateCall struct {
 // answer answers a call that is held.
 func (r *run) answer(c *call) {
 	c.by.note(c)
-	if r.plan.keeps && c.server == esaServer && strings.HasPrefix(c.action, "Delete") {
+	if r.plan.keeps && c.server == esaServer && strings.HasPrefix(c.action, "Delete") && c.action != removesCode { // making room is a right of its own
 		r.t.Errorf("%s, and nothing may be deleted", c)
 	}
 	defer r.counting(c)()
+	defer r.watching(c)()
 	switch {
 	case c.server == clockServer:
 		r.move(c.pause)
@@ -55,8 +56,11 @@ func (r *run) counting(c *call) (end func()) {
 	}
 }
 
-// trouble is how many of a thousand such calls break: more of those by which ESA is changed.
+// trouble is how many of a thousand such calls break: more of those by which ESA is changed, and most of the few that let code go live.
 func (r *run) trouble(c *call) int {
+	if c.action == deploys {
+		return 10 * r.plan.trouble
+	}
 	if c.server == esaServer && !strings.HasPrefix(c.action, "Get") {
 		return 3 * r.plan.trouble
 	}
@@ -100,7 +104,7 @@ func (r *run) doubt(name string) {
 // breakCall breaks a call in one of the ways in which calls break.
 func (r *run) breakCall(c *call) {
 	way := r.random.IntN(12)
-	if (c.action == "CreateRoutine" || c.action == "DeleteRoutine") && r.chance(2) { // what lands late matters most of these
+	if (c.action == "CreateRoutine" || c.action == "DeleteRoutine" || c.action == commits || c.action == deploys) && r.chance(2) { // what lands late matters most of these
 		way = 8
 	}
 	switch {
@@ -129,6 +133,9 @@ func (r *run) breakCall(c *call) {
 		}, true})
 	default:
 		codes := refusals(c.server)
+		if c.action == postObject {
+			codes = []faults.Fault{{Status: 500, Code: "InternalError"}, {Status: 503, Code: "ServiceUnavailable"}, {Status: 403, Code: "AccessDenied"}}
+		}
 		f := codes[r.random.IntN(len(codes))]
 		f.Answer, f.Execute = faults.Error, f.Status == 500 && r.chance(2)
 		r.log("%s: refused with %s, took effect: %t", c, f.Code, f.Execute)
@@ -186,5 +193,6 @@ func (r *run) land() bool {
 func (r *run) takeEffect(c lateCall) {
 	r.log("late, takes effect: %s", fmt.Sprint(c.call))
 	defer r.counting(c.call)()
+	defer r.watching(c.call)()
 	c.effect()
 }

@@ -123,9 +123,15 @@ var jobID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-
 func (g *gate) known(server http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := r.Header
-		token := cmp.Or(h.Get("Security-Token"), h.Get("X-Ots-Ststoken"), h.Get("X-Acs-Security-Token"))
+		g.from(cmp.Or(h.Get("Security-Token"), h.Get("X-Ots-Ststoken"), h.Get("X-Acs-Security-Token")), server).ServeHTTP(w, r)
+	})
+}
+
+// from tells the hook of a server that the process of that name calls.
+func (g *gate) from(name string, server http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		g.mu.Lock()
-		by := g.running[token]
+		by := g.running[name]
 		g.mu.Unlock()
 		if by != nil {
 			body, _ := io.ReadAll(r.Body)

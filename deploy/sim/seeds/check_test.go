@@ -32,6 +32,7 @@ func (r *run) check() {
 		e.checkThings(name)
 		e.checkClaim(name)
 		e.checkLetters(name)
+		e.checkCode(name)
 	}
 	e.checkSucceeded()
 	e.checkOwners()
@@ -221,11 +222,11 @@ func (e end) checkSucceeded() {
 func (e end) checkOwners() {
 	for _, ops := range e.ops {
 		for _, o := range ops {
-			alters := o.in.what == deletes || o.in.what == plans || o.in.what == renews || o.in.what == unbinds
+			alters := o.in.what == deletes || o.in.what == plans || o.in.what == renews || o.in.what == unbinds || o.in.what == rollsBack
 			if !alters || o.in.by == operator || o.job.State != routine.Succeeded {
 				continue
 			}
-			did := o.job.Result.Routine == routine.Deleted || o.job.Result.Routine == routine.Renewed || o.job.Result.Record == routine.Deleted
+			did := o.job.Result.Routine == routine.Deleted || o.job.Result.Routine == routine.Renewed || o.job.Result.Record == routine.Deleted || o.in.what == rollsBack
 			if did && !slices.ContainsFunc(ops, func(other op) bool { return other.in.by == o.in.by && other.in.what == creates }) {
 				e.broken(o, "the routine belongs to another caller")
 			}

@@ -244,7 +244,10 @@ func (e end) checkDead() {
 
 // conflict reports whether others may keep an intent from its end: they want something else of the same name.
 func (e end) conflict(o op) bool {
-	if o.in.what == renews || o.in.what == claims || e.plan.keeps { // the routine may not be there, or stays
+	if o.in.what == renews || o.in.what == claims || o.in.what == rollsBack || e.plan.keeps { // the routine may not be there, or stays
+		return true
+	}
+	if o.in.code != "" && e.outside.coded[o.in.name] {
 		return true
 	}
 	if slices.ContainsFunc(o.in.hosts, func(host string) bool { return e.outside.hosts[host] }) {

@@ -19,6 +19,11 @@ type outside struct {
 	hosts            map[string]bool
 	// took are the records that went with routines that outsiders removed.
 	took map[int64]bool
+	// coded are the routines whose code outsiders have changed, versions their versions by routine, and deployed when they last deployed one, by
+	// routine and environment.
+	coded    map[string]bool
+	versions map[string][]string
+	deployed map[string]time.Time
 }
 
 // planted is a thing that an outsider has made.
@@ -40,6 +45,8 @@ func (r *run) meddle() {
 		r.log("an outsider %s %s %s", m.what, m.name, m.host)
 		switch m.what {
 		case takesLock:
+		case uploadsCode, makesVersion, deploysVersion, removesVersion:
+			r.outside.coded[m.name] = true
 		case makesRecord:
 			r.outside.hosts[m.host] = true
 		default:
@@ -86,8 +93,10 @@ func (r *run) does(m meddling) (err error) {
 		if made.id, err = r.esa.PlantRoute(route); err == nil {
 			r.outside.routes = append(r.outside.routes, made)
 		}
-	default:
+	case takesLock:
 		return r.holdLock()
+	default:
+		return r.meddleWithCode(m)
 	}
 	return err
 }

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"routinely/shared/routine"
 )
 
 // plan is what a run is made of, before anything happens: it follows from the seed alone.
@@ -20,6 +22,8 @@ type plan struct {
 	dangling bool
 	// keeps means that the deployment deletes nothing.
 	keeps bool
+	// versions is how many versions of its code a routine may have.
+	versions int
 	// steps is how long trouble lasts, in decisions of the driver.
 	steps int
 }
@@ -31,6 +35,8 @@ const (
 	unbinds = "unbind"
 	renews  = "renew"
 	claims  = "claim"
+	// rollsBack lets the code run again that was live before.
+	rollsBack = "rollback"
 	// plans deletes what a plan says, some time after it was made.
 	plans = "plan"
 )
@@ -53,6 +59,10 @@ type intent struct {
 	// ifExists is fail, update or empty.
 	ifExists  string
 	expiresIn time.Duration
+	// code is what the routine is to run, or empty, in one environment, or in all if that is empty. bySum names code of before by its hash.
+	code        string
+	environment routine.Environment
+	bySum       bool
 	// told wants a callback.
 	told bool
 	// batch is the request that a create is sent with, of the same caller; 0 is one of its own.
@@ -68,6 +78,8 @@ type meddling struct {
 	what string
 	// name is the routine that it is about, and host the host name.
 	name, host string
+	// environment is where code is deployed; all of them if it is empty.
+	environment routine.Environment
 	// patient waits until some time after a call about the routine broke. Nobody takes what is made then for what the call has made.
 	patient bool
 }
@@ -81,6 +93,10 @@ const (
 	bindsRecord     = "binds a record to the routine"
 	plantsRoute     = "leads a route to the routine"
 	takesLock       = "takes the account lock"
+	uploadsCode     = "uploads code before our commit to"
+	makesVersion    = "makes a version of"
+	deploysVersion  = "makes a version and deploys it of"
+	removesVersion  = "removes a version of his of"
 )
 
 // foreign is what an outsider's routine is described as. No intent asks for it.
@@ -112,7 +128,56 @@ func newPlan(seed uint64) plan {
 		}
 		p.meddlings = append(p.meddlings, m)
 	}
+	p.addCode(rand.New(rand.NewPCG(seed, 3)))
 	return p
+}
+
+// sources are few, so that code repeats.
+var sources = []string{"export default 1", "export default 2", "export default 3", "export default 4", "export default 5", "export default 6"}
+
+// addCode gives code to the creates of every second plan, with rollbacks and outsiders who deploy as well.
+func (p *plan) addCode(r *rand.Rand) {
+	p.versions = 5 + r.IntN(2)
+	if r.IntN(2) == 0 {
+		return
+	}
+	environments := []routine.Environment{"", "", routine.Staging, routine.Production}
+	if r.IntN(2) == 0 { // with the same code everywhere little room is enough: what is live, what was before, and what comes
+		p.versions, environments = 3, environments[:1]
+	}
+	environment := func() routine.Environment { return environments[r.IntN(len(environments))] }
+	for i := range p.intents {
+		if in := &p.intents[i]; in.what == creates && r.IntN(4) > 0 {
+			in.code, in.environment, in.bySum = sources[r.IntN(len(sources))], environment(), r.IntN(6) == 0
+			if !in.bySum { // a batch takes hashes only
+				in.batch = 0
+			}
+		}
+	}
+	// As many deployments as this need room: the oldest versions are deleted.
+	from, name := 0, ""
+	for n := range 2 + r.IntN(8) {
+		if n == 0 || r.IntN(2) == 0 { // or it comes right after the one before
+			from, name = r.IntN(p.steps), p.intents[r.IntN(len(p.intents))].name
+		}
+		p.intents = append(p.intents, intent{
+			key: fmt.Sprintf("c%d", n), by: ann, what: creates, name: name, hosts: []string{hostOf(name, 0)}, code: sources[r.IntN(len(sources))],
+			environment: environment(), bySum: r.IntN(6) == 0, from: from,
+		})
+	}
+	for n := range r.IntN(4) {
+		in := p.intents[r.IntN(len(p.intents))]
+		p.intents = append(p.intents, intent{
+			key: fmt.Sprintf("r%d", n), by: ann, what: rollsBack, name: in.name, environment: environment(), told: r.IntN(2) == 0, from: r.IntN(p.steps),
+		})
+	}
+	what := []string{uploadsCode, uploadsCode, makesVersion, deploysVersion, removesVersion}
+	for range max(0, r.IntN(9)-4) {
+		in := p.intents[r.IntN(len(p.intents))]
+		p.meddlings = append(p.meddlings, meddling{
+			step: r.IntN(p.steps * 2 / 3), what: what[r.IntN(len(what))], name: in.name, environment: environment(),
+		})
+	}
 }
 
 // newIntent makes an intent about a routine, of which others were thought of before.

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"routinely/deploy/local/esaemu"
 	"routinely/deploy/local/mnsclient"
 	"routinely/deploy/sim"
 	"routinely/shared/routine"
@@ -49,6 +50,8 @@ type run struct {
 	beside bool
 	// lostBinds are the times at which a call of a worker broke that bound a host name, or one that kept what became of it.
 	lostBinds []time.Time
+	// lived are the versions that were live, by routine and environment, the latest last.
+	lived map[string][]string
 	// made is when a routine was made by calls of ours.
 	made map[string][]time.Time
 	// givenUp counts the batches that triggers have given up.
@@ -84,11 +87,13 @@ func (in *invocation) lived() bool { return !in.killed && in.err == nil }
 func newRun(t *testing.T, seed uint64) *run {
 	r := &run{
 		world: newWorld(t, seed), plan: newPlan(seed), names: map[string]string{}, swept: began, ids: map[string]string{}, planned: map[string]time.Time{},
-		doubts: map[string][]time.Time{}, made: map[string][]time.Time{}, outside: outside{
+		doubts: map[string][]time.Time{}, made: map[string][]time.Time{}, lived: map[string][]string{}, outside: outside{
 			removed: map[string]time.Time{}, touched: map[string]time.Time{}, hosts: map[string]bool{}, took: map[int64]bool{},
+			coded: map[string]bool{}, versions: map[string][]string{}, deployed: map[string]time.Time{},
 		},
 	}
 	r.dangle(r.plan.dangling)
+	r.must(r.esa.SetAccount(esaemu.AccountChange{VersionQuota: &r.plan.versions}))
 	r.requests = requestsOf(r.plan.intents, r.receiverURL)
 	return r
 }

@@ -72,7 +72,7 @@ type world struct {
 	// ledger is the checks' own, whose calls are not held.
 	ledger *ledger.Ledger
 
-	mnsURL, otsURL, esaURL, receiverURL string
+	mnsURL, otsURL, receiverURL string
 	// doors are the clients of the processes, by name: a process that takes the place of one that was killed has its clients.
 	doors map[string]*doors
 	mns   *mnsemu.Server
@@ -174,7 +174,8 @@ func (w *world) startESA() {
 		Dir: w.t.TempDir(), NoSync: true, Clock: w.clock, SignatureClock: clock.System(), Sites: map[int64]string{siteID: siteName}, Plan: esaemu.Paid,
 	})
 	w.must(err)
-	w.esaURL = w.serve(esaServer, w.esa, w.esa.Faults(), w.esa.Stop, w.esa.Close)
+	w.t.Cleanup(func() { w.must(w.esa.Close()) })
+	w.esa.Faults().SetHook(w.gate.hook(esaServer))
 }
 
 // serve serves a server behind the gate.
@@ -222,7 +223,9 @@ func (w *world) open(name string) *doors {
 		return d
 	}
 	key := func() (id, secret, token string) { return localtest.AccessKeyID, localtest.AccessKeySecret, name }
-	account, err := esa.New(esa.Config{Endpoint: w.esaURL, Credentials: key, Timeout: callLimit})
+	// An upload of code has no security token: each process has an address of its own for ESA.
+	address := localtest.Listen(w.t, w.gate.from(name, w.esa), w.esa.Stop)
+	account, err := esa.New(esa.Config{Endpoint: address, Credentials: key, Timeout: callLimit})
 	w.must(err)
 	w.t.Cleanup(account.Close)
 	w.doors[name] = &doors{

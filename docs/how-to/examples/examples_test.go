@@ -2,7 +2,6 @@
 package examples_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -61,26 +60,15 @@ func deploy(t *testing.T) *deployment {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-	ready, ended := make(chan struct{}), make(chan error, 1)
-	go func() {
-		ended <- d.stack.Run(ctx, func(context.Context) error {
-			close(ready)
-			return nil
-		})
-	}()
+	stop, err := d.stack.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
+		if err := stop(); err != nil {
 			t.Error(err)
 		}
 	})
-	select {
-	case <-ready:
-	case err := <-ended:
-		ended <- nil
-		t.Fatal(err)
-	}
 	return d
 }
 
