@@ -124,6 +124,9 @@ func (a verbs) showRoutine(r api.Routine) error {
 	if r.Protected {
 		f = append(f, [2]string{"protected", "yes"})
 	}
+	for _, c := range r.Code {
+		f = append(f, [2]string{string(c.Environment), "version " + c.CodeVersion + " since " + cli.Clock(c.Since)})
+	}
 	if err := a.Show(r, f); err != nil || a.JSON() {
 		return err
 	}
