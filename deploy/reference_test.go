@@ -250,7 +250,7 @@ func TestLimits(t *testing.T) {
 	}
 	// In the order of the page's rows.
 	want := []int64{
-		routine.MaxName, routine.MaxCallbackURL, queue.MaxEnvelopeBytes, queue.MaxMessageBytes, api.MaxBatchBytes, queue.MaxMessageBytes,
+		routine.MaxName, routine.MaxCallbackURL, queue.MaxEnvelopeBytes, queue.MaxMessageBytes, api.MaxBatchBytes, routine.MaxCode, queue.MaxMessageBytes,
 		api.MaxBatch, api.MaxIDs, api.MaxReason, numberOf(t, "functions/accept", "maxKey"), ledger.MaxPage,
 		numberOf(t, "functions/accept", "maxWait") / int64(time.Second), numberOf(t, "functions/accept", "maxWaits"),
 		jobs, numberOf(t, "functions/provision", "maxBegins"), int64(callback.MaxAttempts),
